@@ -1,0 +1,109 @@
+"""Checkpoints of a run in progress: a safetensors file with weights, optimiser and generators, and no pickle.
+
+Numbers that are no tensors travel as JSON in the file's own metadata, so that one rename replaces the whole.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from sketchcanvas_env.files import atomic_write
+
+_STATE = "state"
+_FORMAT = {"format": "sketchcanvas-checkpoint-1"}
+
+
+def save(path: str | Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+    """Write a checkpoint atomically.
+
+    Args:
+        path: the final name.
+        tensors: by name.
+        state: JSON-able numbers and texts.
+    """
+    copies = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
+    with atomic_write(path) as temporary:
+        save_file(copies, temporary, metadata={**_FORMAT, _STATE: json.dumps(state, sort_keys=True)})
+
+
+def load(path: str | Path, config: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a checkpoint of a run with the given settings.
+
+    Args:
+        path: written by `save`, with `state["config"]`.
+        config: the settings of the run that wants to go on.
+
+    Returns:
+        (tensors, state).
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: no checkpoint, or one of a run with other settings; the message names the settings that
+            differ.
+    """
+    if not Path(path).exists():
+        raise FileNotFoundError(f"no checkpoint at {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a checkpoint: {error}") from None
+    if metadata.get("format") != _FORMAT["format"]:
+        raise ValueError(f"{path} is not a checkpoint of this version ({metadata.get('format')!r})")
+    state = json.loads(metadata[_STATE])
+    # Through JSON, so that tuples and lists compare equal.
+    wanted, found = json.loads(json.dumps(config)), state["config"]
+    if wanted != found:
+        differing = sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
+        raise ValueError(f"{path} is of a run with other settings: {', '.join(differing)} differ; give those it had")
+    return tensors, state
+
+
+def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """An optimiser's moments and counters by name."""
+    state = optimiser.state_dict()["state"]
+    return {f"optimiser.{index}.{key}": value for index, slots in state.items() for key, value in slots.items()}
+
+
+def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put what `optimiser_tensors` gave back into a fresh optimiser over the same parameters."""
+    slots: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimiser."):
+            _, index, key = name.split(".", 2)
+            slots.setdefault(int(index), {})[key] = tensor
+    optimiser.load_state_dict({"state": slots, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+def module_tensors(module: torch.nn.Module) -> dict[str, Tensor]:
+    """A module's weights by name, marked as such."""
+    return {f"weights.{name}": tensor for name, tensor in module.state_dict().items()}
+
+
+def restore_module(module: torch.nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Put what `module_tensors` gave back into a module of the same make."""
+    prefix = "weights."
+    module.load_state_dict({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
+
+
+def numpy_state() -> tuple[Tensor, dict[str, Any]]:
+    """NumPy's global generator, with which SB3 shuffles mini-batches, as a tensor and JSON-able numbers."""
+    kind, words, position, has_gauss, gauss = np.random.get_state(legacy=True)
+    rest = {"kind": kind, "position": int(position), "has_gauss": int(has_gauss), "gauss": float(gauss)}
+    return torch.from_numpy(np.asarray(words, dtype=np.int64)), rest
+
+
+def restore_numpy(words: Tensor, rest: Mapping[str, Any]) -> None:
+    """Put what `numpy_state` gave back into NumPy's global generator."""
+    state = words.numpy().astype(np.uint32)
+    np.random.set_state((rest["kind"], state, rest["position"], rest["has_gauss"], rest["gauss"]))

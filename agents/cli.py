@@ -1,0 +1,349 @@
+"""The command line, `sketchcanvas`: each command does one step and can be called from Python as well.
+
+Tables go to standard output (as JSON with `--json`), progress and errors to standard error. A user's mistake ends
+with one line and exit code 2.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from agents.environment import EnvConfig
+
+app = typer.Typer(
+    help="Learn which canvas a sketch needs: accuracy of sketch retrieval against FLOPs.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(help="Look at a data set: counts, licences, pictures.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+Dataset = Annotated[str, typer.Option(help="Name of the data set.")]
+StudentName = Annotated[
+    str | None, typer.Option("--student", help="Whose outcomes; default: the data set's default student.")
+]
+TablePath = Annotated[
+    Path | None, typer.Option("--table", help="An outcome table of your own instead of a shipped one.")
+]
+Canvases = Annotated[str, typer.Option(help="Canvas sides on offer, pixels, rising.")]
+Tradeoff = Annotated[float, typer.Option(help="Weight of compute against accuracy in the reward, 0 to 1.")]
+MaxPoints = Annotated[int, typer.Option(help="Points a sketch is bounded to before the selector sees it.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+SelectorName = Annotated[str, typer.Option("--selector", help="Selector network: gru or stats.")]
+Threads = Annotated[int, typer.Option(help="Torch threads, pinned; another number may give other weights.")]
+
+DEFAULT_CANVASES = "32,64,128,256"
+
+
+def _env(
+    dataset: str,
+    student: str | None,
+    table: Path | None,
+    canvases: str,
+    tradeoff: float,
+    max_points: int,
+) -> EnvConfig:
+    from agents.environment import EnvConfig
+
+    try:
+        sides = tuple(int(side) for side in canvases.split(","))
+    except ValueError:
+        raise ValueError(
+            f"canvases are sides in pixels separated by commas, such as 32,64,128; got {canvases!r}"
+        ) from None
+    return EnvConfig(
+        dataset=dataset,
+        student=student,
+        table=str(table) if table is not None else None,
+        canvases=sides,
+        tradeoff=tradeoff,
+        max_points=max_points,
+    )
+
+
+def _print(as_json: bool, value: Any, *tables: Table) -> None:
+    if as_json:
+        print(json.dumps(value, indent=2, allow_nan=False))
+        return
+    from rich.console import Console
+
+    # A pipe has no width; 80 columns would break every row.
+    console = Console() if sys.stdout.isatty() else Console(width=160)
+    for table in tables:
+        console.print(table)
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+@app.command()
+def compare(
+    dataset: Dataset = "emoji",
+    student: StudentName = None,
+    table: TablePath = None,
+    canvases: Canvases = DEFAULT_CANVASES,
+    tradeoff: Tradeoff = 0.2,
+    max_points: MaxPoints = 64,
+    algorithms: Annotated[str, typer.Option(help="Algorithms, separated by commas.")] = "reinforce,ppo",
+    seeds: Annotated[int, typer.Option(help="Runs of each algorithm.")] = 3,
+    steps: Annotated[int, typer.Option(help="Environment steps of every run, exactly.")] = 40_960,
+    selector: SelectorName = "gru",
+    threads: Threads = 1,
+    split: Annotated[str, typer.Option(help="Split that is reported.")] = "test",
+    out: Annotated[Path, typer.Option(help="Folder for result.json, the plot and the selectors.")] = Path(
+        "runs/compare"
+    ),
+    as_json: AsJson = False,
+) -> None:
+    """Train algorithms over seeds and hold them against every baseline: the main job.
+
+    Trains on the split train, evaluates exhaustively on the reported split, prints the table and writes it
+    as JSON and as a plot of accuracy against GFLOPs.
+
+    Example: sketchcanvas compare --seeds 5 --tradeoff 0.3
+    """
+    from agents import plots, report, saved
+    from agents.compare import TRAIN_SPLIT, CompareConfig
+    from agents.compare import compare as run
+    from agents.progress import bars
+
+    config = CompareConfig(
+        env=_env(dataset, student, table, canvases, tradeoff, max_points),
+        algorithms=tuple(algorithms.split(",")),
+        seeds=seeds,
+        total_steps=steps,
+        selector=selector,
+        split=split,
+        threads=threads,
+    )
+    with bars() as start:
+        result = run(config, start)
+    result.save(out / "result.json")
+    picture = plots.accuracy_against_gflops(result, out / "accuracy-gflops.png")
+    for one in result.trained:
+        saved.save(out / f"{one.config.algorithm}-{one.config.seed}", one, config.env.outcomes(TRAIN_SPLIT))
+    _print(as_json, result.to_json(), report.compare_table(result))
+    _tell(report.finding(result))
+    _tell(f"{result.seconds:.0f} s; wrote {out / 'result.json'}, {picture} and the selectors beside them")
+
+
+@app.command()
+def train(
+    algorithm: Annotated[str, typer.Argument(help="reinforce or ppo.")] = "reinforce",
+    dataset: Dataset = "emoji",
+    student: StudentName = None,
+    table: TablePath = None,
+    canvases: Canvases = DEFAULT_CANVASES,
+    tradeoff: Tradeoff = 0.2,
+    max_points: MaxPoints = 64,
+    seed: Annotated[int, typer.Option(help="Seed of weights, sketches and actions.")] = 0,
+    steps: Annotated[int, typer.Option(help="Environment steps, exactly.")] = 40_960,
+    selector: SelectorName = "gru",
+    threads: Threads = 1,
+    out: Annotated[Path, typer.Option(help="Where to save the selector (.safetensors and .json).")] = Path(
+        "runs/selector"
+    ),
+    logdir: Annotated[Path | None, typer.Option(help="TensorBoard folder.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint beside OUT.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train one selector, save it, and evaluate it on the split val.
+
+    Example: sketchcanvas train reinforce --tradeoff 0.3 --logdir runs/tb --out runs/mine
+    """
+    from agents import algorithms as registry
+    from agents import policy, report, saved
+    from agents.evaluate import evaluate as judge
+    from agents.progress import bars
+
+    env = _env(dataset, student, table, canvases, tradeoff, max_points)
+    config = registry.make_config(algorithm, env=env, seed=seed, total_steps=steps, selector=selector, threads=threads)
+    env.task("train")  # unknown names and bad values end here, before any work
+    with bars() as start:
+        run = registry.train_run(
+            config,
+            on_progress=start(f"{algorithm}, seed {seed}", steps),
+            logdir=logdir,
+            checkpoint=out.with_name(out.name + ".checkpoint.safetensors"),
+            resume=resume,
+        )
+    path = saved.save(out, run, env.outcomes("train"))
+    task = env.task("val")
+    result = judge(
+        env.outcomes("val"),
+        policy.actions_of(run.selector, task),
+        selector_flops=policy.flops_of(run.selector, task),
+        **env.reward_weights(),
+    )
+    title = f"{dataset}, split val, after {run.steps:,} steps in {run.seconds:.0f} s"
+    rows = [report.policy_cells(algorithm, result)]
+    _print(
+        as_json,
+        {"saved": str(path), "val": result.to_json()},
+        report.rich_table(title, report.POLICY_COLUMNS, rows),
+    )
+    _tell(f"wrote {path}")
+
+
+@app.command()
+def evaluate(
+    policies: Annotated[
+        list[str],
+        typer.Argument(help="Saved selectors (paths) or baselines: fixed:64, random, best_fixed, oracle."),
+    ],
+    dataset: Dataset = "emoji",
+    student: StudentName = None,
+    table: TablePath = None,
+    canvases: Canvases = DEFAULT_CANVASES,
+    tradeoff: Tradeoff = 0.2,
+    split: Annotated[str, typer.Option(help="Which split; touch test once.")] = "val",
+    as_json: AsJson = False,
+) -> None:
+    """Evaluate policies on every sketch of a split, exactly: nothing is sampled.
+
+    Example: sketchcanvas evaluate fixed:64 random oracle runs/compare/ppo-0
+    """
+    from dataclasses import replace
+
+    from agents import baselines, policy, report, saved
+    from agents.evaluate import evaluate as judge
+
+    results = {}
+    for name in policies:
+        env = _env(dataset, student, table, canvases, tradeoff, 64)
+        if baselines.is_name(name):
+            outcomes = env.outcomes(split)
+            choice: Any = baselines.by_name(name, outcomes, **env.reward_weights())
+            cost: Any = 0.0
+        else:
+            one = saved.load(name)
+            if one.canvases != env.canvases:
+                raise ValueError(
+                    f"{name} chooses from canvases {one.canvases}: pass --canvases {','.join(map(str, one.canvases))}"
+                )
+            env = replace(env, max_points=one.max_points)
+            outcomes, task = env.outcomes(split), env.task(split)
+            choice, cost = policy.actions_of(one.selector, task), policy.flops_of(one.selector, task)
+        results[name] = judge(outcomes, choice, selector_flops=cost, **env.reward_weights())
+    rows = [report.policy_cells(name, result) for name, result in results.items()]
+    title = f"{dataset}, split {split}, tradeoff {tradeoff}"
+    _print(
+        as_json,
+        {name: result.to_json() for name, result in results.items()},
+        report.rich_table(title, report.POLICY_COLUMNS, rows),
+    )
+
+
+@app.command()
+def tabulate(
+    student: Annotated[
+        str,
+        typer.Option(help="A shipped student, a .safetensors path, or hog (the baseline that learns nothing)."),
+    ] = "emoji",
+    dataset: Dataset = "emoji",
+    canvases: Annotated[str | None, typer.Option(help="Sides, rising; default: all the student has.")] = None,
+    out: Annotated[Path, typer.Option(help="The table's file.")] = Path("runs/table.npz"),
+    as_json: AsJson = False,
+) -> None:
+    """Build the outcome table of a student: rank, distance, triplet loss and FLOPs of every sketch at every canvas.
+
+    Example: sketchcanvas tabulate --student runs/emoji/student.safetensors --out runs/table.npz
+    """
+    import students
+    from agents import report
+    from sketchcanvas_env.data import load
+    from students.hog import HogRetriever
+    from students.tabulate import Embedder, scores
+    from students.tabulate import tabulate as build
+
+    sides = None if canvases is None else [int(side) for side in canvases.split(",")]
+    embedder: Embedder = HogRetriever() if student == "hog" else students.load(student)
+    result = build(embedder, load(dataset), sides, progress=True)
+    path = result.save(out)
+    title = f"{result.student} on {dataset}: sketches of {len(result.photos)} photos"
+    _print(
+        as_json,
+        {"table": str(path), "hash": result.hash, "scores": scores(result)},
+        report.rich_table(title, report.SCORE_COLUMNS, report.score_cells(result)),
+    )
+    _tell(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
+
+
+@data_app.command("info")
+def data_info(
+    dataset: Annotated[str, typer.Argument(help="Name of the data set.")] = "emoji", as_json: AsJson = False
+) -> None:
+    """Counts by split and abstraction level, the hash, and the licences.
+
+    Example: sketchcanvas data info
+    """
+    import numpy as np
+
+    from agents import report
+    from sketchcanvas_env.data import SPLITS, load
+
+    loaded = load(dataset)
+    counts = {}
+    for split in SPLITS:
+        rows = loaded.indices(split)
+        points = [loaded.sketch(int(row)).n_points for row in rows]
+        counts[split] = {
+            "photos": len(np.unique(loaded.photo_ids[rows])),
+            "gallery": len(loaded.gallery(split)),
+            "sketches": len(rows),
+            "median points": float(np.median(points)),
+            "p95 points": float(np.percentile(points, 95)),
+        }
+    columns = ("split", *counts["student"])
+    cells = [(split, *(f"{value:g}" for value in row.values())) for split, row in counts.items()]
+    _print(
+        as_json,
+        {"name": loaded.name, "hash": loaded.hash, "splits": counts, "licence": loaded.licence},
+        report.rich_table(f"{loaded.name} ({loaded.hash[:12]})", columns, cells),
+    )
+    if not as_json:
+        print(loaded.licence)
+
+
+@data_app.command("show")
+def data_show(
+    dataset: Annotated[str, typer.Argument(help="Name of the data set.")] = "emoji",
+    split: Annotated[str, typer.Option(help="Which split.")] = "train",
+    photos: Annotated[int, typer.Option(help="How many photos.", min=1, max=200)] = 16,
+    seed: Annotated[int, typer.Option(help="Which ones.")] = 0,
+    out: Annotated[Path, typer.Option(help="The PNG file.")] = Path("runs/contact-sheet.png"),
+) -> None:
+    """Draw photos with their sketches, level by level.
+
+    Example: sketchcanvas data show --split val --out sheet.png
+    """
+    from agents import plots
+    from sketchcanvas_env.data import load
+
+    _tell(f"wrote {plots.contact_sheet(load(dataset), split, photos, out, seed)}")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        app()
+    except (ValueError, KeyError, OSError, ImportError) as error:
+        # str(KeyError) quotes its message.
+        message = error.args[0] if isinstance(error, KeyError) and error.args else error
+        _tell(f"sketchcanvas: {message}")
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+"""Selectors on disk: weights as safetensors beside a JSON card, no pickle; `agents.load` reads them back.
+
+`NAME.safetensors` holds the weights, `NAME.json` says what they are: network, canvases, algorithm and its
+settings, versions, and the hashes of the outcome table, the student and the data that they were trained on.
+The card carries the weights' SHA-256, so two files that do not belong together are noticed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from agents import provenance, selectors
+from agents.environment import EnvConfig
+from agents.evaluate import GIGA
+from agents.selectors import Selector
+from agents.training import Run
+from sketchcanvas_env.features import FEATURE_NAMES, stroke_features
+from sketchcanvas_env.files import atomic_write, sha256_file
+from sketchcanvas_env.sketch import VectorSketch
+from sketchcanvas_env.table import OutcomeTable, check_canvases
+from sketchcanvas_env.task import MAX_POINTS
+
+FORMAT = 1
+"""Version of the card; another one is refused."""
+
+MAX_CARD_BYTES = 1 << 20
+_FIELDS = (
+    "format",
+    "algorithm",
+    "canvases",
+    "max_points",
+    "selector",
+    "config",
+    "trained_on",
+    "versions",
+    "weights_sha256",
+)
+
+
+@dataclass(frozen=True)
+class SavedSelector:
+    """A trained selector: call it with a sketch and it names the canvas.
+
+    Attributes:
+        selector: the network, in eval mode.
+        canvases: sides it chooses from, pixels.
+        max_points: points that a sketch is bounded to before the network sees it.
+        card: everything that the JSON file says.
+    """
+
+    selector: Selector
+    canvases: tuple[int, ...]
+    max_points: int
+    card: dict[str, Any]
+
+    def __call__(self, sketch: VectorSketch) -> int:
+        """The side, in pixels, on which to draw a sketch."""
+        with torch.inference_mode():
+            return self.canvases[int(self.selector(self._look(sketch)).argmax())]
+
+    def gflops(self, sketch: VectorSketch) -> float:
+        """What deciding about a sketch costs, in GFLOPs (2 x MAC)."""
+        return float(self.selector.flops(self._look(sketch))[0]) / GIGA
+
+    @property
+    def env(self) -> EnvConfig:
+        """The environment that it was trained in."""
+        return EnvConfig(**self.card["config"]["env"])
+
+    def _look(self, sketch: VectorSketch) -> dict[str, torch.Tensor]:
+        points = sketch.to_stroke5(self.max_points)
+        return {
+            "points": torch.from_numpy(points.ravel()[None].copy()),
+            "stats": torch.from_numpy(np.asarray(stroke_features(sketch))[None].copy()),
+        }
+
+
+def save(path: str | Path, run: Run, table: OutcomeTable) -> Path:
+    """Write a run's selector: `path` with the endings .safetensors and .json, each atomically, the card last.
+
+    Args:
+        path: where to, with or without ending.
+        run: the finished run.
+        table: the outcomes that it was trained on, for their hashes.
+
+    Returns:
+        The path of the weights.
+    """
+    weights = _stem(path).with_suffix(".safetensors")
+    tensors = {name: tensor.contiguous() for name, tensor in run.selector.state_dict().items()}
+    with atomic_write(weights) as temporary:
+        save_file(tensors, temporary)
+    card = {
+        "format": FORMAT,
+        "algorithm": run.config.algorithm,
+        "canvases": list(run.config.env.canvases),
+        "max_points": run.config.env.max_points,
+        "selector": run.selector.settings(),
+        "config": run.config.to_json(),
+        "trained_on": provenance.of_table(table),
+        "versions": provenance.versions(),
+        "weights_sha256": sha256_file(weights),
+    }
+    with atomic_write(weights.with_suffix(".json")) as temporary:
+        temporary.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    return weights
+
+
+def load(path: str | Path) -> SavedSelector:
+    """Read a selector, believing nothing before it is checked.
+
+    Args:
+        path: of the weights, of the card, or of both without an ending.
+
+    Returns:
+        A callable, sketch -> canvas.
+
+    Raises:
+        FileNotFoundError: weights or card are missing.
+        ValueError: a damaged card, weights of another network, missing or extra tensors, wrong shapes, NaN,
+            or files that do not belong together.
+    """
+    weights = _stem(path).with_suffix(".safetensors")
+    card_path = weights.with_suffix(".json")
+    for file in (weights, card_path):
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"no saved selector: {file} is missing (a selector is a .safetensors and a .json file)"
+            )
+    card = _read_card(card_path)
+    if sha256_file(weights) != card["weights_sha256"]:
+        raise ValueError(f"{weights} is not the file that {card_path.name} describes: the SHA-256 differs")
+    try:
+        canvases = check_canvases(card["canvases"])
+        selector = selectors.create(**card["selector"])
+        env = EnvConfig(**card["config"]["env"])
+    except (TypeError, KeyError, ValueError) as error:
+        raise ValueError(f"{card_path} is damaged: {error}") from None
+    if (canvases, card["max_points"]) != (env.canvases, env.max_points):
+        raise ValueError(f"{card_path}: canvases or max_points are not those of the run in its config")
+    if selector.n_actions != len(canvases):
+        raise ValueError(f"{card_path}: {selector.n_actions} actions for {len(canvases)} canvases")
+    if isinstance(selector, selectors.StatsSelector) and selector.n_stats != len(FEATURE_NAMES):
+        raise ValueError(
+            f"{card_path}: the network reads {selector.n_stats} statistics, this version takes {len(FEATURE_NAMES)}"
+        )
+    try:
+        tensors = load_file(weights)
+    except SafetensorError as error:
+        raise ValueError(f"{weights} is damaged: {error}") from None
+    _fill(selector, tensors, weights)
+    return SavedSelector(selector.eval(), canvases, int(card["max_points"]), card)
+
+
+def _fill(selector: Selector, tensors: dict[str, torch.Tensor], path: Path) -> None:
+    wanted = selector.state_dict()
+    missing, extra = sorted(set(wanted) - set(tensors)), sorted(set(tensors) - set(wanted))
+    if missing or extra:
+        raise ValueError(f"{path}: missing tensors {missing or 'none'}, extra tensors {extra or 'none'}")
+    for name, tensor in tensors.items():
+        if tensor.shape != wanted[name].shape or tensor.dtype != wanted[name].dtype:
+            raise ValueError(
+                f"{path}: {name} is {tuple(tensor.shape)} {tensor.dtype}, the card asks for "
+                f"{tuple(wanted[name].shape)} {wanted[name].dtype}"
+            )
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f"{path}: {name} holds NaN or infinity")
+    selector.load_state_dict(tensors)
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    if path.stat().st_size > MAX_CARD_BYTES:
+        raise ValueError(f"{path} is larger than any card ({MAX_CARD_BYTES} bytes)")
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON: {error}") from None
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        raise ValueError(f"{path} is no card of a selector in format {FORMAT}")
+    missing = [name for name in _FIELDS if name not in card]
+    if missing:
+        raise ValueError(f"{path}: the card lacks {', '.join(missing)}")
+    points = card["max_points"]
+    if not isinstance(points, int) or isinstance(points, bool) or not 2 <= points <= MAX_POINTS:
+        raise ValueError(f"{path}: max_points must be an integer from 2 to {MAX_POINTS}, got {points!r}")
+    return card
+
+
+def _stem(path: str | Path) -> Path:
+    plain = Path(path)
+    return plain.with_suffix("") if plain.suffix in (".safetensors", ".json") else plain

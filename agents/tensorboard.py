@@ -1,0 +1,71 @@
+"""TensorBoard, or nothing where no folder is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+class Log:
+    """Writes scalars to a TensorBoard folder.
+
+    Use as a context manager, so that the last rows reach the disk.
+    """
+
+    def __init__(self, folder: Path | None, from_step: int = 0) -> None:
+        """Open the folder.
+
+        Args:
+            folder: where to; None writes nothing.
+            from_step: rows of an earlier attempt from this step on are hidden, as a resumed run writes them
+                anew.
+        """
+        self._writer: Any = None
+        if folder is not None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(folder), purge_step=from_step or None)
+
+    def __enter__(self) -> Log:
+        """Itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Flush and close."""
+        if self._writer is not None:
+            self._writer.close()
+
+    @property
+    def on(self) -> bool:
+        """Whether anything is written."""
+        return self._writer is not None
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        """Write one value for each name at an environment step."""
+        if self._writer is not None:
+            for name, value in values.items():
+                self._writer.add_scalar(name, value, step)
+
+
+def batch_scalars(final_info: Mapping[str, npt.NDArray[Any]], rewards: npt.NDArray[np.float64]) -> dict[str, float]:
+    """What one vector step of one-step episodes tells, averaged over the batch.
+
+    Args:
+        final_info: the vector environment's `info["final_info"]`: rank, flops, canvas, regret, each
+            (num_envs,).
+        rewards: (num_envs,).
+    """
+    scalars = {
+        "batch/reward": float(np.mean(rewards)),
+        "batch/acc1": float(np.mean(final_info["rank"] == 1)),
+        "batch/student_gflops": float(np.mean(final_info["flops"])) / 1e9,
+    }
+    if "regret" in final_info:
+        scalars["batch/regret"] = float(np.mean(final_info["regret"]))
+    for canvas, count in zip(*np.unique(final_info["canvas"], return_counts=True), strict=True):
+        scalars[f"share/{canvas}"] = float(count) / len(rewards)
+    return scalars

@@ -1,0 +1,174 @@
+"""What every training algorithm shares: the common settings, the result, pinned threads, seeded networks."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+import torch
+
+from agents import selectors
+from agents.environment import EnvConfig
+from agents.selectors import Selector
+
+Progress = Callable[[int], None]
+"""Called with the number of environment steps done so far."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of every algorithm. Two runs with equal settings give bit-identical weights on one machine."""
+
+    algorithm: ClassVar[str]
+    env: EnvConfig = field(default_factory=EnvConfig)  # where to learn; always on its split `train`
+    seed: int = 0  # of the weights, the sketches drawn and the actions sampled
+    total_steps: int = 40_960  # environment steps, exactly; one step is one sketch looked at and one canvas chosen
+    num_envs: int = 256  # sketches per environment step
+    selector: str = "gru"  # which network decides, a key of `selectors.SELECTORS`
+    hidden: int | None = None  # width of that network, None for its own default
+    threads: int = 1  # torch threads, pinned: another number may give other weights
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained with, before any work starts.
+
+        Raises:
+            ValueError: a field out of its range; the message says what to do.
+        """
+        for name in ("total_steps", "num_envs", "threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.hidden is not None and not 1 <= self.hidden <= selectors.MAX_SIZE:
+            raise ValueError(f"hidden must lie in [1, {selectors.MAX_SIZE}] or be None, got {self.hidden}")
+        if self.seed < 0:
+            raise ValueError(f"seed must not be negative, got {self.seed}")
+        if self.selector not in selectors.SELECTORS:
+            raise ValueError(f"unknown selector {self.selector!r}; there are {', '.join(sorted(selectors.SELECTORS))}")
+        batch = self.steps_per_update
+        if self.total_steps % batch:
+            lower = self.total_steps // batch * batch
+            near = f"{lower} or {lower + batch}" if lower else f"{batch}"
+            raise ValueError(
+                f"total_steps must be a multiple of the {batch} steps of one update, so that the budget is "
+                f"spent exactly: take {near} instead of {self.total_steps}"
+            )
+
+    @property
+    def steps_per_update(self) -> int:
+        """Environment steps between two updates of the weights."""
+        return self.num_envs
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings, with the algorithm's name, as JSON-able values."""
+        settings = asdict(self)
+        settings["env"]["canvases"] = list(self.env.canvases)
+        return {"algorithm": self.algorithm, **settings}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run.
+
+    Attributes:
+        config: what was asked for.
+        selector: the trained network, in eval mode.
+        steps: environment steps taken, equal to `config.total_steps`.
+        seconds: wall-clock time of the training (of the last part only, when it was resumed).
+    """
+
+    config: TrainConfig
+    selector: Selector
+    steps: int
+    seconds: float
+
+
+def make_selector(config: TrainConfig, observation_space: gym.Space[Any], n_actions: int) -> Selector:
+    """The network that a run starts with; its weights depend on the seed alone.
+
+    Torch's global generator is left as it was.
+
+    Args:
+        config: names the network, its width and the seed.
+        observation_space: of a single environment, with "points" and "stats".
+        n_actions: number of canvases.
+    """
+    if not isinstance(observation_space, gym.spaces.Dict):
+        raise ValueError(f"a selector needs an observation space of points and stats, got {observation_space}")
+    shape = observation_space["stats"].shape
+    n_stats = int(np.prod(shape)) if shape is not None else None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return selectors.create(config.selector, n_actions, n_stats, config.hidden)
+
+
+def as_tensors(obs: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    """Observations as tensors that share the arrays' memory."""
+    return {name: torch.from_numpy(array) for name, array in obs.items()}
+
+
+def env_seed(seed: int) -> int:
+    """The seed that a run gives its vector environment.
+
+    Sub-environment i is seeded with that plus i. Runs with seeds 0 and 1 would otherwise share all their
+    streams of sketches but one, and runs that are to be averaged would not be independent.
+    """
+    return int(np.random.SeedSequence(seed).generate_state(1)[0])
+
+
+def replay(env: gym.vector.VectorEnv[Any, Any, Any], seed: int, steps: int) -> Any:
+    """Reset a vector environment and bring it to where a run with `seed` finds it after `steps` vector steps.
+
+    Which sketch an episode shows does not depend on the actions, so any will do. A million episodes take
+    about a second.
+
+    Returns:
+        The observations there.
+    """
+    obs, _ = env.reset(seed=env_seed(seed))
+    idle = np.zeros(env.num_envs, dtype=np.int64)
+    for _ in range(steps):
+        obs = env.step(idle)[0]
+    return obs
+
+
+@contextmanager
+def pinned_threads(count: int) -> Iterator[None]:
+    """Let torch use that many threads inside the block, and what it used before after it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def preserved_generators() -> Iterator[None]:
+    """Put Python's, NumPy's and torch's global generators back after the block: SB3 seeds all three."""
+    python, legacy, pytorch = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(legacy)
+        torch.set_rng_state(pytorch)
+
+
+def check_files(checkpoint: Path | None, checkpoint_every: int, resume: bool) -> None:
+    """Refuse checkpoint settings that contradict each other.
+
+    Raises:
+        ValueError: resume without a checkpoint's name, or no room between two checkpoints.
+        FileNotFoundError: resume, and there is no checkpoint.
+    """
+    if checkpoint_every < 1:
+        raise ValueError(f"checkpoint_every must be at least 1 step, got {checkpoint_every}")
+    if resume and checkpoint is None:
+        raise ValueError("to resume, say which checkpoint")
+    if resume and checkpoint is not None and not checkpoint.exists():
+        raise FileNotFoundError(f"nothing to resume: there is no checkpoint at {checkpoint}")

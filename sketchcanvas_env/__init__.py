@@ -1,0 +1,94 @@
+"""SketchCanvas: choosing a canvas for each sketch, as a Gymnasium environment.
+
+Importing this package registers `SketchCanvas-v0`. The public names below are loaded when they are first
+used, so that the
+import stays light: it needs Gymnasium and NumPy only.
+
+    >>> import gymnasium as gym
+    >>> import sketchcanvas_env
+    >>> "SketchCanvas-v0" in gym.registry
+    True
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from gymnasium.envs.registration import register, registry
+
+if TYPE_CHECKING:
+    from sketchcanvas_env.data import SketchDataset
+    from sketchcanvas_env.data import load as load_dataset
+    from sketchcanvas_env.env import SketchCanvasEnv
+    from sketchcanvas_env.features import FEATURE_NAMES, stroke_features
+    from sketchcanvas_env.live import Outcome, Retriever
+    from sketchcanvas_env.raster import rasterise
+    from sketchcanvas_env.sketch import VectorSketch
+    from sketchcanvas_env.svg import read_svg
+    from sketchcanvas_env.table import OutcomeTable, TableError, available_tables, load_table
+    from sketchcanvas_env.vector import SketchCanvasVectorEnv
+
+__version__ = "0.1.0"
+
+# Public name -> (module, name there).
+_LAZY = {
+    "FEATURE_NAMES": ("features", "FEATURE_NAMES"),
+    "Outcome": ("live", "Outcome"),
+    "OutcomeTable": ("table", "OutcomeTable"),
+    "Retriever": ("live", "Retriever"),
+    "SketchCanvasEnv": ("env", "SketchCanvasEnv"),
+    "SketchCanvasVectorEnv": ("vector", "SketchCanvasVectorEnv"),
+    "SketchDataset": ("data", "SketchDataset"),
+    "TableError": ("table", "TableError"),
+    "VectorSketch": ("sketch", "VectorSketch"),
+    "available_tables": ("table", "available_tables"),
+    "load_dataset": ("data", "load"),
+    "load_table": ("table", "load_table"),
+    "rasterise": ("raster", "rasterise"),
+    "read_svg": ("svg", "read_svg"),
+    "stroke_features": ("features", "stroke_features"),
+}
+
+__all__ = [
+    "FEATURE_NAMES",
+    "Outcome",
+    "OutcomeTable",
+    "Retriever",
+    "SketchCanvasEnv",
+    "SketchCanvasVectorEnv",
+    "SketchDataset",
+    "TableError",
+    "VectorSketch",
+    "__version__",
+    "available_tables",
+    "load_dataset",
+    "load_table",
+    "rasterise",
+    "read_svg",
+    "stroke_features",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first asked for (PEP 562)."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _LAZY[name]
+    value = getattr(import_module(f"{__name__}.{module}"), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names, loaded or not."""
+    return sorted({*globals(), *__all__})
+
+
+# A reload of the package must not warn about overriding its own registration.
+if "SketchCanvas-v0" not in registry:
+    register(
+        id="SketchCanvas-v0",
+        entry_point="sketchcanvas_env.env:SketchCanvasEnv",
+        vector_entry_point="sketchcanvas_env.vector:SketchCanvasVectorEnv",
+    )

@@ -1,0 +1,94 @@
+"""What every data set looks like once loaded: sketches, photos, who belongs to whom, and four splits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sketchcanvas_env.sketch import VectorSketch
+
+SPLITS = ("student", "train", "val", "test")
+"""`student` trains teacher and student, `train` the selectors, `val` chooses among them, `test` is touched once.
+
+A student's ranks on its own training sketches are near perfect at every canvas, so a selector learns nothing
+from them: hence four splits, not three.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class SketchDataset:
+    """Vector sketches paired with photos, split by photo.
+
+    Attributes:
+        name: the data set's name.
+        hash: sha256 (hex) of everything below that decides a result.
+        sketch_ids: (N,) str, unique.
+        photo_ids: (N,) str, the true photo of each sketch.
+        split: (N,) str, one of `SPLITS`.
+        level: (N,) int8, abstraction level 0 to 3; 0 throughout where a data set has none.
+        galleries: per split, the ids of the photos that its sketches are ranked among.
+        licence: what the data may be used for, and who made it.
+    """
+
+    name: str
+    hash: str
+    sketch_ids: NDArray[np.str_]
+    photo_ids: NDArray[np.str_]
+    split: NDArray[np.str_]
+    level: NDArray[np.int8]
+    galleries: Mapping[str, NDArray[np.str_]]
+    licence: str
+    read_sketch: Callable[[int], VectorSketch] = field(repr=False)
+    read_photo: Callable[[str], NDArray[np.uint8]] = field(repr=False)
+
+    def __len__(self) -> int:
+        """Number of sketches."""
+        return len(self.sketch_ids)
+
+    def sketch(self, index: int) -> VectorSketch:
+        """The sketch in row `index`.
+
+        Raises:
+            IndexError: no such row.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"data set {self.name!r} has sketches 0 to {len(self) - 1}, not {index}")
+        return self.read_sketch(index)
+
+    def photo(self, photo_id: str) -> NDArray[np.uint8]:
+        """A photo on white paper, uint8 of shape (H, W, 3).
+
+        Raises:
+            KeyError: no such photo.
+        """
+        return self.read_photo(photo_id)
+
+    def gallery(self, split: str) -> NDArray[np.str_]:
+        """Ids of the photos that the sketches of a split are ranked among, (G,) str.
+
+        Raises:
+            ValueError: unknown split; the message lists what exists.
+        """
+        return self.galleries[check_split(split)]
+
+    def indices(self, split: str) -> NDArray[np.int64]:
+        """Rows of a split's sketches, (n,) int64, ascending.
+
+        Raises:
+            ValueError: unknown split; the message lists what exists.
+        """
+        return np.flatnonzero(self.split == check_split(split))
+
+
+def check_split(split: str) -> str:
+    """The split's name.
+
+    Raises:
+        ValueError: unknown; the message lists what exists.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"unknown split {split!r}; there are {', '.join(SPLITS)}")
+    return split

@@ -1,0 +1,85 @@
+"""Writing files so that no half-written one ever stands under its final name, and hashing them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_CHUNK = 1 << 20
+
+
+def _umask() -> int:
+    """The process's umask; it can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path to write to, and rename it to `path` once the block has ended well.
+
+    The temporary file lies in the same folder (a rename is atomic only within one file system), starts with a
+    dot and keeps the suffix of `path`, because some writers choose their format by it. When the block ends
+    without an exception the file is flushed to the disk and renamed over `path`; on any exception,
+    KeyboardInterrupt included, it is removed and `path` stays as it was. Missing folders are made.
+
+    Args:
+        path: the final name.
+
+    Yields:
+        The temporary path. It exists, empty, when the block starts.
+
+    Raises:
+        IsADirectoryError: `path` is a folder.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> with atomic_write(folder / "result.json") as temporary:
+        ...     _ = temporary.write_text("{}")
+        >>> (folder / "result.json").read_text()
+        '{}'
+    """
+    final = Path(path)
+    if final.is_dir():
+        raise IsADirectoryError(f"{final} is a folder: give the name of a file in it")
+    final.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=final.parent, prefix=f".{final.stem}.", suffix=f".tmp{final.suffix}")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        # mkstemp makes the file private; a file of the user's own making would follow the umask.
+        temporary.chmod(0o666 & ~_umask())
+        yield temporary
+        _sync(temporary)
+        os.replace(temporary, final)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    # A folder cannot be opened for syncing everywhere (Windows); the rename itself is done by now.
+    with suppress(OSError):
+        _sync(final.parent)
+
+
+def _sync(path: Path) -> None:
+    """Flush a file's, or a folder's, content to the disk."""
+    # fsync on Windows needs a handle that may write; a folder can only be opened for reading.
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sha256_file(path: str | os.PathLike[str]) -> str:
+    """Hex SHA-256 of a file's bytes, read in blocks of 1 MiB."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(_CHUNK):
+            digest.update(block)
+    return digest.hexdigest()

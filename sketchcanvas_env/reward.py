@@ -1,0 +1,241 @@
+"""The rules: rank, triplet loss and the paper's reward. Written here once; every other module calls these.
+
+The reward of choosing canvas j for one sketch (Sain et al., "Sketch Down the FLOPs", CVPR 2025, arXiv
+2505.23763)::
+
+    R_acc  = w_rank / rank - w_tri * L_tri
+    R_comp = -q_j / (q_max - q_min)
+    R      = tradeoff * R_comp + (1 - tradeoff) * R_acc
+
+`q_j` is the student's cost at canvas j in FLOPs (2 x MAC), q_max and q_min the dearest and the cheapest
+canvas **on offer**, `rank` the place of the true photo in the gallery (1 is best) and `L_tri` the triplet
+loss of the query.
+
+What the paper leaves open, or does otherwise, and what is done here:
+
+* Ties count against the student (`rank_of_true`): one that embeds everything in one point is last, never
+  first.
+* `L_tri` is the mean over *all* other photos of the gallery, not one drawn at random, so that an outcome is a
+  fact of (sketch, canvas, gallery) and can be stored in a table.
+* With one canvas on offer, or several of one cost, q_max - q_min is zero; `R_comp` is then -1 for each.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+TRIPLET_MARGIN = 0.3
+"""Margin of the triplet loss, in Euclidean distance between L2-normalised embeddings. Our choice."""
+
+MAX_DISTANCE = 2.0
+"""The largest Euclidean distance between two L2-normalised embeddings."""
+
+DISTANCE_SLACK = 1e-5
+"""How far single precision may carry a distance or a triplet loss beyond its bound."""
+
+
+def _split_distances(
+    distances: npt.ArrayLike, true_index: npt.ArrayLike
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.bool_]]:
+    """Check a query's distances; give them, the true photo's (..., 1), and a mask of the other photos."""
+    table = np.asarray(distances)
+    if table.ndim < 1 or table.shape[-1] < 1:
+        raise ValueError(f"distances must have the gallery as last axis, got shape {table.shape}")
+    if not np.isfinite(table).all():
+        # NaN compares false with everything, which would turn a broken student into one of rank 1.
+        raise ValueError("distances must be finite: the embeddings hold NaN or infinity")
+    index = np.asarray(true_index)
+    if index.dtype.kind not in "iu":
+        raise ValueError(f"true_index must be of integers, got dtype {index.dtype}")
+    gallery = table.shape[-1]
+    if index.size and (index.min() < 0 or index.max() >= gallery):
+        raise ValueError(f"true_index must lie in [0, {gallery}), the gallery has {gallery} photos")
+    index = np.broadcast_to(index, table.shape[:-1])[..., None]
+    true = np.take_along_axis(table, index, axis=-1)
+    return table, true, np.arange(gallery) != index
+
+
+def rank_of_true(distances: npt.ArrayLike, true_index: npt.ArrayLike) -> Any:
+    """Place of the true photo in the gallery: 1 + the number of other photos at its distance or nearer.
+
+    Ties count against the student, so that a student which embeds everything alike gets the last rank, not
+    the first.
+
+    Args:
+        distances: (..., G) distances from each query to each gallery photo, finite.
+        true_index: int or (...) ints, column of the true photo of each query.
+
+    Returns:
+        int for one query, else (...) int64 array; in [1, G].
+
+    Raises:
+        ValueError: a distance that is not finite, an index outside the gallery.
+
+    Example:
+        >>> rank_of_true([0.5, 0.2, 0.9], 0)
+        2
+        >>> rank_of_true([0.5, 0.5, 0.5], 0)
+        3
+    """
+    table, true, other = _split_distances(distances, true_index)
+    ranks = 1 + ((table <= true) & other).sum(axis=-1)
+    return int(ranks) if np.ndim(ranks) == 0 else ranks.astype(np.int64)
+
+
+def triplet_loss(distances: npt.ArrayLike, true_index: npt.ArrayLike, margin: float = TRIPLET_MARGIN) -> Any:
+    """Triplet loss of each query: mean over all other gallery photos of max(0, margin + d_true - d_other).
+
+    Args:
+        distances: (..., G) distances, G at least 2, finite.
+        true_index: int or (...) ints, column of the true photo.
+        margin: by how much the true photo has to be nearer.
+
+    Returns:
+        float for one query, else (...) float64 array; in [0, margin + 2] for L2-normalised embeddings.
+
+    Raises:
+        ValueError: as `rank_of_true`; a gallery of one photo; a margin that is negative or not finite.
+
+    Example:
+        >>> round(triplet_loss([0.5, 0.6, 1.5], 0), 6)  # (0.3 + 0.5 - 0.6) / 2, the last is beyond
+        0.1
+    """
+    if not math.isfinite(margin) or margin < 0:
+        raise ValueError(f"margin must be finite and not negative, got {margin}")
+    table, true, other = _split_distances(distances, true_index)
+    if table.shape[-1] < 2:
+        raise ValueError("the triplet loss needs a gallery of at least two photos")
+    hinge = np.maximum(0.0, margin + true.astype(np.float64) - table.astype(np.float64))
+    losses = np.where(other, hinge, 0.0).sum(axis=-1) / (table.shape[-1] - 1)
+    return float(losses) if np.ndim(losses) == 0 else losses
+
+
+def accuracy_reward(
+    ranks: npt.ArrayLike, triplet: npt.ArrayLike, rank_weight: float = 1.0, triplet_weight: float = 0.1
+) -> FloatArray:
+    """R_acc = rank_weight / rank - triplet_weight * L_tri.
+
+    Args:
+        ranks: (...) ranks of the true photo, from 1.
+        triplet: (...) triplet losses.
+        rank_weight: weight of the reciprocal rank.
+        triplet_weight: weight of the triplet loss.
+
+    Returns:
+        (...) float64.
+
+    Example:
+        >>> float(accuracy_reward(2, 0.5, rank_weight=1.0, triplet_weight=0.1))
+        0.45
+    """
+    check_weights(rank_weight, triplet_weight)
+    reciprocal = 1.0 / np.asarray(ranks, dtype=np.float64)
+    return np.asarray(rank_weight * reciprocal - triplet_weight * np.asarray(triplet, dtype=np.float64))
+
+
+def compute_reward(flops: npt.ArrayLike) -> FloatArray:
+    """R_comp = -q / (q_max - q_min) of every canvas on offer; -1 each where they all cost the same.
+
+    Args:
+        flops: (K,) cost of each canvas on offer, finite and above zero.
+
+    Returns:
+        (K,) float64, all below zero.
+
+    Raises:
+        ValueError: no canvas, or a cost that is not finite and positive.
+
+    Example:
+        >>> compute_reward([1.0, 5.0]).tolist()
+        [-0.25, -1.25]
+        >>> compute_reward([7.0]).tolist()
+        [-1.0]
+    """
+    costs = np.asarray(flops, dtype=np.float64)
+    if costs.ndim != 1 or costs.size == 0 or not np.isfinite(costs).all() or (costs <= 0).any():
+        raise ValueError(f"flops must be a row of finite numbers above zero, got {flops!r}")
+    spread = costs.max() - costs.min()
+    return -costs / spread if spread > 0 else -np.ones_like(costs)
+
+
+def reward(acc: npt.ArrayLike, comp: npt.ArrayLike, tradeoff: float) -> FloatArray:
+    """R = tradeoff * R_comp + (1 - tradeoff) * R_acc.
+
+    Args:
+        acc: (...) R_acc.
+        comp: R_comp, of a shape that broadcasts against it.
+        tradeoff: lambda_F of the paper, in [0, 1]: 0 asks for accuracy only, 1 for cheapness only.
+
+    Returns:
+        float64 of the broadcast shape.
+    """
+    check_tradeoff(tradeoff)
+    return np.asarray(
+        tradeoff * np.asarray(comp, dtype=np.float64) + (1.0 - tradeoff) * np.asarray(acc, dtype=np.float64)
+    )
+
+
+def accuracy_range(
+    gallery_size: float, rank_weight: float = 1.0, triplet_weight: float = 0.1, margin: float = TRIPLET_MARGIN
+) -> tuple[float, float]:
+    """Bounds of R_acc for any student: rank in [1, gallery_size], L_tri in [0, margin + 2].
+
+    A `gallery_size` of infinity stands for one that is not known.
+    """
+    check_weights(rank_weight, triplet_weight)
+    worst_loss = margin + MAX_DISTANCE + DISTANCE_SLACK
+    return rank_weight / gallery_size - triplet_weight * worst_loss, float(rank_weight)
+
+
+def reward_range(
+    flops: npt.ArrayLike,
+    gallery_size: float,
+    tradeoff: float,
+    rank_weight: float = 1.0,
+    triplet_weight: float = 0.1,
+    margin: float = TRIPLET_MARGIN,
+) -> tuple[float, float]:
+    """Bounds of the reward that hold for any student and any sketch.
+
+    Args:
+        flops: (K,) cost of each canvas on offer.
+        gallery_size: number of photos ranked, infinity if it is not known.
+        tradeoff: weight of R_comp.
+        rank_weight: weight of 1 / rank in R_acc.
+        triplet_weight: weight of the triplet loss in R_acc.
+        margin: of the triplet loss.
+
+    Returns:
+        (low, high).
+    """
+    comp = compute_reward(flops)
+    low, high = accuracy_range(gallery_size, rank_weight, triplet_weight, margin)
+    # Widened by rounding, so that a reward that reaches a bound exactly is never outside by one bit.
+    slack = 1e-12 * max(1.0, float(np.abs(comp).max()), abs(low), abs(high))
+    return (
+        float(reward(low, comp.min(), tradeoff)) - slack,
+        float(reward(high, comp.max(), tradeoff)) + slack,
+    )
+
+
+def check_tradeoff(tradeoff: float) -> None:
+    """Raise ValueError unless `tradeoff` is a number in [0, 1]."""
+    if not _is_real(tradeoff) or not 0.0 <= tradeoff <= 1.0:
+        raise ValueError(f"tradeoff must be a number in [0, 1], got {tradeoff!r}")
+
+
+def check_weights(rank_weight: float, triplet_weight: float) -> None:
+    """Raise ValueError unless both weights are finite and not negative."""
+    for name, value in (("rank_weight", rank_weight), ("triplet_weight", triplet_weight)):
+        if not _is_real(value) or not math.isfinite(value) or value < 0:
+            raise ValueError(f"{name} must be a finite number, not negative, got {value!r}")
+
+
+def _is_real(value: object) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)

@@ -1,0 +1,668 @@
+"""The outcome table: what a frozen student makes of every sketch at every canvas, computed once and looked
+up.
+
+The student is frozen, the rasteriser deterministic and the gallery fixed, so rank, distance, triplet loss and
+cost of each (sketch, canvas) pair are facts. The environment reads them here and needs no network, no torch
+and no rasteriser; the baselines that every agent is held against (each fixed canvas, a random one, the hull
+of the fixed canvases, the per-sketch oracle) are exact sums over the table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import os
+import re
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from sketchcanvas_env import data
+from sketchcanvas_env import reward as rules
+from sketchcanvas_env.data import SPLITS, SketchDataset
+from sketchcanvas_env.npz import write_npz
+
+FORMAT = 1
+"""Version of the file format; a file of another version is refused."""
+
+TOP = 5
+"""How many nearest photos are kept for each outcome."""
+
+DEFAULT_STUDENT = {"emoji": "mobilenet_v2"}
+"""Which student's table is read where none is named, for each data set."""
+
+TABLES = Path(__file__).parent / "tables"
+"""Where the shipped tables lie, as <dataset>-<student>.npz."""
+
+# A full table of the shipped data is below 2 MB unpacked; these only stop files that lie.
+_MAX_FILE_BYTES = 256 << 20
+_MAX_MEMBER_BYTES = 256 << 20
+_MAX_TOTAL_BYTES = 512 << 20
+_MAX_NPY_HEADER = 4096
+
+# Name of each array in the file: its kind, and its shape in terms of N rows, K canvases, P photos.
+_ARRAYS: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "canvases": (np.int64, ("K",)),
+    "flops": (np.float64, ("K",)),
+    "ranks": (np.int32, ("N", "K")),
+    "distances": (np.float32, ("N", "K")),
+    "triplet": (np.float32, ("N", "K")),
+    "top": (np.int32, ("N", "K", TOP)),
+    "photos": (str, ("P",)),
+    "sketch_ids": (str, ("N",)),
+    "photo_ids": (str, ("N",)),
+    "split": (str, ("N",)),
+    "level": (np.int8, ("N",)),
+}
+_HEADER = "header"
+_TEXT = ("dataset", "dataset_hash", "student", "student_hash")
+_NAME = re.compile(r"[A-Za-z0-9_.]+\Z")
+
+
+class TableError(ValueError):
+    """A table, or a file of one, that cannot be right; the message says what is wrong, and in which file."""
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A policy's place in the plane of cost and accuracy.
+
+    Attributes:
+        flops: mean FLOPs (2 x MAC) per query.
+        acc1: share of queries whose true photo comes first.
+    """
+
+    flops: float
+    acc1: float
+
+
+@dataclass(frozen=True, eq=False)
+class OutcomeTable:
+    """Outcomes of one frozen student on N sketches at K canvases. Arrays are copied, checked and made
+    read-only.
+
+    Attributes:
+        dataset: name of the data set.
+        dataset_hash: SHA-256 of the data set, hex.
+        student: name of the student.
+        student_hash: SHA-256 of the student's weights, hex.
+        canvases: (K,) int64, sides in pixels, rising.
+        flops: (K,) float64, FLOPs (2 x MAC) of the student for one sketch at each canvas, not falling.
+        ranks: (N, K) int32, rank of the true photo in the gallery of the sketch's split, from 1.
+        distances: (N, K) float32, Euclidean distance to the true photo between L2-normalised embeddings, in
+            [0, 2].
+        triplet: (N, K) float32, triplet loss of the query (`reward.triplet_loss`).
+        top: (N, K, 5) int32, the nearest gallery photos as indices into `photos`, nearest first; -1 where the
+            gallery has fewer.
+        photos: (P,) str, ids of the photos that `top` speaks of.
+        sketch_ids: (N,) str, unique.
+        photo_ids: (N,) str, the true photo of each sketch; every one is in `photos`.
+        split: (N,) str, out of `SPLITS`.
+        level: (N,) int8, abstraction level.
+        gallery_size: number of photos in the gallery of each split.
+        meta: where the table comes from; JSON-able. `meta["triplet_margin"]` names a margin other than 0.3.
+
+    Raises:
+        TableError: shapes, ranges or columns that contradict each other.
+    """
+
+    dataset: str
+    dataset_hash: str
+    student: str
+    student_hash: str
+    canvases: npt.NDArray[np.int64]
+    flops: npt.NDArray[np.float64]
+    ranks: npt.NDArray[np.int32]
+    distances: npt.NDArray[np.float32]
+    triplet: npt.NDArray[np.float32]
+    top: npt.NDArray[np.int32]
+    photos: npt.NDArray[np.str_]
+    sketch_ids: npt.NDArray[np.str_]
+    photo_ids: npt.NDArray[np.str_]
+    split: npt.NDArray[np.str_]
+    level: npt.NDArray[np.int8]
+    gallery_size: Mapping[str, int]
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Copy and check."""
+        for name, (kind, _) in _ARRAYS.items():
+            array = _own(name, getattr(self, name), kind)
+            object.__setattr__(self, name, array)
+        object.__setattr__(self, "gallery_size", dict(self.gallery_size))
+        object.__setattr__(self, "meta", dict(self.meta))
+        _check(self)
+
+    # ---------------------------------------------------------------- sizes and selections
+
+    def __len__(self) -> int:
+        """Number of sketches, N."""
+        return len(self.sketch_ids)
+
+    @property
+    def n_canvases(self) -> int:
+        """Number of canvases, K."""
+        return len(self.canvases)
+
+    @property
+    def margin(self) -> float:
+        """Margin with which the triplet losses were computed."""
+        return float(self.meta.get("triplet_margin", rules.TRIPLET_MARGIN))
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that the table has rows of, in the order of `SPLITS`."""
+        present = set(self.split.tolist())
+        return tuple(name for name in SPLITS if name in present)
+
+    def select(self, split: str | None = None, canvases: Iterable[int] | None = None) -> OutcomeTable:
+        """The table's rows of one split and columns of some canvases, as a table.
+
+        Args:
+            split: name of a split, None for all rows.
+            canvases: sides to keep, rising, None for all.
+
+        Returns:
+            A new table; `gallery_size` keeps the splits that are left.
+
+        Raises:
+            ValueError: a split or a canvas that is not there (the message lists those that are), canvases
+            that do not rise.
+        """
+        rows: Any = slice(None)
+        if split is not None:
+            if split not in self.splits:
+                raise ValueError(f"unknown split {split!r}: the table of {self.dataset} has {', '.join(self.splits)}")
+            rows = self.split == split
+        columns = np.arange(self.n_canvases) if canvases is None else self.columns(canvases)
+        kept = self.splits if split is None else (split,)
+        return replace(
+            self,
+            canvases=self.canvases[columns],
+            flops=self.flops[columns],
+            **{name: getattr(self, name)[rows][:, columns] for name in ("ranks", "distances", "triplet", "top")},
+            **{name: getattr(self, name)[rows] for name in ("sketch_ids", "photo_ids", "split", "level")},
+            gallery_size={name: self.gallery_size[name] for name in kept},
+        )
+
+    def columns(self, canvases: Iterable[int]) -> npt.NDArray[np.int64]:
+        """Column of each of the given canvases.
+
+        Args:
+            canvases: sides in pixels, rising.
+
+        Returns:
+            (k,) int64.
+
+        Raises:
+            ValueError: none given, not integers, not rising, or one that the table lacks; the message lists
+            what exists.
+        """
+        wanted = check_canvases(canvases)
+        have = self.canvases.tolist()
+        missing = [side for side in wanted if side not in have]
+        if missing:
+            raise ValueError(
+                f"no outcomes at canvas {', '.join(map(str, missing))}: the table of {self.dataset} has "
+                f"{', '.join(map(str, have))}"
+            )
+        return np.array([have.index(side) for side in wanted], dtype=np.int64)
+
+    # ---------------------------------------------------------------- what choices are worth
+
+    def rewards(
+        self, tradeoff: float = 0.2, rank_weight: float = 1.0, triplet_weight: float = 0.1
+    ) -> npt.NDArray[np.float64]:
+        """Reward of every (sketch, canvas), over the canvases of this table.
+
+        The rules are those of `sketchcanvas_env.reward`. q_max and q_min are those of the columns, so select
+        the canvases on offer first.
+
+        Args:
+            tradeoff: weight of cost against accuracy, in [0, 1].
+            rank_weight: weight of 1 / rank.
+            triplet_weight: weight of the triplet loss.
+
+        Returns:
+            (N, K) float64.
+
+        Raises:
+            ValueError: an argument out of its range.
+        """
+        acc = rules.accuracy_reward(self.ranks, self.triplet, rank_weight, triplet_weight)
+        return rules.reward(acc, rules.compute_reward(self.flops), tradeoff)
+
+    def acc(self, k: int = 1) -> npt.NDArray[np.float64]:
+        """Share of sketches whose true photo is among the first `k`, for each canvas; (K,) float64."""
+        if k < 1:
+            raise ValueError(f"k must be at least 1, got {k}")
+        return np.asarray((self.ranks <= k).mean(axis=0), dtype=np.float64)
+
+    def oracle(
+        self, tradeoff: float = 0.2, rank_weight: float = 1.0, triplet_weight: float = 0.1
+    ) -> npt.NDArray[np.int64]:
+        """Column of the highest reward of each sketch, the cheapest of equals; (N,) int64."""
+        # argmax takes the first of equals and flops do not fall along the columns.
+        best = np.argmax(self.rewards(tradeoff, rank_weight, triplet_weight), axis=1)
+        return np.asarray(best, dtype=np.int64)
+
+    def best_fixed(self, tradeoff: float = 0.2, rank_weight: float = 1.0, triplet_weight: float = 0.1) -> int:
+        """Column of the canvas with the highest mean reward, the cheapest of equals."""
+        return int(np.argmax(self.rewards(tradeoff, rank_weight, triplet_weight).mean(axis=0)))
+
+    def random(self) -> OperatingPoint:
+        """Where a uniformly random choice of canvas lands, in expectation: the mean of the fixed canvases."""
+        return OperatingPoint(flops=float(self.flops.mean()), acc1=float(self.acc().mean()))
+
+    def hull(self) -> npt.NDArray[np.float64]:
+        """Upper concave hull of the fixed canvases in the plane of FLOPs and acc@1.
+
+        Tossing a coin between two fixed canvases reaches every point on it, for free and without looking at
+        the
+        sketch: a selector earns its keep only above. It starts at the cheapest canvas and ends at the most
+            accurate, the cheapest
+        of those if there are several: beyond it a policy pays more for nothing.
+
+        Returns:
+            (M, 2) float64 vertices (flops, acc@1), both columns rising, slopes falling.
+        """
+        return _upper_hull(np.column_stack([self.flops, self.acc()]))
+
+    def hull_acc(self, flops: npt.ArrayLike) -> Any:
+        """acc@1 that mixing fixed canvases reaches at a mean cost.
+
+        Outside the hull it is flat. To the right that is what it is: more money buys no more. To the left no
+        mixture is that cheap, and the cheapest canvas's acc@1 is given, which favours the hull over the
+        policy compared with it.
+
+        Args:
+            flops: mean FLOPs per query, scalar or array.
+
+        Returns:
+            float for a scalar, else a float64 array of the same shape.
+        """
+        hull = self.hull()
+        accuracy = np.interp(np.asarray(flops, dtype=np.float64), hull[:, 0], hull[:, 1])
+        return float(accuracy) if np.ndim(accuracy) == 0 else accuracy
+
+    def pareto_front(self) -> npt.NDArray[np.float64]:
+        """The concave front of mean FLOPs and mean acc@1 that choosing per sketch, with all outcomes known,
+        reaches.
+
+        No policy over these canvases, whatever it looks at, is above. Every sketch starts at the cheapest
+        canvas. One that is wrong there can be bought at the cheapest canvas where it is right; bought in
+        rising order of price, each purchase is the best that the money can do, so the points passed are the
+        front, exactly (a fractional knapsack with items of equal worth).
+
+        Returns:
+            (M, 2) float64 vertices (mean flops, mean acc@1), both columns rising, slopes falling, M at most
+            K.
+        """
+        extra = self.flops - self.flops[0]
+        right = self.ranks == 1
+        # Price of the cheapest canvas that is right; infinite where none is.
+        price = np.where(right, extra, np.inf).min(axis=1)
+        n = len(self)
+        points = [(float(self.flops[0]), np.count_nonzero(price == 0.0) / n)]
+        for cost in np.unique(price[np.isfinite(price) & (price > 0)]):
+            bought = price <= cost
+            points.append((float(self.flops[0] + price[bought].sum() / n), np.count_nonzero(bought) / n))
+        return np.array(points, dtype=np.float64)
+
+    # ---------------------------------------------------------------- files
+
+    @cached_property
+    def hash(self) -> str:
+        """Hex SHA-256 of the content: every array's dtype, shape and bytes, the names and the provenance."""
+        digest = hashlib.sha256(self._header().encode())
+        for name in _ARRAYS:
+            array = getattr(self, name)
+            if array.dtype.kind == "U":
+                # The stored width of strings follows the longest; hash what they say, not how they lie.
+                body = json.dumps(array.tolist()).encode()
+            else:
+                body = array.astype(array.dtype.newbyteorder("<")).tobytes()
+            digest.update(f"\n{name} {array.dtype.kind}{array.shape} {len(body)}\n".encode())
+            digest.update(body)
+        return digest.hexdigest()
+
+    def _header(self) -> str:
+        text = {name: getattr(self, name) for name in _TEXT}
+        return json.dumps(
+            {"format": FORMAT, **text, "gallery_size": self.gallery_size, "meta": self.meta}, sort_keys=True
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the table as a compressed .npz without pickles, atomically; equal tables give equal bytes.
+
+        Args:
+            path: where to; the folder is made if it is missing.
+
+        Returns:
+            The path.
+        """
+        arrays = {_HEADER: np.array(self._header()), **{name: getattr(self, name) for name in _ARRAYS}}
+        write_npz(Path(path), arrays)
+        return Path(path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> OutcomeTable:
+        """Read a table written by `save`, believing nothing in the file before it is checked.
+
+        Args:
+            path: an .npz file.
+
+        Returns:
+            The table.
+
+        Raises:
+            FileNotFoundError: no such file.
+            TableError: anything else that is wrong with it; the message names the file and the reason.
+        """
+        try:
+            return cls(**_read(path))
+        except FileNotFoundError:
+            raise FileNotFoundError(f"no outcome table at {os.fspath(path)}") from None
+        except Exception as error:
+            # A broken archive fails in many ways (zlib, struct, tokenize ...); to the caller they are one.
+            reason = str(error) or type(error).__name__
+            raise TableError(f"{os.fspath(path)}: not a usable outcome table: {reason}") from error
+
+
+# -------------------------------------------------------------------- finding tables
+
+
+def available_tables(folder: str | os.PathLike[str] | None = None) -> dict[str, list[str]]:
+    """The students whose tables are shipped, for each data set, by the names of the files."""
+    found: dict[str, list[str]] = {}
+    for file in sorted(Path(folder or TABLES).glob("*-*.npz")):
+        dataset, _, student = file.stem.partition("-")
+        found.setdefault(dataset, []).append(student)
+    return found
+
+
+def load_table(dataset: str = "emoji", student: str | None = None) -> OutcomeTable:
+    """Read a shipped outcome table.
+
+    The file is read once in a process. Its data set's hash is compared with that of the embedded data set, so
+    a table never meets drawings that it was not made from.
+
+    Args:
+        dataset: name of a data set.
+        student: name of a student, None for the data set's default one.
+
+    Returns:
+        The table, with rows of the splits train, val and test.
+
+    Raises:
+        ValueError: a data set or a student that has no table; the message lists those that have.
+        TableError: a damaged file, or one made from other data.
+    """
+    shipped = available_tables()
+    if dataset not in shipped:
+        raise ValueError(f"no outcome table for data set {dataset!r}: {_listing(shipped)}")
+    if student is None:
+        student = DEFAULT_STUDENT.get(dataset, shipped[dataset][0])
+    if student not in shipped[dataset]:
+        raise ValueError(f"no outcome table of student {student!r} for {dataset!r}: {_listing(shipped)}")
+    path = TABLES / f"{dataset}-{student}.npz"
+    table = load_cached(path)
+    if (table.dataset, table.student) != (dataset, student):
+        raise TableError(
+            f"{path}: holds the outcomes of {table.student!r} on {table.dataset!r}, not what its name says"
+        )
+    check_dataset(table, _dataset_or_none(dataset))
+    return table
+
+
+def load_cached(path: str | os.PathLike[str]) -> OutcomeTable:
+    """`OutcomeTable.load`, once in a process for each state of a file; tables are immutable and shared."""
+    try:
+        state = os.stat(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no outcome table at {os.fspath(path)}") from None
+    return _load_once(os.fspath(Path(path).resolve()), state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=8)
+def _load_once(path: str, modified: int, size: int) -> OutcomeTable:
+    return OutcomeTable.load(path)
+
+
+def check_dataset(table: OutcomeTable, dataset: SketchDataset | None) -> None:
+    """Raise TableError unless `table` was made from `dataset` (None: nothing to compare with)."""
+    if dataset is None:
+        return
+    if table.dataset != dataset.name:
+        raise TableError(f"the outcome table is of data set {table.dataset!r}, the data set is {dataset.name!r}")
+    if table.dataset_hash != dataset.hash:
+        raise TableError(
+            f"the outcome table was made from another version of data set {table.dataset!r}: hash "
+            f"{table.dataset_hash[:12]} in the table, {dataset.hash[:12]} in the data; tabulate it anew"
+        )
+
+
+def _dataset_or_none(name: str) -> SketchDataset | None:
+    """The data set of that name, None if it is not at hand."""
+    if name not in data.DATASETS:
+        return None
+    try:
+        return data.load(name)
+    except FileNotFoundError:
+        return None
+
+
+def _listing(shipped: Mapping[str, list[str]]) -> str:
+    if not shipped:
+        return f"there are no tables in {TABLES}"
+    return "there are tables for " + "; ".join(f"{name} ({', '.join(who)})" for name, who in shipped.items())
+
+
+# -------------------------------------------------------------------- checks
+
+
+def check_canvases(canvases: Iterable[int]) -> tuple[int, ...]:
+    """The canvases as a tuple of int; ValueError unless they are integers, some, above zero and rising."""
+    try:
+        sides = tuple(canvases)
+    except TypeError:
+        raise ValueError(f"canvases must be a sequence of sides in pixels, got {canvases!r}") from None
+    if not all(isinstance(side, int | np.integer) and not isinstance(side, bool) for side in sides):
+        raise ValueError(f"canvases must be integers, sides in pixels, got {sides!r}")
+    if not sides:
+        raise ValueError("canvases is empty: name at least one")
+    if any(low >= high for low, high in pairwise(sides)) or sides[0] < 1:
+        raise ValueError(f"canvases must be above zero and rise without repeating, got {tuple(map(int, sides))}")
+    return tuple(int(side) for side in sides)
+
+
+def _own(name: str, value: npt.ArrayLike, kind: Any) -> npt.NDArray[Any]:
+    """A read-only copy in the column's dtype; a value that the dtype cannot hold is an error."""
+    given = np.asarray(value)
+    if kind is str:
+        if given.dtype.kind != "U" and not (given.dtype.kind == "O" and all(isinstance(v, str) for v in given.flat)):
+            if given.size:
+                raise TableError(f"{name} must be strings, got dtype {given.dtype}")
+            given = given.astype(np.str_)
+        array = np.array(given, dtype=np.str_)
+    else:
+        integer = np.dtype(kind).kind == "i"
+        if given.dtype.kind not in ("iu" if integer else "iuf"):
+            raise TableError(f"{name} must be {'integers' if integer else 'numbers'}, got dtype {given.dtype}")
+        if integer and given.size:
+            limits = np.iinfo(kind)
+            if int(given.min()) < limits.min or int(given.max()) > limits.max:
+                raise TableError(f"{name} has a value that does not fit {np.dtype(kind)}")
+        array = np.array(given, dtype=kind, order="C")
+    array.flags.writeable = False
+    return array
+
+
+def _check(table: OutcomeTable) -> None:
+    """Raise TableError for the first thing that cannot be."""
+    for name in _TEXT:
+        if not isinstance(getattr(table, name), str) or not getattr(table, name):
+            raise TableError(f"{name} must be a string, not empty")
+    sizes: dict[str, int] = {}
+    for name, (_, shape) in _ARRAYS.items():
+        array = getattr(table, name)
+        expected = tuple(sizes.setdefault(axis, size) if isinstance(axis, str) else axis
+                         for axis, size in zip(shape, array.shape, strict=False))  # fmt: skip
+        if len(shape) != array.ndim or array.shape != expected:
+            words = ", ".join(str(sizes.get(axis, axis)) if isinstance(axis, str) else str(axis) for axis in shape)
+            raise TableError(f"{name} must have shape ({words}), got {array.shape}")
+    if 0 in sizes.values():
+        raise TableError("the table is empty: no sketch, no canvas or no photo")
+    _check_columns(table)
+    _check_rows(table)
+    _check_outcomes(table)
+    try:
+        json.dumps(table.meta, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise TableError(f"meta must be JSON-able: {error}") from None
+
+
+def _check_columns(table: OutcomeTable) -> None:
+    try:
+        check_canvases(table.canvases.tolist())
+    except ValueError as error:
+        raise TableError(str(error)) from None
+    if not np.isfinite(table.flops).all() or (table.flops <= 0).any():
+        raise TableError("flops must be finite and above zero")
+    if (np.diff(table.flops) < 0).any():
+        raise TableError(f"flops must not fall as the canvas grows, got {table.flops.tolist()}")
+    margin = table.meta.get("triplet_margin", rules.TRIPLET_MARGIN)
+    if isinstance(margin, bool) or not isinstance(margin, int | float) or not 0 <= margin < math.inf:
+        raise TableError(f"meta's triplet_margin must be a finite number, not negative, got {margin!r}")
+
+
+def _check_rows(table: OutcomeTable) -> None:
+    for name in ("sketch_ids", "photos"):
+        array = getattr(table, name)
+        if len(set(array.tolist())) != len(array):
+            raise TableError(f"{name} must not repeat")
+    unknown = set(table.split.tolist()) - set(SPLITS)
+    if unknown:
+        raise TableError(f"unknown split {sorted(unknown)[0]!r}: it must be one of {', '.join(SPLITS)}")
+    for split in table.splits:
+        size = table.gallery_size.get(split)
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise TableError(f"gallery_size must give the number of photos of split {split!r}, got {size!r}")
+    lacking = set(table.photo_ids.tolist()) - set(table.photos.tolist())
+    if lacking:
+        raise TableError(f"photo_ids names {sorted(lacking)[0]!r}, which is not among photos")
+    if (table.level < 0).any():
+        raise TableError("level must not be negative")
+
+
+def _check_outcomes(table: OutcomeTable) -> None:
+    gallery = np.array([table.gallery_size[name] for name in table.split.tolist()])[:, None]
+    if (table.ranks < 1).any() or (table.ranks > gallery).any():
+        raise TableError("ranks must lie between 1 and the size of the split's gallery")
+    for name, high in (("distances", rules.MAX_DISTANCE), ("triplet", rules.MAX_DISTANCE + table.margin)):
+        array = getattr(table, name)
+        if not np.isfinite(array).all() or (array < 0).any() or (array > high + rules.DISTANCE_SLACK).any():
+            raise TableError(f"{name} must be finite and lie in [0, {high:g}]")
+    if (table.top < -1).any() or (table.top >= len(table.photos)).any():
+        raise TableError("top must hold indices into photos, or -1 where the gallery has fewer than five")
+    # A shuffled column would pass every check so far. Ties count against the true photo, so a rank of five or
+    # less means that it is among the five nearest, and a rank of one that it is the nearest.
+    place = {photo: index for index, photo in enumerate(table.photos.tolist())}
+    true = np.array([place[photo] for photo in table.photo_ids.tolist()])[:, None]
+    if ((table.ranks == 1) & (table.top[..., 0] != true)).any() or (
+        (table.ranks <= TOP) & ~(table.top == true[..., None]).any(axis=-1)
+    ).any():
+        raise TableError("ranks and top contradict each other: a true photo ranked among the first is not in top")
+
+
+# -------------------------------------------------------------------- geometry
+
+
+def _upper_hull(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Upper concave hull of (x, y) points from the leftmost to the highest; (M, 2), slopes falling."""
+    # By x, the higher first where x is equal; then only points that are higher than everything cheaper
+    # matter.
+    order = np.lexsort((-points[:, 1], points[:, 0]))
+    rising: list[tuple[float, float]] = []
+    for x, y in points[order].tolist():
+        if not rising or y > rising[-1][1]:
+            rising.append((x, y))
+    hull: list[tuple[float, float]] = []
+    for x, y in rising:
+        # Drop the last vertex while it does not lie above the line from the one before it to the new point.
+        while len(hull) > 1 and (hull[-1][1] - hull[-2][1]) * (x - hull[-2][0]) <= (y - hull[-2][1]) * (
+            hull[-1][0] - hull[-2][0]
+        ):
+            hull.pop()
+        hull.append((x, y))
+    return np.array(hull, dtype=np.float64)
+
+
+# -------------------------------------------------------------------- reading
+
+
+def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The fields of an OutcomeTable out of a file; errors do not name the file yet."""
+    if os.path.getsize(path) > _MAX_FILE_BYTES:
+        raise TableError(f"larger than {_MAX_FILE_BYTES >> 20} MiB")
+    with zipfile.ZipFile(path) as archive:
+        expected = {f"{name}.npy" for name in (_HEADER, *_ARRAYS)}
+        members = archive.infolist()
+        names = [member.filename for member in members]
+        if len(set(names)) != len(names) or set(names) != expected:
+            odd = sorted(set(names) ^ expected) or sorted(name for name in names if names.count(name) > 1)
+            raise TableError(f"missing, unknown or repeated member {odd[0]!r}")
+        if max(member.file_size for member in members) > _MAX_MEMBER_BYTES or (
+            sum(member.file_size for member in members) > _MAX_TOTAL_BYTES
+        ):
+            raise TableError(f"unpacks to more than {_MAX_TOTAL_BYTES >> 20} MiB")
+        arrays = {}
+        for member in members:
+            name = member.filename.removesuffix(".npy")
+            with archive.open(member) as file:
+                arrays[name] = _read_npy(name, file, member.file_size)
+    header = _read_header(arrays.pop(_HEADER))
+    return {**header, **arrays}
+
+
+def _read_npy(name: str, file: IO[bytes], size: int) -> npt.NDArray[Any]:
+    """One array, made only after its header has been found to speak of exactly the bytes that follow it."""
+    body = io.BytesIO(file.read(size))
+    version = np.lib.format.read_magic(body)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in readers:
+        raise TableError(f"{name}: .npy version {version} is not read here")
+    shape, fortran, dtype = readers[version](body, max_header_size=_MAX_NPY_HEADER)
+    kind = "U" if name == _HEADER else np.dtype(_ARRAYS[name][0]).kind
+    if dtype.kind != kind:
+        raise TableError(f"{name}: dtype {dtype} where one of kind {kind!r} is due")
+    rest = body.getbuffer()[body.tell() :]
+    if dtype.itemsize == 0 or math.prod(shape) * dtype.itemsize != len(rest):
+        raise TableError(f"{name}: says it is {shape} of {dtype} but {len(rest)} bytes follow")
+    return np.frombuffer(bytes(rest), dtype=dtype).reshape(shape, order="F" if fortran else "C")
+
+
+def _read_header(array: npt.NDArray[Any]) -> dict[str, Any]:
+    try:
+        header = json.loads(str(array[()]))
+    except json.JSONDecodeError as error:
+        raise TableError(f"header is not JSON: {error}") from None
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        found = header.get("format") if isinstance(header, dict) else None
+        raise TableError(f"format {found!r}, this version reads format {FORMAT}")
+    del header["format"]
+    wanted = {*_TEXT, "gallery_size", "meta"}
+    if set(header) != wanted:
+        raise TableError(f"header must have {', '.join(sorted(wanted))}, it has {', '.join(sorted(header))}")
+    if not isinstance(header["gallery_size"], dict) or not isinstance(header["meta"], dict):
+        raise TableError("gallery_size and meta must be objects")
+    return cast("dict[str, Any]", header)

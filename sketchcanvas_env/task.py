@@ -1,0 +1,441 @@
+"""What an environment offers, made ready once: observations, outcomes and rewards as arrays to look up.
+
+The single and the vector environment are two ways to step through the same `Task`; neither computes a reward
+of its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+
+from sketchcanvas_env import data
+from sketchcanvas_env import reward as rules
+from sketchcanvas_env.data import SketchDataset, check_split
+from sketchcanvas_env.features import batch_features
+from sketchcanvas_env.live import Retriever
+from sketchcanvas_env.raster import check_side
+from sketchcanvas_env.sketch import VectorSketch
+from sketchcanvas_env.table import (
+    OutcomeTable,
+    TableError,
+    check_canvases,
+    check_dataset,
+    load_cached,
+    load_table,
+)
+
+MAX_POINTS = 5_000
+"""The most points an observation may have room for."""
+
+POINT_SIZE = 5
+"""Numbers in a stroke-5 row: x, y, p1, p2, p3."""
+
+RENDER_MODES = ("rgb_array", "ansi")
+
+DEFAULT_CANVASES = (32, 64, 128, 256)
+
+
+@dataclass(frozen=True, eq=False)
+class Lookup:
+    """What each choice is worth, for n sketches and the K canvases on offer.
+
+    Attributes:
+        table: outcomes of these sketches at these canvases.
+        acc: (n, K) float64, R_acc.
+        rewards: (n, K) float64.
+        oracle: (n,) int64, the best action.
+        regret: (n, K) float64, reward of the oracle less that of the action.
+    """
+
+    table: OutcomeTable
+    acc: npt.NDArray[np.float64]
+    rewards: npt.NDArray[np.float64]
+    oracle: npt.NDArray[np.int64]
+    regret: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One split of one data set, the canvases on offer, what each choice is worth; shared and read-only.
+
+    Attributes:
+        dataset: where sketches and photos come from.
+        split: the split's name.
+        canvases: (K,) sides on offer.
+        flops: (K,) float64, cost of each.
+        index: (n,) int64, row of each sketch in the data set.
+        points: (n, max_points * 5) float32, stroke-5 rows one after another.
+        stats: (n, F) float32, `features.stroke_features`.
+        comp: (K,) float64, R_comp.
+        limits: bounds of the reward, of R_acc and of R_comp, each (low, high).
+        tradeoff: weight of R_comp.
+        rank_weight: weight of 1 / rank.
+        triplet_weight: weight of the triplet loss.
+        lookup: what each choice is worth; None in live mode.
+        retriever: computes outcomes in live mode, else None.
+        recipe: the arguments of `make_task`.
+    """
+
+    dataset: SketchDataset
+    split: str
+    canvases: tuple[int, ...]
+    flops: npt.NDArray[np.float64]
+    index: npt.NDArray[np.int64]
+    points: npt.NDArray[np.float32]
+    stats: npt.NDArray[np.float32]
+    comp: npt.NDArray[np.float64]
+    limits: tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+    tradeoff: float
+    rank_weight: float
+    triplet_weight: float
+    lookup: Lookup | None = None
+    retriever: Retriever | None = None
+    recipe: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        """Number of sketches, n."""
+        return len(self.index)
+
+    @property
+    def max_points(self) -> int:
+        """Number of points that an observation has room for."""
+        return int(self.points.shape[1]) // POINT_SIZE
+
+    @property
+    def table(self) -> OutcomeTable | None:
+        """Outcomes of these sketches at these canvases; None in live mode."""
+        return None if self.lookup is None else self.lookup.table
+
+    @cached_property
+    def sketch_ids(self) -> npt.NDArray[np.str_]:
+        """(n,) names of the sketches."""
+        return _fixed(self.dataset.sketch_ids[self.index])
+
+    @cached_property
+    def photo_ids(self) -> npt.NDArray[np.str_]:
+        """(n,) names of their true photos."""
+        return _fixed(self.dataset.photo_ids[self.index])
+
+    def sketch(self, row: int) -> VectorSketch:
+        """The drawing in row `row` of the split."""
+        return self.dataset.sketch(int(self.index[row]))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Task:
+        """Itself: nothing in it can be changed."""
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the arguments that it was made from; what they name is read again by the reader."""
+        return _from_recipe, (self.recipe,)
+
+    def observation_space(self) -> spaces.Dict:
+        """Space of one observation."""
+        return spaces.Dict(
+            {
+                "points": spaces.Box(0.0, 1.0, (self.points.shape[1],), np.float32),
+                "stats": spaces.Box(0.0, 1.0, (self.stats.shape[1],), np.float32),
+            }
+        )
+
+    def action_space(self) -> spaces.Discrete:
+        """Space of one action."""
+        return spaces.Discrete(len(self.canvases))
+
+    def reward_space(self) -> spaces.Box:
+        """Space of `info["reward_vector"]`, (R_acc, R_comp)."""
+        _, acc, comp = self.limits
+        bounds = np.array([acc, comp], dtype=np.float64)
+        slack = 1e-12 * np.maximum(1.0, np.abs(bounds).max(axis=1))
+        return spaces.Box(bounds[:, 0] - slack, bounds[:, 1] + slack, dtype=np.float64)
+
+
+def make_task(
+    *,
+    dataset: str | SketchDataset = "emoji",
+    split: str = "train",
+    student: str | None = None,
+    canvases: Sequence[int] = DEFAULT_CANVASES,
+    tradeoff: float = 0.2,
+    rank_weight: float = 1.0,
+    triplet_weight: float = 0.1,
+    max_points: int = 200,
+    table: str | os.PathLike[str] | OutcomeTable | None = None,
+    retriever: Retriever | None = None,
+) -> Task:
+    """Check an environment's arguments and make its task ready. Equal arguments give the same object.
+
+    Args:
+        dataset: name of a data set, or a data set.
+        split: one of its splits.
+        student: whose outcomes; None for the data set's default student, or for whoever's `table` it is.
+        canvases: sides on offer, rising.
+        tradeoff: weight of cost against accuracy, in [0, 1].
+        rank_weight: weight of 1 / rank, not negative.
+        triplet_weight: weight of the triplet loss, not negative.
+        max_points: room for points in an observation, 2 to `MAX_POINTS`.
+        table: path of an outcome table, or a table, instead of the shipped one.
+        retriever: live mode; excludes `table` and `student`.
+
+    Returns:
+        The task.
+
+    Raises:
+        ValueError: an argument that is out of range or names something that does not exist; the message says
+            what exists.
+        FileNotFoundError: no file at `table`.
+    """
+    rules.check_tradeoff(tradeoff)
+    rules.check_weights(rank_weight, triplet_weight)
+    sides = check_canvases(canvases)
+    for side in sides:
+        check_side(side)
+    whole = isinstance(max_points, int | np.integer) and not isinstance(max_points, bool)
+    if not whole or not 2 <= max_points <= MAX_POINTS:
+        raise ValueError(f"max_points must be an integer from 2 to {MAX_POINTS}, got {max_points!r}")
+    if not isinstance(split, str):
+        raise ValueError(f"split must be a name, got {split!r}")
+    if isinstance(table, bytes) or not isinstance(table, str | os.PathLike | OutcomeTable | None):
+        raise ValueError(f"table must be the path of an outcome table, got {type(table).__name__}")
+    recipe = {
+        "dataset": dataset,
+        "split": split,
+        "student": student,
+        "canvases": sides,
+        "tradeoff": float(tradeoff),
+        "rank_weight": float(rank_weight),
+        "triplet_weight": float(triplet_weight),
+        "max_points": int(max_points),
+        "table": table,
+        "retriever": retriever,
+    }
+    if not isinstance(dataset, str | SketchDataset):
+        raise ValueError(f"dataset must be a name or a SketchDataset, got {type(dataset).__name__}")
+    source = data.load(dataset) if isinstance(dataset, str) else dataset
+    if retriever is not None:
+        if table is not None or student is not None:
+            raise ValueError("retriever computes the outcomes itself: give it without table and without student")
+        return _live_task(source, check_split(split), sides, retriever, recipe)
+    return _table_task(
+        _find_table(source, student, table), source, split, sides, **_numbers(recipe), recipe=_Hidden(recipe)
+    )
+
+
+def _find_table(
+    dataset: SketchDataset, student: str | None, table: str | os.PathLike[str] | OutcomeTable | None
+) -> OutcomeTable:
+    if table is None:
+        found = load_table(dataset.name, student)
+    else:
+        found = table if isinstance(table, OutcomeTable) else load_cached(table)
+        if student is not None and student != found.student:
+            raise ValueError(f"the table holds outcomes of student {found.student!r}, not of {student!r}")
+    check_dataset(found, dataset)
+    return found
+
+
+def _numbers(recipe: dict[str, Any]) -> dict[str, Any]:
+    return {name: recipe[name] for name in ("tradeoff", "rank_weight", "triplet_weight", "max_points")}
+
+
+def _from_recipe(recipe: dict[str, Any]) -> Task:
+    return make_task(**recipe)
+
+
+class _Hidden:
+    """A value that a cache does not look at."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Hidden)
+
+    def __hash__(self) -> int:
+        return 0
+
+
+@lru_cache(maxsize=32)
+def _table_task(
+    table: OutcomeTable,
+    dataset: SketchDataset,
+    split: str,
+    canvases: tuple[int, ...],
+    *,
+    tradeoff: float,
+    rank_weight: float,
+    triplet_weight: float,
+    max_points: int,
+    recipe: _Hidden,
+) -> Task:
+    chosen = table.select(split, canvases)
+    index = _rows_of(chosen, dataset)
+    points, stats = _observations(dataset, split, index, max_points)
+    rewards = chosen.rewards(tradeoff, rank_weight, triplet_weight)
+    oracle = chosen.oracle(tradeoff, rank_weight, triplet_weight)
+    best = np.take_along_axis(rewards, oracle[:, None], axis=1)
+    gallery = chosen.gallery_size[split]
+    return Task(
+        dataset=dataset,
+        split=split,
+        canvases=canvases,
+        flops=chosen.flops,
+        index=_fixed(index),
+        points=points,
+        stats=stats,
+        comp=_fixed(rules.compute_reward(chosen.flops)),
+        limits=_limits(chosen.flops, gallery, tradeoff, rank_weight, triplet_weight, chosen.margin),
+        tradeoff=tradeoff,
+        rank_weight=rank_weight,
+        triplet_weight=triplet_weight,
+        lookup=Lookup(
+            table=chosen,
+            acc=_fixed(rules.accuracy_reward(chosen.ranks, chosen.triplet, rank_weight, triplet_weight)),
+            rewards=_fixed(rewards),
+            oracle=_fixed(oracle),
+            regret=_fixed(best - rewards),
+        ),
+        recipe=recipe.value,
+    )
+
+
+def _live_task(
+    dataset: SketchDataset,
+    split: str,
+    canvases: tuple[int, ...],
+    retriever: Retriever,
+    recipe: dict[str, Any],
+) -> Task:
+    have = check_canvases(retriever.canvases)
+    missing = [side for side in canvases if side not in have]
+    if missing:
+        raise ValueError(
+            f"the retriever has no canvas {', '.join(map(str, missing))}, it has {', '.join(map(str, have))}"
+        )
+    if len(retriever.flops) != len(have):
+        raise ValueError(f"the retriever has {len(have)} canvases but {len(retriever.flops)} costs")
+    flops = np.array([retriever.flops[have.index(side)] for side in canvases], dtype=np.float64)
+    numbers = _numbers(recipe)
+    index = dataset.indices(split)
+    if not len(index):
+        raise ValueError(f"data set {dataset.name!r} has no sketch in split {split!r}")
+    points, stats = _observations(dataset, split, index, numbers.pop("max_points"))
+    return Task(
+        dataset=dataset,
+        split=split,
+        canvases=canvases,
+        flops=_fixed(flops),
+        index=_fixed(index),
+        points=points,
+        stats=stats,
+        comp=_fixed(rules.compute_reward(flops)),
+        # The retriever's gallery is its own: a rank has no limit here, so 1 / rank goes down to zero.
+        limits=_limits(flops, np.inf, margin=rules.TRIPLET_MARGIN, **numbers),
+        retriever=retriever,
+        recipe=recipe,
+        **numbers,
+    )
+
+
+def _limits(
+    flops: npt.NDArray[np.float64],
+    gallery: float,
+    tradeoff: float,
+    rank_weight: float,
+    triplet_weight: float,
+    margin: float,
+) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]]:
+    comp = rules.compute_reward(flops)
+    return (
+        rules.reward_range(flops, gallery, tradeoff, rank_weight, triplet_weight, margin),
+        rules.accuracy_range(gallery, rank_weight, triplet_weight, margin),
+        (float(comp.min()), float(comp.max())),
+    )
+
+
+def _rows_of(table: OutcomeTable, dataset: SketchDataset) -> npt.NDArray[np.int64]:
+    """Row in the data set of each sketch of the table; TableError where the two disagree."""
+    where = {name: row for row, name in enumerate(dataset.sketch_ids.tolist())}
+    lacking = [name for name in table.sketch_ids.tolist() if name not in where]
+    if lacking:
+        raise TableError(f"the outcome table has sketch {lacking[0]!r}, the data set {dataset.name!r} has not")
+    rows = np.array([where[name] for name in table.sketch_ids.tolist()], dtype=np.int64)
+    for column in ("photo_ids", "split"):
+        wrong = np.flatnonzero(getattr(dataset, column)[rows] != getattr(table, column))
+        if wrong.size:
+            raise TableError(
+                f"the outcome table and data set {dataset.name!r} disagree on the {column} of sketch "
+                f"{table.sketch_ids[wrong[0]]!r}"
+            )
+    return rows
+
+
+# ---------------------------------------------------------------- observations
+
+
+@dataclass(frozen=True)
+class _ByHash:
+    """A data set that a cache tells from others by its content."""
+
+    hash: str
+    dataset: SketchDataset = field(compare=False)
+
+
+@lru_cache(maxsize=12)
+def _split_observations(
+    source: _ByHash, split: str, max_points: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    dataset = source.dataset
+    sketches = [dataset.sketch(int(row)) for row in dataset.indices(split)]
+    points = np.stack([sketch.to_stroke5(max_points).ravel() for sketch in sketches])
+    return _fixed(points), _fixed(batch_features(sketches))
+
+
+def split_observations(
+    dataset: SketchDataset, split: str, max_points: int = 200
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Observations of every sketch of a split, in the order of `dataset.indices(split)`.
+
+    They are computed once in a process for each content of a data set.
+
+    Args:
+        dataset: the data set.
+        split: one of its splits.
+        max_points: room for points.
+
+    Returns:
+        Read-only float32 arrays: points (n, max_points * 5) and stats (n, F).
+
+    Raises:
+        ValueError: unknown split, or one without sketches.
+    """
+    if not len(dataset.indices(split)):
+        raise ValueError(f"data set {dataset.name!r} has no sketch in split {split!r}")
+    return _split_observations(_ByHash(dataset.hash, dataset), split, max_points)
+
+
+def _observations(
+    dataset: SketchDataset, split: str, index: npt.NDArray[np.int64], max_points: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Observations of the given rows of the data set, all of them in `split`."""
+    points, stats = split_observations(dataset, split, max_points)
+    rows = np.searchsorted(dataset.indices(split), index)
+    if len(rows) == len(points) and (rows == np.arange(len(rows))).all():
+        return points, stats
+    return _fixed(points[rows]), _fixed(stats[rows])
+
+
+def _fixed(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The array, contiguous and read-only; a view of another's memory is copied first."""
+    own = np.ascontiguousarray(array)
+    if own is array and own.base is not None:
+        own = own.copy()
+    own.flags.writeable = False
+    return own

@@ -1,0 +1,394 @@
+"""The environment for many sketches at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium import error, logger
+from gymnasium.utils import seeding
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from sketchcanvas_env import sampling
+from sketchcanvas_env.data import SketchDataset
+from sketchcanvas_env.env import Observation, check_index, check_render_mode, out_of_range, render_row
+from sketchcanvas_env.table import OutcomeTable
+from sketchcanvas_env.task import DEFAULT_CANVASES, RENDER_MODES, Task, make_task
+
+Info = dict[str, Any]
+
+
+class SketchCanvasVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[Any]]):
+    """N copies of `SketchCanvasEnv` stepped by array look-ups; `gym.make_vec("SketchCanvas-v0")` makes one.
+
+    With the same seed and actions it gives what `SyncVectorEnv` over N single environments in SAME_STEP mode
+    gives, bit for bit: observations, rewards, terminations and infos. A seed s means s + i in
+    sub-environment i.
+
+    Every step ends every episode, so the observation that `step` returns shows the *next* sketches (autoreset
+    mode SAME_STEP). `info` follows:
+
+    * `info["final_info"]` is about the episodes that the step ended: a dict of arrays with the keys of the
+      single environment's info, `reward_vector` of shape (N, 2) and the others (N,).
+    * `info["sketch_index"]` is about the sketches now shown.
+    * Each key has a mask `_key`, here always all True. The masks are one read-only array.
+
+    `final_obs`, which `SyncVectorEnv` adds, is left out: the last observation of a one-step episode is its
+    first, which the caller has just acted on, and N dicts of copies would cost more than all the rest.
+
+    With `copy=False` the observations lie in two sets of buffers that take turns. An observation stays as it
+    is during the next `step`, so that what was acted on and what came of it can be used together, and is
+    overwritten by the `step` or `reset` after that. Rewards, terminations and infos are fresh arrays always.
+
+    Args:
+        num_envs: number of sub-environments, N.
+        copy: whether observations are fresh arrays in every call.
+        dataset: as all that follow, see `SketchCanvasEnv`.
+        split: see there.
+        student: see there.
+        canvases: see there.
+        tradeoff: see there.
+        rank_weight: see there.
+        triplet_weight: see there.
+        max_points: see there.
+        render_mode: see there; `render` gives one picture or line for each sub-environment.
+        table: see there.
+
+    Live mode is not vectorised here; `SyncVectorEnv` over single environments does it.
+
+    Example:
+        >>> import gymnasium as gym
+        >>> import numpy as np
+        >>> import sketchcanvas_env
+        >>> envs = gym.make_vec("SketchCanvas-v0", num_envs=3, canvases=(32, 256))
+        >>> observations, infos = envs.reset(seed=0)
+        >>> observations["points"].shape, observations["stats"].shape[0]
+        ((3, 1000), 3)
+        >>> observations, rewards, terminations, truncations, infos = envs.step(np.array([0, 1, 0]))
+        >>> infos["final_info"]["canvas"]
+        array([ 32, 256,  32])
+        >>> bool(terminations.all()), bool(truncations.any()), rewards.dtype
+        (True, False, dtype('float64'))
+    """
+
+    metadata = {  # noqa: RUF012 (Gymnasium's own form)
+        "render_modes": list(RENDER_MODES),
+        "render_fps": 1,
+        "autoreset_mode": AutoresetMode.SAME_STEP,
+    }
+    autoreset_mode = AutoresetMode.SAME_STEP
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        copy: bool = True,
+        dataset: str | SketchDataset = "emoji",
+        split: str = "train",
+        student: str | None = None,
+        canvases: Sequence[int] = DEFAULT_CANVASES,
+        tradeoff: float = 0.2,
+        rank_weight: float = 1.0,
+        triplet_weight: float = 0.1,
+        max_points: int = 200,
+        render_mode: str | None = None,
+        table: str | os.PathLike[str] | OutcomeTable | None = None,
+    ) -> None:
+        """Make an environment; the class describes the arguments.
+
+        Raises:
+            ValueError: an argument that is out of range or names something that does not exist.
+            FileNotFoundError: no file at `table`.
+        """
+        if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
+            raise ValueError(f"num_envs must be an integer of at least 1, got {num_envs!r}")
+        check_render_mode(render_mode)
+        self.task: Task = make_task(
+            dataset=dataset,
+            split=split,
+            student=student,
+            canvases=canvases,
+            tradeoff=tradeoff,
+            rank_weight=rank_weight,
+            triplet_weight=triplet_weight,
+            max_points=max_points,
+            table=table,
+        )
+        self.num_envs = int(num_envs)
+        self.copy = bool(copy)
+        self.render_mode = render_mode
+        self.single_observation_space = self.task.observation_space()
+        self.single_action_space = self.task.action_space()
+        self.reward_space = self.task.reward_space()
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self._outcomes = _Columns(self.task)
+        self._generators: list[np.random.Generator] = []
+        self._seeds: list[int] = []
+        self._keys = np.zeros(self.num_envs, dtype=np.uint64)
+        self._episodes = np.zeros(self.num_envs, dtype=np.int64)
+        self._rows: npt.NDArray[np.int64] | None = None
+        self._buffers: list[Observation] = []
+        self._everyone = np.ones(self.num_envs, dtype=np.bool_)
+        self._everyone.flags.writeable = False
+
+    # What the task consists of.
+
+    @property
+    def canvases(self) -> tuple[int, ...]:
+        """Sides on offer, in pixels, one for each action."""
+        return self.task.canvases
+
+    @property
+    def flops(self) -> npt.NDArray[np.float64]:
+        """(K,) cost of each canvas in FLOPs (2 x MAC)."""
+        return self.task.flops
+
+    @property
+    def dataset(self) -> SketchDataset:
+        """Where sketches and photos come from."""
+        return self.task.dataset
+
+    @property
+    def table(self) -> OutcomeTable | None:
+        """Outcomes of the split's sketches at the canvases on offer; row i is `sketch_index` i."""
+        return self.task.table
+
+    @property
+    def sketch_ids(self) -> npt.NDArray[np.str_]:
+        """(n,) names of the split's sketches, by `sketch_index`."""
+        return self.task.sketch_ids
+
+    @property
+    def photo_ids(self) -> npt.NDArray[np.str_]:
+        """(n,) names of the true photos, by `sketch_index`."""
+        return self.task.photo_ids
+
+    @property
+    def reward_range(self) -> tuple[float, float]:
+        """Bounds that no reward of this environment leaves."""
+        return self.task.limits[0]
+
+    @property  # type: ignore[misc]
+    def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
+        """The generators that the sub-environments were seeded with, as `SyncVectorEnv` gives them."""
+        self._seed_missing()
+        return tuple(self._generators)
+
+    @property
+    def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override]
+        """The sub-environments' seeds, as `SyncVectorEnv` gives them."""
+        self._seed_missing()
+        return tuple(self._seeds)
+
+    # The Gymnasium interface.
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[Observation, Info]:
+        """Show a sketch in every sub-environment.
+
+        Args:
+            seed: sub-environment i starts a new stream with seed + i, or with the i-th of a sequence; None
+                goes on with the present streams.
+            options: `{"index": i}` shows row i of the split in every sub-environment, an (N,) array its i-th
+                element in the i-th. `{"reset_mask": mask}`, an (N,) bool array, resets some and leaves the
+                others as they are. Other keys are left to wrappers.
+
+        Returns:
+            Observations of shape (N, ...), and `{"sketch_index": (N,) int64}` with its mask.
+
+        Raises:
+            ValueError: a number of seeds other than N, an index that the split does not have, a wrong mask.
+            gymnasium.error.ResetNeeded: a mask in the very first reset.
+        """
+        seeds = self._check_seeds(seed)
+        options = options or {}
+        mask = self._check_mask(options.get("reset_mask"))
+        chosen = self._check_indices(options.get("index"))
+        if self._rows is None and mask is not self._everyone:
+            raise error.ResetNeeded("the first reset() must be of every sub-environment: call it without reset_mask")
+        self._seed(seeds, mask)
+        rows = np.zeros(self.num_envs, dtype=np.int64) if self._rows is None else self._rows.copy()
+        if chosen is not None:
+            rows[mask] = chosen[mask]
+        else:
+            rows[mask] = sampling.draw(self._keys[mask], self._episodes[mask], len(self.task))
+            self._episodes[mask] += 1
+        self._rows = rows
+        return self._observe(rows), {
+            "sketch_index": np.where(mask, rows, 0),
+            "_sketch_index": mask,
+        }
+
+    def step(
+        self, actions: npt.NDArray[np.int64]
+    ) -> tuple[Observation, npt.NDArray[np.float64], npt.NDArray[np.bool_], npt.NDArray[np.bool_], Info]:
+        """Choose a canvas for every sketch; every episode ends and the next one begins.
+
+        Args:
+            actions: (N,) integers in [0, K).
+
+        Returns:
+            Observations of the next sketches, rewards (N,) float64, terminations (all True), truncations (all
+            False), and infos (see the class).
+
+        Raises:
+            gymnasium.error.ResetNeeded: `reset` was never called.
+            ValueError: actions of another shape or kind, or out of range.
+        """
+        rows = self._rows
+        if rows is None:
+            raise error.ResetNeeded("call reset() before step(): there are no sketches yet")
+        choices = self._check_actions(actions)
+        pair = rows * len(self.task.canvases) + choices
+        outcomes = self._outcomes
+        mask = self._everyone
+        final: Info = {"sketch_index": rows, "oracle_action": outcomes.oracle.take(rows)}
+        final["canvas"] = outcomes.canvases.take(choices)
+        final["flops"] = self.task.flops.take(choices)
+        final["rank"] = outcomes.ranks.take(pair)
+        final["triplet"] = outcomes.triplet.take(pair)
+        final["reward_vector"] = outcomes.vectors.take(pair, axis=0)
+        final["regret"] = outcomes.regret.take(pair)
+        final.update({f"_{name}": mask for name in list(final)})
+        rewards = outcomes.rewards.take(pair)
+        self._rows = sampling.draw(self._keys, self._episodes, len(self.task))
+        self._episodes += 1
+        infos: Info = {
+            "final_info": final,
+            "_final_info": mask,
+            # A copy, so that no one who keeps or changes an info touches what the next step looks up.
+            "sketch_index": self._rows.copy(),
+            "_sketch_index": mask,
+        }
+        ended = np.ones(self.num_envs, dtype=np.bool_)
+        return self._observe(self._rows), rewards, ended, ~ended, infos
+
+    def render(self) -> tuple[Any, ...] | None:
+        """The sketches that wait for a canvas, one picture or line each, as `SyncVectorEnv` gives them.
+
+        To see what came of a choice, render a single environment after `reset(options={"index":
+        sketch_index})` and `step`.
+
+        Returns:
+            N pictures or lines; None (and a warning) without a render mode.
+
+        Raises:
+            gymnasium.error.ResetNeeded: `reset` was never called.
+        """
+        if self.render_mode is None:
+            logger.warn("render() was called without a render mode; make the environment with render_mode=...")
+            return None
+        if self._rows is None:
+            raise error.ResetNeeded("call reset() before render(): there are no sketches yet")
+        return tuple(render_row(self.task, int(row), None, self.render_mode) for row in self._rows)
+
+    # How it is done.
+
+    def _observe(self, rows: npt.NDArray[np.int64]) -> Observation:
+        """The observations of some rows, in fresh arrays or in the buffers whose turn it is."""
+        sources = {"points": self.task.points, "stats": self.task.stats}
+        if self.copy:
+            into = _empty(sources, self.num_envs)
+        else:
+            if not self._buffers:
+                self._buffers = [_empty(sources, self.num_envs) for _ in range(2)]
+            self._buffers.reverse()
+            into = self._buffers[0]
+        for name, source in sources.items():
+            # The rows are in range; "clip" spares take() the safety copy that it makes for out= otherwise.
+            np.take(source, rows, axis=0, out=into[name], mode="clip")
+        # A new dict: what the caller adds to or removes from one does not show in the next.
+        return dict(into)
+
+    def _seed(self, seeds: Sequence[int | None], mask: npt.NDArray[np.bool_]) -> None:
+        """Start the streams of the masked sub-environments with a seed; the first time, those of all."""
+        if not self._generators:
+            pairs = [seeding.np_random(seed) for seed in seeds]
+            self._generators, self._seeds = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+            self._keys[:] = [sampling.stream_key(generator) for generator in self._generators]
+            self._episodes[:] = 0
+            return
+        for i in np.flatnonzero(mask).tolist():
+            if seeds[i] is not None:
+                self._generators[i], self._seeds[i] = seeding.np_random(seeds[i])
+                self._keys[i] = sampling.stream_key(self._generators[i])
+                self._episodes[i] = 0
+
+    def _seed_missing(self) -> None:
+        if not self._generators:
+            self._seed([None] * self.num_envs, self._everyone)
+
+    def _check_seeds(self, seed: int | Sequence[int | None] | None) -> Sequence[int | None]:
+        if seed is None:
+            return [None] * self.num_envs
+        if isinstance(seed, int | np.integer):
+            return [int(seed) + i for i in range(self.num_envs)]
+        if len(seed) != self.num_envs:
+            raise ValueError(
+                f"seed must be one number or {self.num_envs}, one for each sub-environment, got {len(seed)}"
+            )
+        return list(seed)
+
+    def _check_mask(self, mask: object) -> npt.NDArray[np.bool_]:
+        if mask is None:
+            return self._everyone
+        if not isinstance(mask, np.ndarray) or mask.shape != (self.num_envs,) or mask.dtype != np.bool_:
+            raise ValueError(f"options['reset_mask'] must be a bool array of shape ({self.num_envs},), got {mask!r}")
+        if not mask.any():
+            raise ValueError("options['reset_mask'] must be True somewhere")
+        return mask.copy()
+
+    def _check_indices(self, index: object) -> npt.NDArray[np.int64] | None:
+        if index is None:
+            return None
+        if isinstance(index, np.ndarray) and index.ndim:
+            if index.shape != (self.num_envs,) or index.dtype.kind not in "iu":
+                raise ValueError(
+                    f"options['index'] must be one integer or an integer array of shape ({self.num_envs},), "
+                    f"got shape {index.shape} of {index.dtype}"
+                )
+            for extreme in (index.min(), index.max()):
+                check_index(extreme, len(self.task))
+            return index.astype(np.int64)
+        check_index(index, len(self.task))
+        return np.full(self.num_envs, index, dtype=np.int64)
+
+    def _check_actions(self, actions: object) -> npt.NDArray[np.int64]:
+        choices = np.asarray(actions)
+        if choices.shape != (self.num_envs,) or choices.dtype.kind not in "iu":
+            raise ValueError(
+                f"actions must be an integer array of shape ({self.num_envs},), "
+                f"got shape {choices.shape} of {choices.dtype}"
+            )
+        low, high = choices.min(), choices.max()
+        if low < 0 or high >= len(self.task.canvases):
+            raise ValueError(out_of_range(int(low if low < 0 else high), self.task.canvases))
+        return choices.astype(np.int64, copy=False)
+
+
+class _Columns:
+    """The task's outcomes in the dtypes of info, with (sketch, canvas) pairs along one axis."""
+
+    def __init__(self, task: Task) -> None:
+        known = task.lookup
+        assert known is not None  # a vector environment has no live mode
+        self.canvases = np.array(task.canvases, dtype=np.int64)
+        self.oracle = known.oracle
+        self.ranks = known.table.ranks.astype(np.int64).ravel()
+        self.triplet = known.table.triplet.astype(np.float64).ravel()
+        self.rewards = known.rewards.ravel()
+        self.regret = known.regret.ravel()
+        comp = np.broadcast_to(task.comp, known.acc.shape)
+        self.vectors = np.stack([known.acc.ravel(), comp.ravel()], axis=1)
+
+
+def _empty(sources: dict[str, npt.NDArray[np.float32]], n: int) -> Observation:
+    return {name: np.empty((n, source.shape[1]), dtype=source.dtype) for name, source in sources.items()}

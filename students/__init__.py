@@ -1,0 +1,57 @@
+"""Student networks for sketch-based photo retrieval: trunks, embeddings, FLOPs, weights, training.
+
+``import students`` is light: torch is imported when a student is made or loaded.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from students.embedder import Student
+
+__all__ = ["available", "backbones", "create", "load"]
+
+WEIGHTS_FOLDER = Path(__file__).parent / "weights"
+DEFAULT_STUDENT = {"emoji": "emoji-mobilenet_v2"}
+
+
+def backbones() -> tuple[str, ...]:
+    """Names that `create` takes."""
+    from students.embedder import BACKBONES
+
+    return tuple(sorted(BACKBONES))
+
+
+def available() -> tuple[str, ...]:
+    """Names of the trained students shipped with the package, as ``<dataset>-<backbone>``."""
+    return tuple(sorted(p.stem for p in WEIGHTS_FOLDER.glob("*.safetensors")))
+
+
+def create(name: str = "mobilenet_v2", **config: Any) -> Student:
+    """Make a student with the backbone `name` and random weights; `config` are fields of `StudentConfig`.
+
+    Raises ValueError for an unknown backbone or setting, listing what exists.
+    """
+    from students.embedder import Student, config_from_dict
+
+    return Student(config_from_dict({"backbone": name, **config}))
+
+
+def load(name_or_path: str | Path) -> Student:
+    """Load a trained student by shipped name ("emoji-mobilenet_v2"; "emoji" for the default) or by path.
+
+    Raises ValueError for an unknown name, listing what exists; see `students.weights.load_student` for bad
+    files.
+    """
+    from students.weights import load_student
+
+    text = str(name_or_path)
+    name = DEFAULT_STUDENT.get(text, text)
+    if name in available():
+        return load_student(WEIGHTS_FOLDER / f"{name}.safetensors")
+    path = Path(name_or_path)
+    if path.suffix in (".safetensors", ".json") or path.exists():
+        return load_student(path)
+    raise ValueError(f"unknown student {text!r}; shipped students: {list(available()) or 'none'}, or give a path")

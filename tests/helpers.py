@@ -1,0 +1,181 @@
+"""A small made-up data set and its outcome table, so that tests need neither the shipped data nor a network.
+
+A `conftest.py` that imports the fixtures `toy` and `toy_files` gives them to the tests beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sketchcanvas_env import data
+from sketchcanvas_env.data import SketchDataset
+from sketchcanvas_env.reward import rank_of_true, triplet_loss
+from sketchcanvas_env.sketch import VectorSketch
+from sketchcanvas_env.table import OutcomeTable
+
+TOY = "toy"
+"""Name under which `toy` registers the data set."""
+
+TOY_CANVASES = (16, 32, 64, 128)
+TOY_FLOPS = (1.0e6, 4.0e6, 16.0e6, 64.0e6)
+TOY_PHOTOS = {"student": 6, "train": 12, "val": 7, "test": 12}
+TOY_LEVELS = 3
+
+
+def toy_sketch(row: int) -> VectorSketch:
+    """A drawing of one to five wavy strokes that depends on the row alone."""
+    rng = np.random.default_rng([row, 7])
+    strokes = []
+    for _ in range(int(rng.integers(1, 6))):
+        n = int(rng.integers(1, 30))
+        walk = rng.uniform(0.1, 0.9, 2) + np.cumsum(rng.normal(0, 0.03, (n, 2)), axis=0)
+        strokes.append(np.clip(walk, 0.0, 1.0))
+    return VectorSketch.from_strokes(strokes)
+
+
+def toy_photo(photo_id: str) -> np.ndarray:
+    """A plain colour that depends on the id, with a white border; (40, 40, 3) uint8."""
+    photo = np.full((40, 40, 3), 255, dtype=np.uint8)
+    photo[4:-4, 4:-4] = np.frombuffer(hashlib.sha256(photo_id.encode()).digest()[:3], dtype=np.uint8)
+    return photo
+
+
+def toy_dataset(name: str = TOY) -> SketchDataset:
+    """`TOY_PHOTOS` photos a split with `TOY_LEVELS` sketches each."""
+    photos = {split: [f"{split}-{i}" for i in range(n)] for split, n in TOY_PHOTOS.items()}
+    rows = [(photo, split, level) for split, ids in photos.items() for photo in ids for level in range(TOY_LEVELS)]
+    # Splits lie mixed, as they do in real data: row numbers of a split are not consecutive.
+    order = np.random.default_rng(5).permutation(len(rows))
+    rows = [rows[i] for i in order]
+    ids = np.array([f"{photo}/{level}" for photo, _, level in rows])
+    return SketchDataset(
+        name=name,
+        hash=hashlib.sha256(("toy data, version 1" + name).encode()).hexdigest(),
+        sketch_ids=ids,
+        photo_ids=np.array([photo for photo, _, _ in rows]),
+        split=np.array([split for _, split, _ in rows]),
+        level=np.array([level for _, _, level in rows], dtype=np.int8),
+        galleries={split: np.array(names) for split, names in photos.items()},
+        licence="none needed",
+        read_sketch=toy_sketch,
+        read_photo=toy_photo,
+    )
+
+
+def toy_table(dataset: SketchDataset | None = None, seed: int = 0, **changes: object) -> OutcomeTable:
+    """Outcomes of a made-up student that gets better with the canvas, on `dataset` without its student split.
+
+    Args:
+        dataset: `toy_dataset()` if None.
+        seed: of the student.
+        changes: fields to replace.
+    """
+    dataset = dataset or toy_dataset()
+    rng = np.random.default_rng(seed)
+    kept = np.flatnonzero(dataset.split != "student")
+    photos = sorted({photo for split in ("train", "val", "test") for photo in dataset.gallery(split).tolist()})
+    shape = (len(kept), len(TOY_CANVASES))
+    ranks, distances = np.zeros(shape, np.int64), np.zeros(shape, np.float32)
+    triplet, top = np.zeros(shape, np.float32), np.full((*shape, 5), -1)
+    for i, row in enumerate(kept):
+        gallery = dataset.gallery(str(dataset.split[row])).tolist()
+        true = gallery.index(str(dataset.photo_ids[row]))
+        for j in range(shape[1]):
+            d = rng.uniform(0.4, 1.6, len(gallery)).astype(np.float32)
+            d[true] = max(0.0, d[true] - 0.25 * j - 0.3 * rng.random())
+            ranks[i, j] = rank_of_true(d, true)
+            distances[i, j] = d[true]
+            triplet[i, j] = triplet_loss(d, true)
+            nearest = [photos.index(gallery[k]) for k in np.argsort(d, kind="stable")[:5]]
+            top[i, j, : len(nearest)] = nearest
+    fields: dict[str, object] = {
+        "dataset": dataset.name,
+        "dataset_hash": dataset.hash,
+        "student": "made_up",
+        "student_hash": "0" * 64,
+        "canvases": np.array(TOY_CANVASES),
+        "flops": np.array(TOY_FLOPS),
+        "ranks": ranks,
+        "distances": distances,
+        "triplet": triplet,
+        "top": top,
+        "photos": np.array(photos),
+        "sketch_ids": dataset.sketch_ids[kept],
+        "photo_ids": dataset.photo_ids[kept],
+        "split": dataset.split[kept],
+        "level": dataset.level[kept],
+        "gallery_size": {split: len(dataset.gallery(split)) for split in ("train", "val", "test")},
+        "meta": {"made_by": "tests"},
+    }
+    return OutcomeTable(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def table_of(ranks: object, flops: object = None, **changes: object) -> OutcomeTable:
+    """A table with the given ranks, for tests of what is computed from ranks; one photo for each sketch.
+
+    Args:
+        ranks: (N, K) ranks from 1 to 1000.
+        flops: (K,) costs; 1, 4, 16, ... if None.
+        changes: fields to replace.
+    """
+    ranks = np.asarray(ranks)
+    n, k = ranks.shape
+    top = np.full((n, k, 5), n)
+    for place in range(5):
+        top[..., place] = np.where(ranks == place + 1, np.arange(n)[:, None], n)
+    fields: dict[str, object] = {
+        "dataset": "made_up",
+        "dataset_hash": "1" * 64,
+        "student": "made_up",
+        "student_hash": "2" * 64,
+        "canvases": 8 * 2 ** np.arange(k),
+        "flops": 4.0 ** np.arange(k) if flops is None else np.asarray(flops),
+        "ranks": ranks,
+        "distances": np.full((n, k), 0.5, dtype=np.float32),
+        "triplet": np.full((n, k), 0.1, dtype=np.float32),
+        "top": top,
+        "photos": np.array([f"p{i}" for i in range(n + 1)]),
+        "sketch_ids": np.array([f"p{i}/0" for i in range(n)]),
+        "photo_ids": np.array([f"p{i}" for i in range(n)]),
+        "split": np.full(n, "test"),
+        "level": np.zeros(n, dtype=np.int8),
+        "gallery_size": {"test": 1000},
+        "meta": {},
+    }
+    return OutcomeTable(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Toy:
+    """The toy data set, registered under the name "toy", and its table, as an object and as a file.
+
+    Attributes:
+        dataset: the data set.
+        table: its outcomes, all splits and canvases.
+        kwargs: JSON-able arguments that make an environment of the two.
+    """
+
+    dataset: SketchDataset
+    table: OutcomeTable
+    kwargs: dict[str, object]
+
+
+@pytest.fixture(scope="session")
+def toy_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[SketchDataset, OutcomeTable, Path]:
+    """The toy data set, its table, and the table's file."""
+    dataset = toy_dataset()
+    table = toy_table(dataset)
+    return dataset, table, table.save(tmp_path_factory.mktemp("toy") / "toy.npz")
+
+
+@pytest.fixture
+def toy(toy_files: tuple[SketchDataset, OutcomeTable, Path], monkeypatch: pytest.MonkeyPatch) -> Toy:
+    """The toy data set under its name for the time of a test; see `Toy`."""
+    dataset, table, path = toy_files
+    monkeypatch.setitem(data.DATASETS, TOY, lambda: dataset)
+    return Toy(dataset, table, {"dataset": TOY, "table": str(path), "canvases": TOY_CANVASES, "max_points": 40})

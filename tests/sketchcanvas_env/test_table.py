@@ -1,0 +1,484 @@
+"""The outcome table: what it computes, against brute force, and what it refuses."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import os
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sketchcanvas_env import table as tables
+from sketchcanvas_env.table import OutcomeTable, TableError, available_tables, load_cached, load_table
+from tests.helpers import TOY_CANVASES, TOY_FLOPS, Toy, table_of, toy_table
+
+few_ranks = st.sampled_from([1, 1, 2, 7, 1000])
+
+
+@st.composite
+def small_tables(draw: st.DrawFn, max_n: int = 6, max_k: int = 4) -> OutcomeTable:
+    """A few sketches, a few canvases, costs that may be equal."""
+    n, k = draw(st.integers(1, max_n)), draw(st.integers(1, max_k))
+    ranks = draw(st.lists(st.lists(few_ranks, min_size=k, max_size=k), min_size=n, max_size=n))
+    steps = draw(st.lists(st.integers(0, 5), min_size=k, max_size=k))
+    return table_of(ranks, flops=np.cumsum(steps) + 1.0)
+
+
+# ---------------------------------------------------------------- what choices are worth
+
+
+def test_accuracy_is_the_share_of_small_ranks() -> None:
+    table = table_of([[1, 2], [5, 1], [7, 1], [2, 11]])
+    assert table.acc().tolist() == [0.25, 0.5]
+    assert table.acc(5).tolist() == [0.75, 0.75]
+    with pytest.raises(ValueError, match="at least 1"):
+        table.acc(0)
+
+
+def test_rewards_written_out() -> None:
+    table = table_of([[2, 1], [4, 10]], flops=[1.0, 5.0], triplet=np.array([[0.5, 0.25], [1.0, 2.0]]))
+    expected = [
+        [0.3 * (-1 / 4) + 0.7 * (2 / 2 - 0.5 * 0.5), 0.3 * (-5 / 4) + 0.7 * (2 / 1 - 0.5 * 0.25)],
+        [0.3 * (-1 / 4) + 0.7 * (2 / 4 - 0.5 * 1.0), 0.3 * (-5 / 4) + 0.7 * (2 / 10 - 0.5 * 2.0)],
+    ]
+    assert table.rewards(0.3, rank_weight=2.0, triplet_weight=0.5) == pytest.approx(np.array(expected))
+
+
+@given(small_tables(), st.floats(0, 1), st.floats(0, 2), st.floats(0, 2))
+def test_the_oracle_is_never_worse_than_any_choice(
+    table: OutcomeTable, tradeoff: float, w_rank: float, w_tri: float
+) -> None:
+    rewards = table.rewards(tradeoff, w_rank, w_tri)
+    oracle = table.oracle(tradeoff, w_rank, w_tri)
+    for row, column in enumerate(oracle.tolist()):
+        best = max(rewards[row].tolist())
+        assert rewards[row, column] == best
+        # The cheapest of equals.
+        assert all(rewards[row, j] < best for j in range(column))
+    reached = rewards[np.arange(len(table)), oracle].mean()
+    fixed = table.best_fixed(tradeoff, w_rank, w_tri)
+    assert rewards.mean(axis=0).max() == rewards.mean(axis=0)[fixed] <= reached + 1e-12
+
+
+def test_equal_rewards_go_to_the_cheaper_canvas() -> None:
+    # With no weight on cost, ranks alone count, and they tie.
+    table = table_of([[3, 3, 3], [2, 1, 1]])
+    assert table.oracle(0.0).tolist() == [0, 1]
+    assert table_of([[3, 3], [1, 1]]).best_fixed(0.0) == 0
+
+
+@given(small_tables())
+def test_random_is_the_mean_of_the_fixed_canvases(table: OutcomeTable) -> None:
+    point = table.random()
+    k = len(table.canvases)
+    assert point.flops == pytest.approx(sum(table.flops.tolist()) / k)
+    assert point.acc1 == pytest.approx(sum(table.acc().tolist()) / k)
+
+
+@given(small_tables(max_n=8, max_k=5), st.floats(0, 1))
+def test_the_hull_is_the_best_coin_toss_between_two_canvases(table: OutcomeTable, place: float) -> None:
+    flops, acc, hull = table.flops.tolist(), table.acc().tolist(), table.hull()
+    assert hull[0, 0] == min(flops)
+    assert hull[-1, 1] == max(acc)
+    # Rising, concave, and made of fixed canvases.
+    assert (np.diff(hull, axis=0) > 0).all()
+    slopes = np.diff(hull[:, 1]) / np.diff(hull[:, 0])
+    assert (np.diff(slopes) < 0).all()
+    assert {tuple(v) for v in hull.tolist()} <= set(zip(flops, acc, strict=True))
+    # At any cost up to the dearest, the best mixture that costs no more.
+    cost = min(flops) + place * (max(flops) - min(flops))
+    best = max(a for f, a in zip(flops, acc, strict=True) if f <= cost)
+    for (f1, a1), (f2, a2) in itertools.permutations(zip(flops, acc, strict=True), 2):
+        if f1 <= cost < f2:
+            best = max(best, a1 + (a2 - a1) * (cost - f1) / (f2 - f1))
+    assert table.hull_acc(cost) == pytest.approx(best, abs=1e-9)
+
+
+def test_the_hull_is_flat_outside() -> None:
+    table = table_of([[2, 1], [1, 1]], flops=[10.0, 20.0])
+    assert table.hull_acc(5.0) == 0.5
+    assert table.hull_acc(100.0) == 1.0
+    assert table.hull_acc([5.0, 15.0, 20.0]).tolist() == [0.5, 0.75, 1.0]
+    assert isinstance(table.hull_acc(15.0), float)
+
+
+def test_the_hull_passes_over_canvases_below_a_mixture() -> None:
+    # acc@1 of 1/4, 1/4, 2/4 and 3/4 at costs 1, 3, 4 and 5: a toss between the outermost beats the others.
+    table = table_of([[1, 1, 1, 1], [2, 2, 1, 1], [2, 2, 2, 1], [2, 2, 2, 2]], flops=[1.0, 3.0, 4.0, 5.0])
+    assert table.acc().tolist() == [0.25, 0.25, 0.5, 0.75]
+    assert table.hull().tolist() == [[1.0, 0.25], [5.0, 0.75]]
+    assert table.hull_acc(3.0) == 0.5
+
+
+def test_the_hull_ends_at_the_most_accurate_canvas() -> None:
+    # The second of three is the best; the third costs more for less.
+    assert table_of([[2, 1, 2], [2, 1, 1]], flops=[1.0, 2.0, 3.0]).hull().tolist() == [[1.0, 0.0], [2.0, 1.0]]
+    # The cheapest is the best: the hull is a point.
+    assert table_of([[1, 2]]).hull().tolist() == [[1.0, 1.0]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(small_tables(max_n=4, max_k=3))
+def test_the_front_is_that_of_all_choices(table: OutcomeTable) -> None:
+    n, k = table.ranks.shape
+    reachable = {
+        (
+            sum(table.flops[j] for j in choice) / n,
+            sum(int(table.ranks[i, j] == 1) for i, j in enumerate(choice)) / n,
+        )
+        for choice in itertools.product(range(k), repeat=n)
+    }
+    front = table.pareto_front()
+    assert (np.diff(front, axis=0) > 0).all()
+    slopes = np.diff(front[:, 1]) / np.diff(front[:, 0])
+    assert (np.diff(slopes) < 1e-12).all()
+    # Each vertex is some choice, no choice lies above, and it goes from the cheapest to the most accurate.
+    for vertex in front:
+        assert min(np.abs(np.array(point) - vertex).max() for point in reachable) < 1e-9
+    for flops, acc in reachable:
+        assert acc <= np.interp(flops, front[:, 0], front[:, 1]) + 1e-9
+    cheapest, best = min(f for f, _ in reachable), max(a for _, a in reachable)
+    assert front[0, 0] == pytest.approx(cheapest)
+    assert front[-1, 1] == pytest.approx(best)
+    assert front[-1, 0] == pytest.approx(min(f for f, a in reachable if a == best))
+
+
+@given(small_tables(max_n=8, max_k=5))
+def test_the_front_is_nowhere_below_the_hull(table: OutcomeTable) -> None:
+    front = table.pareto_front()
+    for flops, acc in table.hull():
+        assert np.interp(flops, front[:, 0], front[:, 1]) >= acc - 1e-12
+
+
+# ---------------------------------------------------------------- selections
+
+
+def test_selecting_rows_and_columns() -> None:
+    table = toy_table()
+    part = table.select("val", (32, 128))
+    rows = np.flatnonzero(table.split == "val")
+    assert part.canvases.tolist() == [32, 128]
+    assert part.flops.tolist() == [TOY_FLOPS[1], TOY_FLOPS[3]]
+    for name in ("ranks", "distances", "triplet", "top"):
+        assert np.array_equal(getattr(part, name), getattr(table, name)[rows][:, [1, 3]])
+    for name in ("sketch_ids", "photo_ids", "level"):
+        assert np.array_equal(getattr(part, name), getattr(table, name)[rows])
+    assert part.splits == ("val",)
+    assert part.gallery_size == {"val": table.gallery_size["val"]}
+    assert table.splits == ("train", "val", "test")
+    whole = table.select()
+    assert whole.hash == table.hash
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"split": "dev"}, "unknown split 'dev'.*train, val, test"),
+        ({"split": "student"}, "unknown split 'student'.*train, val, test"),
+        ({"canvases": (16, 48)}, "canvas 48.*has 16, 32, 64, 128"),
+        ({"canvases": ()}, "empty"),
+        ({"canvases": (32, 16)}, "rise"),
+        ({"canvases": (32, 32)}, "rise"),
+        ({"canvases": (-1, 32)}, "above zero"),
+        ({"canvases": (32.0, 64.0)}, "integers"),
+        ({"canvases": (True, 64)}, "integers"),
+        ({"canvases": "32"}, "integers"),
+        ({"canvases": 32}, "sequence"),
+    ],
+)
+def test_selecting_what_is_not_there(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        toy_table().select(**arguments)
+
+
+def test_nobody_can_change_a_table() -> None:
+    ranks = np.array([[1, 2]])
+    table = table_of(ranks)
+    ranks[0, 0] = 99
+    assert table.ranks[0, 0] == 1
+    with pytest.raises(ValueError, match="read-only"):
+        table.ranks[0, 0] = 5
+
+
+# ---------------------------------------------------------------- what cannot be
+
+
+def change(name: str, **at: Any) -> Callable[[OutcomeTable], dict[str, Any]]:
+    """A change of one element of a column."""
+
+    def make(table: OutcomeTable) -> dict[str, Any]:
+        array = np.array(getattr(table, name))
+        array[at["at"]] = at["to"]
+        return {name: array}
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (lambda t: {"flops": t.flops[:-1]}, r"flops must have shape \(4\)"),
+        (lambda t: {"ranks": t.ranks[:-1]}, "must have shape"),
+        (lambda t: {"ranks": t.ranks[0]}, "must have shape"),
+        (lambda t: {"top": t.top[..., :4]}, "must have shape"),
+        (lambda t: {"level": t.level[:-1]}, "must have shape"),
+        (lambda t: {"ranks": t.ranks.astype(float)}, "ranks must be integers"),
+        (lambda t: {"sketch_ids": np.arange(len(t))}, "sketch_ids must be strings"),
+        (lambda t: {"level": t.level.astype(int) + 300}, "does not fit"),
+        (lambda t: {"canvases": t.canvases[::-1]}, "rise"),
+        (lambda t: {"flops": t.flops[::-1]}, "flops must not fall"),
+        (lambda t: {"flops": t.flops * 0}, "above zero"),
+        (change("flops", at=0, to=np.nan), "finite"),
+        (change("ranks", at=(0, 0), to=0), "ranks must lie"),
+        (change("ranks", at=(0, 0), to=13), "ranks must lie"),
+        (change("distances", at=(0, 0), to=np.nan), "distances must be finite"),
+        (change("distances", at=(0, 0), to=2.1), r"lie in \[0, 2\]"),
+        (change("triplet", at=(0, 0), to=-0.1), "triplet must be finite"),
+        (change("triplet", at=(0, 0), to=2.4), r"lie in \[0, 2.3\]"),
+        (change("top", at=(0, 0, 4), to=9999), "indices into photos"),
+        (change("top", at=(0, 0, 4), to=-2), "indices into photos"),
+        (change("sketch_ids", at=0, to="test-1/0"), "must not repeat"),
+        (lambda t: {"photos": np.concatenate([t.photos, t.photos[:1]])}, "must not repeat"),
+        (change("photo_ids", at=0, to="nobody"), "'nobody', which is not among photos"),
+        (change("split", at=0, to="dev"), "unknown split 'dev'"),
+        (change("level", at=0, to=-1), "level"),
+        (lambda t: {"gallery_size": {"train": 12, "val": 7}}, "gallery_size.*'test'"),
+        (lambda t: {"gallery_size": {"train": 12, "val": 7, "test": 0}}, "gallery_size.*'test'"),
+        (lambda t: {"student": ""}, "student must be a string"),
+        (lambda t: {"student_hash": None}, "student_hash must be a string"),
+        (lambda t: {"meta": {"when": object()}}, "JSON"),
+        (lambda t: {"meta": {"loss": float("nan")}}, "JSON"),
+        (lambda t: {"meta": {"triplet_margin": -1}}, "triplet_margin"),
+        # Columns that were put together in another order contradict each other.
+        (lambda t: {"top": t.top[::-1]}, "contradict"),
+        (lambda t: {"photo_ids": np.roll(t.photo_ids, 1)}, "contradict"),
+    ],
+)  # fmt: skip
+def test_a_table_that_cannot_be_is_refused(changes: Callable[[OutcomeTable], dict[str, Any]], message: str) -> None:
+    with pytest.raises(TableError, match=message):
+        toy_table(**changes(toy_table()))
+
+
+def test_an_empty_table_is_refused() -> None:
+    with pytest.raises(TableError, match="empty"):
+        table_of(np.zeros((0, 2), dtype=int))
+
+
+# ---------------------------------------------------------------- files
+
+
+def test_a_table_survives_its_file(tmp_path: Path) -> None:
+    table = toy_table(meta={"versions": {"numpy": "2"}, "triplet_margin": 0.5})
+    loaded = OutcomeTable.load(table.save(tmp_path / "t.npz"))
+    for name in tables._ARRAYS:
+        ours, theirs = getattr(table, name), getattr(loaded, name)
+        assert np.array_equal(ours, theirs)
+        assert ours.dtype == theirs.dtype
+        assert not theirs.flags.writeable
+    for name in (
+        "dataset",
+        "dataset_hash",
+        "student",
+        "student_hash",
+        "gallery_size",
+        "meta",
+        "hash",
+        "margin",
+    ):
+        assert getattr(table, name) == getattr(loaded, name)
+    # Plain NumPy reads it as well, without pickles.
+    with np.load(tmp_path / "t.npz", allow_pickle=False) as archive:
+        assert np.array_equal(archive["ranks"], table.ranks)
+
+
+def test_equal_tables_give_equal_bytes(tmp_path: Path) -> None:
+    first = toy_table().save(tmp_path / "a.npz").read_bytes()
+    os.utime(tmp_path / "a.npz", (0, 0))
+    assert toy_table().save(tmp_path / "b.npz").read_bytes() == first
+    assert toy_table(seed=1).save(tmp_path / "c.npz").read_bytes() != first
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"student": "other"},
+        {"meta": {"a": 1}},
+        {"gallery_size": {"train": 13, "val": 7, "test": 12}},
+        {"flops": np.array(TOY_FLOPS) * 2},
+        {"level": np.zeros(93, dtype=np.int8)},
+    ],
+)
+def test_the_hash_sees_every_part(changes: dict[str, Any]) -> None:
+    assert toy_table(**changes).hash != toy_table().hash
+
+
+def test_the_hash_does_not_see_how_strings_are_stored() -> None:
+    table = toy_table()
+    assert toy_table(photos=table.photos.astype("U99")).hash == table.hash
+    assert toy_table(photos=table.photos.astype(object)).hash == table.hash
+
+
+def rewrite(path: Path, members: dict[str, bytes | None]) -> None:
+    """Replace, add or (None) remove members of an archive."""
+    with zipfile.ZipFile(path) as archive:
+        bodies: dict[str, bytes | None] = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, body in {**bodies, **members}.items():
+            if body is not None:
+                archive.writestr(name, body)
+
+
+def npy(array: Any, **kwargs: Any) -> bytes:
+    body = io.BytesIO()
+    np.lib.format.write_array(body, np.asarray(array), **kwargs)
+    return body.getvalue()
+
+
+def lying_npy(shape: str, dtype: str = "<i4") -> bytes:
+    """An array whose header promises what does not follow."""
+    header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
+
+
+def header_with(**changes: Any) -> bytes:
+    return npy(np.array(json.dumps({**json.loads(toy_table()._header()), **changes})))
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"ranks.npy": None}, "'ranks.npy'"),
+        ({"evil.npy": b"x"}, "'evil.npy'"),
+        ({"ranks.npy": b"not an array"}, "magic"),
+        ({"ranks.npy": b""}, "magic|EOF"),
+        ({"ranks.npy": lying_npy("(1000000000000, 4)")}, "bytes follow"),
+        ({"ranks.npy": lying_npy("(-1, 4)")}, "not a usable"),
+        ({"photos.npy": lying_npy("(1000000000000,)", "<U0")}, "bytes follow"),
+        ({"ranks.npy": lying_npy("(" + "1," * 5000 + ")")}, "not a usable"),
+        ({"ranks.npy": npy(np.array([[{}]], dtype=object), allow_pickle=True)}, "dtype object"),
+        ({"photos.npy": npy(np.array(["a"], dtype=object), allow_pickle=True)}, "dtype object"),
+        ({"ranks.npy": npy(np.ones((93, 4), dtype=np.float64))}, "dtype float64"),
+        ({"ranks.npy": npy(np.ones((92, 4), dtype=np.int32))}, "must have shape"),
+        ({"header.npy": npy(np.array("{"))}, "JSON"),
+        ({"header.npy": npy(np.array("[]"))}, "format None"),
+        ({"header.npy": header_with(format=2)}, "format 2"),
+        ({"header.npy": header_with(extra=1)}, "header must have"),
+        ({"header.npy": header_with(meta=[])}, "objects"),
+    ],
+)
+def test_a_file_that_lies_is_refused_by_name(tmp_path: Path, members: dict[str, bytes | None], message: str) -> None:
+    path = toy_table().save(tmp_path / "t.npz")
+    rewrite(path, members)
+    with pytest.raises(TableError, match=message) as caught:
+        OutcomeTable.load(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_cut_or_flipped_file_is_refused(tmp_path: Path) -> None:
+    path = toy_table().save(tmp_path / "t.npz")
+    body = path.read_bytes()
+    for broken in (b"", body[: len(body) // 2], b"PK" + bytes(100)):
+        path.write_bytes(broken)
+        with pytest.raises(TableError, match=str(path)):
+            OutcomeTable.load(path)
+    # Every flipped byte is noticed, or changes nothing.
+    expected = toy_table().hash
+    for at in range(0, len(body), 97):
+        path.write_bytes(body[:at] + bytes([body[at] ^ 0xFF]) + body[at + 1 :])
+        try:
+            assert OutcomeTable.load(path).hash == expected
+        except TableError as error:
+            named = str(path) in str(error)
+            assert named
+
+
+def test_a_file_that_unpacks_too_far_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = toy_table().save(tmp_path / "t.npz")
+    monkeypatch.setattr(tables, "_MAX_TOTAL_BYTES", 10_000)
+    with pytest.raises(TableError, match="unpacks"):
+        OutcomeTable.load(path)
+    monkeypatch.setattr(tables, "_MAX_FILE_BYTES", 100)
+    with pytest.raises(TableError, match="larger"):
+        OutcomeTable.load(path)
+
+
+def test_no_file(tmp_path: Path) -> None:
+    for load in (OutcomeTable.load, load_cached):
+        with pytest.raises(FileNotFoundError, match=r"no outcome table at .*missing\.npz"):
+            load(tmp_path / "missing.npz")
+
+
+def test_a_file_is_read_once_until_it_changes(tmp_path: Path) -> None:
+    path = toy_table().save(tmp_path / "t.npz")
+    first = load_cached(path)
+    assert load_cached(str(path)) is first
+    toy_table(seed=1).save(path)
+    os.utime(path, (1, 1))
+    assert load_cached(path).hash == toy_table(seed=1).hash
+
+
+# ---------------------------------------------------------------- shipped tables
+
+
+@pytest.fixture
+def shipped(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of tables in place of the shipped one."""
+    monkeypatch.setattr(tables, "TABLES", tmp_path)
+    toy.table.save(tmp_path / "toy-made_up.npz")
+    toy_table(toy.dataset, seed=1, student="worse").save(tmp_path / "toy-worse.npz")
+    return tmp_path
+
+
+def test_tables_are_found_by_name(shipped: Path, toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert available_tables() == {"toy": ["made_up", "worse"]}
+    assert load_table("toy", "worse").student == "worse"
+    monkeypatch.setitem(tables.DEFAULT_STUDENT, "toy", "worse")
+    assert load_table("toy").student == "worse"
+    monkeypatch.delitem(tables.DEFAULT_STUDENT, "toy")
+    assert load_table("toy").hash == toy.table.hash
+
+
+@pytest.mark.parametrize("name", ["emojis", "", "../toy", "toy-made_up"])
+def test_an_unknown_data_set_is_told_what_exists(shipped: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=r"toy \(made_up, worse\)"):
+        load_table(name)
+
+
+@pytest.mark.parametrize("student", ["vgg16", "", "../made_up"])
+def test_an_unknown_student_is_told_who_exists(shipped: Path, student: str) -> None:
+    with pytest.raises(ValueError, match=r"toy \(made_up, worse\)"):
+        load_table("toy", student)
+
+
+def test_a_table_of_other_data_is_refused(shipped: Path, toy: Toy) -> None:
+    toy_table(toy.dataset, dataset_hash="f" * 64).save(shipped / "toy-made_up.npz")
+    with pytest.raises(TableError, match=r"another version of data set 'toy'.*tabulate"):
+        load_table("toy", "made_up")
+
+
+def test_a_table_under_a_wrong_name_is_refused(shipped: Path, toy: Toy) -> None:
+    toy.table.save(shipped / "toy-stranger.npz")
+    with pytest.raises(TableError, match=r"toy-stranger\.npz.*'made_up'"):
+        load_table("toy", "stranger")
+
+
+def test_no_tables_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "TABLES", tmp_path)
+    with pytest.raises(ValueError, match="there are no tables"):
+        load_table("emoji")
+
+
+def test_the_toy_is_what_it_says() -> None:
+    table = toy_table()
+    assert tuple(table.canvases) == TOY_CANVASES
+    # Otherwise nothing above could fail.
+    assert len(set(table.oracle().tolist())) > 1

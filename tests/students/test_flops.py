@@ -1,0 +1,172 @@
+"""The FLOPs counter against published counts, PyTorch's own counter and arithmetic by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pack_sequence
+from torch.utils.flop_counter import FlopCounterMode
+
+import students
+from students import flops
+from students.mobilenet_v2 import MobileNetV2Trunk
+
+
+def vgg16_features() -> nn.Sequential:
+    layers: list[nn.Module] = []
+    channels = 3
+    for width, repeats in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
+        for _ in range(repeats):
+            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
+            channels = width
+        layers.append(nn.MaxPool2d(2))
+    return nn.Sequential(*layers)
+
+
+def test_vgg16_convolutional_features() -> None:
+    with torch.device("meta"):
+        vgg = vgg16_features()
+    assert flops.count(vgg, (1, 3, 256, 256)) == pytest.approx(40.09e9, abs=0.005e9)
+    assert flops.count_params(vgg) == 14_714_688
+
+
+def test_mobilenet_v2_trunk() -> None:
+    with torch.device("meta"):
+        trunk = MobileNetV2Trunk(("photo", "32", "64"))
+    for side, giga, digits in ((32, 0.0122, 4), (64, 0.0489, 4), (128, 0.196, 3), (256, 0.782, 3)):
+        assert round(flops.count(trunk, (1, 3, side, side)) / 1e9, digits) == giga
+    assert flops.count(trunk, (5, 3, 64, 64)) == 5 * flops.count(trunk, (1, 3, 64, 64))
+    assert flops.count_params(trunk) == 2_223_872
+    # two more domains: weight and bias of every norm twice more
+    assert flops.count_params(trunk, all_domains=True) == 2_223_872 + 2 * 34_112
+
+
+@pytest.mark.parametrize("side", [32, 48, 64])
+def test_trunk_equals_torchs_counter(side: int) -> None:
+    trunk = MobileNetV2Trunk().eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        trunk(torch.zeros(2, 3, side, side))
+    assert flops.count(trunk, (2, 3, side, side)) == counter.get_total_flops()
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.Conv1d(4, 6, 5, stride=2, groups=2), (3, 4, 20)),
+        (nn.Conv2d(4, 8, (3, 5), padding=2, dilation=2), (2, 4, 16, 16)),
+        (nn.Conv3d(2, 3, 2), (1, 2, 5, 6, 7)),
+        (nn.ConvTranspose2d(4, 6, 3, stride=2), (2, 4, 5, 5)),
+        (nn.Linear(7, 3), (2, 5, 7)),
+    ],
+)
+def test_layers_equal_torchs_counter(layer: nn.Module, shape: tuple[int, ...]) -> None:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        layer(torch.zeros(shape))
+    assert counter.get_total_flops() > 0
+    assert flops.count(layer, shape) == counter.get_total_flops()
+
+
+def test_recurrent_layers_by_hand() -> None:
+    # per step: 3 (GRU) or 4 (LSTM) gates of 8 units, each over 5 inputs and 8 states, multiply and add
+    assert flops.count(nn.GRU(5, 8, batch_first=True), (2, 7, 5)) == 2 * 7 * 2 * 3 * 8 * (5 + 8)
+    assert flops.count(nn.LSTM(5, 8), (7, 2, 5)) == 2 * 7 * 2 * 4 * 8 * (5 + 8)
+    assert flops.count(nn.GRU(5, 8), (7, 5)) == 7 * 2 * 3 * 8 * (5 + 8)
+    assert flops.count(nn.GRUCell(5, 8), (4, 5)) == 4 * 2 * 3 * 8 * (5 + 8)
+    assert flops.count(nn.LSTMCell(5, 8), (4, 5)) == 4 * 2 * 4 * 8 * (5 + 8)
+    # two directions; the second level reads both
+    both = nn.GRU(5, 8, num_layers=2, bidirectional=True)
+    assert flops.count(both, (7, 1, 5)) == 7 * 2 * (2 * 3 * 8 * (5 + 8) + 2 * 3 * 8 * (16 + 8))
+    # a projection of 8 to 3: the state is 3 wide, and each step pays for the projection
+    small = nn.LSTM(5, 8, proj_size=3)
+    assert flops.count(small, (7, 1, 5)) == 7 * 2 * (4 * 8 * (5 + 3) + 3 * 8)
+
+
+@pytest.mark.parametrize("layer", [nn.GRU(5, 8, num_layers=2, bidirectional=True), nn.LSTM(5, 8, proj_size=3)])
+def test_recurrent_flops_follow_from_the_weights(layer: nn.RNNBase) -> None:
+    macs = sum(p.numel() for name, p in layer.named_parameters() if "weight" in name)
+    assert flops.count(layer, (7, 2, 5)) == 7 * 2 * 2 * macs
+
+
+def test_packed_sequences_count_real_steps_only() -> None:
+    packed = pack_sequence([torch.zeros(6, 5), torch.zeros(2, 5)])
+    assert flops.count(nn.GRU(5, 8), packed) == 8 * 2 * 3 * 8 * (5 + 8)
+
+
+def test_layers_are_listed_by_name() -> None:
+    net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    found = flops.layers(net, (1, 4))
+    assert [(layer.name, layer.kind, layer.flops) for layer in found] == [
+        ("0", "Linear", 24.0),
+        ("2", "Linear", 12.0),
+    ]
+
+
+def test_a_layer_used_twice_counts_twice_and_its_parameters_once() -> None:
+    shared = nn.Linear(4, 4)
+    net = nn.Sequential(shared, nn.ReLU(), shared)
+    assert flops.count(net, (1, 4)) == 2 * 2 * 16
+    assert flops.count_params(net) == 20
+
+
+class Odd(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernel = nn.Parameter(torch.zeros(4, 4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x @ self.kernel
+
+
+class Bypass(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.linear(x, self.linear.weight)
+
+
+@pytest.mark.parametrize(
+    ("layer", "name"),
+    [(Odd(), "Odd"), (nn.MultiheadAttention(4, 1), "MultiheadAttention"), (nn.RNN(4, 4), "RNN")],
+)
+def test_unknown_layers_are_errors(layer: nn.Module, name: str) -> None:
+    with pytest.raises(ValueError, match=f"no FLOPs rule for layer '0' of type {name}"):
+        flops.count(nn.Sequential(layer), (2, 4))
+
+
+def test_transformer_layer_is_an_error() -> None:
+    # PyTorch's own counter silently gives 0 here
+    with pytest.raises(ValueError, match="MultiheadAttention"):
+        flops.count(nn.TransformerEncoderLayer(4, 1, 8, batch_first=True), (2, 3, 4))
+
+
+def test_layers_that_are_never_called_are_errors() -> None:
+    with pytest.raises(ValueError, match=r"never called \['linear'\]"):
+        flops.count(Bypass(), (2, 4))
+
+
+def test_counting_leaves_no_trace() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Dropout())
+    net[2].eval()
+    before = {name: t.clone() for name, t in net.state_dict().items()}
+    assert flops.count(net, (2, 3, 5, 5)) == 2 * 2 * 25 * 4 * 3
+    assert all(torch.equal(t, before[name]) for name, t in net.state_dict().items())
+    assert [m.training for m in net] == [True, True, False]
+    assert not any(m._forward_hooks for m in net.modules())
+
+
+def test_student_adds_its_head() -> None:
+    heads = [
+        {"stride": 32, "grid": 2, "dim": 10, "share": 0.5},
+        {"stride": 16, "grid": 3, "dim": 5, "share": 0.5},
+    ]
+    student = students.create(canvases=(32, 256), heads=heads)
+    head = 2 * (4 * 10 * 1280 + 9 * 5 * 96)
+    with torch.device("meta"):
+        trunk = MobileNetV2Trunk()
+    assert student.flops(256) == flops.count(trunk, (1, 3, 256, 256)) + head
+    assert student.params == 2_223_872 + 10 * 1281 + 5 * 97
+    with pytest.raises(ValueError, match=r"no statistics for canvas 64; it has \[32, 256\]"):
+        student.flops(64)
