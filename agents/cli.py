@@ -101,7 +101,7 @@ def compare(
     selector: SelectorName = "gru",
     threads: Threads = 1,
     split: Annotated[str, typer.Option(help="Split that is reported.")] = "test",
-    out: Annotated[Path, typer.Option(help="Folder for result.json, the plot and the selectors.")] = Path(
+    out: Annotated[Path, typer.Option(help="Folder for result.json, result.md, plot, selectors.")] = Path(
         "runs/compare"
     ),
     as_json: AsJson = False,
@@ -117,6 +117,7 @@ def compare(
     from agents.compare import TRAIN_SPLIT, CompareConfig
     from agents.compare import compare as run
     from agents.progress import bars
+    from sketchcanvas_env.files import atomic_write
 
     config = CompareConfig(
         env=_env(dataset, student, table, canvases, tradeoff, max_points),
@@ -130,6 +131,8 @@ def compare(
     with bars() as start:
         result = run(config, start)
     result.save(out / "result.json")
+    with atomic_write(out / "result.md") as temporary:
+        temporary.write_text(report.compare_markdown(result), encoding="utf-8")
     picture = plots.accuracy_against_gflops(result, out / "accuracy-gflops.png")
     for one in result.trained:
         saved.save(out / f"{one.config.algorithm}-{one.config.seed}", one, config.env.outcomes(TRAIN_SPLIT))

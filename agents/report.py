@@ -52,7 +52,8 @@ def compare_table(result: CompareResult) -> Table:
         caption=(
             f"Agents: {config.seeds} seeds x {config.total_steps:,} steps, selector '{config.selector}'. "
             "Brackets: 95 % bootstrap over photos.\nGFLOPs (2 x MAC) per query include the selector's. "
-            "Gap closed: 0 best fixed canvas, 1 oracle, by reward.\nHull gain: points of acc@1 above mixing fixed canvases at the same cost."
+            "Gap closed: 0 best fixed canvas, 1 oracle, by reward.\n"
+            "Hull gain: points of acc@1 above mixing fixed canvases at the same cost."
         ),
     )
     for row in result.rows:

@@ -46,7 +46,8 @@ def jittered(sketch: VectorSketch, rng: np.random.RandomState, flip: bool) -> Ve
     if flip:
         turn[:, 0] *= -1.0
     shift = 0.5 + rng.normal(0.0, 0.02, 2)
-    return VectorSketch(tuple(np.clip((s - 0.5) @ turn.T.astype(np.float32) + shift, 0, 1) for s in strokes))
+    moved = (np.clip((stroke - 0.5) @ turn.T + shift, 0.0, 1.0) for stroke in strokes)
+    return VectorSketch(tuple(stroke.astype(np.float32) for stroke in moved))
 
 
 def jittered_photos(photos: Tensor, side: int, rng: np.random.RandomState, flip: NDArray[np.bool_]) -> Tensor:

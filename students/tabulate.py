@@ -86,7 +86,7 @@ def tabulate(
             piece = slice(start, start + len(own))
             for k, side in enumerate(sides):
                 bar.update(task, description=f"{split} at {side} px")
-                between = _distances(student.embed(sketches, side), embedded[gallery])
+                between = euclidean(student.embed(sketches, side), embedded[gallery])
                 ranks[piece, k] = rules.rank_of_true(between, true)
                 distances[piece, k] = between[np.arange(len(own)), true]
                 triplet[piece, k] = rules.triplet_loss(between, true)
@@ -116,8 +116,8 @@ def tabulate(
     )
 
 
-def _distances(queries: NDArray[np.float32], gallery: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Euclidean distances (n, G) between unit vectors, in [0, 2]."""
+def euclidean(queries: NDArray[np.float32], gallery: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Euclidean distances (n, G) float64 between unit vectors (n, D) and (G, D), in [0, 2]."""
     cosine = queries.astype(np.float64) @ gallery.astype(np.float64).T
     return np.sqrt(np.clip(2.0 - 2.0 * cosine, 0.0, 4.0))
 

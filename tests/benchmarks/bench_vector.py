@@ -76,9 +76,7 @@ def sync_rate(kwargs: dict[str, Any]) -> float:
 
 @pytest.mark.parametrize("copy", [False, True])
 @pytest.mark.parametrize("num_envs", [256, 1024, 4096])
-def test_steps_a_second(
-    benchmark: Any, kwargs: dict[str, Any], sync_rate: float, num_envs: int, copy: bool
-) -> None:
+def test_steps_a_second(benchmark: Any, kwargs: dict[str, Any], sync_rate: float, num_envs: int, copy: bool) -> None:
     """One call of `step`, with the autoreset and the next observations in it."""
     envs = gym.make_vec(ENV_ID, num_envs, copy=copy, **kwargs)
     envs.reset(seed=0)

@@ -106,10 +106,10 @@ def test_photos(student: Student) -> None:
 
 def test_embedding_restores_modes_and_keeps_statistics(student: Student) -> None:
     student.train()
-    student.deep.eval()
+    student.heads.eval()
     before = {name: t.clone() for name, t in student.state_dict().items()}
     first = student.embed(sketches(2), 32)
-    assert student.training and student.trunk.training and not student.deep.training
+    assert student.training and student.trunk.training and not student.heads.training
     assert all(torch.equal(t, before[name]) for name, t in student.state_dict().items())
     student.eval()
     np.testing.assert_array_equal(student.embed(sketches(2), 32), first)

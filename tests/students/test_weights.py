@@ -124,11 +124,11 @@ def put(name: str, value: torch.Tensor) -> Change:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda s: s.pop("deep.bias"), r"1 missing \['deep.bias'\], 0 extra"),
+        (lambda s: s.pop("heads.32.bias"), r"1 missing \['heads.32.bias'\], 0 extra"),
         (put("classifier.weight", torch.zeros(1)), r"0 missing \[\], 1 extra \['classifier.weight'\]"),
-        (put("deep.bias", torch.zeros(9)), r"deep.bias has shape \(9,\), expected \(8,\)"),
-        (put("deep.bias", torch.full((8,), float("nan"))), "deep.bias holds NaN or infinity"),
-        (put("deep.bias", torch.full((8,), float("inf"))), "deep.bias holds NaN or infinity"),
+        (put("heads.32.bias", torch.zeros(9)), r"heads.32.bias has shape \(9,\), expected \(8,\)"),
+        (put("heads.32.bias", torch.full((8,), float("nan"))), "heads.32.bias holds NaN or infinity"),
+        (put("heads.32.bias", torch.full((8,), float("inf"))), "heads.32.bias holds NaN or infinity"),
     ],
 )
 def test_bad_tensors_are_refused(saved: Path, change: Change, message: str) -> None:
@@ -164,8 +164,8 @@ def test_nothing_is_written_when_the_student_or_card_is_bad(student: Student, sa
     before = saved.read_bytes(), card_path(saved).read_bytes()
     broken = load_student(saved)
     with torch.no_grad():
-        broken.deep.bias[0] = float("nan")
-    with pytest.raises(ValueError, match=r"NaN or infinity.*deep.bias"):
+        broken.heads["32"].bias[0] = float("nan")
+    with pytest.raises(ValueError, match=r"NaN or infinity.*heads.32.bias"):
         save_student(broken, saved, {})
     with pytest.raises(ValueError, match="not JSON"):
         save_student(student, saved, {"when": object()})

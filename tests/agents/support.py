@@ -1,0 +1,140 @@
+"""A data set that can be learnt, and small settings for quick runs."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import torch
+
+from agents import algorithms
+from agents.environment import EnvConfig
+from agents.selectors import Selector
+from agents.training import TrainConfig
+from sketchcanvas_env.data import SketchDataset
+from sketchcanvas_env.sketch import VectorSketch
+from sketchcanvas_env.table import OutcomeTable
+from tests.helpers import TOY_CANVASES, TOY_FLOPS, toy_photo
+
+COUNTING = "counting"
+"""Name of the data set whose sketches have one to four strokes."""
+
+COUNTING_PHOTOS = {"train": 120, "val": 4, "test": 40}
+COUNTING_LEVELS = 4
+
+ALGORITHMS = ("reinforce", "ppo")
+
+
+def strokes_of(row: int) -> int:
+    """Number of strokes of the sketch in a row, 1 to 4."""
+    return int(np.random.default_rng([row, 1]).integers(1, 5))
+
+
+def counting_sketch(row: int) -> VectorSketch:
+    """One to four short strokes at random places."""
+    rng = np.random.default_rng([row, 2])
+    return VectorSketch.from_strokes(
+        [
+            np.clip(rng.uniform(0.2, 0.8, 2) + rng.normal(0, 0.1, (int(rng.integers(1, 4)), 2)), 0, 1)
+            for _ in range(strokes_of(row))
+        ]
+    )
+
+
+def counting_dataset() -> SketchDataset:
+    """`COUNTING_PHOTOS` photos with `COUNTING_LEVELS` sketches each."""
+    rows = [
+        (f"{split}-{i}", split, level)
+        for split, n in COUNTING_PHOTOS.items()
+        for i in range(n)
+        for level in range(COUNTING_LEVELS)
+    ]
+    return SketchDataset(
+        name=COUNTING,
+        hash=hashlib.sha256(b"counting, version 1").hexdigest(),
+        sketch_ids=np.array([f"{photo}/{level}" for photo, _, level in rows]),
+        photo_ids=np.array([photo for photo, _, _ in rows]),
+        split=np.array([split for _, split, _ in rows]),
+        level=np.array([level for _, _, level in rows], dtype=np.int8),
+        galleries={split: np.array([f"{split}-{i}" for i in range(n)]) for split, n in COUNTING_PHOTOS.items()},
+        licence="none needed",
+        read_sketch=counting_sketch,
+        read_photo=toy_photo,
+    )
+
+
+def counting_table(dataset: SketchDataset, readable: bool) -> OutcomeTable:
+    """Outcomes of a student that is right on one canvas and far off on the others.
+
+    Args:
+        dataset: `counting_dataset()`.
+        readable: the right canvas is the number of strokes; else as many of each, dealt out at random.
+    """
+    n = len(dataset)
+    right = np.array([strokes_of(row) - 1 for row in range(n)])
+    if not readable:
+        right = np.random.default_rng(0).permutation(right)
+    photos = sorted(set(dataset.photo_ids.tolist()))
+    place = {photo: index for index, photo in enumerate(photos)}
+    true = np.array([place[photo] for photo in dataset.photo_ids.tolist()])
+    hit = np.arange(4) == right[:, None]
+    sizes = np.array([COUNTING_PHOTOS[split] for split in dataset.split.tolist()])
+    top = np.full((n, 4, 5), -1)
+    top[..., 0] = np.where(hit, true[:, None], -1)
+    # The val gallery has four photos, so that a miss is still among the nearest five there.
+    missed = np.minimum(20, sizes)[:, None]
+    top[..., 4] = np.where(~hit & (missed <= 5), true[:, None], -1)
+    return OutcomeTable(
+        dataset=dataset.name,
+        dataset_hash=dataset.hash,
+        student="counter",
+        student_hash="3" * 64,
+        canvases=np.array(TOY_CANVASES),
+        flops=np.array(TOY_FLOPS),
+        ranks=np.where(hit, 1, missed),
+        distances=np.where(hit, 0.5, 1.0).astype(np.float32),
+        triplet=np.where(hit, 0.0, 0.5).astype(np.float32),
+        top=top,
+        photos=np.array(photos),
+        sketch_ids=dataset.sketch_ids,
+        photo_ids=dataset.photo_ids,
+        split=dataset.split,
+        level=dataset.level,
+        gallery_size=dict(COUNTING_PHOTOS),
+        meta={"made_by": "tests"},
+    )
+
+
+def small(algorithm: str, env: EnvConfig, **changes: Any) -> TrainConfig:
+    """Settings of a run of four updates."""
+    settings: dict[str, Any] = {
+        "env": env,
+        "total_steps": 128,
+        "num_envs": 32,
+        "selector": "stats",
+        "hidden": 8,
+        **({"batch_size": 16} if algorithm == "ppo" else {}),
+    }
+    return algorithms.make_config(algorithm, **{**settings, **changes})
+
+
+def weights(selector: Selector) -> dict[str, bytes]:
+    """Every tensor's exact bytes."""
+    return {name: tensor.numpy().tobytes() for name, tensor in selector.state_dict().items()}
+
+
+def observations(n_stats: int = 16, rows: int = 6, max_points: int = 10, seed: int = 0) -> dict[str, Any]:
+    """Random observations of drawings of 1, 2, 3, ... points."""
+    rng = np.random.default_rng(seed)
+    points = np.zeros((rows, max_points, 5), dtype=np.float32)
+    points[..., 4] = 1.0
+    for row in range(rows):
+        length = row + 1
+        points[row, :length, :2] = rng.random((length, 2))
+        points[row, :length, 4] = 0.0
+        points[row, np.arange(length), np.where(rng.random(length) < 0.3, 3, 2)] = 1.0
+    return {
+        "points": torch.from_numpy(points.reshape(rows, -1)),
+        "stats": torch.from_numpy(rng.random((rows, n_stats)).astype(np.float32)),
+    }

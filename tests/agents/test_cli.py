@@ -1,0 +1,178 @@
+"""The command line: help, JSON, tables, files, and one clear line for a user's mistake."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from agents import cli
+from agents.compare import CompareConfig
+from agents.environment import EnvConfig
+from sketchcanvas_env.table import OutcomeTable
+from tests.helpers import Toy
+
+
+def run(*arguments: object) -> int:
+    """The exit code of `sketchcanvas ARGUMENTS`."""
+    before = sys.argv
+    sys.argv = ["sketchcanvas", *map(str, arguments)]
+    try:
+        cli.main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    finally:
+        sys.argv = before
+    return 0
+
+
+def toy_options(toy: Toy) -> list[str]:
+    return ["--dataset", "toy", "--table", str(toy.kwargs["table"]), "--canvases", "16,32,64,128"]
+
+
+@pytest.mark.parametrize("command", ["compare", "train", "evaluate", "tabulate", "data", "data info", "data show"])
+def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*command.split(), "--help") == 0
+    text = capsys.readouterr().out
+    assert "Usage:" in text
+    assert command == "data" or f"Example: sketchcanvas {command}" in text
+
+
+def test_help_does_not_load_torch() -> None:
+    code = "import sys, agents.cli; print('torch' in sys.modules, 'matplotlib' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_defaults_are_those_of_the_configurations() -> None:
+    options = {name: p.default for name, p in inspect.signature(cli.compare).parameters.items()}
+    env, compare = EnvConfig(), CompareConfig()
+    assert options["canvases"] == ",".join(map(str, env.canvases))
+    assert options["algorithms"] == ",".join(compare.algorithms)
+    assert options["steps"] == compare.total_steps
+    for config, names in (
+        (env, ("dataset", "student", "table", "tradeoff", "max_points")),
+        (compare, ("seeds", "selector", "threads", "split")),
+    ):
+        for name in names:
+            assert options[name] == getattr(config, name), name
+    assert {f.name for f in fields(CompareConfig)} >= {"seeds", "selector"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["evaluate", "fixed:99"], "unknown baseline|no outcomes at canvas 99"),
+        (["evaluate", "clairvoyant"], "clairvoyant.*missing"),
+        (["evaluate", "random", "--split", "dev"], "unknown split 'dev'"),
+        (["evaluate", "random", "--tradeoff", "2"], "tradeoff"),
+        (["evaluate", "random", "--canvases", "64,32"], "rise"),
+        (["evaluate", "random", "--canvases", "big"], "sides in pixels"),
+        (["train", "sarsa"], "unknown algorithm 'sarsa'; there are ppo, reinforce"),
+        (["train", "ppo", "--steps", "1000"], "multiple of"),
+        (["train", "--resume", "--out", "nowhere/x"], "nothing to resume"),
+        (["compare", "--seeds", "0"], "seeds must be at least 1"),
+        (["compare", "--selector", "oracle"], "unknown selector"),
+    ],
+)
+def test_mistakes_end_with_one_line(
+    arguments: list[str], message: str, toy: Toy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # What the case itself sets comes last and wins.
+    assert run(arguments[0], *toy_options(toy), *arguments[1:]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    line = captured.err.strip().splitlines()
+    assert line[-1].startswith("sketchcanvas: ")
+    assert re.search(message, line[-1]), line[-1]
+    assert "Traceback" not in captured.err
+
+
+def test_unknown_data_set(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("evaluate", "random", "--dataset", "shoes") == 2
+    assert "shoes" in capsys.readouterr().err
+    assert run("data", "info", "shoes") == 2
+    assert "there are emoji" in capsys.readouterr().err
+
+
+def test_train_evaluate_resume(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "mine"
+    options = [*toy_options(toy), "--selector", "stats", "--steps", 512, "--out", out, "--logdir", tmp_path / "tb"]
+    assert run("train", "reinforce", *options, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert Path(told["saved"]) == out.with_suffix(".safetensors")
+    assert list((tmp_path / "tb").iterdir())
+    assert run("evaluate", *toy_options(toy), out, "oracle", "--json") == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again[str(out)] == told["val"]
+    assert again["oracle"]["regret"] == 0.0
+    assert again["oracle"]["reward"] > again[str(out)]["reward"]
+    assert run("evaluate", *toy_options(toy), "--canvases", "16,32", out) == 2
+    assert "--canvases 16,32,64,128" in capsys.readouterr().err
+
+
+def test_evaluate_prints_a_table(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("evaluate", *toy_options(toy), "fixed:32", "random") == 0
+    text = capsys.readouterr().out
+    accuracy = 100 * float((toy.table.select("val").ranks[:, 1] == 1).mean())
+    assert f"{accuracy:.1f}" in text
+    assert "hull gain" in text
+
+
+def test_compare_writes_everything(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = [*toy_options(toy), "--selector", "stats", "--seeds", 2, "--steps", 512, "--out", tmp_path]
+    assert run("compare", *options, "--json") == 0
+    captured = capsys.readouterr()
+    told = json.loads(captured.out)
+    assert told == json.loads((tmp_path / "result.json").read_text())
+    names = [row["name"] for row in told["rows"]]
+    assert names[:6] == ["fixed 16", "fixed 32", "fixed 64", "fixed 128", "random", names[5]]
+    assert {"reinforce", "ppo", "oracle", "hull at ppo's cost"} <= set(names)
+    assert captured.err.count("hull of the fixed canvases") == 2
+    picture = np.asarray(Image.open(tmp_path / "accuracy-gflops.png"))
+    assert picture.shape[0] > 400
+    assert len(np.unique(picture.reshape(-1, picture.shape[2]), axis=0)) > 50
+    for name in ("reinforce-0", "reinforce-1", "ppo-0", "ppo-1"):
+        assert (tmp_path / f"{name}.safetensors").is_file()
+    markdown = (tmp_path / "result.md").read_text()
+    row = next(row for row in told["rows"] if row["name"] == "ppo")
+    assert f"| ppo | {100 * row['acc1']:.1f} [" in markdown
+
+
+def test_data_info(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("data", "info", "toy", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["splits"]["test"] == {
+        "photos": 12,
+        "gallery": 12,
+        "sketches": 36,
+        "median points": told["splits"]["test"]["median points"],
+        "p95 points": told["splits"]["test"]["p95 points"],
+    }
+    assert run("data", "info", "toy") == 0
+    assert "none needed" in capsys.readouterr().out
+
+
+def test_data_show(toy: Toy, tmp_path: Path) -> None:
+    assert run("data", "show", "toy", "--photos", 5, "--out", tmp_path / "sheet.png") == 0
+    assert np.asarray(Image.open(tmp_path / "sheet.png")).std() > 10
+
+
+def test_tabulate_by_the_dumb_baseline(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "hog.npz"
+    assert run("tabulate", "--student", "hog", "--dataset", "toy", "--canvases", "32,64", "--out", out, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    table = OutcomeTable.load(out)
+    assert told["hash"] == table.hash
+    assert table.canvases.tolist() == [32, 64]
+    assert told["scores"]["test"]["64"]["acc@5"] == pytest.approx(float((table.select("test").ranks[:, 1] <= 5).mean()))
+    assert run("tabulate", "--student", "resnet", "--out", out) == 2
+    assert "unknown student 'resnet'" in capsys.readouterr().err

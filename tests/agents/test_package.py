@@ -1,0 +1,100 @@
+"""The package as a whole: quick to import, logs that can be read, progress that keeps off stdout."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import agents
+from agents import algorithms, progress, provenance
+from agents.environment import EnvConfig
+from agents.tensorboard import batch_scalars
+from tests.agents.support import ALGORITHMS, small
+from tests.helpers import Toy
+
+
+def test_importing_it_loads_neither_torch_nor_sb3() -> None:
+    code = (
+        "import sys, agents; heavy = {'torch', 'stable_baselines3', 'scipy', 'matplotlib'} & set(sys.modules); "
+        "assert not heavy, heavy; assert 'load' in dir(agents)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(agents.__file__).parents[1])
+
+
+def test_every_public_name_is_there() -> None:
+    for name in agents.__all__:
+        assert getattr(agents, name) is not None
+    assert set(agents.__all__) <= set(dir(agents))
+    with pytest.raises(AttributeError, match="no attribute 'dance'"):
+        agents.dance  # noqa: B018
+
+
+def test_bars_are_drawn_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.bars() as start:
+        advance = start("a title", 10)
+        advance(10)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "a title" in err
+    assert "10/10" in err
+    with progress.bars(show=False) as start:
+        start("hidden", 10)(10)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_provenance_names_the_table(toy: Toy) -> None:
+    assert provenance.of_table(toy.table)["table_hash"] == toy.table.hash
+    assert provenance.versions()["numpy"] == np.__version__
+
+
+def test_the_environment_is_that_of_the_settings(toy: Toy, toy_env: EnvConfig) -> None:
+    env = toy_env.make_vec(3, "val")
+    assert env.unwrapped.canvases == (16, 32, 64, 128)  # type: ignore[attr-defined]
+    assert env.num_envs == 3
+    # Row by row, what the environment looks up is what evaluation looks up.
+    task = toy_env.task("val")
+    for row in range(len(task)):
+        obs, _ = env.reset(options={"index": row})
+        assert np.array_equal(obs["points"][1], task.points[row])
+        assert np.array_equal(obs["stats"][1], task.stats[row])
+        final = env.step(np.array([0, 2, 3]))[4]["final_info"]
+        assert final["rank"].tolist() == toy_env.outcomes("val").ranks[row, [0, 2, 3]].tolist()
+    with pytest.raises(ValueError, match="num_envs must be at least 1"):
+        toy_env.make_vec(0)
+
+
+def test_the_scalars_of_a_batch_by_hand() -> None:
+    final = {
+        "rank": np.array([1, 2, 1, 9]),
+        "flops": np.array([1e9, 3e9, 1e9, 1e9]),
+        "canvas": np.array([32, 64, 32, 32]),
+        "regret": np.array([0.0, 0.5, 0.0, 0.1]),
+    }
+    assert batch_scalars(final, np.array([1.0, 0.0, 0.5, 0.5])) == pytest.approx(
+        {
+            "batch/reward": 0.5,
+            "batch/acc1": 0.5,
+            "batch/student_gflops": 1.5,
+            "batch/regret": 0.15,
+            "share/32": 0.75,
+            "share/64": 0.25,
+        }
+    )
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_runs_leave_curves(toy_env: EnvConfig, tmp_path: Path, algorithm: str) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    algorithms.train_run(small(algorithm, toy_env, total_steps=160, log_every=2), logdir=tmp_path)
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    for name in ("batch/reward", "batch/acc1", "batch/regret", "batch/student_gflops"):
+        rows = events.Scalars(name)
+        assert [row.step for row in rows] == [64, 128], name
+    low, high = toy_env.make_vec(1).unwrapped.reward_range  # type: ignore[attr-defined]
+    assert all(low <= row.value <= high for row in events.Scalars("batch/reward"))
