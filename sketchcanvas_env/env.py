@@ -17,12 +17,12 @@ from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.live import Retriever
 from sketchcanvas_env.render import Shown, picture, sentence
 from sketchcanvas_env.table import OutcomeTable
-from sketchcanvas_env.task import DEFAULT_CANVASES, RENDER_MODES, Task, make_task
+from sketchcanvas_env.task import DEFAULT_CANVASES, RENDER_MODES, OfTask, Task, make_task
 
 Observation = dict[str, npt.NDArray[np.float32]]
 
 
-class SketchCanvasEnv(gym.Env[Observation, np.int64]):
+class SketchCanvasEnv(OfTask, gym.Env[Observation, np.int64]):
     """Choose the canvas on which a sketch is drawn before a network looks at it.
 
     ## Description
@@ -194,7 +194,7 @@ class SketchCanvasEnv(gym.Env[Observation, np.int64]):
             FileNotFoundError: no file at `table`.
         """
         check_render_mode(render_mode)
-        self.task: Task = make_task(
+        self.task = make_task(
             dataset=dataset,
             split=split,
             student=student,
@@ -216,43 +216,6 @@ class SketchCanvasEnv(gym.Env[Observation, np.int64]):
         self._row: int | None = None
         self._shown: Shown | None = None
         self._done = False
-
-    # What the task consists of, for those who hold an environment and not a table.
-
-    @property
-    def canvases(self) -> tuple[int, ...]:
-        """Sides on offer, in pixels, one for each action."""
-        return self.task.canvases
-
-    @property
-    def flops(self) -> npt.NDArray[np.float64]:
-        """(K,) cost of each canvas in FLOPs (2 x MAC)."""
-        return self.task.flops
-
-    @property
-    def dataset(self) -> SketchDataset:
-        """Where sketches and photos come from."""
-        return self.task.dataset
-
-    @property
-    def table(self) -> OutcomeTable | None:
-        """Outcomes of the split's sketches at the canvases on offer, by `sketch_index`; None in live mode."""
-        return self.task.table
-
-    @property
-    def sketch_ids(self) -> npt.NDArray[np.str_]:
-        """(n,) names of the split's sketches, by `sketch_index`."""
-        return self.task.sketch_ids
-
-    @property
-    def photo_ids(self) -> npt.NDArray[np.str_]:
-        """(n,) names of the true photos, by `sketch_index`."""
-        return self.task.photo_ids
-
-    @property
-    def reward_range(self) -> tuple[float, float]:
-        """Bounds that no reward of this environment leaves."""
-        return self.task.limits[0]
 
     # The Gymnasium interface.
 

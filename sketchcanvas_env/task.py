@@ -157,6 +157,47 @@ class Task:
         return spaces.Box(bounds[:, 0] - slack, bounds[:, 1] + slack, dtype=np.float64)
 
 
+class OfTask:
+    """What a task consists of, as attributes of an environment that has one in `task`."""
+
+    task: Task
+
+    @property
+    def canvases(self) -> tuple[int, ...]:
+        """Sides on offer, in pixels, one for each action."""
+        return self.task.canvases
+
+    @property
+    def flops(self) -> npt.NDArray[np.float64]:
+        """(K,) cost of each canvas in FLOPs (2 x MAC)."""
+        return self.task.flops
+
+    @property
+    def dataset(self) -> SketchDataset:
+        """Where sketches and photos come from."""
+        return self.task.dataset
+
+    @property
+    def table(self) -> OutcomeTable | None:
+        """Outcomes of the split's sketches at the canvases on offer, by `sketch_index`; None in live mode."""
+        return self.task.table
+
+    @property
+    def sketch_ids(self) -> npt.NDArray[np.str_]:
+        """(n,) names of the split's sketches, by `sketch_index`."""
+        return self.task.sketch_ids
+
+    @property
+    def photo_ids(self) -> npt.NDArray[np.str_]:
+        """(n,) names of the true photos, by `sketch_index`."""
+        return self.task.photo_ids
+
+    @property
+    def reward_range(self) -> tuple[float, float]:
+        """Bounds that no reward of this environment leaves."""
+        return self.task.limits[0]
+
+
 def make_task(
     *,
     dataset: str | SketchDataset = "emoji",

@@ -17,12 +17,12 @@ from sketchcanvas_env import sampling
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.env import Observation, check_index, check_render_mode, out_of_range, render_row
 from sketchcanvas_env.table import OutcomeTable
-from sketchcanvas_env.task import DEFAULT_CANVASES, RENDER_MODES, Task, make_task
+from sketchcanvas_env.task import DEFAULT_CANVASES, RENDER_MODES, OfTask, Task, make_task
 
 Info = dict[str, Any]
 
 
-class SketchCanvasVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[Any]]):
+class SketchCanvasVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[Any]]):
     """N copies of `SketchCanvasEnv` stepped by array look-ups; `gym.make_vec("SketchCanvas-v0")` makes one.
 
     With the same seed and actions it gives what `SyncVectorEnv` over N single environments in SAME_STEP mode
@@ -106,7 +106,7 @@ class SketchCanvasVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.ND
         if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
             raise ValueError(f"num_envs must be an integer of at least 1, got {num_envs!r}")
         check_render_mode(render_mode)
-        self.task: Task = make_task(
+        self.task = make_task(
             dataset=dataset,
             split=split,
             student=student,
@@ -134,43 +134,6 @@ class SketchCanvasVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.ND
         self._buffers: list[Observation] = []
         self._everyone = np.ones(self.num_envs, dtype=np.bool_)
         self._everyone.flags.writeable = False
-
-    # What the task consists of.
-
-    @property
-    def canvases(self) -> tuple[int, ...]:
-        """Sides on offer, in pixels, one for each action."""
-        return self.task.canvases
-
-    @property
-    def flops(self) -> npt.NDArray[np.float64]:
-        """(K,) cost of each canvas in FLOPs (2 x MAC)."""
-        return self.task.flops
-
-    @property
-    def dataset(self) -> SketchDataset:
-        """Where sketches and photos come from."""
-        return self.task.dataset
-
-    @property
-    def table(self) -> OutcomeTable | None:
-        """Outcomes of the split's sketches at the canvases on offer; row i is `sketch_index` i."""
-        return self.task.table
-
-    @property
-    def sketch_ids(self) -> npt.NDArray[np.str_]:
-        """(n,) names of the split's sketches, by `sketch_index`."""
-        return self.task.sketch_ids
-
-    @property
-    def photo_ids(self) -> npt.NDArray[np.str_]:
-        """(n,) names of the true photos, by `sketch_index`."""
-        return self.task.photo_ids
-
-    @property
-    def reward_range(self) -> tuple[float, float]:
-        """Bounds that no reward of this environment leaves."""
-        return self.task.limits[0]
 
     @property  # type: ignore[misc]
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
