@@ -20,7 +20,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from agents import checkpoint as checkpoints
 from agents.selectors import Selector
 from agents.tensorboard import Log, batch_scalars
 from agents.training import (
@@ -33,6 +32,7 @@ from agents.training import (
     pinned_threads,
     replay,
 )
+from students import checkpoint as checkpoints
 
 BASELINES = ("none", "mean")
 

@@ -7,7 +7,7 @@ spends nearly all its time outside the learner here; `SketchCanvasVecEnv` hands 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,6 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
-from agents import checkpoint as checkpoints
 from agents.selectors import Selector
 from agents.tensorboard import batch_scalars
 from agents.training import (
@@ -40,6 +39,7 @@ from agents.training import (
     preserved_generators,
     replay,
 )
+from students import checkpoint as checkpoints
 
 
 class SketchCanvasVecEnv(VecEnv):
@@ -349,7 +349,7 @@ class _Watcher(BaseCallback):
 
 
 def _save(path: Path, config: PPOConfig, model: PPO) -> None:
-    words, rest = checkpoints.numpy_state()
+    words, rest = _numpy_state()
     tensors = {
         **checkpoints.module_tensors(model.policy),
         **checkpoints.optimiser_tensors(model.policy.optimizer),
@@ -370,4 +370,17 @@ def _restore(path: Path, config: PPOConfig, model: PPO, env: gym.vector.VectorEn
     model._update_current_progress_remaining(model.num_timesteps, config.total_steps)
     # Last, because making the model has drawn from the generators.
     torch.set_rng_state(tensors["generator"])
-    checkpoints.restore_numpy(tensors["numpy"], state["numpy"])
+    _restore_numpy(tensors["numpy"], state["numpy"])
+
+
+def _numpy_state() -> tuple[torch.Tensor, dict[str, Any]]:
+    """NumPy's global generator, with which SB3 shuffles mini-batches, as a tensor and JSON-able numbers."""
+    kind, words, position, has_gauss, gauss = np.random.get_state(legacy=True)
+    rest = {"kind": kind, "position": int(position), "has_gauss": int(has_gauss), "gauss": float(gauss)}
+    return torch.from_numpy(np.asarray(words, dtype=np.int64)), rest
+
+
+def _restore_numpy(words: torch.Tensor, rest: Mapping[str, Any]) -> None:
+    """Put what `numpy_state` gave back into NumPy's global generator."""
+    state = words.numpy().astype(np.uint32)
+    np.random.set_state((rest["kind"], state, rest["position"], rest["has_gauss"], rest["gauss"]))

@@ -1,66 +1,95 @@
-"""Checkpoints of a training in progress: safetensors and JSON, no pickle, written atomically as one file."""
+"""Checkpoints of a run in progress: a safetensors file with weights, optimiser and generators, and no pickle.
+
+Numbers that are no tensors travel as JSON in the file's own metadata, so that one rename replaces the whole.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from sketchcanvas_env.files import atomic_write
 
+_STATE = "state"
+_FORMAT = {"format": "sketchcanvas-checkpoint-1"}
 
-def save_checkpoint(
-    path: str | Path, modules: dict[str, nn.Module], optimiser: torch.optim.Optimizer, meta: dict[str, Any]
-) -> None:
-    """Write the state of modules and optimiser.
+
+def save(path: str | Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+    """Write a checkpoint atomically.
 
     Args:
-        path: the final name, ending in .safetensors.
-        modules: modules by name; the same names restore them.
-        optimiser: one whose state holds tensors and numbers only (Adam, AdamW, SGD).
-        meta: JSON-able facts to get back, such as the step and the configuration.
+        path: the final name.
+        tensors: by name.
+        state: JSON-able numbers and texts.
     """
-    tensors: dict[str, Tensor] = {}
-    for name, module in modules.items():
-        tensors |= {f"module.{name}.{key}": value.contiguous() for key, value in module.state_dict().items()}
-    for index, state in optimiser.state_dict()["state"].items():
-        for key, value in state.items():
-            tensors[f"optimiser.{index}.{key}"] = torch.as_tensor(value).contiguous()
+    copies = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
     with atomic_write(path) as temporary:
-        save_file({k: v.clone() for k, v in tensors.items()}, temporary, metadata={"meta": json.dumps(meta)})
+        save_file(copies, temporary, metadata={**_FORMAT, _STATE: json.dumps(state, sort_keys=True)})
 
 
-def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read a checkpoint's tensors and facts.
+def load(path: str | Path, config: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a checkpoint of a run with the given settings.
+
+    Args:
+        path: written by `save`, with `state["config"]`.
+        config: the settings of the run that wants to go on.
+
+    Returns:
+        (tensors, state).
 
     Raises:
-        FileNotFoundError: there is none.
-        ValueError: the file is not one of ours.
+        FileNotFoundError: no such file.
+        ValueError: no checkpoint, or one of a run with other settings; the message names the settings that
+            differ.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no checkpoint {path}")
+    if not Path(path).exists():
+        raise FileNotFoundError(f"no checkpoint at {path}")
     try:
-        with safe_open(str(path), framework="pt") as file:
-            meta = json.loads((file.metadata() or {})["meta"])
-            return {key: file.get_tensor(key) for key in file.keys()}, meta  # noqa: SIM118 (not a dict)
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not a training checkpoint ({error})") from error
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a checkpoint: {error}") from None
+    if metadata.get("format") != _FORMAT["format"]:
+        raise ValueError(f"{path} is not a checkpoint of this version ({metadata.get('format')!r})")
+    state = json.loads(metadata[_STATE])
+    # Through JSON, so that tuples and lists compare equal.
+    wanted, found = json.loads(json.dumps(config)), state["config"]
+    if wanted != found:
+        differing = sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
+        raise ValueError(f"{path} is of a run with other settings: {', '.join(differing)} differ; give those it had")
+    return tensors, state
 
 
-def restore(tensors: dict[str, Tensor], modules: dict[str, nn.Module], optimiser: torch.optim.Optimizer) -> None:
-    """Put tensors from `read_checkpoint` back; the optimiser must have been built over the same parameters."""
-    for name, module in modules.items():
-        prefix = f"module.{name}."
-        own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-        module.load_state_dict(own)
-    states: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        if key.startswith("optimiser."):
-            _, index, field = key.split(".", 2)
-            states.setdefault(int(index), {})[field] = value
-    optimiser.load_state_dict({"state": states, "param_groups": optimiser.state_dict()["param_groups"]})
+def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """An optimiser's moments and counters by name."""
+    state = optimiser.state_dict()["state"]
+    return {f"optimiser.{index}.{key}": value for index, slots in state.items() for key, value in slots.items()}
+
+
+def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put what `optimiser_tensors` gave back into a fresh optimiser over the same parameters."""
+    slots: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimiser."):
+            _, index, key = name.split(".", 2)
+            slots.setdefault(int(index), {})[key] = tensor
+    optimiser.load_state_dict({"state": slots, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+def module_tensors(module: torch.nn.Module, name: str = "weights") -> dict[str, Tensor]:
+    """A module's weights by name, marked as such."""
+    return {f"{name}.{key}": tensor for key, tensor in module.state_dict().items()}
+
+
+def restore_module(module: torch.nn.Module, tensors: Mapping[str, Tensor], name: str = "weights") -> None:
+    """Put what `module_tensors` gave back into a module of the same make."""
+    prefix = f"{name}."
+    module.load_state_dict({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})

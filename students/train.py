@@ -25,8 +25,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sketchcanvas_env.data import SketchDataset, load
 from sketchcanvas_env.raster import rasterise_batch
+from students import checkpoint as checkpoints
 from students.augment import freehand_pool, jittered, jittered_photos
-from students.checkpoint import read_checkpoint, restore, save_checkpoint
 from students.embedder import Student, StudentConfig, config_from_dict
 from students.losses import contrastive
 from students.pretrained import PRETRAINED, start_from_pretrained
@@ -146,11 +146,11 @@ def train(config: TrainConfig, out: Path, device: str | None = None) -> Student:
     settings = json.loads(json.dumps(asdict(config)))
     first = 0
     if checkpoint.is_file():
-        tensors, meta = read_checkpoint(checkpoint)
-        if meta["config"] != settings:
-            raise ValueError(f"{checkpoint} belongs to another configuration; choose another folder or remove it")
-        restore(tensors, modules, optimiser)
-        first = meta["step"]
+        tensors, state = checkpoints.load(checkpoint, settings)
+        for name, module in modules.items():
+            checkpoints.restore_module(module, tensors, name)
+        checkpoints.restore_optimiser(optimiser, tensors)
+        first = state["step"]
 
     watched = tuple(side for side in config.student.canvases if side <= 128)[::2]  # larger ones take long
     started = time.monotonic()
@@ -169,7 +169,10 @@ def train(config: TrainConfig, out: Path, device: str | None = None) -> Student:
             writer.add_scalar("train/loss", loss, step)
             done = step + 1
             if done % config.checkpoint_every == 0 or done == config.steps:
-                save_checkpoint(checkpoint, modules, optimiser, {"step": done, "config": settings})
+                tensors = checkpoints.optimiser_tensors(optimiser)
+                for name, module in modules.items():
+                    tensors |= checkpoints.module_tensors(module, name)
+                checkpoints.save(checkpoint, tensors, {"config": settings, "step": done})
             if done % config.evaluate_every == 0 or done == config.steps:
                 acc = val_scores(kept, dataset, watched)
                 for canvas, score in acc.items():

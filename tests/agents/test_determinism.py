@@ -14,9 +14,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from agents import algorithms, checkpoint
+from agents import algorithms
 from agents.environment import EnvConfig
 from agents.training import Run, TrainConfig, env_seed, make_selector, replay
+from students import checkpoint
 from tests.agents.support import ALGORITHMS, small, weights
 from tests.helpers import Toy
 

@@ -12,8 +12,8 @@ import torch
 
 from sketchcanvas_env import data
 from sketchcanvas_env.data import SketchDataset
+from students import checkpoint
 from students import train as training
-from students.checkpoint import read_checkpoint, restore, save_checkpoint
 from students.embedder import Head, StudentConfig
 from students.train import TrainConfig, publish, train, val_scores
 from students.weights import load_card, load_student
@@ -61,7 +61,8 @@ def test_resumed_run_equals_an_uninterrupted_one(
     monkeypatch.setattr(training, "_step", breaks_at_three)
     with pytest.raises(KeyboardInterrupt):
         train(TINY, tmp_path / "broken")
-    assert read_checkpoint(tmp_path / "broken" / "checkpoint.safetensors")[1]["step"] == 2
+    settings = json.loads(json.dumps(asdict(TINY)))
+    assert checkpoint.load(tmp_path / "broken" / "checkpoint.safetensors", settings)[1]["step"] == 2
     monkeypatch.setattr(training, "_step", real)
     resumed = weights(train(TINY, tmp_path / "broken"))
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
@@ -72,15 +73,15 @@ def test_resumed_run_equals_an_uninterrupted_one(
 
 def test_checkpoint_of_another_configuration(toy: SketchDataset, tmp_path: Path) -> None:
     train(replace(TINY, steps=2), tmp_path)
-    with pytest.raises(ValueError, match="another configuration"):
+    with pytest.raises(ValueError, match="other settings: steps differ"):
         train(TINY, tmp_path)
 
 
 def test_it_learns_its_own_pairs(toy: SketchDataset, tmp_path: Path) -> None:
     """On six pairs the loss must fall far below that of guessing, log 3."""
-    config = replace(TINY, steps=60, learning_rate=3e-3, average=0.5, checkpoint_every=60, evaluate_every=60)
+    config = replace(TINY, steps=80, temperature=0.2, checkpoint_every=80, evaluate_every=80, batch=6)
     train(config, tmp_path)
-    assert json.loads((tmp_path / "log.jsonl").read_text())["loss"] < 0.5 * np.log(3)
+    assert json.loads((tmp_path / "log.jsonl").read_text())["loss"] < 0.5 * np.log(6)
 
 
 def test_published_student_has_a_card_and_loads(toy: SketchDataset, tmp_path: Path) -> None:
@@ -119,10 +120,10 @@ def test_shipped_configuration_reads() -> None:
 
 def test_checkpoint_errors(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no checkpoint"):
-        read_checkpoint(tmp_path / "none.safetensors")
+        checkpoint.load(tmp_path / "none.safetensors", {})
     (tmp_path / "bad.safetensors").write_bytes(b"nonsense")
-    with pytest.raises(ValueError, match="not a training checkpoint"):
-        read_checkpoint(tmp_path / "bad.safetensors")
+    with pytest.raises(ValueError, match="is not a checkpoint"):
+        checkpoint.load(tmp_path / "bad.safetensors", {})
 
 
 def test_checkpoint_round_trip(tmp_path: Path) -> None:
@@ -130,11 +131,15 @@ def test_checkpoint_round_trip(tmp_path: Path) -> None:
     optimiser = torch.optim.AdamW(net.parameters())
     net(torch.ones(1, 2)).sum().backward()
     optimiser.step()
-    save_checkpoint(tmp_path / "c.safetensors", {"net": net}, optimiser, {"step": 7})
-    tensors, meta = read_checkpoint(tmp_path / "c.safetensors")
+    tensors = {**checkpoint.module_tensors(net, "net"), **checkpoint.optimiser_tensors(optimiser)}
+    checkpoint.save(tmp_path / "c.safetensors", tensors, {"config": {"a": 1}, "step": 7})
+    loaded, state = checkpoint.load(tmp_path / "c.safetensors", {"a": 1})
     other = torch.nn.Linear(2, 2)
     fresh = torch.optim.AdamW(other.parameters())
-    restore(tensors, {"net": other}, fresh)
-    assert meta == {"step": 7}
+    checkpoint.restore_module(other, loaded, "net")
+    checkpoint.restore_optimiser(fresh, loaded)
+    assert state["step"] == 7
     assert torch.equal(other.weight, net.weight)
     assert torch.equal(fresh.state[other.weight]["exp_avg_sq"], optimiser.state[net.weight]["exp_avg_sq"])
+    with pytest.raises(ValueError, match="a differ"):
+        checkpoint.load(tmp_path / "c.safetensors", {"a": 2})
