@@ -114,7 +114,7 @@ class _Data:
 
 
 def train(config: TrainConfig, out: Path, device: str | None = None) -> Student:
-    """Train, or go on from the checkpoint in `out`, and return the student with its statistics recalibrated.
+    """Train, or go on from the checkpoint in `out`, and return the running average of the student.
 
     Writes `checkpoint.safetensors`, `log.jsonl` and TensorBoard events into `out`.
 
@@ -181,7 +181,7 @@ def train(config: TrainConfig, out: Path, device: str | None = None) -> Student:
                 log.write(json.dumps(row) + "\n")
                 log.flush()
                 progress.console.print(row)
-    recalibrate(kept, data, config)
+    # The statistics stay as averaged in training: recomputed on clean drawings they cost 1 to 4 points of acc@1 on val.
     return kept
 
 
@@ -242,17 +242,6 @@ def _learning_rate(config: TrainConfig, step: int) -> float:
         return config.learning_rate * (step + 1) / config.warmup
     progress = (step - config.warmup) / max(1, config.steps - config.warmup)
     return config.learning_rate * (0.5 + 0.5 * math.cos(math.pi * progress))
-
-
-def recalibrate(student: Student, data: _Data, config: TrainConfig) -> None:
-    """Recompute each domain's batch-norm statistics over the whole student split with the final weights."""
-    rows = np.arange(len(data.rows))
-    for domain in config.student.domains:
-        batches = (
-            _inputs(student, data, rows[start : start + config.batch], domain)
-            for start in range(0, len(rows) - config.batch + 1, config.batch)
-        )
-        student.recalibrate(domain, batches)
 
 
 def val_scores(student: Student, dataset: SketchDataset, canvases: tuple[int, ...]) -> dict[int, float]:
