@@ -10,6 +10,7 @@ import gymnasium as gym
 import sketchcanvas_env  # noqa: F401  (registers the environment)
 from sketchcanvas_env.table import OutcomeTable
 from sketchcanvas_env.task import DEFAULT_CANVASES, Task, make_task
+from students.tabulate import check_student
 
 ENV_ID = "SketchCanvas-v0"
 
@@ -71,7 +72,10 @@ class EnvConfig:
         Raises:
             ValueError: as `make_vec`.
         """
-        return make_task(**self.kwargs(split))
+        task = make_task(**self.kwargs(split))
+        if task.table is not None:
+            check_student(task.table)
+        return task
 
     def outcomes(self, split: str) -> OutcomeTable:
         """Outcomes of a split on the canvases on offer."""

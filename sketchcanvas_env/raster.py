@@ -6,7 +6,7 @@ round trip. The picture equals CairoSVG's rendering of `VectorSketch.to_svg` at 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,8 +77,10 @@ def rasterise(sketch: VectorSketch, side: int) -> NDArray[np.uint8]:
     return pixels[:, : 4 * side : 4].copy()
 
 
-def rasterise_batch(sketches: Sequence[VectorSketch], side: int) -> NDArray[np.uint8]:
+def rasterise_batch(sketches: Iterable[VectorSketch], side: int) -> NDArray[np.uint8]:
     """Draw many sketches on canvases of one side.
+
+    Any iterable will do, so `rasterise_batch(rich.progress.track(sketches), side)` shows a progress bar.
 
     Returns:
         uint8 array of shape (n, side, side).
@@ -86,7 +88,6 @@ def rasterise_batch(sketches: Sequence[VectorSketch], side: int) -> NDArray[np.u
     Raises:
         ValueError: the side is out of range.
     """
-    out = np.empty((len(sketches), check_side(side), side), dtype=np.uint8)
-    for row, sketch in zip(out, sketches, strict=True):
-        row[:] = rasterise(sketch, side)
-    return out
+    side = check_side(side)
+    pages = [rasterise(sketch, side) for sketch in sketches]
+    return np.stack(pages) if pages else np.empty((0, side, side), dtype=np.uint8)

@@ -14,6 +14,8 @@ from sketchcanvas_env import reward as rules
 from sketchcanvas_env.data import SPLITS, SketchDataset
 from sketchcanvas_env.sketch import VectorSketch
 from sketchcanvas_env.table import TOP, OutcomeTable
+from students import WEIGHTS_FOLDER
+from students.weights import load_card
 
 
 class Embedder(Protocol):
@@ -114,6 +116,20 @@ def tabulate(
         gallery_size={split: len(dataset.gallery(split)) for split in splits},
         meta={"triplet_margin": rules.TRIPLET_MARGIN, "versions": versions()},
     )
+
+
+def check_student(table: OutcomeTable) -> None:
+    """Refuse a table that speaks of a shipped student by name but was made with other weights.
+
+    Raises:
+        ValueError: the hashes differ; the message says how to build the table anew.
+    """
+    card = WEIGHTS_FOLDER / f"{table.dataset}-{table.student}.json"
+    if card.is_file() and (digest := load_card(card)["sha256"]) != table.student_hash:
+        raise ValueError(
+            f"the outcome table was made with other weights of {table.student!r} than the shipped ones (sha256 "
+            f"{table.student_hash[:12]} against {digest[:12]}): build it anew with 'sketchcanvas tabulate'"
+        )
 
 
 def euclidean(queries: NDArray[np.float32], gallery: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -26,7 +26,7 @@ from sketchcanvas_env import env as env_module
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.env import SketchCanvasEnv
 from sketchcanvas_env.features import stroke_features
-from sketchcanvas_env.table import TABLES, TableError
+from sketchcanvas_env.table import TableError
 from sketchcanvas_env.task import split_observations
 from tests.helpers import TOY_CANVASES, TOY_FLOPS, Toy, toy_table
 
@@ -34,10 +34,6 @@ ENV_ID = "SketchCanvas-v0"
 OURS = [spec.id for spec in gym.registry.values() if str(spec.entry_point).startswith("sketchcanvas_env")]
 ALLOWED_WARNINGS: list[str] = []
 """Messages of the checkers that are let pass. There is none."""
-
-needs_shipped_table = pytest.mark.skipif(
-    not (TABLES / "emoji-mobilenet_v2.npz").exists(), reason="the shipped outcome table is not built yet"
-)
 
 
 @pytest.fixture
@@ -76,7 +72,6 @@ def test_both_checkers_pass_without_a_warning(toy: Toy, name: str, render_mode: 
     assert [str(w.message) for w in caught if str(w.message) not in ALLOWED_WARNINGS] == []
 
 
-@needs_shipped_table
 @pytest.mark.parametrize("name", OURS)
 def test_both_checkers_pass_on_the_shipped_data(name: str) -> None:
     with warnings.catch_warnings():
@@ -124,7 +119,6 @@ def test_every_public_name_is_there() -> None:
         _ = sketchcanvas_env.nonsense
 
 
-@needs_shipped_table
 def test_examples_in_the_docstrings() -> None:
     for module in (sketchcanvas_env, env_module):
         result = doctest.testmod(module)

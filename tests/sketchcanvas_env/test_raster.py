@@ -64,7 +64,8 @@ def test_dtype_shape_and_colours() -> None:
 
 def test_batch_equals_one_by_one() -> None:
     sketches = [scribble(seed) for seed in range(5)]
-    batch = rasterise_batch(sketches, 48)
+    batch = rasterise_batch(iter(sketches), 48)
+    assert rasterise_batch([], 48).shape == (0, 48, 48)
     for page, sketch in zip(batch, sketches, strict=True):
         np.testing.assert_array_equal(page, rasterise(sketch, 48))
 

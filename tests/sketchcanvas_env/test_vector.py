@@ -19,7 +19,6 @@ from gymnasium.wrappers.vector import ClipReward, DictInfoToList, RecordEpisodeS
 
 from sketchcanvas_env import vector as vector_module
 from sketchcanvas_env.env import SketchCanvasEnv
-from sketchcanvas_env.table import TABLES
 from sketchcanvas_env.vector import SketchCanvasVectorEnv
 from tests.helpers import Toy
 
@@ -380,9 +379,6 @@ def test_without_a_render_mode_there_is_a_warning(toy: Toy) -> None:
         assert envs.render() is None
 
 
-@pytest.mark.skipif(
-    not (TABLES / "emoji-mobilenet_v2.npz").exists(), reason="the shipped outcome table is not built yet"
-)
 def test_examples_in_the_docstrings() -> None:
     result = doctest.testmod(vector_module)
     assert result.failed == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from sketchcanvas_env.data import load
 from sketchcanvas_env.sketch import VectorSketch
 from sketchcanvas_env.table import available_tables
 from students.hog import HogRetriever
-from students.tabulate import scores, tabulate
+from students.tabulate import check_student, scores, tabulate
 from students.weights import load_card
 from tests.helpers import toy_dataset
 
@@ -117,6 +118,13 @@ def test_card_says_what_the_table_says() -> None:
         for canvas, shares in card["measured"][split].items():
             for depth, share in shares.items():
                 assert measured[split][canvas][depth] == pytest.approx(share, abs=0.003)
+
+
+def test_a_table_of_other_weights_is_refused() -> None:
+    check_student(load_table("emoji"))
+    check_student(load_table("emoji", "hog"))
+    with pytest.raises(ValueError, match="made with other weights of 'mobilenet_v2'"):
+        check_student(replace(load_table("emoji"), student_hash="0" * 64))
 
 
 def test_student_beats_the_dumb_baseline() -> None:
