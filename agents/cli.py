@@ -104,6 +104,7 @@ def compare(
     out: Annotated[Path, typer.Option(help="Folder for result.json, result.md, plot, selectors.")] = Path(
         "runs/compare"
     ),
+    logdir: Annotated[Path | None, typer.Option(help="TensorBoard folder, one folder a run.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train algorithms over seeds and hold them against every baseline: the main job.
@@ -129,7 +130,7 @@ def compare(
         threads=threads,
     )
     with bars() as start:
-        result = run(config, start)
+        result = run(config, start, logdir)
     result.save(out / "result.json")
     with atomic_write(out / "result.md") as temporary:
         temporary.write_text(report.compare_markdown(result), encoding="utf-8")

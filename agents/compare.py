@@ -166,12 +166,13 @@ class CompareResult:
         return Path(path)
 
 
-def compare(config: CompareConfig, start_bar: Start | None = None) -> CompareResult:
+def compare(config: CompareConfig, start_bar: Start | None = None, logdir: Path | None = None) -> CompareResult:
     """Train, evaluate, compare.
 
     Args:
         config: what to compare.
         start_bar: starts a progress bar for each run (`progress.bars`), None for none.
+        logdir: TensorBoard folder with one folder a run, None for none.
 
     Returns:
         The comparison.
@@ -186,7 +187,8 @@ def compare(config: CompareConfig, start_bar: Start | None = None) -> CompareRes
     trained = []
     for job in jobs:
         watch = start_bar(f"{job.algorithm}, seed {job.seed}", job.total_steps) if start_bar is not None else None
-        trained.append(algorithms.train_run(job, on_progress=watch))
+        logs = logdir / f"{job.algorithm}-{job.seed}" if logdir is not None else None
+        trained.append(algorithms.train_run(job, on_progress=watch, logdir=logs))
     return CompareResult(
         config=config,
         rows=(*baseline_rows(outcomes, config), *_agent_rows(outcomes, config, trained)),

@@ -123,19 +123,6 @@ def set_domain(module: nn.Module, domain: str) -> None:
             layer.select(domain)
 
 
-def copy_domain(module: nn.Module, source: str, targets: Iterable[str]) -> None:
-    """Copy affine parameters and statistics of domain `source` to each of `targets`, in every layer."""
-    names = list(targets)
-    for layer in switch_layers(module):
-        for name in (source, *names):
-            if name not in layer.bns:
-                layer.select(name)
-        state = layer.bns[source].state_dict()
-        for name in names:
-            if name != source:
-                layer.bns[name].load_state_dict(state)
-
-
 @contextmanager
 def only_norms_train(module: nn.Module) -> Iterator[list[SwitchBatchNorm2d]]:
     """Within the context the switch layers are in training mode and all else in evaluation mode.

@@ -128,7 +128,19 @@ def test_evaluate_prints_a_table(toy: Toy, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_compare_writes_everything(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = [*toy_options(toy), "--selector", "stats", "--seeds", 2, "--steps", 512, "--out", tmp_path]
+    options = [
+        *toy_options(toy),
+        "--selector",
+        "stats",
+        "--seeds",
+        2,
+        "--steps",
+        512,
+        "--out",
+        tmp_path,
+        "--logdir",
+        tmp_path,
+    ]
     assert run("compare", *options, "--json") == 0
     captured = capsys.readouterr()
     told = json.loads(captured.out)
@@ -141,6 +153,7 @@ def test_compare_writes_everything(toy: Toy, tmp_path: Path, capsys: pytest.Capt
     assert picture.shape[0] > 400
     assert len(np.unique(picture.reshape(-1, picture.shape[2]), axis=0)) > 50
     for name in ("reinforce-0", "reinforce-1", "ppo-0", "ppo-1"):
+        assert list((tmp_path / name).glob("events.out.tfevents*"))
         assert (tmp_path / f"{name}.safetensors").is_file()
     markdown = (tmp_path / "result.md").read_text()
     row = next(row for row in told["rows"] if row["name"] == "ppo")

@@ -10,7 +10,6 @@ from torch import nn
 
 from students.switch_norm import (
     SwitchBatchNorm2d,
-    copy_domain,
     parameter_groups,
     recalibrate,
     set_domain,
@@ -87,17 +86,6 @@ def test_a_copy_switches_on_its_own() -> None:
     set_domain(twin, "photo")
     assert {layer.domain for layer in switch_layers(net)} == {"32"}
     assert [layer.domain for layer in twin.modules() if isinstance(layer, SwitchBatchNorm2d)] == ["photo"] * 2
-
-
-def test_copy_domain() -> None:
-    net = small_net()
-    net(batches(0, (4,))[0])
-    assert not torch.equal(net[1].bns["photo"].running_mean, net[1].bns["32"].running_mean)
-    copy_domain(net, "photo", ["32"])
-    for key, value in net[5].bns["photo"].state_dict().items():
-        assert torch.equal(value, net[5].bns["32"].state_dict()[key])
-    with pytest.raises(ValueError, match="nowhere"):
-        copy_domain(net, "photo", ["nowhere"])
 
 
 def test_recalibrate_is_the_weighted_average_of_batch_statistics() -> None:
