@@ -55,20 +55,23 @@ def _env(
 ) -> EnvConfig:
     from agents.environment import EnvConfig
 
-    try:
-        sides = tuple(int(side) for side in canvases.split(","))
-    except ValueError:
-        raise ValueError(
-            f"canvases are sides in pixels separated by commas, such as 32,64,128; got {canvases!r}"
-        ) from None
     return EnvConfig(
         dataset=dataset,
         student=student,
         table=str(table) if table is not None else None,
-        canvases=sides,
+        canvases=_sides(canvases),
         tradeoff=tradeoff,
         max_points=max_points,
     )
+
+
+def _sides(canvases: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(side) for side in canvases.split(","))
+    except ValueError:
+        raise ValueError(
+            f"canvases are sides in pixels separated by commas, such as 32,64,128; got {canvases!r}"
+        ) from None
 
 
 def _print(as_json: bool, value: Any, *tables: Table) -> None:
@@ -97,7 +100,7 @@ def compare(
     max_points: MaxPoints = 64,
     algorithms: Annotated[str, typer.Option(help="Algorithms, separated by commas.")] = "reinforce,ppo",
     seeds: Annotated[int, typer.Option(help="Runs of each algorithm.")] = 3,
-    steps: Annotated[int, typer.Option(help="Environment steps of every run, exactly.")] = 40_960,
+    steps: Annotated[int, typer.Option(help="Environment steps of every run, exactly.")] = 30_720,
     selector: SelectorName = "gru",
     threads: Threads = 1,
     split: Annotated[str, typer.Option(help="Split that is reported.")] = "test",
@@ -271,7 +274,7 @@ def tabulate(
     from students.tabulate import Embedder, scores
     from students.tabulate import tabulate as build
 
-    sides = None if canvases is None else [int(side) for side in canvases.split(",")]
+    sides = None if canvases is None else _sides(canvases)
     embedder: Embedder = HogRetriever() if student == "hog" else students.load(student)
     result = build(embedder, load(dataset), sides, progress=True)
     path = result.save(out)

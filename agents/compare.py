@@ -24,7 +24,7 @@ from agents import algorithms, baselines, policy, provenance, statistics
 from agents.environment import EnvConfig
 from agents.evaluate import Evaluation, as_probabilities, evaluate
 from agents.progress import Start
-from agents.training import Run, TrainConfig
+from agents.training import Run, TrainConfig, pinned_threads
 from sketchcanvas_env.files import atomic_write
 from sketchcanvas_env.table import OutcomeTable
 
@@ -38,7 +38,7 @@ class CompareConfig:
     env: EnvConfig = field(default_factory=EnvConfig)  # the environment that all algorithms learn in
     algorithms: tuple[str, ...] = ("reinforce", "ppo")  # keys of `algorithms.ALGORITHMS`
     seeds: int = 3  # runs of each algorithm, with seeds 0, 1, ...
-    total_steps: int = 40_960  # environment steps of every run, the same for all algorithms, exactly
+    total_steps: int = 30_720  # environment steps of every run, the same for all algorithms, exactly
     selector: str = "gru"  # which network decides, the same for all algorithms
     hidden: int | None = None  # its width, None for the network's default
     split: str = "test"  # what is reported
@@ -189,9 +189,12 @@ def compare(config: CompareConfig, start_bar: Start | None = None, logdir: Path 
         watch = start_bar(f"{job.algorithm}, seed {job.seed}", job.total_steps) if start_bar is not None else None
         logs = logdir / f"{job.algorithm}-{job.seed}" if logdir is not None else None
         trained.append(algorithms.train_run(job, on_progress=watch, logdir=logs))
+    with pinned_threads(config.threads):
+        # Choices, like weights, may hang on the number of threads where two logits are all but equal.
+        agents = _agent_rows(outcomes, config, trained)
     return CompareResult(
         config=config,
-        rows=(*baseline_rows(outcomes, config), *_agent_rows(outcomes, config, trained)),
+        rows=(*baseline_rows(outcomes, config), *agents),
         hull=outcomes.hull(),
         front=outcomes.pareto_front(),
         run_configs=tuple(job.to_json() for job in jobs),

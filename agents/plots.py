@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,17 @@ def accuracy_against_gflops(result: CompareResult, path: str | Path) -> Path:
     x = np.geomspace(front[0, 0], front[-1, 0], 200)
     axes.plot(x / 1e9, 100 * np.interp(x, front[:, 0], front[:, 1]), "--", color="0.45", label="all outcomes known")
     markers = {"fixed": ("o", "0.25"), "random": ("x", "0.25"), "oracle": ("*", "tab:green")}
-    colours = iter(("tab:blue", "tab:orange", "tab:red", "tab:purple", "tab:brown", "tab:pink"))
+    # Hollow, of falling size and different shape: agents that make the same choices stay visible one in another.
+    looks = cycle(
+        (
+            ("tab:blue", "D", 13),
+            ("tab:orange", "s", 8),
+            ("tab:red", "o", 11),
+            ("tab:purple", "^", 9),
+            ("tab:brown", "v", 7),
+            ("tab:pink", "p", 10),
+        )
+    )
     for row in result.rows:
         e = row.evaluation
         if row.kind in markers:
@@ -35,15 +46,18 @@ def accuracy_against_gflops(result: CompareResult, path: str | Path) -> Path:
             axes.plot(e.gflops, 100 * e.acc1, marker, color=colour, markersize=9 if row.kind == "oracle" else 7)
             axes.annotate(row.name, (e.gflops, 100 * e.acc1), (6, -11), textcoords="offset points", fontsize=8)
         elif row.kind == "agent":
-            colour = next(colours)
+            colour, marker, size = next(looks)
             below, above = 100 * (e.acc1 - e.acc1_interval[0]), 100 * (e.acc1_interval[1] - e.acc1)
             axes.errorbar(
                 e.gflops,
                 100 * e.acc1,
                 [[below], [above]],
-                fmt="D",
+                fmt=marker,
                 color=colour,
-                capsize=4,
+                markersize=size,
+                markerfacecolor="none",
+                markeredgewidth=1.8,
+                capsize=size / 2,
                 label=row.name,
                 zorder=3,
             )

@@ -96,6 +96,11 @@ def test_mistakes_end_with_one_line(
     assert "Traceback" not in captured.err
 
 
+def test_canvases_of_tabulate_that_are_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("tabulate", "--student", "hog", "--canvases", "32,big") == 2
+    assert "sides in pixels separated by commas" in capsys.readouterr().err
+
+
 def test_unknown_data_set(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("evaluate", "random", "--dataset", "shoes") == 2
     assert "shoes" in capsys.readouterr().err
