@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import platform
-from importlib import metadata
 from typing import Any
 
+import students.provenance
 from sketchcanvas_env.table import OutcomeTable
 
 _PACKAGES = ("torch", "numpy", "scipy", "gymnasium", "stable-baselines3", "safetensors")
@@ -15,13 +15,7 @@ def versions() -> dict[str, str]:
     """Versions of what decides a number, by package; "absent" for what is not installed."""
     import sketchcanvas_env
 
-    found = {"python": platform.python_version(), "sketchcanvas": sketchcanvas_env.__version__}
-    for name in _PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "absent"
-    return found
+    return {"sketchcanvas": sketchcanvas_env.__version__, **students.provenance.versions(_PACKAGES)}
 
 
 def of_table(table: OutcomeTable) -> dict[str, str]:

@@ -170,8 +170,7 @@ class Student(nn.Module):
         x = x.to(self.device)
         if self.config.ink == "light":
             x = 255 - x
-        y = (x.float()[:, None].expand(-1, 3, -1, -1) - self._mean) / self._std
-        return y.contiguous(memory_format=torch.channels_last)
+        return self.normalised(x.float()[:, None].expand(-1, 3, -1, -1))
 
     def photo_tensor(self, images: npt.NDArray[np.uint8] | Tensor) -> Tensor:
         """Turn photos (B, H, W, 3) uint8 into network input (B, 3, photo_side, photo_side) float32.
@@ -186,7 +185,11 @@ class Student(nn.Module):
         y = x.to(self.device).permute(0, 3, 1, 2).float()
         if y.shape[2:] != (side, side):
             y = F.interpolate(y, (side, side), mode="bilinear", antialias=True, align_corners=False)
-        return ((y - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
+        return self.normalised(y)
+
+    def normalised(self, pixels: Tensor) -> Tensor:
+        """Turn pixels (B, 3, S, S) float on the 0..255 scale into network input, channels last."""
+        return ((pixels - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
 
     # ---- the network
 
@@ -220,12 +223,12 @@ class Student(nn.Module):
 
         Raises ValueError for a canvas that the student has no statistics for.
         """
-        from sketchcanvas_env.raster import rasterise
+        from sketchcanvas_env.raster import rasterise_batch
 
         domain = self.domain_of(canvas)
 
         def batch(start: int, stop: int) -> Tensor:
-            return self.sketch_tensor(np.stack([rasterise(s, canvas) for s in sketches[start:stop]]))
+            return self.sketch_tensor(rasterise_batch(sketches[start:stop], canvas))
 
         return self._embed(batch, len(sketches), domain, batch_size, f"sketches at {canvas}", progress)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +13,7 @@ from sketchcanvas_env.data import SPLITS, SketchDataset
 from sketchcanvas_env.sketch import VectorSketch
 from sketchcanvas_env.table import TOP, OutcomeTable
 from students import WEIGHTS_FOLDER
+from students.provenance import versions
 from students.weights import load_card
 
 
@@ -147,9 +146,3 @@ def scores(table: OutcomeTable) -> dict[str, dict[str, dict[str, float]]]:
         }
         for split in table.splits
     }
-
-
-def versions() -> dict[str, str]:
-    """Versions of what the numbers depend on."""
-    packages = ("torch", "numpy", "cairocffi", "pillow")
-    return {"python": platform.python_version(), **{package: version(package) for package in packages}}

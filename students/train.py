@@ -25,13 +25,15 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sketchcanvas_env.data import SketchDataset, load
 from sketchcanvas_env.raster import rasterise_batch
+from sketchcanvas_env.reward import rank_of_true
 from students import checkpoint as checkpoints
 from students.augment import freehand_pool, jittered, jittered_photos
 from students.embedder import Student, StudentConfig, config_from_dict
 from students.losses import contrastive
 from students.pretrained import PRETRAINED, start_from_pretrained
+from students.provenance import versions
 from students.switch_norm import PHOTO, parameter_groups
-from students.tabulate import scores, tabulate, versions
+from students.tabulate import euclidean, scores, tabulate
 from students.weights import load_student, save_student
 
 
@@ -215,7 +217,7 @@ def _step(
     rows = data.batch_rows(config, step)
     flip = rng.rand(len(rows)) < 0.5
     pixels = jittered_photos(data.photos[rows].to(device).float(), config.student.photo_side, rng, flip)
-    photos = student((pixels / 127.5 - 1.0).contiguous(memory_format=torch.channels_last), PHOTO)
+    photos = student(student.normalised(pixels), PHOTO)
     # The photos' graph is walked once, after both canvases have left their gradients on a detached copy.
     leaf = photos.detach().requires_grad_()
     total = 0.0
@@ -246,20 +248,17 @@ def _learning_rate(config: TrainConfig, step: int) -> float:
 
 def val_scores(student: Student, dataset: SketchDataset, canvases: tuple[int, ...]) -> dict[int, float]:
     """acc@1 (share of sketches) on the val split at some canvases, all levels together."""
-    from sketchcanvas_env.reward import rank_of_true
-
     gallery = dataset.gallery("val")
     rows = dataset.indices("val")
     place = {photo: i for i, photo in enumerate(gallery)}
     truth = np.array([place[photo] for photo in dataset.photo_ids[rows]])
     photos = student.embed_photos(np.stack([dataset.photo(photo) for photo in gallery]))
     sketches = [dataset.sketch(int(row)) for row in rows]
-    scores = {}
+    shares = {}
     for canvas in canvases:
-        similarity = student.embed(sketches, canvas) @ photos.T
-        distances = np.sqrt(np.maximum(2.0 - 2.0 * similarity, 0.0))
-        scores[canvas] = float((rank_of_true(distances, truth) == 1).mean())
-    return scores
+        ranks = rank_of_true(euclidean(student.embed(sketches, canvas), photos), truth)
+        shares[canvas] = float((ranks == 1).mean())
+    return shares
 
 
 def main(
