@@ -32,17 +32,25 @@ def random(table: OutcomeTable) -> Probabilities:
 
 
 def best_fixed(
-    table: OutcomeTable, tradeoff: float = 0.2, rank_weight: float = 1.0, triplet_weight: float = 0.1
+    table: OutcomeTable,
+    tradeoff: float = 0.2,
+    rank_weight: float = 1.0,
+    triplet_weight: float = 0.1,
+    cost: str = "flops",
 ) -> Actions:
     """The fixed canvas with the highest mean reward on this very table (in hindsight), (N,)."""
-    return np.full(len(table), table.best_fixed(tradeoff, rank_weight, triplet_weight), dtype=np.int64)
+    return np.full(len(table), table.best_fixed(tradeoff, rank_weight, triplet_weight, cost), dtype=np.int64)
 
 
 def oracle(
-    table: OutcomeTable, tradeoff: float = 0.2, rank_weight: float = 1.0, triplet_weight: float = 0.1
+    table: OutcomeTable,
+    tradeoff: float = 0.2,
+    rank_weight: float = 1.0,
+    triplet_weight: float = 0.1,
+    cost: str = "flops",
 ) -> Actions:
     """The canvas with the highest reward of each sketch, (N,): no selector can earn more."""
-    return table.oracle(tradeoff, rank_weight, triplet_weight)
+    return table.oracle(tradeoff, rank_weight, triplet_weight, cost)
 
 
 def hull(table: OutcomeTable, flops: float) -> Probabilities:
@@ -75,6 +83,7 @@ def by_name(
     tradeoff: float = 0.2,
     rank_weight: float = 1.0,
     triplet_weight: float = 0.1,
+    cost: str = "flops",
 ) -> Actions | Probabilities:
     """A baseline's policy on a table.
 
@@ -84,14 +93,15 @@ def by_name(
         tradeoff: weight of cost in the reward that "best_fixed" and "oracle" go by.
         rank_weight: weight of 1 / rank in it.
         triplet_weight: weight of the triplet loss in it.
+        cost: what it charges, "flops" or "latency".
 
     Raises:
         ValueError: an unknown name (the message lists what exists) or canvas.
     """
     plain: dict[str, Callable[[], Actions | Probabilities]] = {
         "random": lambda: random(table),
-        "best_fixed": lambda: best_fixed(table, tradeoff, rank_weight, triplet_weight),
-        "oracle": lambda: oracle(table, tradeoff, rank_weight, triplet_weight),
+        "best_fixed": lambda: best_fixed(table, tradeoff, rank_weight, triplet_weight, cost),
+        "oracle": lambda: oracle(table, tradeoff, rank_weight, triplet_weight, cost),
     }
     if name in plain:
         return plain[name]()

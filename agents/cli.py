@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from agents.environment import EnvConfig
+    from sketchcanvas_env.data import SketchDataset
 
 app = typer.Typer(
     help="Learn which canvas a sketch needs: accuracy of sketch retrieval against FLOPs.",
@@ -27,6 +28,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Look at a data set: counts, licences, pictures.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+report_app = typer.Typer(help="Write tables of students: the paper's table, the pilot study.", no_args_is_help=True)
+app.add_typer(report_app, name="report")
 
 Dataset = Annotated[str, typer.Option(help="Name of the data set.")]
 StudentName = Annotated[
@@ -40,6 +43,10 @@ Tradeoff = Annotated[float, typer.Option(help="Weight of compute against accurac
 MaxPoints = Annotated[int, typer.Option(help="Points a sketch is bounded to before the selector sees it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 SelectorName = Annotated[str, typer.Option("--selector", help="Selector network: gru or stats.")]
+Root = Annotated[Path | None, typer.Option(help="Folder of a published data set that does not come with the package.")]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Refuse a data set with files that cannot be used, instead of naming them.")
+]
 Threads = Annotated[int, typer.Option(help="Torch threads, pinned; another number may give other weights.")]
 
 DEFAULT_CANVASES = "32,64,128,256"
@@ -72,6 +79,33 @@ def _sides(canvases: str) -> tuple[int, ...]:
         raise ValueError(
             f"canvases are sides in pixels separated by commas, such as 32,64,128; got {canvases!r}"
         ) from None
+
+
+def _load_data(name: str, root: Path | None, strict: bool = False) -> SketchDataset:
+    """The data set; what had to be left out of it is told on standard error."""
+    import warnings
+
+    from sketchcanvas_env.data import SkippedDataWarning, load
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", SkippedDataWarning)
+        loaded = load(name, root, strict)
+    for warning in caught:
+        _tell(f"sketchcanvas: {warning.message}")
+    return loaded
+
+
+def _command() -> str:
+    """The command as typed, for provenance; where a user keeps a data set is nobody else's business."""
+    import shlex
+
+    words = list(sys.argv[1:])
+    for index, word in enumerate(words):
+        if word.startswith("--root="):
+            words[index] = "--root=ROOT"
+        elif index and words[index - 1] == "--root":
+            words[index] = "ROOT"
+    return shlex.join(["sketchcanvas", *words])
 
 
 def _print(as_json: bool, value: Any, *tables: Table) -> None:
@@ -206,21 +240,93 @@ def train(
 @app.command()
 def evaluate(
     policies: Annotated[
-        list[str],
-        typer.Argument(help="Saved selectors (paths) or baselines: fixed:64, random, best_fixed, oracle."),
-    ],
+        list[str] | None,
+        typer.Argument(
+            help="Saved selectors (paths) or baselines: fixed:64, random, best_fixed, oracle. Without any, the student."
+        ),
+    ] = None,
     dataset: Dataset = "emoji",
-    student: StudentName = None,
+    student: Annotated[
+        str | None,
+        typer.Option(
+            help="With policies: whose outcomes, default the data set's default student. Without: the student to "
+            "evaluate, a shipped name, a .safetensors path, or hog."
+        ),
+    ] = None,
     table: TablePath = None,
-    canvases: Canvases = DEFAULT_CANVASES,
+    canvases: Annotated[
+        str | None,
+        typer.Option(help=f"Sides, pixels, rising; default {DEFAULT_CANVASES} for policies, all it has for a student."),
+    ] = None,
     tradeoff: Tradeoff = 0.2,
     split: Annotated[str, typer.Option(help="Which split; touch test once.")] = "val",
+    root: Root = None,
+    strict: Strict = False,
+    role: Annotated[
+        str | None, typer.Option(help="Of a student: 'teacher' for one that others learned from; else its card says.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="File for a student's row, see 'report students'.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Evaluate policies on every sketch of a split, exactly: nothing is sampled.
+    """Evaluate policies, or a student, on every sketch of a split, exactly: nothing is sampled.
 
     Example: sketchcanvas evaluate fixed:64 random oracle runs/compare/ppo-0
+
+    Example: sketchcanvas evaluate --student hog --out runs/rows/hog.json
     """
+    if policies:
+        if strict or any(option is not None for option in (root, role, out)):
+            raise ValueError("--root, --strict, --role and --out belong to a student: leave the policies out")
+        _evaluate_policies(policies, dataset, student, table, canvases or DEFAULT_CANVASES, tradeoff, split, as_json)
+    elif student is None:
+        raise ValueError("name policies to evaluate (such as fixed:64), or a student with --student")
+    elif table is not None:
+        raise ValueError("--table belongs to evaluating policies: a student is evaluated from its weights")
+    else:
+        _evaluate_student(student, _load_data(dataset, root, strict), canvases, split, role, out, as_json)
+
+
+def _evaluate_student(
+    name: str,
+    dataset: SketchDataset,
+    canvases: str | None,
+    split: str,
+    role: str | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    from agents import report, student_report
+    from students.evaluation import evaluate_student, open_student
+
+    sides = None if canvases is None else _sides(canvases)
+    embedder, card = open_student(name, dataset.name)
+    row = evaluate_student(embedder, dataset, split, sides, card=card, role=role, command=_command(), progress=True)
+    if out is not None:
+        row.write(out)
+    line = student_report.line_of(row)
+    _print(
+        as_json,
+        line.to_json(),
+        report.rich_table(
+            f"{row.name}, {row.role}, on {student_report.place(row)}",
+            student_report.SCORE_COLUMNS,
+            student_report.score_cells(line),
+        ),
+    )
+    if out is not None:
+        _tell(f"wrote {out}")
+
+
+def _evaluate_policies(
+    policies: list[str],
+    dataset: str,
+    student: str | None,
+    table: Path | None,
+    canvases: str,
+    tradeoff: float,
+    split: str,
+    as_json: bool,
+) -> None:
     from dataclasses import replace
 
     from agents import baselines, policy, report, saved
@@ -287,9 +393,125 @@ def tabulate(
     _tell(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
 
 
+@app.command()
+def distill(
+    config: Annotated[Path, typer.Argument(help="JSON file with the settings of the run, see students/configs.")],
+    dataset: Annotated[str | None, typer.Option(help="Name of the data set, instead of the file's.")] = None,
+    root: Root = None,
+    teacher: Annotated[str | None, typer.Option(help="A shipped student or a path, instead of the file's.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for checkpoint, log and TensorBoard events.")] = Path(
+        "runs/distill"
+    ),
+    save: Annotated[Path | None, typer.Option(help="The weights' file, instead of one in OUT.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Training steps, instead of the file's.", min=1)] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed, instead of the file's.", min=0)] = None,
+    direct: Annotated[
+        bool, typer.Option("--direct", help="Leave the teacher out: the same run, trained directly.")
+    ] = False,
+) -> None:
+    """Train a student from a config file: by a teacher, or directly where the file names none (this makes teachers).
+
+    Goes on from the checkpoint in OUT when there is one.
+
+    Example: sketchcanvas distill students/configs/emoji-mobilenet_v2.json --out runs/emoji --seed 1
+    """
+    from dataclasses import replace
+
+    from students import train as training
+
+    asked: dict[str, Any] = {
+        "dataset": dataset,
+        "root": None if root is None else str(root),
+        "teacher": teacher,
+        "steps": steps,
+        "seed": seed,
+    }
+    settings = replace(
+        training.TrainConfig.read(config), **{name: value for name, value in asked.items() if value is not None}
+    )
+    if direct:
+        settings = replace(settings, teacher=None)
+    path = training.run(settings, out, save, _command())
+    _tell(f"wrote {path}; 'sketchcanvas evaluate --student {path}' says what it scores")
+
+
+@report_app.command("students")
+def report_students(
+    rows: Annotated[
+        Path | None, typer.Option(help="Folder of rows ('evaluate --student --out'); default: the stored ones.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for students.json and students.md.")] = Path("runs/students"),
+    as_json: AsJson = False,
+) -> None:
+    """The paper's table from stored rows: teacher, trained directly, distilled, with intervals and differences.
+
+    Example: sketchcanvas report students --rows runs/rows --out runs/students
+    """
+    from agents import report, student_report
+    from students.evaluation import RESULTS_FOLDER, read_rows
+
+    result = student_report.build(read_rows(RESULTS_FOLDER if rows is None else rows))
+    files = result.save(out)
+    tables = []
+    for section in result.sections:
+        title = student_report.section_title(section)
+        tables.append(report.rich_table(title, student_report.COLUMNS, student_report.headline_cells(section)))
+        tables.append(
+            report.rich_table("by canvas", student_report.canvas_columns(), student_report.canvas_cells(section))
+        )
+        if section.differences:
+            columns, cells = student_report.DIFFERENCE_COLUMNS, student_report.difference_cells(section)
+            tables.append(report.rich_table("paired differences", columns, cells))
+    _print(as_json, result.to_json(), *tables)
+    for section in result.sections:
+        for note in section.notes:
+            _tell(f"{section.dataset} {section.split}: {note}")
+    _tell(f"wrote {files[0]} and {files[1]}")
+
+
+@report_app.command("pilot")
+def report_pilot(
+    student: Annotated[str, typer.Option(help="A shipped student or a .safetensors path.")] = "emoji",
+    dataset: Dataset = "emoji",
+    root: Root = None,
+    strict: Strict = False,
+    split: Annotated[str, typer.Option(help="Which split; touch test once.")] = "val",
+    canvases: Annotated[str | None, typer.Option(help="Sides, rising; default: all the student has.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for pilot.json, pilot.md and pilot.png.")] = Path("runs/students"),
+    as_json: AsJson = False,
+) -> None:
+    """The pilot study: accuracy against canvas size, for sketches and for photos as queries.
+
+    Example: sketchcanvas report pilot --student emoji-mobilenet_v2 --out runs/pilot
+    """
+    from agents import plots, report, student_report
+    from students.embedder import Student
+    from students.evaluation import open_student
+
+    embedder, card = open_student(student, dataset)
+    if card is None or not isinstance(embedder, Student):
+        raise ValueError(f"the pilot study asks a network with photos of any size; {student!r} is none")
+    result = student_report.pilot(
+        embedder,
+        _load_data(dataset, root, strict),
+        split,
+        None if canvases is None else _sides(canvases),
+        card=card,
+        command=_command(),
+        progress=True,
+    )
+    files = (*result.save(out), plots.accuracy_against_canvas(result, out / "pilot.png"))
+    columns, cells = student_report.pilot_columns(result), student_report.pilot_cells(result)
+    _print(as_json, result.to_json(), report.rich_table(f"acc@1 on {dataset}, split {split}", columns, cells))
+    _tell(f"wrote {', '.join(map(str, files))}")
+
+
 @data_app.command("info")
 def data_info(
-    dataset: Annotated[str, typer.Argument(help="Name of the data set.")] = "emoji", as_json: AsJson = False
+    dataset: Annotated[str, typer.Argument(help="Name of the data set.")] = "emoji",
+    root: Root = None,
+    strict: Strict = False,
+    as_json: AsJson = False,
 ) -> None:
     """Counts by split and abstraction level, the hash, and the licences.
 
@@ -298,12 +520,14 @@ def data_info(
     import numpy as np
 
     from agents import report
-    from sketchcanvas_env.data import SPLITS, load
+    from sketchcanvas_env.data import SPLITS
 
-    loaded = load(dataset)
+    loaded = _load_data(dataset, root, strict)
     counts = {}
     for split in SPLITS:
         rows = loaded.indices(split)
+        if not len(rows):
+            continue  # a data set need not have all four
         points = [loaded.sketch(int(row)).n_points for row in rows]
         counts[split] = {
             "photos": len(np.unique(loaded.photo_ids[rows])),
@@ -312,20 +536,28 @@ def data_info(
             "median points": float(np.median(points)),
             "p95 points": float(np.percentile(points, 95)),
         }
-    columns = ("split", *counts["student"])
+    columns = ("split", *next(iter(counts.values())))
     cells = [(split, *(f"{value:g}" for value in row.values())) for split, row in counts.items()]
     _print(
         as_json,
-        {"name": loaded.name, "hash": loaded.hash, "splits": counts, "licence": loaded.licence},
+        {
+            "name": loaded.name,
+            "hash": loaded.hash,
+            "splits": counts,
+            "licence": loaded.licence,
+            "citation": loaded.citation,
+            "skipped": [list(one) for one in loaded.skipped],
+        },
         report.rich_table(f"{loaded.name} ({loaded.hash[:12]})", columns, cells),
     )
     if not as_json:
-        print(loaded.licence)
+        print("\n".join(text for text in (loaded.licence, loaded.citation) if text))
 
 
 @data_app.command("show")
 def data_show(
     dataset: Annotated[str, typer.Argument(help="Name of the data set.")] = "emoji",
+    root: Root = None,
     split: Annotated[str, typer.Option(help="Which split.")] = "train",
     photos: Annotated[int, typer.Option(help="How many photos.", min=1, max=200)] = 16,
     seed: Annotated[int, typer.Option(help="Which ones.")] = 0,
@@ -336,9 +568,8 @@ def data_show(
     Example: sketchcanvas data show --split val --out sheet.png
     """
     from agents import plots
-    from sketchcanvas_env.data import load
 
-    _tell(f"wrote {plots.contact_sheet(load(dataset), split, photos, out, seed)}")
+    _tell(f"wrote {plots.contact_sheet(_load_data(dataset, root), split, photos, out, seed)}")
 
 
 def main() -> None:

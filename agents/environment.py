@@ -21,6 +21,7 @@ class RewardWeights(TypedDict):
     tradeoff: float
     rank_weight: float
     triplet_weight: float
+    cost: str
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class EnvConfig:
     tradeoff: float = 0.2  # weight of cost against accuracy, lambda_F of the paper, in [0, 1]
     rank_weight: float = 1.0  # weight of 1 / rank in the reward
     triplet_weight: float = 0.1  # weight of the triplet loss in the reward
+    cost: str = "flops"  # what the reward charges: "flops", or "latency" (milliseconds, stored in the table)
     # Room for points in an observation. A GRU's time and FLOPs grow with it; most drawings say enough in 64
     # points, chosen by Douglas-Peucker.
     max_points: int = 64
@@ -52,6 +54,7 @@ class EnvConfig:
             "tradeoff",
             "rank_weight",
             "triplet_weight",
+            "cost",
             "max_points",
         )
         return {"split": split, **{name: getattr(self, name) for name in names}}
@@ -90,4 +93,5 @@ class EnvConfig:
             "tradeoff": self.tradeoff,
             "rank_weight": self.rank_weight,
             "triplet_weight": self.triplet_weight,
+            "cost": self.cost,
         }

@@ -2,9 +2,11 @@
 
 What is charged where:
 
-* FLOPs and hull gain charge the selector's own FLOPs on top of the student's, always. The hull's coin toss
+* FLOPs and hull gain charge the selector's own FLOPs on top of the student's, always: they are in GFLOPs
+  whatever the reward charges, and so are the hull, the front and the plots of a comparison. The hull's coin toss
   looks at nothing and costs nothing.
-* Reward, regret and gap closed are the environment's: its reward knows the student's cost only.
+* Reward, regret and gap closed are the environment's: its reward knows the student's cost only, in FLOPs or in
+  milliseconds (`cost`). So do the oracle and the best fixed canvas, which go by reward.
 """
 
 from __future__ import annotations
@@ -81,6 +83,7 @@ def evaluate(
     tradeoff: float = 0.2,
     rank_weight: float = 1.0,
     triplet_weight: float = 0.1,
+    cost: str = "flops",
     selector_flops: npt.ArrayLike = 0.0,
     resamples: int = statistics.RESAMPLES,
     seed: int = 0,
@@ -94,6 +97,7 @@ def evaluate(
         tradeoff: weight of cost in the reward.
         rank_weight: weight of 1 / rank in the reward.
         triplet_weight: weight of the triplet loss in the reward.
+        cost: what the reward charges, "flops" or "latency" (`OutcomeTable.costs`).
         selector_flops: FLOPs (2 x MAC) of deciding, one number or (N,).
         resamples: bootstrap resamples for the intervals.
         seed: of the bootstrap; policies evaluated with one seed on one split are paired.
@@ -102,11 +106,11 @@ def evaluate(
         Exact means with intervals.
 
     Raises:
-        ValueError: choices or costs that do not fit the table.
+        ValueError: choices or costs that do not fit the table, or latency that it does not have.
     """
     probabilities = as_probabilities(table, choice)
     thinking = _check_cost(selector_flops, len(table))
-    rewards = table.rewards(tradeoff, rank_weight, triplet_weight)
+    rewards = table.rewards(tradeoff, rank_weight, triplet_weight, cost)
     right = (table.ranks == 1).astype(np.float64)
     n = table.n_canvases
     # One column for each mean that an interval needs; a resample averages them all at once.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from agents.compare import CompareResult
+from agents.student_report import PilotResult
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.files import atomic_write
 from sketchcanvas_env.raster import rasterise
@@ -103,6 +104,36 @@ def contact_sheet(dataset: SketchDataset, split: str, photos: int, path: str | P
         line[start].imshow(dataset.photo(photo))
         for k, row in enumerate(owned[photo].tolist()):
             line[start + 1 + k].imshow(rasterise(dataset.sketch(row), 128), cmap="gray", vmin=0, vmax=255)
+    return _save(figure, path)
+
+
+def accuracy_against_canvas(result: PilotResult, path: str | Path) -> Path:
+    """The pilot study: acc@1 against the canvas, for sketches, for each of their levels, and for photos as queries.
+
+    Bands are 95 % intervals over photos; the levels have none, for the sake of the eye.
+    """
+    figure, axes = _figure(9.0, 4.8)
+    sides = result.row.canvases
+    shades = cycle(("tab:cyan", "tab:olive", "tab:orange", "tab:red"))
+    for curve in result.curves:
+        values = [100 * value for value, _ in curve.acc1.values()]
+        if curve.queries in ("sketches", "photos"):
+            colour, marker = ("tab:blue", "o") if curve.queries == "sketches" else ("tab:green", "s")
+            low, high = zip(*((100 * low, 100 * high) for _, (low, high) in curve.acc1.values()), strict=True)
+            axes.fill_between(sides, low, high, color=colour, alpha=0.15, linewidth=0)
+            axes.plot(sides, values, marker=marker, color=colour, linewidth=2, label=f"{curve.queries} ({curve.n})")
+        else:
+            axes.plot(sides, values, "--", color=next(shades), linewidth=1, label=f"{curve.queries} ({curve.n})")
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(sides, [str(side) for side in sides])
+    axes.minorticks_off()
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("canvas side, pixels")
+    axes.set_ylabel("acc@1, %")
+    row = result.row
+    axes.set_title(f"{row.name} on {row.dataset} {row.split}, gallery of {row.gallery} photos", fontsize=10)
+    axes.grid(alpha=0.25)
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9)  # the curves leave no corner free
     return _save(figure, path)
 
 

@@ -75,8 +75,9 @@ class SketchCanvasEnv(OfTask, gym.Env[Observation, np.int64]):
     * `L_tri`: triplet loss of the query, the mean over all other photos of the gallery of
       max(0, 0.3 + d(sketch, true photo) - d(sketch, other photo)), d the Euclidean distance of L2-normalised
       embeddings.
-    * `q_j`: cost of the student at canvas j in FLOPs (2 x MAC); `q_max` and `q_min` belong to the dearest and
-      the cheapest canvas on offer. With one canvas on offer R_comp is -1.
+    * `q_j`: cost of the student at canvas j: FLOPs (2 x MAC) as in the paper, or milliseconds with
+      `cost="latency"`; `q_max` and `q_min` belong to the dearest and the cheapest canvas on offer. With one
+      canvas on offer R_comp is -1.
     * `tradeoff`: lambda_F of the paper; 0 asks for accuracy only, 1 for cheapness only.
 
     rank lies in [1, G], G the size of the gallery, and L_tri in [0, 2.3], so R_acc lies in
@@ -84,13 +85,22 @@ class SketchCanvasEnv(OfTask, gym.Env[Observation, np.int64]):
     attribute `reward_range` bounds R accordingly, and `reward_space` the pair (R_acc, R_comp) for those who
     keep the two apart.
 
+    **Latency as the cost.** With `cost="latency"` q_j is the median time in milliseconds that drawing and
+    embedding one sketch took at canvas j, on one thread. It was measured once and is stored in the outcome table
+    with a description of the machine (`table.milliseconds`, `table.meta["latency"]`), so rewards stay exact and
+    repeatable. Reward, oracle, regret and `reward_range` go by it; `info["flops"]` stays FLOPs. Milliseconds depend
+    on the machine: results are comparable between machines only if they use the same stored table, not one
+    measured anew. A table without latency raises ValueError; `python -m students.latency --table PATH --student
+    NAME` measures it and adds it.
+
     `step` returns in `info`:
 
     | Key             | Type         | Meaning                                                     |
     | --------------- | ------------ | ----------------------------------------------------------- |
     | `sketch_index`  | int          | row in the split; `env.unwrapped.sketch_ids[i]` names it    |
     | `canvas`        | int          | side that was chosen, in pixels                             |
-    | `flops`         | float        | q_j                                                         |
+    | `flops`         | float        | FLOPs (2 x MAC) of the student at that canvas               |
+    | `cost`          | float        | q_j, in `env.unwrapped.cost_unit`: "FLOPs" or "ms"          |
     | `rank`          | int          | rank                                                        |
     | `triplet`       | float        | L_tri                                                       |
     | `reward_vector` | (2,) float64 | R_acc, R_comp                                               |
@@ -115,7 +125,8 @@ class SketchCanvasEnv(OfTask, gym.Env[Observation, np.int64]):
     ```python
     gym.make(
         "SketchCanvas-v0", dataset="emoji", split="train", student=None, canvases=(32, 64, 128, 256),
-        tradeoff=0.2, rank_weight=1.0, triplet_weight=0.1, max_points=200, table=None, render_mode=None,
+        tradeoff=0.2, rank_weight=1.0, triplet_weight=0.1, cost="flops", max_points=200, table=None,
+        render_mode=None,
     )
     ```
 
@@ -125,6 +136,7 @@ class SketchCanvasEnv(OfTask, gym.Env[Observation, np.int64]):
     * `canvases`: sides on offer, rising; the shipped table has 32, 48, 64, 96, 128, 160, 192 and 256.
     * `tradeoff`: in [0, 1].
     * `rank_weight`, `triplet_weight`: not negative. Ours; the paper gives no values.
+    * `cost`: what the reward charges: `"flops"`, or `"latency"` (milliseconds, one thread, see above).
     * `max_points`: 2 to 5000.
     * `table`: path of an outcome table to use instead of the shipped one.
     * `render_mode`: None, `"rgb_array"` (strokes, the canvas chosen at its true pixels, the five nearest
@@ -182,6 +194,7 @@ class SketchCanvasEnv(OfTask, gym.Env[Observation, np.int64]):
         tradeoff: float = 0.2,
         rank_weight: float = 1.0,
         triplet_weight: float = 0.1,
+        cost: str = "flops",
         max_points: int = 200,
         render_mode: str | None = None,
         table: str | os.PathLike[str] | OutcomeTable | None = None,
@@ -202,6 +215,7 @@ class SketchCanvasEnv(OfTask, gym.Env[Observation, np.int64]):
             tradeoff=tradeoff,
             rank_weight=rank_weight,
             triplet_weight=triplet_weight,
+            cost=cost,
             max_points=max_points,
             table=table,
             retriever=retriever,
@@ -272,6 +286,7 @@ class SketchCanvasEnv(OfTask, gym.Env[Observation, np.int64]):
             "sketch_index": row,
             "canvas": task.canvases[choice],
             "flops": float(task.flops[choice]),
+            "cost": float(task.costs[choice]),
         }
         known = task.lookup
         if known is not None:

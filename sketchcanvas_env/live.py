@@ -54,6 +54,9 @@ class Retriever(Protocol):
     Attributes:
         canvases: sides that it can work at, in pixels, rising.
         flops: cost of one sketch at each of them, FLOPs (2 x MAC).
+
+    A retriever may have a third, `milliseconds: Sequence[float]`: median time of one sketch at each canvas on one
+    thread. It is asked for with `cost="latency"` only.
     """
 
     canvases: Sequence[int]

@@ -122,6 +122,7 @@ def _outcome(task: Task, row: int, shown: Shown) -> str:
         f"canvas {side}x{side}",
         f"rank {shown.rank}{gallery}",
         f"{task.flops[shown.action] / 1e9:.4f} GFLOPs",
+        *([f"{task.costs[shown.action]:.2f} ms"] if task.cost == "latency" else []),
         f"reward {shown.reward:+.4f}",
     ]
     if known is not None:

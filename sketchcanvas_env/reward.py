@@ -7,9 +7,9 @@ The reward of choosing canvas j for one sketch (Sain et al., "Sketch Down the FL
     R_comp = -q_j / (q_max - q_min)
     R      = tradeoff * R_comp + (1 - tradeoff) * R_acc
 
-`q_j` is the student's cost at canvas j in FLOPs (2 x MAC), q_max and q_min the dearest and the cheapest
-canvas **on offer**, `rank` the place of the true photo in the gallery (1 is best) and `L_tri` the triplet
-loss of the query.
+`q_j` is the student's cost at canvas j, in FLOPs (2 x MAC) as in the paper or, if asked for, in milliseconds
+(`COSTS`), q_max and q_min the dearest and the cheapest canvas **on offer**, `rank` the place of the true photo
+in the gallery (1 is best) and `L_tri` the triplet loss of the query.
 
 What the paper leaves open, or does otherwise, and what is done here:
 
@@ -29,6 +29,9 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
+
+COSTS = {"flops": "FLOPs", "latency": "ms"}
+"""What a canvas may be charged for, and the unit: FLOPs (2 x MAC), or milliseconds on one thread of one machine."""
 
 TRIPLET_MARGIN = 0.3
 """Margin of the triplet loss, in Euclidean distance between L2-normalised embeddings. Our choice."""
@@ -139,11 +142,11 @@ def accuracy_reward(
     return np.asarray(rank_weight * reciprocal - triplet_weight * np.asarray(triplet, dtype=np.float64))
 
 
-def compute_reward(flops: npt.ArrayLike) -> FloatArray:
+def compute_reward(costs: npt.ArrayLike) -> FloatArray:
     """R_comp = -q / (q_max - q_min) of every canvas on offer; -1 each where they all cost the same.
 
     Args:
-        flops: (K,) cost of each canvas on offer, finite and above zero.
+        costs: (K,) cost of each canvas on offer, finite and above zero, in any unit: it cancels out.
 
     Returns:
         (K,) float64, all below zero.
@@ -157,11 +160,11 @@ def compute_reward(flops: npt.ArrayLike) -> FloatArray:
         >>> compute_reward([7.0]).tolist()
         [-1.0]
     """
-    costs = np.asarray(flops, dtype=np.float64)
-    if costs.ndim != 1 or costs.size == 0 or not np.isfinite(costs).all() or (costs <= 0).any():
-        raise ValueError(f"flops must be a row of finite numbers above zero, got {flops!r}")
-    spread = costs.max() - costs.min()
-    return -costs / spread if spread > 0 else -np.ones_like(costs)
+    row = np.asarray(costs, dtype=np.float64)
+    if row.ndim != 1 or row.size == 0 or not np.isfinite(row).all() or (row <= 0).any():
+        raise ValueError(f"costs must be a row of finite numbers above zero, got {costs!r}")
+    spread = row.max() - row.min()
+    return -row / spread if spread > 0 else -np.ones_like(row)
 
 
 def reward(acc: npt.ArrayLike, comp: npt.ArrayLike, tradeoff: float) -> FloatArray:
@@ -194,7 +197,7 @@ def accuracy_range(
 
 
 def reward_range(
-    flops: npt.ArrayLike,
+    costs: npt.ArrayLike,
     gallery_size: float,
     tradeoff: float,
     rank_weight: float = 1.0,
@@ -204,7 +207,7 @@ def reward_range(
     """Bounds of the reward that hold for any student and any sketch.
 
     Args:
-        flops: (K,) cost of each canvas on offer.
+        costs: (K,) cost of each canvas on offer.
         gallery_size: number of photos ranked, infinity if it is not known.
         tradeoff: weight of R_comp.
         rank_weight: weight of 1 / rank in R_acc.
@@ -214,7 +217,7 @@ def reward_range(
     Returns:
         (low, high).
     """
-    comp = compute_reward(flops)
+    comp = compute_reward(costs)
     low, high = accuracy_range(gallery_size, rank_weight, triplet_weight, margin)
     # Widened by rounding, so that a reward that reaches a bound exactly is never outside by one bit.
     slack = 1e-12 * max(1.0, float(np.abs(comp).max()), abs(low), abs(high))
@@ -228,6 +231,12 @@ def check_tradeoff(tradeoff: float) -> None:
     """Raise ValueError unless `tradeoff` is a number in [0, 1]."""
     if not _is_real(tradeoff) or not 0.0 <= tradeoff <= 1.0:
         raise ValueError(f"tradeoff must be a number in [0, 1], got {tradeoff!r}")
+
+
+def check_cost(cost: str) -> None:
+    """Raise ValueError unless `cost` is one of `COSTS`."""
+    if not isinstance(cost, str) or cost not in COSTS:
+        raise ValueError(f"unknown cost {cost!r}: there are {', '.join(COSTS)}")
 
 
 def check_weights(rank_weight: float, triplet_weight: float) -> None:

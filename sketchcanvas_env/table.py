@@ -49,7 +49,8 @@ _MAX_MEMBER_BYTES = 256 << 20
 _MAX_TOTAL_BYTES = 512 << 20
 _MAX_NPY_HEADER = 4096
 
-# Name of each array in the file: its kind, and its shape in terms of N rows, K canvases, P photos.
+# Name of each array in the file: its kind, and its shape in terms of N rows, K canvases, P photos. A table may lack
+# the last, and then neither file nor hash knows of it.
 _ARRAYS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "canvases": (np.int64, ("K",)),
     "flops": (np.float64, ("K",)),
@@ -62,7 +63,9 @@ _ARRAYS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "photo_ids": (str, ("N",)),
     "split": (str, ("N",)),
     "level": (np.int8, ("N",)),
+    "milliseconds": (np.float64, ("K",)),
 }
+_OPTIONAL = {"milliseconds"}
 _HEADER = "header"
 _TEXT = ("dataset", "dataset_hash", "student", "student_hash")
 _NAME = re.compile(r"[A-Za-z0-9_.]+\Z")
@@ -109,7 +112,11 @@ class OutcomeTable:
         split: (N,) str, out of `SPLITS`.
         level: (N,) int8, abstraction level.
         gallery_size: number of photos in the gallery of each split.
-        meta: where the table comes from; JSON-able. `meta["triplet_margin"]` names a margin other than 0.3.
+        meta: where the table comes from; JSON-able. `meta["triplet_margin"]` names a margin other than 0.3,
+            `meta["latency"]` says how and on what machine `milliseconds` were measured.
+        milliseconds: (K,) float64, median time of drawing and embedding one sketch at each canvas, on one thread
+            of the machine that `meta["latency"]["machine"]` describes; None where nobody measured. It may fall
+            as the canvas grows: it was measured.
 
     Raises:
         TableError: shapes, ranges or columns that contradict each other.
@@ -132,12 +139,12 @@ class OutcomeTable:
     level: npt.NDArray[np.int8]
     gallery_size: Mapping[str, int]
     meta: Mapping[str, Any] = field(default_factory=dict)
+    milliseconds: npt.NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         """Copy and check."""
-        for name, (kind, _) in _ARRAYS.items():
-            array = _own(name, getattr(self, name), kind)
-            object.__setattr__(self, name, array)
+        for name, given in self._arrays().items():
+            object.__setattr__(self, name, _own(name, given, _ARRAYS[name][0]))
         object.__setattr__(self, "gallery_size", dict(self.gallery_size))
         object.__setattr__(self, "meta", dict(self.meta))
         _check(self)
@@ -189,6 +196,7 @@ class OutcomeTable:
             self,
             canvases=self.canvases[columns],
             flops=self.flops[columns],
+            milliseconds=None if self.milliseconds is None else self.milliseconds[columns],
             **{name: getattr(self, name)[rows][:, columns] for name in ("ranks", "distances", "triplet", "top")},
             **{name: getattr(self, name)[rows] for name in ("sketch_ids", "photo_ids", "split", "level")},
             gallery_size={name: self.gallery_size[name] for name in kept},
@@ -219,8 +227,27 @@ class OutcomeTable:
 
     # ---------------------------------------------------------------- what choices are worth
 
+    def costs(self, cost: str = "flops") -> npt.NDArray[np.float64]:
+        """What each canvas costs; (K,) float64.
+
+        Args:
+            cost: "flops" for `flops`, "latency" for `milliseconds`.
+
+        Raises:
+            ValueError: an unknown cost, or latency that nobody measured; the message says how to.
+        """
+        rules.check_cost(cost)
+        if cost == "flops":
+            return self.flops
+        if self.milliseconds is None:
+            raise ValueError(
+                f"the outcome table of student {self.student!r} on {self.dataset!r} has no latency: measure it with "
+                "'python -m students.latency --table PATH --student NAME', which adds it to a table's file"
+            )
+        return self.milliseconds
+
     def rewards(
-        self, tradeoff: float = 0.2, rank_weight: float = 1.0, triplet_weight: float = 0.1
+        self, tradeoff: float = 0.2, rank_weight: float = 1.0, triplet_weight: float = 0.1, cost: str = "flops"
     ) -> npt.NDArray[np.float64]:
         """Reward of every (sketch, canvas), over the canvases of this table.
 
@@ -231,15 +258,16 @@ class OutcomeTable:
             tradeoff: weight of cost against accuracy, in [0, 1].
             rank_weight: weight of 1 / rank.
             triplet_weight: weight of the triplet loss.
+            cost: what is charged, see `costs`.
 
         Returns:
             (N, K) float64.
 
         Raises:
-            ValueError: an argument out of its range.
+            ValueError: an argument out of its range, or latency that nobody measured.
         """
         acc = rules.accuracy_reward(self.ranks, self.triplet, rank_weight, triplet_weight)
-        return rules.reward(acc, rules.compute_reward(self.flops), tradeoff)
+        return rules.reward(acc, rules.compute_reward(self.costs(cost)), tradeoff)
 
     def acc(self, k: int = 1) -> npt.NDArray[np.float64]:
         """Share of sketches whose true photo is among the first `k`, for each canvas; (K,) float64."""
@@ -248,23 +276,24 @@ class OutcomeTable:
         return np.asarray((self.ranks <= k).mean(axis=0), dtype=np.float64)
 
     def oracle(
-        self, tradeoff: float = 0.2, rank_weight: float = 1.0, triplet_weight: float = 0.1
+        self, tradeoff: float = 0.2, rank_weight: float = 1.0, triplet_weight: float = 0.1, cost: str = "flops"
     ) -> npt.NDArray[np.int64]:
         """Column of the highest reward of each sketch, the cheapest of equals; (N,) int64."""
-        # argmax takes the first of equals and flops do not fall along the columns.
-        best = np.argmax(self.rewards(tradeoff, rank_weight, triplet_weight), axis=1)
-        return np.asarray(best, dtype=np.int64)
+        return _best(self.rewards(tradeoff, rank_weight, triplet_weight, cost), self.costs(cost))
 
-    def best_fixed(self, tradeoff: float = 0.2, rank_weight: float = 1.0, triplet_weight: float = 0.1) -> int:
+    def best_fixed(
+        self, tradeoff: float = 0.2, rank_weight: float = 1.0, triplet_weight: float = 0.1, cost: str = "flops"
+    ) -> int:
         """Column of the canvas with the highest mean reward, the cheapest of equals."""
-        return int(np.argmax(self.rewards(tradeoff, rank_weight, triplet_weight).mean(axis=0)))
+        means = self.rewards(tradeoff, rank_weight, triplet_weight, cost).mean(axis=0)
+        return int(_best(means, self.costs(cost)))
 
     def random(self) -> OperatingPoint:
         """Where a uniformly random choice of canvas lands, in expectation: the mean of the fixed canvases."""
         return OperatingPoint(flops=float(self.flops.mean()), acc1=float(self.acc().mean()))
 
-    def hull(self) -> npt.NDArray[np.float64]:
-        """Upper concave hull of the fixed canvases in the plane of FLOPs and acc@1.
+    def hull(self, cost: str = "flops") -> npt.NDArray[np.float64]:
+        """Upper concave hull of the fixed canvases in the plane of cost and acc@1.
 
         Tossing a coin between two fixed canvases reaches every point on it, for free and without looking at
         the
@@ -272,12 +301,18 @@ class OutcomeTable:
             accurate, the cheapest
         of those if there are several: beyond it a policy pays more for nothing.
 
-        Returns:
-            (M, 2) float64 vertices (flops, acc@1), both columns rising, slopes falling.
-        """
-        return _upper_hull(np.column_stack([self.flops, self.acc()]))
+        Args:
+            cost: what is charged, see `costs`.
 
-    def hull_acc(self, flops: npt.ArrayLike) -> Any:
+        Returns:
+            (M, 2) float64 vertices (cost, acc@1), both columns rising, slopes falling.
+
+        Raises:
+            ValueError: latency that nobody measured.
+        """
+        return _upper_hull(np.column_stack([self.costs(cost), self.acc()]))
+
+    def hull_acc(self, at: npt.ArrayLike, cost: str = "flops") -> Any:
         """acc@1 that mixing fixed canvases reaches at a mean cost.
 
         Outside the hull it is flat. To the right that is what it is: more money buys no more. To the left no
@@ -285,17 +320,21 @@ class OutcomeTable:
         policy compared with it.
 
         Args:
-            flops: mean FLOPs per query, scalar or array.
+            at: mean cost per query, scalar or array.
+            cost: what is charged, see `costs`.
 
         Returns:
             float for a scalar, else a float64 array of the same shape.
+
+        Raises:
+            ValueError: latency that nobody measured.
         """
-        hull = self.hull()
-        accuracy = np.interp(np.asarray(flops, dtype=np.float64), hull[:, 0], hull[:, 1])
+        hull = self.hull(cost)
+        accuracy = np.interp(np.asarray(at, dtype=np.float64), hull[:, 0], hull[:, 1])
         return float(accuracy) if np.ndim(accuracy) == 0 else accuracy
 
-    def pareto_front(self) -> npt.NDArray[np.float64]:
-        """The concave front of mean FLOPs and mean acc@1 that choosing per sketch, with all outcomes known,
+    def pareto_front(self, cost: str = "flops") -> npt.NDArray[np.float64]:
+        """The concave front of mean cost and mean acc@1 that choosing per sketch, with all outcomes known,
         reaches.
 
         No policy over these canvases, whatever it looks at, is above. Every sketch starts at the cheapest
@@ -303,19 +342,27 @@ class OutcomeTable:
         rising order of price, each purchase is the best that the money can do, so the points passed are the
         front, exactly (a fractional knapsack with items of equal worth).
 
+        Args:
+            cost: what is charged, see `costs`.
+
         Returns:
-            (M, 2) float64 vertices (mean flops, mean acc@1), both columns rising, slopes falling, M at most
+            (M, 2) float64 vertices (mean cost, mean acc@1), both columns rising, slopes falling, M at most
             K.
+
+        Raises:
+            ValueError: latency that nobody measured.
         """
-        extra = self.flops - self.flops[0]
+        charged = self.costs(cost)
+        cheapest = float(charged.min())
+        extra = charged - cheapest
         right = self.ranks == 1
         # Price of the cheapest canvas that is right; infinite where none is.
         price = np.where(right, extra, np.inf).min(axis=1)
         n = len(self)
-        points = [(float(self.flops[0]), np.count_nonzero(price == 0.0) / n)]
-        for cost in np.unique(price[np.isfinite(price) & (price > 0)]):
-            bought = price <= cost
-            points.append((float(self.flops[0] + price[bought].sum() / n), np.count_nonzero(bought) / n))
+        points = [(cheapest, np.count_nonzero(price == 0.0) / n)]
+        for limit in np.unique(price[np.isfinite(price) & (price > 0)]):
+            bought = price <= limit
+            points.append((float(cheapest + price[bought].sum() / n), np.count_nonzero(bought) / n))
         return np.array(points, dtype=np.float64)
 
     # ---------------------------------------------------------------- files
@@ -324,8 +371,7 @@ class OutcomeTable:
     def hash(self) -> str:
         """Hex SHA-256 of the content: every array's dtype, shape and bytes, the names and the provenance."""
         digest = hashlib.sha256(self._header().encode())
-        for name in _ARRAYS:
-            array = getattr(self, name)
+        for name, array in self._arrays().items():
             if array.dtype.kind == "U":
                 # The stored width of strings follows the longest; hash what they say, not how they lie.
                 body = json.dumps(array.tolist()).encode()
@@ -334,6 +380,11 @@ class OutcomeTable:
             digest.update(f"\n{name} {array.dtype.kind}{array.shape} {len(body)}\n".encode())
             digest.update(body)
         return digest.hexdigest()
+
+    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """The arrays that this table has, by name."""
+        have = {name: getattr(self, name) for name in _ARRAYS}
+        return {name: array for name, array in have.items() if name not in _OPTIONAL or array is not None}
 
     def _header(self) -> str:
         text = {name: getattr(self, name) for name in _TEXT}
@@ -350,8 +401,7 @@ class OutcomeTable:
         Returns:
             The path.
         """
-        arrays = {_HEADER: np.array(self._header()), **{name: getattr(self, name) for name in _ARRAYS}}
-        write_npz(Path(path), arrays)
+        write_npz(Path(path), {_HEADER: np.array(self._header()), **self._arrays()})
         return Path(path)
 
     @classmethod
@@ -513,8 +563,8 @@ def _check(table: OutcomeTable) -> None:
         if not isinstance(getattr(table, name), str) or not getattr(table, name):
             raise TableError(f"{name} must be a string, not empty")
     sizes: dict[str, int] = {}
-    for name, (_, shape) in _ARRAYS.items():
-        array = getattr(table, name)
+    for name, array in table._arrays().items():
+        shape = _ARRAYS[name][1]
         expected = tuple(sizes.setdefault(axis, size) if isinstance(axis, str) else axis
                          for axis, size in zip(shape, array.shape, strict=False))  # fmt: skip
         if len(shape) != array.ndim or array.shape != expected:
@@ -540,6 +590,14 @@ def _check_columns(table: OutcomeTable) -> None:
         raise TableError("flops must be finite and above zero")
     if (np.diff(table.flops) < 0).any():
         raise TableError(f"flops must not fall as the canvas grows, got {table.flops.tolist()}")
+    if table.milliseconds is not None:
+        if not np.isfinite(table.milliseconds).all() or (table.milliseconds <= 0).any():
+            raise TableError("milliseconds must be finite and above zero")
+        measured = table.meta.get("latency")
+        if not isinstance(measured, Mapping) or not measured.get("machine"):
+            raise TableError(
+                'milliseconds mean nothing without the machine: meta["latency"]["machine"] must describe it'
+            )
     margin = table.meta.get("triplet_margin", rules.TRIPLET_MARGIN)
     if isinstance(margin, bool) or not isinstance(margin, int | float) or not 0 <= margin < math.inf:
         raise TableError(f"meta's triplet_margin must be a finite number, not negative, got {margin!r}")
@@ -587,6 +645,13 @@ def _check_outcomes(table: OutcomeTable) -> None:
 # -------------------------------------------------------------------- geometry
 
 
+def _best(rewards: npt.NDArray[np.float64], costs: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Column of the highest of (..., K) rewards, the cheapest of equals; (...) int64."""
+    # argmax takes the first of equals: look at the columns in the order of their costs.
+    order = np.argsort(costs, kind="stable")
+    return np.asarray(order[np.argmax(rewards[..., order], axis=-1)], dtype=np.int64)
+
+
 def _upper_hull(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Upper concave hull of (x, y) points from the leftmost to the highest; (M, 2), slopes falling."""
     # By x, the higher first where x is equal; then only points that are higher than everything cheaper
@@ -615,9 +680,10 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
     if os.path.getsize(path) > _MAX_FILE_BYTES:
         raise TableError(f"larger than {_MAX_FILE_BYTES >> 20} MiB")
     with zipfile.ZipFile(path) as archive:
-        expected = {f"{name}.npy" for name in (_HEADER, *_ARRAYS)}
         members = archive.infolist()
         names = [member.filename for member in members]
+        expected = {f"{name}.npy" for name in (_HEADER, *_ARRAYS)}
+        expected -= {f"{name}.npy" for name in _OPTIONAL} - set(names)
         if len(set(names)) != len(names) or set(names) != expected:
             odd = sorted(set(names) ^ expected) or sorted(name for name in names if names.count(name) > 1)
             raise TableError(f"missing, unknown or repeated member {odd[0]!r}")

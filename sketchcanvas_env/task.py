@@ -70,7 +70,8 @@ class Task:
         dataset: where sketches and photos come from.
         split: the split's name.
         canvases: (K,) sides on offer.
-        flops: (K,) float64, cost of each.
+        flops: (K,) float64, FLOPs (2 x MAC) of each.
+        costs: (K,) float64, what the reward charges for each, q_j: FLOPs or milliseconds, as `cost` says.
         index: (n,) int64, row of each sketch in the data set.
         points: (n, max_points * 5) float32, stroke-5 rows one after another.
         stats: (n, F) float32, `features.stroke_features`.
@@ -79,6 +80,7 @@ class Task:
         tradeoff: weight of R_comp.
         rank_weight: weight of 1 / rank.
         triplet_weight: weight of the triplet loss.
+        cost: what is charged, a key of `reward.COSTS`.
         lookup: what each choice is worth; None in live mode.
         retriever: computes outcomes in live mode, else None.
         recipe: the arguments of `make_task`.
@@ -88,6 +90,7 @@ class Task:
     split: str
     canvases: tuple[int, ...]
     flops: npt.NDArray[np.float64]
+    costs: npt.NDArray[np.float64]
     index: npt.NDArray[np.int64]
     points: npt.NDArray[np.float32]
     stats: npt.NDArray[np.float32]
@@ -96,6 +99,7 @@ class Task:
     tradeoff: float
     rank_weight: float
     triplet_weight: float
+    cost: str = "flops"
     lookup: Lookup | None = None
     retriever: Retriever | None = None
     recipe: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -169,8 +173,18 @@ class OfTask:
 
     @property
     def flops(self) -> npt.NDArray[np.float64]:
-        """(K,) cost of each canvas in FLOPs (2 x MAC)."""
+        """(K,) FLOPs (2 x MAC) of each canvas."""
         return self.task.flops
+
+    @property
+    def costs(self) -> npt.NDArray[np.float64]:
+        """(K,) what the reward charges for each canvas, in `cost_unit`."""
+        return self.task.costs
+
+    @property
+    def cost_unit(self) -> str:
+        """Unit of `costs`, of `info["cost"]` and of q_j: "FLOPs" or "ms"."""
+        return rules.COSTS[self.task.cost]
 
     @property
     def dataset(self) -> SketchDataset:
@@ -207,6 +221,7 @@ def make_task(
     tradeoff: float = 0.2,
     rank_weight: float = 1.0,
     triplet_weight: float = 0.1,
+    cost: str = "flops",
     max_points: int = 200,
     table: str | os.PathLike[str] | OutcomeTable | None = None,
     retriever: Retriever | None = None,
@@ -221,6 +236,7 @@ def make_task(
         tradeoff: weight of cost against accuracy, in [0, 1].
         rank_weight: weight of 1 / rank, not negative.
         triplet_weight: weight of the triplet loss, not negative.
+        cost: what the reward charges, "flops" or "latency".
         max_points: room for points in an observation, 2 to `MAX_POINTS`.
         table: path of an outcome table, or a table, instead of the shipped one.
         retriever: live mode; excludes `table` and `student`.
@@ -229,12 +245,13 @@ def make_task(
         The task.
 
     Raises:
-        ValueError: an argument that is out of range or names something that does not exist; the message says
-            what exists.
+        ValueError: an argument that is out of range or names something that does not exist (the message says
+            what exists), or latency that nobody measured (it says how to).
         FileNotFoundError: no file at `table`.
     """
     rules.check_tradeoff(tradeoff)
     rules.check_weights(rank_weight, triplet_weight)
+    rules.check_cost(cost)
     sides = check_canvases(canvases)
     for side in sides:
         check_side(side)
@@ -253,6 +270,7 @@ def make_task(
         "tradeoff": float(tradeoff),
         "rank_weight": float(rank_weight),
         "triplet_weight": float(triplet_weight),
+        "cost": cost,
         "max_points": int(max_points),
         "table": table,
         "retriever": retriever,
@@ -265,7 +283,13 @@ def make_task(
             raise ValueError("retriever computes the outcomes itself: give it without table and without student")
         return _live_task(source, check_split(split), sides, retriever, recipe)
     return _table_task(
-        _find_table(source, student, table), source, split, sides, **_numbers(recipe), recipe=_Hidden(recipe)
+        _find_table(source, student, table),
+        source,
+        split,
+        sides,
+        cost=cost,
+        **_numbers(recipe),
+        recipe=_Hidden(recipe),
     )
 
 
@@ -310,6 +334,7 @@ def _table_task(
     split: str,
     canvases: tuple[int, ...],
     *,
+    cost: str,
     tradeoff: float,
     rank_weight: float,
     triplet_weight: float,
@@ -317,10 +342,11 @@ def _table_task(
     recipe: _Hidden,
 ) -> Task:
     chosen = table.select(split, canvases)
+    costs = chosen.costs(cost)
     index = _rows_of(chosen, dataset)
     points, stats = _observations(dataset, split, index, max_points)
-    rewards = chosen.rewards(tradeoff, rank_weight, triplet_weight)
-    oracle = chosen.oracle(tradeoff, rank_weight, triplet_weight)
+    rewards = chosen.rewards(tradeoff, rank_weight, triplet_weight, cost)
+    oracle = chosen.oracle(tradeoff, rank_weight, triplet_weight, cost)
     best = np.take_along_axis(rewards, oracle[:, None], axis=1)
     gallery = chosen.gallery_size[split]
     return Task(
@@ -328,14 +354,16 @@ def _table_task(
         split=split,
         canvases=canvases,
         flops=chosen.flops,
+        costs=costs,
         index=_fixed(index),
         points=points,
         stats=stats,
-        comp=_fixed(rules.compute_reward(chosen.flops)),
-        limits=_limits(chosen.flops, gallery, tradeoff, rank_weight, triplet_weight, chosen.margin),
+        comp=_fixed(rules.compute_reward(costs)),
+        limits=_limits(costs, gallery, tradeoff, rank_weight, triplet_weight, chosen.margin),
         tradeoff=tradeoff,
         rank_weight=rank_weight,
         triplet_weight=triplet_weight,
+        cost=cost,
         lookup=Lookup(
             table=chosen,
             acc=_fixed(rules.accuracy_reward(chosen.ranks, chosen.triplet, rank_weight, triplet_weight)),
@@ -360,9 +388,9 @@ def _live_task(
         raise ValueError(
             f"the retriever has no canvas {', '.join(map(str, missing))}, it has {', '.join(map(str, have))}"
         )
-    if len(retriever.flops) != len(have):
-        raise ValueError(f"the retriever has {len(have)} canvases but {len(retriever.flops)} costs")
-    flops = np.array([retriever.flops[have.index(side)] for side in canvases], dtype=np.float64)
+    columns = [have.index(side) for side in canvases]
+    flops = _live_costs(retriever, "flops", len(have))[columns]
+    costs = _live_costs(retriever, recipe["cost"], len(have))[columns]
     numbers = _numbers(recipe)
     index = dataset.indices(split)
     if not len(index):
@@ -373,29 +401,44 @@ def _live_task(
         split=split,
         canvases=canvases,
         flops=_fixed(flops),
+        costs=_fixed(costs),
         index=_fixed(index),
         points=points,
         stats=stats,
-        comp=_fixed(rules.compute_reward(flops)),
+        comp=_fixed(rules.compute_reward(costs)),
         # The retriever's gallery is its own: a rank has no limit here, so 1 / rank goes down to zero.
-        limits=_limits(flops, np.inf, margin=rules.TRIPLET_MARGIN, **numbers),
+        limits=_limits(costs, np.inf, margin=rules.TRIPLET_MARGIN, **numbers),
+        cost=recipe["cost"],
         retriever=retriever,
         recipe=recipe,
         **numbers,
     )
 
 
+def _live_costs(retriever: Retriever, cost: str, n: int) -> npt.NDArray[np.float64]:
+    """What a retriever's n canvases cost, (n,)."""
+    found = retriever.flops if cost == "flops" else getattr(retriever, "milliseconds", None)
+    if found is None:
+        raise ValueError(
+            "the retriever has no latency: give it an attribute milliseconds, one number for each of its canvases "
+            "(students.latency.measure measures them)"
+        )
+    if len(found) != n:
+        raise ValueError(f"the retriever has {n} canvases but {len(found)} costs")
+    return np.array(found, dtype=np.float64)
+
+
 def _limits(
-    flops: npt.NDArray[np.float64],
+    costs: npt.NDArray[np.float64],
     gallery: float,
     tradeoff: float,
     rank_weight: float,
     triplet_weight: float,
     margin: float,
 ) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]]:
-    comp = rules.compute_reward(flops)
+    comp = rules.compute_reward(costs)
     return (
-        rules.reward_range(flops, gallery, tradeoff, rank_weight, triplet_weight, margin),
+        rules.reward_range(costs, gallery, tradeoff, rank_weight, triplet_weight, margin),
         rules.accuracy_range(gallery, rank_weight, triplet_weight, margin),
         (float(comp.min()), float(comp.max())),
     )

@@ -54,6 +54,7 @@ class SketchCanvasVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64]
         tradeoff: see there.
         rank_weight: see there.
         triplet_weight: see there.
+        cost: see there.
         max_points: see there.
         render_mode: see there; `render` gives one picture or line for each sub-environment.
         table: see there.
@@ -93,6 +94,7 @@ class SketchCanvasVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64]
         tradeoff: float = 0.2,
         rank_weight: float = 1.0,
         triplet_weight: float = 0.1,
+        cost: str = "flops",
         max_points: int = 200,
         render_mode: str | None = None,
         table: str | os.PathLike[str] | OutcomeTable | None = None,
@@ -114,6 +116,7 @@ class SketchCanvasVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64]
             tradeoff=tradeoff,
             rank_weight=rank_weight,
             triplet_weight=triplet_weight,
+            cost=cost,
             max_points=max_points,
             table=table,
         )
@@ -216,6 +219,7 @@ class SketchCanvasVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64]
         final: Info = {"sketch_index": rows, "oracle_action": outcomes.oracle.take(rows)}
         final["canvas"] = outcomes.canvases.take(choices)
         final["flops"] = self.task.flops.take(choices)
+        final["cost"] = self.task.costs.take(choices)
         final["rank"] = outcomes.ranks.take(pair)
         final["triplet"] = outcomes.triplet.take(pair)
         final["reward_vector"] = outcomes.vectors.take(pair, axis=0)

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from students.embedder import Student
 
-__all__ = ["available", "backbones", "create", "load"]
+__all__ = ["available", "backbone_names", "create", "load"]
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 DEFAULT_STUDENT = {"emoji": "emoji-mobilenet_v2"}
 
 
-def backbones() -> tuple[str, ...]:
-    """Names that `create` takes."""
-    from students.embedder import BACKBONES
+def backbone_names() -> tuple[str, ...]:
+    """Names that `create` takes, beside "timm:NAME"."""
+    from students.backbones import BACKBONES
 
     return tuple(sorted(BACKBONES))
 
@@ -29,14 +29,26 @@ def available() -> tuple[str, ...]:
     return tuple(sorted(p.stem for p in WEIGHTS_FOLDER.glob("*.safetensors")))
 
 
-def create(name: str = "mobilenet_v2", **config: Any) -> Student:
-    """Make a student with the backbone `name` and random weights; `config` are fields of `StudentConfig`.
+def create(name: str = "mobilenet_v2", pretrained: bool = False, **config: Any) -> Student:
+    """Make a student with the backbone `name`; `config` are fields of `StudentConfig`.
 
-    Raises ValueError for an unknown backbone or setting, listing what exists.
+    Normalisation and padding are those that the backbone's published weights want, unless given. The weights are
+    random; with `pretrained` the trunk's are the published ones, for backbones whose weights need no calibration
+    data (else see `students.pretrained.start_from_pretrained`). The heads are random always, until trained.
+
+    Raises:
+        ValueError: an unknown backbone or setting (the message lists what exists), or weights that need data.
+        ImportError: weights or network in a package that is not installed.
+        FileNotFoundError: `pretrained` for a backbone without published weights.
     """
     from students.embedder import Student, config_from_dict
 
-    return Student(config_from_dict({"backbone": name, **config}))
+    student = Student(config_from_dict({"backbone": name, **config}))
+    if pretrained:
+        from students.pretrained import start_from_pretrained
+
+        start_from_pretrained(student)
+    return student
 
 
 def load(name_or_path: str | Path) -> Student:

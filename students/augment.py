@@ -1,8 +1,6 @@
-"""What a student sees in training: freehand variants drawn afresh, small affine changes, colours that do not count."""
+"""What a student sees in training: small affine changes, mirrored pairs, lost strokes, colours that do not count."""
 
 from __future__ import annotations
-
-from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import torch
@@ -10,30 +8,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sketchcanvas_env.data import SketchDataset
-from sketchcanvas_env.freehand import LEVELS, freehand, seed_of
 from sketchcanvas_env.sketch import VectorSketch
-
-
-def freehand_pool(
-    dataset: SketchDataset, rows: NDArray[np.int64], variants: int, workers: int = 2
-) -> list[list[list[VectorSketch]]]:
-    """Freehand variants of clean drawings: `pool[i][level]` is a list of sketches of drawing `rows[i]`.
-
-    Level 0 holds the drawing itself. The seeds differ from those of the data set's own variants.
-    """
-    jobs = [(dataset.sketch(int(row)), str(dataset.sketch_ids[row]), variants) for row in rows]
-    with ProcessPoolExecutor(workers) as executor:
-        return list(executor.map(_variants, jobs, chunksize=16))
-
-
-def _variants(job: tuple[VectorSketch, str, int]) -> list[list[VectorSketch]]:
-    clean, name, count = job
-    return [[clean]] + [
-        [freehand(clean, rough, np.random.RandomState(seed_of(f"{name}/{level}/fresh{k}"))) for k in range(count)]
-        for level, rough in enumerate(LEVELS)
-        if level
-    ]
 
 
 def jittered(sketch: VectorSketch, rng: np.random.RandomState, flip: bool) -> VectorSketch:

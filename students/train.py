@@ -1,39 +1,45 @@
-"""Train a student to retrieve: sketches at every canvas against photos, by an in-batch contrastive loss.
+"""Train a network to retrieve: sketches at every canvas against photos, with or without a teacher.
 
-    python -m students.train students/configs/emoji-mobilenet_v2.json --out runs/emoji
+    sketchcanvas distill students/configs/emoji-mobilenet_v2.json --out runs/emoji
 
-A step embeds one batch of photos and the matching sketches at two canvases, a small and a large one. Every random
-choice of a step follows from (seed, step), so a resumed run does what an uninterrupted one would have done.
+A step embeds one batch of photos and the matching sketches at two canvases, a small and a large one. Without a teacher
+the loss is the task's alone (contrastive or triplet); this is also how a teacher is trained. With one it is
+
+    mix * task + (1 - mix) * sum of weighted distillation terms,
+
+the mean over the step's canvases (Sain et al., CVPR 2025). Every random choice of a step follows from (seed, step), so
+a resumed run does what an uninterrupted one would have done.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import sys
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
-import typer
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+import students
 from sketchcanvas_env.data import SketchDataset, load
 from sketchcanvas_env.raster import rasterise_batch
-from sketchcanvas_env.reward import rank_of_true
 from students import checkpoint as checkpoints
-from students.augment import freehand_pool, jittered, jittered_photos
+from students import losses
+from students.augment import jittered, jittered_photos
 from students.embedder import Student, StudentConfig, config_from_dict
-from students.losses import contrastive
-from students.pretrained import PRETRAINED, start_from_pretrained
-from students.provenance import versions
+from students.evaluation import ranks_of
+from students.pairs import Pairs, PoolConfig, batch, make_pairs
+from students.pretrained import start_from_pretrained, weights_of
+from students.provenance import commit, versions
+from students.renderings import read as read_renderings
 from students.switch_norm import PHOTO, parameter_groups
-from students.tabulate import euclidean, scores, tabulate
+from students.teacher import Knowledge, knowledge
 from students.weights import load_student, save_student
 
 
@@ -42,29 +48,62 @@ class TrainConfig:
     """Everything that decides a training run."""
 
     dataset: str = "emoji"
+    root: str | None = None
+    """Folder of a data set that does not come with the package."""
     student: StudentConfig = field(default_factory=StudentConfig)
     pretrained: str | None = "mobilenet_v2"
-    """Published start (a name in `students.pretrained.PRETRAINED` or a path), or None for random weights."""
+    """Published start of the trunk (a name that `students.pretrained.weights_of` knows, or a path), or None."""
+    start: str | None = None
+    """A trained student of the same network to go on from (shipped name or path), instead of `pretrained`."""
+    pool: PoolConfig = field(default_factory=PoolConfig)
+    renderings: str | None = None
+    """What `python -m students.renderings` wrote, or None for the data set alone."""
+    outside: float = 0.0
+    """Share of a batch that comes from outside the data set (needs `renderings`)."""
     steps: int = 1_600
     batch: int = 64
     """Sketch-photo pairs a step; each is a negative of all others."""
     small: dict[int, float] = field(default_factory=lambda: {32: 0.36, 48: 0.28, 64: 0.36})
-    """Canvases of a step's first pass over the sketches, and how often each is drawn."""
+    """Canvases of a step's first pass over the sketches, and how often each is drawn. May be empty."""
     large: dict[int, float] = field(default_factory=lambda: {96: 0.33, 128: 0.30, 160: 0.15, 192: 0.11, 256: 0.11})
     """Canvases of the second pass. Larger ones cost more and are drawn less often."""
-    variants: int = 6
-    """Fresh freehand variants of each drawing at each level above 0."""
+    loss: str = "contrastive"
+    """The task's loss: "contrastive" or "triplet"."""
+    temperature: float = 0.06
+    """Of the contrastive loss. Learned, it sharpens on the photos of the student split and generalises no better."""
+    teacher: str | None = None
+    """Trained network to distil from (shipped name or path); None trains directly."""
+    teacher_canvases: tuple[int, ...] = (128,)
+    """The teacher's embedding of a sketch is the mean over these."""
+    mix: float = 0.5
+    """Weight of the task's loss beside the teacher's terms; the paper's lambda."""
+    terms: dict[str, float] = field(default_factory=lambda: {"relational_triplet": 1.0})
+    """Weights of the distillation terms, names in `students.losses.TERMS`."""
     learning_rate: float = 1e-3
     warmup: int = 50
     weight_decay: float = 0.02
-    temperature: float = 0.06
-    """Of the contrastive loss. Learned, it sharpens on the photos of the student split and generalises no better."""
     average: float = 0.995
     """Decay per step of the running average of the weights, which is what is kept in the end."""
     seed: int = 0
     threads: int = 2
     checkpoint_every: int = 100
     evaluate_every: int = 200
+
+    def __post_init__(self) -> None:
+        """Check the fields against each other; ValueError says which is wrong and what is allowed."""
+        canvases = set(self.small) | set(self.large)
+        if odd := sorted(canvases ^ set(self.student.canvases)):
+            raise ValueError(f"small, large and the student's canvases disagree on {odd}")
+        if not self.large:
+            raise ValueError("large needs at least one canvas")
+        if self.loss not in ("contrastive", "triplet"):
+            raise ValueError(f"loss must be 'contrastive' or 'triplet', got {self.loss!r}")
+        if unknown := sorted(set(self.terms) - set(losses.TERMS)):
+            raise ValueError(f"unknown distillation terms {unknown}; there are {list(losses.TERMS)}")
+        if not 0.0 <= self.mix <= 1.0 or not 0.0 <= self.outside < 1.0:
+            raise ValueError(f"mix and outside are shares, got {self.mix} and {self.outside}")
+        if self.outside and self.renderings is None:
+            raise ValueError("outside needs renderings: where else would the pairs come from?")
 
     @classmethod
     def read(cls, path: str | Path) -> TrainConfig:
@@ -77,48 +116,34 @@ class TrainConfig:
         unknown = sorted(set(values) - set(cls.__dataclass_fields__))
         if unknown:
             raise ValueError(f"{path}: unknown fields {unknown}; there are {sorted(cls.__dataclass_fields__)}")
-        if "student" in values:
-            values["student"] = config_from_dict(values["student"])
-        for name in ("small", "large"):
-            if name in values:
-                values[name] = {int(canvas): float(share) for canvas, share in values[name].items()}
-        config = cls(**values)
-        missing = sorted((set(config.small) | set(config.large)) ^ set(config.student.canvases))
-        if missing:
-            raise ValueError(f"{path}: small, large and the student's canvases disagree on {missing}")
-        return config
+        try:
+            if "student" in values:
+                values["student"] = config_from_dict(values["student"])
+            if "pool" in values:
+                values["pool"] = PoolConfig(**values["pool"])
+            for name in ("small", "large"):
+                if name in values:
+                    values[name] = {int(canvas): float(share) for canvas, share in values[name].items()}
+            if "teacher_canvases" in values:
+                values["teacher_canvases"] = tuple(values["teacher_canvases"])
+            return cls(**values)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}: {error}") from None
 
 
-class _Data:
-    """The student split in memory: clean drawings with their variants, and photos at a little over the photo side."""
+@dataclass(frozen=True, eq=False)
+class _Material:
+    """What the steps of a run draw from."""
 
-    def __init__(self, config: TrainConfig) -> None:
-        dataset = load(config.dataset)
-        rows = dataset.indices("student")
-        self.rows = rows[dataset.level[rows] == 0]
-        self.pool = freehand_pool(dataset, self.rows, config.variants)
-        side = round(config.student.photo_side * 1.125)
-        photos = np.stack([dataset.photo(dataset.photo_ids[row]) for row in self.rows])
-        scaled = torch.nn.functional.interpolate(
-            torch.from_numpy(photos).permute(0, 3, 1, 2).float(),
-            (side, side),
-            mode="bilinear",
-            antialias=True,
-        )
-        self.photos = scaled.round().to(torch.uint8)
-
-    def batch_rows(self, config: TrainConfig, step: int) -> NDArray[np.int64]:
-        """The step's drawings: epochs of a fresh shuffle each, the odd rest left out."""
-        per_epoch = len(self.rows) // config.batch
-        epoch, place = divmod(step, per_epoch)
-        order = np.random.RandomState([config.seed, 1, epoch]).permutation(len(self.rows))
-        return order[place * config.batch : (place + 1) * config.batch]
+    pairs: Pairs
+    known: Knowledge | None
 
 
 def train(config: TrainConfig, out: Path, device: str | None = None) -> Student:
     """Train, or go on from the checkpoint in `out`, and return the running average of the student.
 
-    Writes `checkpoint.safetensors`, `log.jsonl` and TensorBoard events into `out`.
+    Writes `checkpoint.safetensors`, `log.jsonl` and TensorBoard events into `out`, and what the teacher says of the
+    pool into the folder above, where other seeds find it.
 
     Args:
         config: the run. `out` must not hold the checkpoint of another one.
@@ -133,11 +158,17 @@ def train(config: TrainConfig, out: Path, device: str | None = None) -> Student:
     from torch.utils.tensorboard import SummaryWriter
 
     torch.set_num_threads(config.threads)
-    torch.manual_seed(config.seed)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    dataset = load(config.dataset)
-    data = _Data(config)
-    student = _started(config, data).to(device)
+    dataset = load(config.dataset, config.root)
+    renderings = read_renderings(config.renderings) if config.renderings is not None else None
+    pairs = make_pairs(dataset, config.pool, config.student.photo_side, renderings)
+    if pairs.own < config.batch * (1.0 - config.outside):
+        raise ValueError(f"a batch of {config.batch} needs more than the {pairs.own} photos of the student split")
+    known = None
+    if config.teacher is not None:
+        known = knowledge(config.teacher, config.teacher_canvases, pairs, out.parent, device)
+    material = _Material(pairs, known)
+    student = _started(config, pairs).to(device)
     decay = get_ema_multi_avg_fn(config.average)  # type: ignore[no-untyped-call]
     average = AveragedModel(student, multi_avg_fn=decay, use_buffers=True).requires_grad_(False)
     kept = cast("Student", average.module)
@@ -161,14 +192,15 @@ def train(config: TrainConfig, out: Path, device: str | None = None) -> Student:
         Progress(console=Console(stderr=True)) as progress,
         (out / "log.jsonl").open("a") as log,
     ):
-        task = progress.add_task("training the student", total=config.steps, completed=first)
+        task = progress.add_task("training", total=config.steps, completed=first)
         for step in range(first, config.steps):
             for group in optimiser.param_groups:
                 group["lr"] = _learning_rate(config, step)
-            loss = _step(config, data, student, optimiser, step, device)
+            parts = _step(config, material, student, optimiser, step, device)
             average.update_parameters(student)
-            progress.update(task, advance=1, description=f"training the student, loss {loss:.3f}")
-            writer.add_scalar("train/loss", loss, step)
+            progress.update(task, advance=1, description=f"training, loss {parts['loss']:.3f}")
+            for name, value in parts.items():
+                writer.add_scalar(f"train/{name}", value, step)
             done = step + 1
             if done % config.checkpoint_every == 0 or done == config.steps:
                 tensors = checkpoints.optimiser_tensors(optimiser)
@@ -179,7 +211,7 @@ def train(config: TrainConfig, out: Path, device: str | None = None) -> Student:
                 acc = val_scores(kept, dataset, watched)
                 for canvas, score in acc.items():
                     writer.add_scalar(f"val/acc1_at_{canvas}", score, done)
-                row = {"step": done, "loss": loss, "val_acc1": acc, "seconds": time.monotonic() - started}
+                row = {"step": done, **parts, "val_acc1": acc, "seconds": time.monotonic() - started}
                 log.write(json.dumps(row) + "\n")
                 log.flush()
                 progress.console.print(row)
@@ -187,56 +219,96 @@ def train(config: TrainConfig, out: Path, device: str | None = None) -> Student:
     return kept
 
 
-def _started(config: TrainConfig, data: _Data) -> Student:
+def _started(config: TrainConfig, pairs: Pairs) -> Student:
+    torch.manual_seed(config.seed)  # right here, so that runs with and without a teacher start alike
     student = Student(config.student)
-    if config.pretrained is not None:
-        rows = np.arange(0, len(data.rows), max(1, len(data.rows) // 128))
-        calibration = {domain: [_inputs(student, data, rows, domain)] for domain in config.student.domains}
-        start_from_pretrained(student, calibration, PRETRAINED.get(config.pretrained, Path(config.pretrained)))
+    if config.start is not None:
+        start = students.load(config.start)
+        if start.config != config.student:
+            raise ValueError(f"{config.start} is another network than the one to be trained: {start.config}")
+        student.load_state_dict(start.state_dict())
+    elif config.pretrained is not None:
+        identities = np.arange(0, pairs.own, max(1, pairs.own // 128))
+        calibration = {domain: [_inputs(student, pairs, identities, domain)] for domain in config.student.domains}
+        start_from_pretrained(student, calibration, weights_of(config.pretrained))
     return student
 
 
-def _inputs(student: Student, data: _Data, rows: NDArray[np.int64], domain: str) -> Tensor:
-    """Network inputs of some drawings (levels in turn) or photos, without augmentation."""
+def _inputs(student: Student, pairs: Pairs, identities: NDArray[np.int64], domain: str) -> Tensor:
+    """Network inputs of some identities' sketches (variants in turn) or photos, without augmentation."""
     if domain == PHOTO:
-        return student.photo_tensor(data.photos[rows].permute(0, 2, 3, 1).contiguous())
-    sketches = [data.pool[row][level % 4][0] for level, row in enumerate(rows)]
-    return student.sketch_tensor(rasterise_batch(sketches, int(domain)))
+        rows = [pairs.photo_rows[identity][0] for identity in identities]
+        return student.photo_tensor(pairs.photos[rows].permute(0, 2, 3, 1).contiguous())
+    rows = [pairs.sketch_rows[identity][k % len(pairs.sketch_rows[identity])] for k, identity in enumerate(identities)]
+    return student.sketch_tensor(rasterise_batch([pairs.sketches[row] for row in rows], int(domain)))
 
 
 def _step(
     config: TrainConfig,
-    data: _Data,
+    material: _Material,
     student: Student,
     optimiser: torch.optim.Optimizer,
     step: int,
     device: str,
-) -> float:
+) -> dict[str, float]:
+    """One update; gives the loss and its parts."""
     student.train()
+    pairs, known = material.pairs, material.known
     rng = np.random.RandomState([config.seed, 2, step])
-    rows = data.batch_rows(config, step)
-    flip = rng.rand(len(rows)) < 0.5
-    pixels = jittered_photos(data.photos[rows].to(device).float(), config.student.photo_side, rng, flip)
+    identities = batch(pairs, config.batch, config.outside, config.seed, step)
+    flip = rng.rand(len(identities)) < 0.5
+    photo_rows = _drawn(pairs.photo_rows, pairs.photo_shares, identities, rng)
+    pixels = jittered_photos(pairs.photos[photo_rows].to(device).float(), config.student.photo_side, rng, flip)
     photos = student(student.normalised(pixels), PHOTO)
-    # The photos' graph is walked once, after both canvases have left their gradients on a detached copy.
+    # The photos' graph is walked once, after every canvas has left its gradient on a detached copy.
     leaf = photos.detach().requires_grad_()
-    total = 0.0
-    for shares in (config.small, config.large):
+    negative = np.roll(np.arange(len(identities)), rng.randint(1, len(identities)))
+    passes = [shares for shares in (config.small, config.large) if shares]
+    parts: dict[str, float] = {}
+    for shares in passes:
         canvas = int(rng.choice(list(shares), p=np.array(list(shares.values())) / sum(shares.values())))
-        levels = rng.randint(0, 4, len(rows))
-        sketches = []
-        for row, level, mirrored in zip(rows, levels, flip, strict=True):
-            variants = data.pool[row][level]
-            sketches.append(jittered(variants[rng.randint(len(variants))], rng, bool(mirrored)))
+        sketch_rows = _drawn(pairs.sketch_rows, pairs.sketch_shares, identities, rng)
+        sketches = [jittered(pairs.sketches[r], rng, bool(f)) for r, f in zip(sketch_rows, flip, strict=True)]
         embedded = student(student.sketch_tensor(rasterise_batch(sketches, canvas)), str(canvas))
-        loss = contrastive(embedded, leaf, config.temperature) / 2
+        terms = {"task": _task(config, embedded, leaf, negative)}
+        weights = {"task": 1.0}
+        if known is not None:
+            theirs = known.of_sketches(sketch_rows, flip), known.of_photos(photo_rows, flip)
+            weights = {"task": config.mix} | {n: (1.0 - config.mix) * w for n, w in config.terms.items()}
+            for name in config.terms:
+                terms[name] = _term(name, (embedded, leaf), theirs, negative)
+        loss = torch.stack([weights[name] * value for name, value in terms.items()]).sum() / len(passes)
         loss.backward()  # type: ignore[no-untyped-call]
-        total += float(loss.detach())
+        parts["loss"] = parts.get("loss", 0.0) + float(loss.detach())
+        for name, value in terms.items():
+            parts[name] = parts.get(name, 0.0) + float(value.detach()) / len(passes)
     photos.backward(leaf.grad)
     nn.utils.clip_grad_norm_(student.parameters(), 5.0)
     optimiser.step()
     optimiser.zero_grad(set_to_none=True)
-    return total
+    return parts
+
+
+def _drawn(
+    rows: tuple[NDArray[np.int64], ...],
+    shares: tuple[NDArray[np.float64], ...],
+    identities: NDArray[np.int64],
+    rng: np.random.RandomState,
+) -> NDArray[np.int64]:
+    """One row for each identity, drawn by its shares."""
+    return np.array([rng.choice(rows[identity], p=shares[identity]) for identity in identities])
+
+
+def _task(config: TrainConfig, sketches: Tensor, photos: Tensor, negative: NDArray[np.int64]) -> Tensor:
+    if config.loss == "triplet":
+        return losses.triplet(sketches, photos, photos[negative])
+    return losses.contrastive(sketches, photos, config.temperature)
+
+
+def _term(name: str, ours: tuple[Tensor, Tensor], theirs: tuple[Tensor, Tensor], negative: NDArray[np.int64]) -> Tensor:
+    if name == "relational_triplet":
+        return losses.relational_triplet(*ours, ours[1][negative], *theirs, theirs[1][negative])
+    return losses.PAIR_TERMS[name](*ours, *theirs)
 
 
 def _learning_rate(config: TrainConfig, step: int) -> float:
@@ -247,67 +319,55 @@ def _learning_rate(config: TrainConfig, step: int) -> float:
 
 
 def val_scores(student: Student, dataset: SketchDataset, canvases: tuple[int, ...]) -> dict[int, float]:
-    """acc@1 (share of sketches) on the val split at some canvases, all levels together."""
-    gallery = dataset.gallery("val")
-    rows = dataset.indices("val")
-    place = {photo: i for i, photo in enumerate(gallery)}
-    truth = np.array([place[photo] for photo in dataset.photo_ids[rows]])
-    photos = student.embed_photos(np.stack([dataset.photo(photo) for photo in gallery]))
-    sketches = [dataset.sketch(int(row)) for row in rows]
-    shares = {}
-    for canvas in canvases:
-        ranks = rank_of_true(euclidean(student.embed(sketches, canvas), photos), truth)
-        shares[canvas] = float((ranks == 1).mean())
-    return shares
+    """acc@1 (share of sketches) on the val split at some canvases, all levels together; empty without such a split."""
+    if not len(dataset.indices("val")):
+        return {}
+    ranks, _ = ranks_of(student, dataset, "val", canvases)
+    return {side: float(share) for side, share in zip(canvases, (ranks == 1).mean(axis=0), strict=True)}
 
 
-def main(
-    config: Annotated[Path, typer.Argument(help="JSON file with the fields of TrainConfig.")],
-    out: Annotated[Path, typer.Option(help="Folder for checkpoint, log and TensorBoard events.")],
-    save: Annotated[
-        Path | None, typer.Option(help="Where to put the weights; default: <out>/student.safetensors.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="Override the number of steps (for a trial).")] = None,
-) -> None:
-    """Train a student, resuming from the checkpoint in OUT when there is one, and write weights and card."""
-    run = TrainConfig.read(config)
-    if steps is not None:
-        run = replace(run, steps=steps)
-    student = train(run, out)
-    recipe = asdict(run)
+def run(config: TrainConfig, out: Path, save: Path | None, command: str) -> Path:
+    """Train, resuming from the checkpoint in `out` when there is one; save weights and card; return the weights' path.
+
+    Args:
+        config: the run.
+        out: folder for checkpoint, log and TensorBoard events.
+        save: the weights' file; by default `student.safetensors` in `out`.
+        command: what was typed, for the card.
+    """
+    student = train(config, out)
+    recipe = asdict(config)
     del recipe["student"]  # the card's own "config"
-    command = "python -m students.train " + " ".join(sys.argv[1:])
-    publish(student, load(run.dataset), save or out / "student.safetensors", recipe, command)
+    del recipe["root"]  # where somebody keeps the data decides nothing: the card has their hash
+    path = save or out / "student.safetensors"
+    publish(student, load(config.dataset, config.root), path, recipe, command)
+    return path
+
+
+def _card_of_teacher(name: str | None) -> dict[str, str] | None:
+    if name is None:
+        return None
+    teacher = students.load(name)
+    return {"name": teacher.name, "sha256": teacher.weights_hash}
 
 
 def publish(student: Student, dataset: SketchDataset, path: Path, recipe: dict[str, Any], command: str) -> None:
-    """Save a trained student with a card that says where it comes from and what it scores on val and test."""
+    """Save a trained student with a card that says where it comes from and what it scores on val.
+
+    Kernels are saved in half precision. The test split is not touched here: `students.evaluation` does that.
+    """
     card = {
         "name": student.config.backbone,
         "dataset": dataset.name,
         "dataset_hash": dataset.hash,
         "trained_on": "split 'student'",
+        "teacher": _card_of_teacher(recipe.get("teacher")),
         "recipe": recipe,
         "command": command,
-        "commit": _commit(),
+        "commit": commit(),
         "versions": versions(),
     }
-    save_student(student, path, card)
+    save_student(student, path, card, half=True)
     # Measured on what was saved, not on what was in memory.
-    measured = scores(tabulate(load_student(path), dataset, progress=True))
-    save_student(student, path, {**card, "measured": {split: measured[split] for split in ("val", "test")}})
-
-
-def _commit() -> str:
-    """The commit of the working tree, or "unknown" outside a checkout."""
-    import subprocess
-
-    folder = Path(__file__).parent
-    result = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=folder, capture_output=True, text=True, check=False
-    )
-    return result.stdout.strip() or "unknown"
-
-
-if __name__ == "__main__":
-    typer.run(main)
+    measured = val_scores(load_student(path), dataset, student.canvases)
+    save_student(student, path, {**card, "measured": {"val": {str(side): acc for side, acc in measured.items()}}}, True)

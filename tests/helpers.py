@@ -6,6 +6,8 @@ A `conftest.py` that imports the fixtures `toy` and `toy_files` gives them to th
 from __future__ import annotations
 
 import hashlib
+import os
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +25,8 @@ TOY = "toy"
 
 TOY_CANVASES = (16, 32, 64, 128)
 TOY_FLOPS = (1.0e6, 4.0e6, 16.0e6, 64.0e6)
+TOY_MILLISECONDS = (5.0, 4.0, 9.0, 20.0)  # measured, so the smallest canvas need not be the quickest
+TOY_LATENCY = {"machine": {"cpu": "made up"}}
 TOY_PHOTOS = {"student": 6, "train": 12, "val": 7, "test": 12}
 TOY_LEVELS = 3
 
@@ -110,7 +114,8 @@ def toy_table(dataset: SketchDataset | None = None, seed: int = 0, **changes: ob
         "split": dataset.split[kept],
         "level": dataset.level[kept],
         "gallery_size": {split: len(dataset.gallery(split)) for split in ("train", "val", "test")},
-        "meta": {"made_by": "tests"},
+        "meta": {"made_by": "tests", "latency": TOY_LATENCY},
+        "milliseconds": np.array(TOY_MILLISECONDS),
     }
     return OutcomeTable(**{**fields, **changes})  # type: ignore[arg-type]
 
@@ -179,3 +184,38 @@ def toy(toy_files: tuple[SketchDataset, OutcomeTable, Path], monkeypatch: pytest
     dataset, table, path = toy_files
     monkeypatch.setitem(data.DATASETS, TOY, lambda: dataset)
     return Toy(dataset, table, {"dataset": TOY, "table": str(path), "canvases": TOY_CANVASES, "max_points": 40})
+
+
+def chairv2_folder() -> Path | None:
+    """QMUL's ChairV2 if this machine has it: $SKETCHCANVAS_CHAIRV2, or `../shared/data/ChairV2` beside the checkout."""
+    beside = Path(__file__).parents[2] / "shared" / "data" / "ChairV2"
+    folder = Path(os.environ.get("SKETCHCANVAS_CHAIRV2", beside))
+    return folder if (folder / "ChairV2_Coordinate").is_file() else None
+
+
+def qmul_arrays(train: int = 10, test: int = 4, sketches: int = 2) -> dict[str, np.ndarray]:
+    """Made-up content of a `ChairV2_Coordinate`: photos `c0_v1`, `c1_v1`, ..., the first of them in the train part."""
+    arrays = {}
+    for photo in range(train + test):
+        rng = np.random.default_rng([photo, 11])
+        for k in range(1, sketches + 1):
+            n = int(rng.integers(4, 30))
+            last = (rng.random(n) < 0.2).astype(np.float64)
+            last[-1] = 1.0
+            part = "train" if photo < train else "test"
+            arrays[f"/{part}/c{photo}_v1_{k}"] = np.column_stack([rng.uniform(33.0, 223.0, (n, 2)), last])
+    return arrays
+
+
+def write_qmul(
+    folder: Path, arrays: dict[str, np.ndarray], release: str = "ChairV2", photo_folder: str = "photo"
+) -> Path:
+    """A data set in QMUL's published layout: the pickle, and a photo of 256 x 256 for every one that its keys name."""
+    from PIL import Image
+
+    (folder / photo_folder).mkdir(parents=True, exist_ok=True)
+    (folder / f"{release}_Coordinate").write_bytes(pickle.dumps(arrays, protocol=3))
+    for photo in {key.split("/")[2].rpartition("_")[0] for key in arrays}:
+        picture = Image.fromarray(toy_photo(photo)).resize((256, 256), Image.Resampling.NEAREST)
+        picture.save(folder / photo_folder / f"{photo}.png")
+    return folder

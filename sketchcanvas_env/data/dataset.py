@@ -18,6 +18,10 @@ from them: hence four splits, not three.
 """
 
 
+class SkippedDataWarning(UserWarning):
+    """Part of a data set could not be used and was left out; `SketchDataset.skipped` says what, and why."""
+
+
 @dataclass(frozen=True, eq=False)
 class SketchDataset:
     """Vector sketches paired with photos, split by photo.
@@ -29,8 +33,11 @@ class SketchDataset:
         photo_ids: (N,) str, the true photo of each sketch.
         split: (N,) str, one of `SPLITS`.
         level: (N,) int8, abstraction level 0 to 3; 0 throughout where a data set has none.
-        galleries: per split, the ids of the photos that its sketches are ranked among.
+        galleries: per split, the ids of the photos that its sketches are ranked among; empty for a split that the data
+            set does not have.
         licence: what the data may be used for, and who made it.
+        citation: what to cite in a publication; empty where nothing is asked for.
+        skipped: (name, reason) of every file or sketch that could not be used.
     """
 
     name: str
@@ -43,6 +50,8 @@ class SketchDataset:
     licence: str
     read_sketch: Callable[[int], VectorSketch] = field(repr=False)
     read_photo: Callable[[str], NDArray[np.uint8]] = field(repr=False)
+    citation: str = ""
+    skipped: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     def __len__(self) -> int:
         """Number of sketches."""
@@ -59,15 +68,16 @@ class SketchDataset:
         return self.read_sketch(index)
 
     def photo(self, photo_id: str) -> NDArray[np.uint8]:
-        """A photo on white paper, uint8 of shape (H, W, 3).
+        """A photo on white paper, uint8 of shape (H, W, 3), the same for all photos of the data set.
 
         Raises:
             KeyError: no such photo.
+            ValueError: its file is gone or changed since the data set was loaded.
         """
         return self.read_photo(photo_id)
 
     def gallery(self, split: str) -> NDArray[np.str_]:
-        """Ids of the photos that the sketches of a split are ranked among, (G,) str.
+        """Ids of the photos that the sketches of a split are ranked among, (G,) str; G may be 0.
 
         Raises:
             ValueError: unknown split; the message lists what exists.

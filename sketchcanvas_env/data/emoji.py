@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sketchcanvas_env.data.dataset import SPLITS, SketchDataset
+from sketchcanvas_env.data.photos import on_white
 from sketchcanvas_env.sketch import VectorSketch
 
 FOLDER = Path(__file__).parent / "emoji_files"
@@ -79,8 +80,4 @@ def _decode(data: bytes) -> NDArray[np.uint8]:
     from PIL import Image
 
     with Image.open(io.BytesIO(data)) as image:
-        rgba = image.convert("RGBA")
-    page = Image.new("RGBA", rgba.size, "white")
-    page.alpha_composite(rgba)
-    # Two renders are 256 x 264; the rest are 256 x 256.
-    return np.asarray(page.convert("RGB").resize((256, 256)) if page.size != (256, 256) else page.convert("RGB"))
+        return on_white(image)  # two renders are 256 x 264; the rest are 256 x 256

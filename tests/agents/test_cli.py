@@ -5,9 +5,11 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import shlex
 import subprocess
 import sys
-from dataclasses import fields
+import warnings
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,12 @@ from PIL import Image
 from agents import cli
 from agents.compare import CompareConfig
 from agents.environment import EnvConfig
+from sketchcanvas_env import data
+from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.table import OutcomeTable
+from students.embedder import Head, Student, StudentConfig
+from students.evaluation import read_row
+from students.weights import save_student
 from tests.helpers import Toy
 
 
@@ -38,12 +45,18 @@ def toy_options(toy: Toy) -> list[str]:
     return ["--dataset", "toy", "--table", str(toy.kwargs["table"]), "--canvases", "16,32,64,128"]
 
 
-@pytest.mark.parametrize("command", ["compare", "train", "evaluate", "tabulate", "data", "data info", "data show"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("compare", "train", "evaluate", "tabulate", "distill"),
+        *("report", "report students", "report pilot", "data", "data info", "data show"),
+    ],
+)
 def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*command.split(), "--help") == 0
     text = capsys.readouterr().out
     assert "Usage:" in text
-    assert command == "data" or f"Example: sketchcanvas {command}" in text
+    assert command in ("data", "report") or f"Example: sketchcanvas {command}" in text
 
 
 def test_help_does_not_load_torch() -> None:
@@ -194,3 +207,121 @@ def test_tabulate_by_the_dumb_baseline(toy: Toy, tmp_path: Path, capsys: pytest.
     assert told["scores"]["test"]["64"]["acc@5"] == pytest.approx(float((table.select("test").ranks[:, 1] <= 5).mean()))
     assert run("tabulate", "--student", "resnet", "--out", out) == 2
     assert "unknown student 'resnet'" in capsys.readouterr().err
+
+
+def test_evaluate_needs_something(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, message in {
+        ("--dataset", "toy"): "name policies to evaluate",
+        ("--dataset", "toy", "--student", "hog", "--table", "x.npz"): "--table belongs to evaluating policies",
+        (*toy_options(toy), "random", "--out", "x.json"): "belong to a student: leave the policies out",
+        (*toy_options(toy), "random", "--strict"): "belong to a student: leave the policies out",
+        ("--dataset", "toy", "--student", "resnet"): "unknown student 'resnet'",
+        ("--dataset", "toy", "--student", "hog", "--canvases", "20"): "canvases must be some of",
+        ("--dataset", "toy", "--student", "hog", "--role", "genius", "--canvases", "32"): "role must be one of",
+        ("--dataset", "toy", "--student", "hog", "--root", "folder"): "needs no root",
+        ("--dataset", "chairv2", "--student", "hog"): "root=",
+    }.items():
+        assert run("evaluate", *arguments) == 2
+        error = capsys.readouterr().err.strip().splitlines()[-1]
+        assert error.startswith("sketchcanvas: ")
+        assert message in error
+
+
+def test_evaluate_a_student_and_report(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows, out = tmp_path / "rows", tmp_path / "out"
+    options = ["--student", "hog", "--dataset", "toy", "--split", "test", "--canvases", "32,64"]
+    assert run("evaluate", *options, "--out", rows / "hog.json", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    row = read_row(rows / "hog.json")
+    assert (row.role, row.split, row.canvases, len(row.sketch_ids)) == ("baseline", "test", (32, 64), 36)
+    assert told["scores"]["64"]["acc1"] == float(row.right(64).mean())
+    assert row.command.startswith("sketchcanvas evaluate --student hog --dataset toy --split test")
+    # What is printed is what is stored, and the stored command makes the same ranks again.
+    assert run(*(word for word in shlex.split(row.command)[1:] if word != "--json")) == 0
+    assert f"{100 * row.right(64).mean():.1f} [" in capsys.readouterr().out
+    assert read_row(rows / "hog.json").ranks == row.ranks
+
+    assert run("report", "students", "--rows", rows, "--out", out, "--json") == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == json.loads((out / "students.json").read_text())
+    assert "| no learning | hog |" in (out / "students.md").read_text()
+    assert "wrote" in captured.err
+    assert run("report", "students", "--rows", rows, "--out", out) == 0
+    assert "no learning" in capsys.readouterr().out
+    assert run("report", "students", "--rows", tmp_path / "nowhere") == 2
+    assert "no rows under" in capsys.readouterr().err
+
+
+def test_where_data_lie_is_not_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for typed in (["--root", "/home/me/data"], ["--root=/home/me/data"]):
+        monkeypatch.setattr(sys, "argv", ["/usr/bin/sketchcanvas", "evaluate", *typed, "--split", "val"])
+        assert "/home/me" not in cli._command()
+        assert cli._command().replace("=", " ") == "sketchcanvas evaluate --root ROOT --split val"
+
+
+def test_what_is_left_out_of_a_data_set_is_told(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def loader(root: str | Path | None, strict: bool) -> SketchDataset:
+        if strict:
+            raise ValueError("a sketch cannot be used")
+        warnings.warn("1 of 2 sketches are left out", data.SkippedDataWarning, stacklevel=2)
+        return replace(toy.dataset, skipped=(("/train/1_1", "empty"),), citation="cite me")
+
+    monkeypatch.setitem(data.FOLDER_DATASETS, "toy-folder", loader)
+    assert run("data", "info", "toy-folder", "--root", "folder", "--json") == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["skipped"] == [["/train/1_1", "empty"]]
+    assert captured.err == "sketchcanvas: 1 of 2 sketches are left out\n"
+    assert run("data", "info", "toy-folder", "--root", "folder") == 0
+    assert "cite me" in capsys.readouterr().out
+    assert run("evaluate", "--student", "hog", "--dataset", "toy-folder", "--root", "folder", "--strict") == 2
+    assert "a sketch cannot be used" in capsys.readouterr().err
+
+
+def test_report_pilot(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = StudentConfig(heads=(Head(8, 2, 4, 1.0),), canvases=(16, 32), photo_side=32)
+    path = save_student(Student(config), tmp_path / "tiny.safetensors", {"recipe": {}})
+    options = ["--student", path, "--dataset", "toy", "--out", tmp_path]
+    assert run("report", "pilot", *options, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == json.loads((tmp_path / "pilot.json").read_text())
+    assert [curve["queries"] for curve in told["curves"]][-1] == "photos"
+    assert (tmp_path / "pilot.md").is_file()
+    assert np.asarray(Image.open(tmp_path / "pilot.png")).std() > 10
+    assert run("report", "pilot", "--student", "hog", "--dataset", "toy") == 2
+    assert "'hog' is none" in capsys.readouterr().err
+
+
+def test_distill_hands_over_what_was_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The training itself is tested with `students.train`; here it is what reaches it."""
+    from students import train
+
+    seen: list[tuple[train.TrainConfig, Path, Path | None, str]] = []
+
+    def stand_in(config: train.TrainConfig, out: Path, save: Path | None, command: str) -> Path:
+        seen.append((config, out, save, command))
+        return save or out / "student.safetensors"
+
+    monkeypatch.setattr(train, "run", stand_in)
+    file = tmp_path / "run.json"
+    file.write_text(json.dumps({"steps": 70, "seed": 4, "teacher": "mine.safetensors"}))
+    assert run("distill", file, "--out", tmp_path) == 0
+    plain = train.TrainConfig.read(file)
+    assert seen.pop() == (plain, tmp_path, None, f"sketchcanvas distill {file} --out {tmp_path}")
+    assert str(tmp_path / "student.safetensors") in capsys.readouterr().err
+    asked = ["--dataset", "chairv2", "--root", "/home/me", "--teacher", "big", "--steps", 9, "--seed", 0]
+    assert run("distill", file, *asked, "--save", tmp_path / "x.safetensors") == 0
+    config, out, save, command = seen.pop()
+    assert config == replace(plain, dataset="chairv2", root="/home/me", teacher="big", steps=9, seed=0)
+    assert (out, save) == (Path("runs/distill"), tmp_path / "x.safetensors")
+    assert "--root ROOT" in command
+    for arguments, message in {
+        (tmp_path / "none.json",): "none.json",
+        (file, "--steps", "0"): "Invalid value",
+    }.items():
+        assert run("distill", *arguments) == 2
+        assert message in capsys.readouterr().err
+    assert not seen

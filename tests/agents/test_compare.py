@@ -173,11 +173,15 @@ def test_budgets_are_equal_and_each_run_is_reported(toy_env: EnvConfig) -> None:
     assert {run.steps for run in found.trained} == {512}
 
 
-def test_another_split_and_other_canvases(toy: Toy) -> None:
-    env = EnvConfig(**{**toy.kwargs, "canvases": (16, 64), "tradeoff": 0.4})  # type: ignore[arg-type]
+@pytest.mark.parametrize("cost", ["flops", "latency"])
+def test_another_split_and_other_canvases(toy: Toy, cost: str) -> None:
+    env = EnvConfig(**{**toy.kwargs, "canvases": (16, 64), "tradeoff": 0.4, "cost": cost})  # type: ignore[arg-type]
     found = compare.compare(quick(env, split="val", seeds=1, algorithms=("ppo",)))
     table = toy.table.select("val", (16, 64))
-    assert found.row("oracle").evaluation == evaluate(table, baselines.oracle(table, 0.4), tradeoff=0.4, resamples=50)
+    choice = baselines.oracle(table, 0.4, cost=cost)
+    assert found.row("oracle").evaluation == evaluate(table, choice, tradeoff=0.4, cost=cost, resamples=50)
+    # What is plotted stays in FLOPs.
+    np.testing.assert_array_equal(found.hull, table.hull("flops"))
     assert set(found.row("ppo").evaluation.share) == {16, 64}
     assert found.row("ppo").evaluation.n_sketches == 21
 

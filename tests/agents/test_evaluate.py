@@ -13,7 +13,7 @@ import pytest
 from agents import baselines
 from agents.evaluate import as_probabilities, evaluate
 from sketchcanvas_env.table import OutcomeTable
-from tests.helpers import Toy, table_of, toy_table
+from tests.helpers import TOY_FLOPS, TOY_MILLISECONDS, Toy, table_of, toy_table
 
 WEIGHTS = {"tradeoff": 0.35, "rank_weight": 0.8, "triplet_weight": 0.25}
 
@@ -36,18 +36,19 @@ def table() -> OutcomeTable:
 def plain(
     table: OutcomeTable,
     actions: list[int],
-    cost: list[float],
+    thinking: list[float],
+    charged: tuple[float, ...],
     tradeoff: float,
     rank_weight: float,
     triplet_weight: float,
 ) -> dict[str, Any]:
     """What `evaluate` says, by loops over sketches and the formulas as they are written down."""
     n, flops = len(actions), table.flops.tolist()
-    spread = max(flops) - min(flops)
+    spread = max(charged) - min(charged)
 
     def reward(i: int, j: int) -> float:
         acc = rank_weight / int(table.ranks[i, j]) - triplet_weight * float(table.triplet[i, j])
-        return tradeoff * -flops[j] / spread + (1 - tradeoff) * acc
+        return tradeoff * -charged[j] / spread + (1 - tradeoff) * acc
 
     columns = range(len(flops))
     ranks = [int(table.ranks[i, actions[i]]) for i in range(n)]
@@ -55,7 +56,8 @@ def plain(
     oracle = sum(max(reward(i, j) for j in columns) for i in range(n)) / n
     mean = sum(reward(i, actions[i]) for i in range(n)) / n
     acc1 = sum(rank == 1 for rank in ranks) / n
-    spent = sum(flops[actions[i]] + cost[i] for i in range(n)) / n
+    # FLOPs whatever the reward charges.
+    spent = sum(flops[actions[i]] + thinking[i] for i in range(n)) / n
     accuracy = [sum(int(table.ranks[i, j]) == 1 for i in range(n)) / n for j in columns]
     # The best canvas, or coin toss between two, that can be paid for.
     hull = accuracy[0]
@@ -74,7 +76,7 @@ def plain(
         "mrr": sum(1 / rank for rank in ranks) / n,
         "gflops": spent / 1e9,
         "student_gflops": sum(flops[a] for a in actions) / n / 1e9,
-        "selector_gflops": sum(cost) / n / 1e9,
+        "selector_gflops": sum(thinking) / n / 1e9,
         "reward": mean,
         "regret": oracle - mean,
         "gap_closed": (mean - max(fixed)) / (oracle - max(fixed)),
@@ -83,12 +85,13 @@ def plain(
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_every_number_by_plain_loops(table: OutcomeTable, seed: int) -> None:
+@pytest.mark.parametrize(("cost", "charged"), [("flops", TOY_FLOPS), ("latency", TOY_MILLISECONDS)])
+def test_every_number_by_plain_loops(table: OutcomeTable, seed: int, cost: str, charged: tuple[float, ...]) -> None:
     rng = np.random.default_rng(seed)
     actions = rng.choice(4, len(table), p=[0.1, 0.2, 0.3, 0.4])
-    cost = rng.uniform(0.0, 3e6, len(table))
-    found = evaluate(table, actions, selector_flops=cost, resamples=20, **WEIGHTS)
-    for name, expected in plain(table, actions.tolist(), cost.tolist(), **WEIGHTS).items():
+    thinking = rng.uniform(0.0, 3e6, len(table))
+    found = evaluate(table, actions, cost=cost, selector_flops=thinking, resamples=20, **WEIGHTS)
+    for name, expected in plain(table, actions.tolist(), thinking.tolist(), charged, **WEIGHTS).items():
         assert getattr(found, name) == pytest.approx(expected, rel=1e-9, abs=1e-12), name
     assert found.n_photos == len(set(table.photo_ids.tolist())) == 12
     assert found.share == {
@@ -165,7 +168,7 @@ def test_fixed_canvases_are_on_or_below_the_hull() -> None:
 
 
 def test_the_best_fixed_canvas_closes_no_gap_and_the_oracle_all_of_it(table: OutcomeTable) -> None:
-    for weights in (WEIGHTS, {"tradeoff": 0.0}, {"tradeoff": 0.7}):
+    for weights in (WEIGHTS, {"tradeoff": 0.0}, {"tradeoff": 0.7}, {"tradeoff": 0.7, "cost": "latency"}):
         best = evaluate(table, baselines.best_fixed(table, **weights), resamples=10, **weights)
         oracle = evaluate(table, baselines.oracle(table, **weights), resamples=10, **weights)
         assert best.gap_closed == 0.0
@@ -248,6 +251,10 @@ def test_baselines_by_name(toy: Toy) -> None:
     for name, function in (("best_fixed", baselines.best_fixed), ("oracle", baselines.oracle)):
         np.testing.assert_array_equal(baselines.by_name(name, table, tradeoff=0.9), function(table, tradeoff=0.9))
     assert not np.array_equal(baselines.by_name("oracle", table, tradeoff=0.9), baselines.oracle(table, 0.0))
+    # At full weight on cost, the quickest canvas is not the one of the fewest FLOPs.
+    for name in ("best_fixed", "oracle"):
+        assert set(baselines.by_name(name, table, tradeoff=1.0)) == {0}
+        assert set(baselines.by_name(name, table, tradeoff=1.0, cost="latency")) == {1}
     for name in ("fixed:64", "random", "best_fixed", "oracle"):
         assert baselines.is_name(name)
     assert not baselines.is_name("runs/reinforce")

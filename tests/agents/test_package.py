@@ -51,8 +51,11 @@ def test_provenance_names_the_table(toy: Toy) -> None:
     assert provenance.versions()["numpy"] == np.__version__
 
 
-def test_the_environment_is_that_of_the_settings(toy: Toy, toy_env: EnvConfig) -> None:
+@pytest.mark.parametrize("cost", ["flops", "latency"])
+def test_the_environment_is_that_of_the_settings(toy: Toy, cost: str) -> None:
+    toy_env = EnvConfig(**toy.kwargs, cost=cost)  # type: ignore[arg-type]
     env = toy_env.make_vec(3, "val")
+    rewards = toy_env.outcomes("val").rewards(**toy_env.reward_weights())
     assert env.unwrapped.canvases == (16, 32, 64, 128)  # type: ignore[attr-defined]
     assert env.num_envs == 3
     # Row by row, what the environment looks up is what evaluation looks up.
@@ -61,7 +64,10 @@ def test_the_environment_is_that_of_the_settings(toy: Toy, toy_env: EnvConfig) -
         obs, _ = env.reset(options={"index": row})
         assert np.array_equal(obs["points"][1], task.points[row])
         assert np.array_equal(obs["stats"][1], task.stats[row])
-        final = env.step(np.array([0, 2, 3]))[4]["final_info"]
+        _, earned, _, _, infos = env.step(np.array([0, 2, 3]))
+        final = infos["final_info"]
+        assert earned.tolist() == rewards[row, [0, 2, 3]].tolist()
+        assert final["cost"].tolist() == toy.table.costs(cost)[[0, 2, 3]].tolist()
         assert final["rank"].tolist() == toy_env.outcomes("val").ranks[row, [0, 2, 3]].tolist()
     with pytest.raises(ValueError, match="num_envs must be at least 1"):
         toy_env.make_vec(0)

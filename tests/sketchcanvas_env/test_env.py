@@ -28,7 +28,7 @@ from sketchcanvas_env.env import SketchCanvasEnv
 from sketchcanvas_env.features import stroke_features
 from sketchcanvas_env.table import TableError
 from sketchcanvas_env.task import split_observations
-from tests.helpers import TOY_CANVASES, TOY_FLOPS, Toy, toy_table
+from tests.helpers import TOY_CANVASES, TOY_FLOPS, TOY_MILLISECONDS, Toy, toy_table
 
 ENV_ID = "SketchCanvas-v0"
 OURS = [spec.id for spec in gym.registry.values() if str(spec.entry_point).startswith("sketchcanvas_env")]
@@ -81,12 +81,14 @@ def test_both_checkers_pass_on_the_shipped_data(name: str) -> None:
         sb3_check_env(env)
 
 
-def test_a_spec_survives_json(toy: Toy) -> None:
-    env = gym.make(ENV_ID, tradeoff=0.4, split="val", **toy.kwargs)
+@pytest.mark.parametrize("cost", ["flops", "latency"])
+def test_a_spec_survives_json(toy: Toy, cost: str) -> None:
+    env = gym.make(ENV_ID, tradeoff=0.4, split="val", cost=cost, **toy.kwargs)
     assert env.spec is not None
     text = env.spec.to_json()
     json.loads(text)
     again = gym.make(EnvSpec.from_json(text))
+    assert again.unwrapped.task.cost == cost  # type: ignore[attr-defined]
     assert data_equivalence(rollout(env, 5, seed=3), rollout(again, 5, seed=3), exact=True)
 
 
@@ -139,20 +141,24 @@ def test_the_docstring_is_the_documentation_page() -> None:
 # ---------------------------------------------------------------- episodes
 
 
-def test_the_reward_recomputed_from_the_table(toy: Toy) -> None:
+@pytest.mark.parametrize(
+    ("cost", "charged", "unit"), [("flops", TOY_FLOPS, "FLOPs"), ("latency", TOY_MILLISECONDS, "ms")]
+)
+def test_the_reward_recomputed_from_the_table(toy: Toy, cost: str, charged: tuple[float, ...], unit: str) -> None:
     tradeoff, w_rank, w_tri = 0.35, 1.5, 0.25
     env = SketchCanvasEnv(
-        split="test", tradeoff=tradeoff, rank_weight=w_rank, triplet_weight=w_tri,
+        split="test", tradeoff=tradeoff, rank_weight=w_rank, triplet_weight=w_tri, cost=cost,
         **{**toy.kwargs, "canvases": (16, 64, 128)},
     )  # type: ignore[arg-type]  # fmt: skip
     columns = [0, 2, 3]
-    costs = [TOY_FLOPS[c] for c in columns]
+    costs = [charged[c] for c in columns]
+    assert (env.costs.tolist(), env.cost_unit) == (costs, unit)
     table = toy.table
     where = {name: row for row, name in enumerate(table.sketch_ids.tolist())}
 
     def terms(row: int, column: int) -> tuple[float, float, float]:
         acc = w_rank / int(table.ranks[row, column]) - w_tri * float(table.triplet[row, column])
-        comp = -TOY_FLOPS[column] / (max(costs) - min(costs))
+        comp = -charged[column] / (max(costs) - min(costs))
         return acc, comp, tradeoff * comp + (1 - tradeoff) * acc
 
     seen = 0
@@ -171,6 +177,7 @@ def test_the_reward_recomputed_from_the_table(toy: Toy) -> None:
             assert info["rank"] == table.ranks[row, column]
             assert info["triplet"] == table.triplet[row, column]
             assert info["flops"] == TOY_FLOPS[column]
+            assert info["cost"] == charged[column]
             assert info["canvas"] == TOY_CANVASES[column]
             assert info["sketch_index"] == index
             assert info["regret"] == pytest.approx(best - total, abs=1e-12)
@@ -323,6 +330,8 @@ def test_an_environment_survives_pickling_and_copying(toy: Toy) -> None:
         ({"rank_weight": float("inf")}, "rank_weight"),
         ({"triplet_weight": -0.1}, "triplet_weight"),
         ({"triplet_weight": float("nan")}, "triplet_weight"),
+        ({"cost": "joules"}, "unknown cost 'joules': there are flops, latency"),
+        ({"cost": None}, "unknown cost"),
         ({"max_points": 1}, "from 2 to 5000"),
         ({"max_points": 5001}, "from 2 to 5000"),
         ({"max_points": 100.0}, "from 2 to 5000"),
@@ -353,6 +362,10 @@ def test_a_table_must_exist_and_fit(toy: Toy, tmp_path: Path) -> None:
         SketchCanvasEnv(**{**toy.kwargs, "table": str(tmp_path / "nothing.npz")})  # type: ignore[arg-type]
     with pytest.raises(TableError, match="another version"):
         make(dataset_hash="a" * 64)
+    # A table without latency serves for FLOPs, and says how to measure for the other.
+    make(milliseconds=None)
+    with pytest.raises(ValueError, match=r"no latency.*python -m students\.latency"):
+        SketchCanvasEnv(**{**toy.kwargs, "table": str(tmp_path / "t.npz")}, cost="latency")  # type: ignore[arg-type]
     ids = toy.table.sketch_ids.astype("U20")
     ids[np.flatnonzero(toy.table.split == "train")[0]] = "stranger/0"
     with pytest.raises(TableError, match="has sketch 'stranger/0'"):
@@ -419,7 +432,8 @@ def test_the_default_arguments_are_those_of_the_docstring() -> None:
     assert defaults == {
         "dataset": "emoji", "split": "train", "student": None, "canvases": (32, 64, 128, 256),
         "tradeoff": 0.2,
-        "rank_weight": 1.0, "triplet_weight": 0.1, "max_points": 200, "render_mode": None, "table": None,
+        "rank_weight": 1.0, "triplet_weight": 0.1, "cost": "flops", "max_points": 200, "render_mode": None,
+        "table": None,
     }  # fmt: skip
     for name in defaults:
         assert f"{name}=" in SketchCanvasEnv.__doc__  # type: ignore[operator]

@@ -13,7 +13,7 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 from sketchcanvas_env.env import SketchCanvasEnv
 from sketchcanvas_env.live import Outcome, Retriever
 from sketchcanvas_env.sketch import VectorSketch
-from tests.helpers import TOY_CANVASES, TOY_FLOPS, Toy
+from tests.helpers import TOY_CANVASES, TOY_FLOPS, TOY_MILLISECONDS, Toy
 
 
 class FromTable:
@@ -21,6 +21,7 @@ class FromTable:
 
     canvases = TOY_CANVASES
     flops = TOY_FLOPS
+    milliseconds = TOY_MILLISECONDS
 
     def __init__(self, toy: Toy) -> None:
         self.toy = toy
@@ -49,11 +50,13 @@ def make(toy: Toy, retriever: Any, **changes: Any) -> SketchCanvasEnv:
     return SketchCanvasEnv(retriever=retriever, **kwargs)
 
 
-def test_live_and_table_agree(toy: Toy) -> None:
+@pytest.mark.parametrize("cost", ["flops", "latency"])
+def test_live_and_table_agree(toy: Toy, cost: str) -> None:
     retriever = FromTable(toy)
     assert isinstance(retriever, Retriever)
-    live = make(toy, retriever, split="test", tradeoff=0.4, canvases=(32, 64, 128))
-    table = SketchCanvasEnv(**{**toy.kwargs, "canvases": (32, 64, 128)}, split="test", tradeoff=0.4)  # type: ignore[arg-type]
+    changes = {"split": "test", "tradeoff": 0.4, "canvases": (32, 64, 128), "cost": cost}
+    live = make(toy, retriever, **changes)
+    table = SketchCanvasEnv(**{**toy.kwargs, **changes})  # type: ignore[arg-type]
     # The toy table is of the data set's own order, so an index means the same sketch.
     for seed in range(3):
         (obs, info), (expected_obs, expected_info) = live.reset(seed=seed), table.reset(seed=seed)
@@ -123,6 +126,20 @@ def test_a_retriever_has_a_cost_for_every_canvas(toy: Toy) -> None:
     retriever.flops = TOY_FLOPS[:2]  # type: ignore[assignment]
     with pytest.raises(ValueError, match="4 canvases but 2 costs"):
         make(toy, retriever)
+
+
+def test_a_retriever_has_a_latency_if_it_is_asked_for(toy: Toy) -> None:
+    retriever = FromTable(toy)
+    retriever.milliseconds = None  # type: ignore[assignment]
+    make(toy, retriever)
+    with pytest.raises(ValueError, match="the retriever has no latency: give it an attribute milliseconds"):
+        make(toy, retriever, cost="latency")
+    retriever.milliseconds = TOY_MILLISECONDS[:2]  # type: ignore[assignment]
+    with pytest.raises(ValueError, match="4 canvases but 2 costs"):
+        make(toy, retriever, cost="latency")
+    retriever.milliseconds = (*TOY_MILLISECONDS[:3], float("nan"))  # type: ignore[assignment]
+    with pytest.raises(ValueError, match="finite"):
+        make(toy, retriever, cost="latency")
 
 
 @pytest.mark.parametrize(

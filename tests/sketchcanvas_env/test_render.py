@@ -119,8 +119,16 @@ def test_one_line(toy: Toy) -> None:
         f"reward {reward:+.4f}", f"regret {info['regret']:.4f}",
     ):  # fmt: skip
         assert part in line
+    assert " ms" not in line
     env.reset(options={"index": 4})
     assert "no canvas chosen yet" in str(env.render())
+
+
+def test_the_line_names_the_cost_that_was_charged(toy: Toy) -> None:
+    env = SketchCanvasEnv(render_mode="ansi", cost="latency", **toy.kwargs)  # type: ignore[arg-type]
+    env.reset(options={"index": 4})
+    env.step(2)
+    assert "0.0160 GFLOPs, 9.00 ms, reward" in str(env.render())
 
 
 def test_rendering_needs_a_mode_and_a_sketch(toy: Toy, env: SketchCanvasEnv) -> None:

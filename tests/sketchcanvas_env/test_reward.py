@@ -96,8 +96,16 @@ def test_canvases_of_one_cost_give_minus_one(flops: list[float]) -> None:
 
 @pytest.mark.parametrize("flops", [[], [1.0, 0.0], [1.0, -1.0], [1.0, math.nan], [math.inf, 1.0], [[1.0, 2.0]]])
 def test_impossible_costs_are_refused(flops: Any) -> None:
-    with pytest.raises(ValueError, match="flops"):
+    with pytest.raises(ValueError, match="costs"):
         rules.compute_reward(flops)
+
+
+@pytest.mark.parametrize("cost", ["joules", "", "FLOPs", None, 1, ["flops"]])
+def test_an_unknown_cost_is_told_what_exists(cost: Any) -> None:
+    for known in rules.COSTS:
+        rules.check_cost(known)
+    with pytest.raises(ValueError, match=r"unknown cost .*flops, latency"):
+        rules.check_cost(cost)
 
 
 @given(

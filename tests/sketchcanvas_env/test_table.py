@@ -19,18 +19,20 @@ from hypothesis import strategies as st
 
 from sketchcanvas_env import table as tables
 from sketchcanvas_env.table import OutcomeTable, TableError, available_tables, load_cached, load_table
-from tests.helpers import TOY_CANVASES, TOY_FLOPS, Toy, table_of, toy_table
+from tests.helpers import TOY_CANVASES, TOY_FLOPS, TOY_LATENCY, TOY_MILLISECONDS, Toy, table_of, toy_table
 
 few_ranks = st.sampled_from([1, 1, 2, 7, 1000])
+costs = st.sampled_from(["flops", "latency"])
 
 
 @st.composite
 def small_tables(draw: st.DrawFn, max_n: int = 6, max_k: int = 4) -> OutcomeTable:
-    """A few sketches, a few canvases, costs that may be equal."""
+    """A few sketches, a few canvases, costs that may be equal; latencies in any order."""
     n, k = draw(st.integers(1, max_n)), draw(st.integers(1, max_k))
     ranks = draw(st.lists(st.lists(few_ranks, min_size=k, max_size=k), min_size=n, max_size=n))
     steps = draw(st.lists(st.integers(0, 5), min_size=k, max_size=k))
-    return table_of(ranks, flops=np.cumsum(steps) + 1.0)
+    times = draw(st.lists(st.sampled_from([0.5, 2.0, 2.0, 3.0, 8.0]), min_size=k, max_size=k))
+    return table_of(ranks, flops=np.cumsum(steps) + 1.0, milliseconds=np.array(times), meta={"latency": TOY_LATENCY})
 
 
 # ---------------------------------------------------------------- what choices are worth
@@ -44,28 +46,55 @@ def test_accuracy_is_the_share_of_small_ranks() -> None:
         table.acc(0)
 
 
-def test_rewards_written_out() -> None:
-    table = table_of([[2, 1], [4, 10]], flops=[1.0, 5.0], triplet=np.array([[0.5, 0.25], [1.0, 2.0]]))
+@pytest.mark.parametrize("cost", ["flops", "latency"])
+def test_rewards_written_out(cost: str) -> None:
+    # The same figures charged: 1 and 5.
+    charged, other = np.array([1.0, 5.0]), np.array([2.0, 3.0])
+    flops, milliseconds = (charged, other) if cost == "flops" else (other, charged)
+    table = table_of(
+        [[2, 1], [4, 10]],
+        flops=flops,
+        milliseconds=milliseconds,
+        meta={"latency": TOY_LATENCY},
+        triplet=np.array([[0.5, 0.25], [1.0, 2.0]]),
+    )
     expected = [
         [0.3 * (-1 / 4) + 0.7 * (2 / 2 - 0.5 * 0.5), 0.3 * (-5 / 4) + 0.7 * (2 / 1 - 0.5 * 0.25)],
         [0.3 * (-1 / 4) + 0.7 * (2 / 4 - 0.5 * 1.0), 0.3 * (-5 / 4) + 0.7 * (2 / 10 - 0.5 * 2.0)],
     ]
-    assert table.rewards(0.3, rank_weight=2.0, triplet_weight=0.5) == pytest.approx(np.array(expected))
+    assert table.rewards(0.3, rank_weight=2.0, triplet_weight=0.5, cost=cost) == pytest.approx(np.array(expected))
+    other_cost = {"flops": "latency", "latency": "flops"}[cost]
+    assert not np.allclose(table.rewards(0.3, 2.0, 0.5, other_cost), expected)
 
 
-@given(small_tables(), st.floats(0, 1), st.floats(0, 2), st.floats(0, 2))
+def test_what_a_canvas_costs() -> None:
+    table = toy_table()
+    assert table.costs().tolist() == list(TOY_FLOPS)
+    assert table.costs("latency").tolist() == list(TOY_MILLISECONDS)
+    with pytest.raises(ValueError, match="unknown cost 'joules': there are flops, latency"):
+        table.costs("joules")
+    without = toy_table(milliseconds=None)
+    assert without.costs("flops").tolist() == list(TOY_FLOPS)
+    for ask in (without.costs, without.hull, without.pareto_front, lambda cost: without.oracle(cost=cost)):
+        with pytest.raises(ValueError, match=r"'made_up' on 'toy' has no latency.*python -m students.latency"):
+            ask("latency")
+
+
+@given(small_tables(), st.floats(0, 1), st.floats(0, 2), st.floats(0, 2), costs)
 def test_the_oracle_is_never_worse_than_any_choice(
-    table: OutcomeTable, tradeoff: float, w_rank: float, w_tri: float
+    table: OutcomeTable, tradeoff: float, w_rank: float, w_tri: float, cost: str
 ) -> None:
-    rewards = table.rewards(tradeoff, w_rank, w_tri)
-    oracle = table.oracle(tradeoff, w_rank, w_tri)
+    rewards = table.rewards(tradeoff, w_rank, w_tri, cost)
+    oracle = table.oracle(tradeoff, w_rank, w_tri, cost)
+    charged = table.costs(cost).tolist()
     for row, column in enumerate(oracle.tolist()):
         best = max(rewards[row].tolist())
         assert rewards[row, column] == best
-        # The cheapest of equals.
-        assert all(rewards[row, j] < best for j in range(column))
+        # The cheapest of equals, and of equally cheap ones the smallest.
+        before = [j for j in range(len(charged)) if (charged[j], j) < (charged[column], column)]
+        assert all(rewards[row, j] < best for j in before)
     reached = rewards[np.arange(len(table)), oracle].mean()
-    fixed = table.best_fixed(tradeoff, w_rank, w_tri)
+    fixed = table.best_fixed(tradeoff, w_rank, w_tri, cost)
     assert rewards.mean(axis=0).max() == rewards.mean(axis=0)[fixed] <= reached + 1e-12
 
 
@@ -74,6 +103,10 @@ def test_equal_rewards_go_to_the_cheaper_canvas() -> None:
     table = table_of([[3, 3, 3], [2, 1, 1]])
     assert table.oracle(0.0).tolist() == [0, 1]
     assert table_of([[3, 3], [1, 1]]).best_fixed(0.0) == 0
+    # By latency the second canvas is the quickest.
+    timed = toy_table(ranks=np.full((93, 4), 7), top=np.full((93, 4, 5), -1), triplet=np.zeros((93, 4)))
+    assert set(timed.oracle(0.0).tolist()) == {timed.best_fixed(0.0)} == {0}
+    assert set(timed.oracle(0.0, cost="latency").tolist()) == {timed.best_fixed(0.0, cost="latency")} == {1}
 
 
 @given(small_tables())
@@ -84,9 +117,9 @@ def test_random_is_the_mean_of_the_fixed_canvases(table: OutcomeTable) -> None:
     assert point.acc1 == pytest.approx(sum(table.acc().tolist()) / k)
 
 
-@given(small_tables(max_n=8, max_k=5), st.floats(0, 1))
-def test_the_hull_is_the_best_coin_toss_between_two_canvases(table: OutcomeTable, place: float) -> None:
-    flops, acc, hull = table.flops.tolist(), table.acc().tolist(), table.hull()
+@given(small_tables(max_n=8, max_k=5), st.floats(0, 1), costs)
+def test_the_hull_is_the_best_coin_toss_between_two_canvases(table: OutcomeTable, place: float, charged: str) -> None:
+    flops, acc, hull = table.costs(charged).tolist(), table.acc().tolist(), table.hull(charged)
     assert hull[0, 0] == min(flops)
     assert hull[-1, 1] == max(acc)
     # Rising, concave, and made of fixed canvases.
@@ -100,7 +133,7 @@ def test_the_hull_is_the_best_coin_toss_between_two_canvases(table: OutcomeTable
     for (f1, a1), (f2, a2) in itertools.permutations(zip(flops, acc, strict=True), 2):
         if f1 <= cost < f2:
             best = max(best, a1 + (a2 - a1) * (cost - f1) / (f2 - f1))
-    assert table.hull_acc(cost) == pytest.approx(best, abs=1e-9)
+    assert table.hull_acc(cost, charged) == pytest.approx(best, abs=1e-9)
 
 
 def test_the_hull_is_flat_outside() -> None:
@@ -127,17 +160,18 @@ def test_the_hull_ends_at_the_most_accurate_canvas() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(small_tables(max_n=4, max_k=3))
-def test_the_front_is_that_of_all_choices(table: OutcomeTable) -> None:
+@given(small_tables(max_n=4, max_k=3), costs)
+def test_the_front_is_that_of_all_choices(table: OutcomeTable, cost: str) -> None:
     n, k = table.ranks.shape
+    charged = table.costs(cost).tolist()
     reachable = {
         (
-            sum(table.flops[j] for j in choice) / n,
+            sum(charged[j] for j in choice) / n,
             sum(int(table.ranks[i, j] == 1) for i, j in enumerate(choice)) / n,
         )
         for choice in itertools.product(range(k), repeat=n)
     }
-    front = table.pareto_front()
+    front = table.pareto_front(cost)
     assert (np.diff(front, axis=0) > 0).all()
     slopes = np.diff(front[:, 1]) / np.diff(front[:, 0])
     assert (np.diff(slopes) < 1e-12).all()
@@ -152,10 +186,10 @@ def test_the_front_is_that_of_all_choices(table: OutcomeTable) -> None:
     assert front[-1, 0] == pytest.approx(min(f for f, a in reachable if a == best))
 
 
-@given(small_tables(max_n=8, max_k=5))
-def test_the_front_is_nowhere_below_the_hull(table: OutcomeTable) -> None:
-    front = table.pareto_front()
-    for flops, acc in table.hull():
+@given(small_tables(max_n=8, max_k=5), costs)
+def test_the_front_is_nowhere_below_the_hull(table: OutcomeTable, cost: str) -> None:
+    front = table.pareto_front(cost)
+    for flops, acc in table.hull(cost):
         assert np.interp(flops, front[:, 0], front[:, 1]) >= acc - 1e-12
 
 
@@ -168,6 +202,9 @@ def test_selecting_rows_and_columns() -> None:
     rows = np.flatnonzero(table.split == "val")
     assert part.canvases.tolist() == [32, 128]
     assert part.flops.tolist() == [TOY_FLOPS[1], TOY_FLOPS[3]]
+    assert part.costs("latency").tolist() == [TOY_MILLISECONDS[1], TOY_MILLISECONDS[3]]
+    assert part.meta["latency"] == TOY_LATENCY
+    assert toy_table(milliseconds=None).select("val", (32, 128)).milliseconds is None
     for name in ("ranks", "distances", "triplet", "top"):
         assert np.array_equal(getattr(part, name), getattr(table, name)[rows][:, [1, 3]])
     for name in ("sketch_ids", "photo_ids", "level"):
@@ -238,6 +275,14 @@ def change(name: str, **at: Any) -> Callable[[OutcomeTable], dict[str, Any]]:
         (lambda t: {"flops": t.flops[::-1]}, "flops must not fall"),
         (lambda t: {"flops": t.flops * 0}, "above zero"),
         (change("flops", at=0, to=np.nan), "finite"),
+        (change("milliseconds", at=0, to=np.nan), "milliseconds must be finite"),
+        (change("milliseconds", at=3, to=np.inf), "milliseconds must be finite"),
+        (change("milliseconds", at=1, to=0.0), "above zero"),
+        (lambda t: {"milliseconds": t.milliseconds[:-1]}, r"milliseconds must have shape \(4\)"),
+        (lambda t: {"milliseconds": [["1", "2"]]}, "milliseconds must be numbers"),
+        (lambda t: {"meta": {}}, "without the machine"),
+        (lambda t: {"meta": {"latency": {"machine": {}}}}, "without the machine"),
+        (lambda t: {"meta": {"latency": "quick"}}, "without the machine"),
         (change("ranks", at=(0, 0), to=0), "ranks must lie"),
         (change("ranks", at=(0, 0), to=13), "ranks must lie"),
         (change("distances", at=(0, 0), to=np.nan), "distances must be finite"),
@@ -255,9 +300,9 @@ def change(name: str, **at: Any) -> Callable[[OutcomeTable], dict[str, Any]]:
         (lambda t: {"gallery_size": {"train": 12, "val": 7, "test": 0}}, "gallery_size.*'test'"),
         (lambda t: {"student": ""}, "student must be a string"),
         (lambda t: {"student_hash": None}, "student_hash must be a string"),
-        (lambda t: {"meta": {"when": object()}}, "JSON"),
-        (lambda t: {"meta": {"loss": float("nan")}}, "JSON"),
-        (lambda t: {"meta": {"triplet_margin": -1}}, "triplet_margin"),
+        (lambda t: {"meta": {**t.meta, "when": object()}}, "JSON"),
+        (lambda t: {"meta": {**t.meta, "loss": float("nan")}}, "JSON"),
+        (lambda t: {"meta": {**t.meta, "triplet_margin": -1}}, "triplet_margin"),
         # Columns that were put together in another order contradict each other.
         (lambda t: {"top": t.top[::-1]}, "contradict"),
         (lambda t: {"photo_ids": np.roll(t.photo_ids, 1)}, "contradict"),
@@ -276,10 +321,13 @@ def test_an_empty_table_is_refused() -> None:
 # ---------------------------------------------------------------- files
 
 
-def test_a_table_survives_its_file(tmp_path: Path) -> None:
-    table = toy_table(meta={"versions": {"numpy": "2"}, "triplet_margin": 0.5})
+@pytest.mark.parametrize("changes", [{}, {"milliseconds": None, "meta": {"triplet_margin": 0.4}}])
+def test_a_table_survives_its_file(tmp_path: Path, changes: dict[str, Any]) -> None:
+    meta = {"versions": {"numpy": "2"}, "triplet_margin": 0.5, "latency": TOY_LATENCY}
+    table = toy_table(**{"meta": meta, **changes})
     loaded = OutcomeTable.load(table.save(tmp_path / "t.npz"))
-    for name in tables._ARRAYS:
+    assert (loaded.milliseconds is None) == bool(changes)
+    for name in table._arrays():
         ours, theirs = getattr(table, name), getattr(loaded, name)
         assert np.array_equal(ours, theirs)
         assert ours.dtype == theirs.dtype
@@ -298,6 +346,7 @@ def test_a_table_survives_its_file(tmp_path: Path) -> None:
     # Plain NumPy reads it as well, without pickles.
     with np.load(tmp_path / "t.npz", allow_pickle=False) as archive:
         assert np.array_equal(archive["ranks"], table.ranks)
+        assert ("milliseconds" in archive) == (not changes)
 
 
 def test_equal_tables_give_equal_bytes(tmp_path: Path) -> None:
@@ -311,7 +360,9 @@ def test_equal_tables_give_equal_bytes(tmp_path: Path) -> None:
     "changes",
     [
         {"student": "other"},
-        {"meta": {"a": 1}},
+        {"meta": {"a": 1, "latency": TOY_LATENCY}},
+        {"milliseconds": np.array(TOY_MILLISECONDS) * 2},
+        {"milliseconds": None},
         {"gallery_size": {"train": 13, "val": 7, "test": 12}},
         {"flops": np.array(TOY_FLOPS) * 2},
         {"level": np.zeros(93, dtype=np.int8)},
@@ -319,6 +370,11 @@ def test_equal_tables_give_equal_bytes(tmp_path: Path) -> None:
 )
 def test_the_hash_sees_every_part(changes: dict[str, Any]) -> None:
     assert toy_table(**changes).hash != toy_table().hash
+
+
+def test_without_latency_the_hash_is_what_it_was_before_there_was_one() -> None:
+    # Results name the table they came from by this hash.
+    assert table_of([[1, 2], [3, 1]]).hash == "6794765aa85e4997af67e20560a32ae4e0fa0be44ea63df2a8f9aa55c1ab3396"
 
 
 def test_the_hash_does_not_see_how_strings_are_stored() -> None:
@@ -358,6 +414,10 @@ def header_with(**changes: Any) -> bytes:
     [
         ({"ranks.npy": None}, "'ranks.npy'"),
         ({"evil.npy": b"x"}, "'evil.npy'"),
+        ({"milliseconds.npy": npy(np.ones(4, dtype=np.float32), version=(3, 0))}, "version"),
+        ({"milliseconds.npy": npy(np.ones(4, dtype=np.int64))}, "dtype int64"),
+        ({"milliseconds.npy": npy(np.ones(3))}, "must have shape"),
+        ({"milliseconds.npy": npy(-np.ones(4))}, "above zero"),
         ({"ranks.npy": b"not an array"}, "magic"),
         ({"ranks.npy": b""}, "magic|EOF"),
         ({"ranks.npy": lying_npy("(1000000000000, 4)")}, "bytes follow"),

@@ -20,7 +20,7 @@ from gymnasium.wrappers.vector import ClipReward, DictInfoToList, RecordEpisodeS
 from sketchcanvas_env import vector as vector_module
 from sketchcanvas_env.env import SketchCanvasEnv
 from sketchcanvas_env.vector import SketchCanvasVectorEnv
-from tests.helpers import Toy
+from tests.helpers import TOY_FLOPS, TOY_MILLISECONDS, Toy
 
 ENV_ID = "SketchCanvas-v0"
 N = 5
@@ -56,8 +56,9 @@ def actions_for(n: int, num_envs: int = N) -> np.ndarray:
 
 @pytest.mark.parametrize("copy", [True, False])
 @pytest.mark.parametrize("seed", [0, 123])
-def test_it_equals_sync_vector_env_exactly(toy: Toy, copy: bool, seed: int) -> None:
-    ours, theirs = make(toy, copy=copy, tradeoff=0.3), make_sync(toy, tradeoff=0.3)
+@pytest.mark.parametrize("cost", ["flops", "latency"])
+def test_it_equals_sync_vector_env_exactly(toy: Toy, copy: bool, seed: int, cost: str) -> None:
+    ours, theirs = make(toy, copy=copy, tradeoff=0.3, cost=cost), make_sync(toy, tradeoff=0.3, cost=cost)
     (obs, infos), (their_obs, their_infos) = ours.reset(seed=seed), theirs.reset(seed=seed)
     assert data_equivalence(dict(obs), dict(their_obs), exact=True)
     assert data_equivalence(infos, their_infos, exact=True)
@@ -77,9 +78,10 @@ def test_it_equals_sync_vector_env_exactly(toy: Toy, copy: bool, seed: int) -> N
             assert data_equivalence(infos, their_infos, exact=True)
 
 
-def test_sub_environments_equal_single_ones(toy: Toy) -> None:
-    ours = make(toy)
-    singles = [SketchCanvasEnv(**toy.kwargs) for _ in range(N)]  # type: ignore[arg-type]
+@pytest.mark.parametrize(("cost", "charged"), [("flops", TOY_FLOPS), ("latency", TOY_MILLISECONDS)])
+def test_sub_environments_equal_single_ones(toy: Toy, cost: str, charged: tuple[float, ...]) -> None:
+    ours = make(toy, cost=cost)
+    singles = [SketchCanvasEnv(cost=cost, **toy.kwargs) for _ in range(N)]  # type: ignore[arg-type]
     obs, _ = ours.reset(seed=40)
     expected = [env.reset(seed=40 + i)[0] for i, env in enumerate(singles)]
     for actions in actions_for(200):
@@ -88,6 +90,8 @@ def test_sub_environments_equal_single_ones(toy: Toy) -> None:
         obs, rewards, terminated, truncated, infos = ours.step(actions)
         assert terminated.all()
         assert not truncated.any()
+        assert infos["final_info"]["cost"].tolist() == [charged[action] for action in actions]
+        assert infos["final_info"]["flops"].tolist() == [TOY_FLOPS[action] for action in actions]
         for i, env in enumerate(singles):
             _, reward, _, _, info = env.step(actions[i])
             assert rewards[i] == reward
@@ -154,8 +158,9 @@ def test_an_unseeded_environment_differs_from_run_to_run(toy: Toy) -> None:
 # ---------------------------------------------------------------- making
 
 
-def test_make_vec_uses_it_by_default(toy: Toy) -> None:
-    envs = gym.make_vec(ENV_ID, num_envs=N, **toy.kwargs)
+@pytest.mark.parametrize("cost", ["flops", "latency"])
+def test_make_vec_uses_it_by_default(toy: Toy, cost: str) -> None:
+    envs = gym.make_vec(ENV_ID, num_envs=N, cost=cost, **toy.kwargs)
     assert isinstance(envs, SketchCanvasVectorEnv)
     assert envs.num_envs == N
     assert envs.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
@@ -165,6 +170,8 @@ def test_make_vec_uses_it_by_default(toy: Toy) -> None:
     again = gym.make_vec(EnvSpec.from_json(envs.spec.to_json()))
     assert isinstance(again, SketchCanvasVectorEnv)
     assert data_equivalence(dict(again.reset(seed=0)[0]), dict(envs.reset(seed=0)[0]), exact=True)
+    actions = np.arange(N) % 4
+    assert np.array_equal(again.step(actions)[1], envs.step(actions)[1])
 
 
 def test_sync_takes_the_mode_as_a_string(toy: Toy) -> None:
@@ -197,6 +204,7 @@ def test_num_envs_that_cannot_be(toy: Toy, num_envs: Any) -> None:
     [
         ({"split": "dev"}, "train, val, test"),
         ({"tradeoff": 2}, "tradeoff"),
+        ({"cost": "joules"}, "flops, latency"),
         ({"render_mode": "human"}, "ansi"),
     ],
 )

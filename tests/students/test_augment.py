@@ -6,8 +6,7 @@ import numpy as np
 import torch
 
 from sketchcanvas_env.sketch import VectorSketch
-from students.augment import freehand_pool, jittered, jittered_photos
-from tests.helpers import toy_dataset
+from students.augment import jittered, jittered_photos
 
 CORNER = VectorSketch.from_strokes([[(0.1, 0.1), (0.4, 0.1), (0.4, 0.3)]])
 
@@ -43,14 +42,3 @@ def test_white_stays_white() -> None:
     out = jittered_photos(white, 16, np.random.RandomState(2), np.zeros(16, dtype=bool))
     assert out.shape == (16, 3, 16, 16)
     torch.testing.assert_close(out, torch.full_like(out, 255.0), atol=0.01, rtol=0)
-
-
-def test_pool_is_seeded_and_has_every_level() -> None:
-    dataset = toy_dataset()
-    rows = dataset.indices("student")[:3]
-    one, other = freehand_pool(dataset, rows, 2, workers=1), freehand_pool(dataset, rows, 2, workers=2)
-    for a, b, row in zip(one, other, rows.tolist(), strict=True):
-        assert [len(level) for level in a] == [1, 2, 2, 2]
-        assert a[0][0].n_points == dataset.sketch(row).n_points
-        for x, y in zip((s for level in a for s in level), (s for level in b for s in level), strict=True):
-            np.testing.assert_array_equal(np.concatenate(x.strokes), np.concatenate(y.strokes))

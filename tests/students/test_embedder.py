@@ -178,7 +178,7 @@ def test_gradients_reach_everything_in_use() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"backbone": "alexnet"}, r"unknown backbone 'alexnet'; there are \['mobilenet_v2'\]"),
+        ({"backbone": "alexnet"}, r"unknown backbone 'alexnet'; there are .*'mobilenet_v2'"),
         ({"canvases": (64, 32)}, "ascending"),
         ({"canvases": (32, 32)}, "distinct"),
         ({"canvases": ()}, "canvases"),
@@ -208,6 +208,6 @@ def test_config_survives_json() -> None:
 
 
 def test_create_names_what_exists() -> None:
-    assert students.backbones() == ("mobilenet_v2",)
+    assert "mobilenet_v2" in students.backbone_names()
     with pytest.raises(ValueError, match="unknown backbone 'vgg99'"):
         students.create("vgg99")

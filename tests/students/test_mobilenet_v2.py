@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from students.backbones.mobilenet_v2 import MobileNetV2Trunk
 from students.layers import SameConv2d, same_pad
-from students.mobilenet_v2 import MobileNetV2Trunk
 from students.pretrained import PRETRAINED, load_trunk, read_state_dict
 
 

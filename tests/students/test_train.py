@@ -15,9 +15,11 @@ from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.raster import rasterise
 from students import checkpoint
 from students import train as training
-from students.embedder import Head, StudentConfig
-from students.train import TrainConfig, publish, train, val_scores
-from students.weights import load_card, load_student
+from students.embedder import Head, Student, StudentConfig
+from students.losses import TERMS
+from students.pairs import PoolConfig
+from students.train import TrainConfig, publish, run, train, val_scores
+from students.weights import load_card, load_student, save_student
 from tests.helpers import toy_dataset
 
 TINY = TrainConfig(
@@ -28,7 +30,7 @@ TINY = TrainConfig(
     batch=3,
     small={16: 1.0},
     large={32: 1.0},
-    variants=1,
+    pool=PoolConfig(variants=1),
     warmup=1,
     threads=1,
     checkpoint_every=2,
@@ -54,7 +56,7 @@ def test_resumed_run_equals_an_uninterrupted_one(
 
     real = training._step
 
-    def breaks_at_three(*args: object) -> float:
+    def breaks_at_three(*args: object) -> dict[str, float]:
         if args[4] == 3:
             raise KeyboardInterrupt
         return real(*args)  # type: ignore[arg-type]
@@ -93,16 +95,81 @@ def test_it_learns_its_own_pairs(toy: SketchDataset, tmp_path: Path, monkeypatch
 
 
 def test_published_student_has_a_card_and_loads(toy: SketchDataset, tmp_path: Path) -> None:
-    student = train(replace(TINY, steps=2), tmp_path / "run")
-    recipe = asdict(TINY)
-    publish(student, toy, tmp_path / "toy.safetensors", recipe, "a command")
-    card = load_card(tmp_path / "toy.safetensors")
+    path = run(replace(TINY, steps=2), tmp_path / "run", tmp_path / "toy.safetensors", "a command")
+    card = load_card(path)
     assert card["command"] == "a command"
     assert card["dataset_hash"] == toy.hash
-    assert set(card["measured"]) == {"val", "test"}
-    again = load_student(tmp_path / "toy.safetensors")
-    np.testing.assert_array_equal(again.embed([toy.sketch(0)], 16), student.eval().embed([toy.sketch(0)], 16))
-    assert val_scores(again, toy, (16,))[16] == pytest.approx(card["measured"]["val"]["16"]["acc@1"])
+    assert card["recipe"]["steps"] == 2
+    assert card["teacher"] is None
+    assert "root" not in card["recipe"]  # where somebody keeps a data set is nobody else's business
+    # The test split is not touched by a training run.
+    assert set(card["measured"]) == {"val"}
+    assert val_scores(load_student(path), toy, (16, 32)) == {int(c): a for c, a in card["measured"]["val"].items()}
+    publish(load_student(path), toy, tmp_path / "again.safetensors", {}, "another")
+    np.testing.assert_array_equal(
+        load_student(tmp_path / "again.safetensors").embed([toy.sketch(0)], 16),
+        load_student(path).embed([toy.sketch(0)], 16),
+    )
+
+
+@pytest.fixture
+def teacher(tmp_path: Path) -> str:
+    torch.manual_seed(1)
+    return str(save_student(Student(TINY.student), tmp_path / "teacher.safetensors", {}))
+
+
+@pytest.mark.parametrize("loss", ["contrastive", "triplet"])
+def test_every_term_trains(toy: SketchDataset, tmp_path: Path, teacher: str, loss: str) -> None:
+    config = replace(TINY, steps=2, loss=loss, teacher=teacher, teacher_canvases=(16,), terms=dict.fromkeys(TERMS, 1.0))
+    before = weights(training._started(config, training.make_pairs(toy, config.pool, 24, workers=1)))
+    after = weights(train(config, tmp_path / "run"))
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+    row = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
+    parts = {name: row[name] for name in ("task", *TERMS)}
+    assert all(np.isfinite(value) and value >= 0 for value in parts.values())
+    assert row["loss"] == pytest.approx(0.5 * sum(parts.values()), rel=1e-5)
+
+
+def test_mix_of_one_is_direct_training(toy: SketchDataset, tmp_path: Path, teacher: str) -> None:
+    """The teacher's share vanishes: the same weights, bit by bit, as without a teacher."""
+    direct = weights(train(replace(TINY, steps=2), tmp_path / "direct"))
+    mixed = replace(TINY, steps=2, teacher=teacher, teacher_canvases=(16,), mix=1.0)
+    alike = weights(train(mixed, tmp_path / "mixed"))
+    assert all(torch.equal(direct[name], alike[name]) for name in direct)
+
+
+def test_distillation_goes_to_the_teacher(toy: SketchDataset, tmp_path: Path) -> None:
+    """With the teacher's terms alone, a student of the same make, its heads drawn anew, comes near its teacher."""
+    config = replace(TINY, pretrained="mobilenet_v2", mix=0.0, terms={"mimic": 1.0}, average=0.9, steps=60)
+    pairs = training.make_pairs(toy, config.pool, 24, workers=1)
+    teacher = save_student(training._started(config, pairs), tmp_path / "teacher.safetensors", {})
+    fresh = training._started(replace(config, seed=3), pairs).eval()
+    config = replace(config, teacher=str(teacher), teacher_canvases=(32,), seed=3)
+    student = train(config, tmp_path / "run").eval()
+    sketches = [toy.sketch(int(row)) for row in toy.indices("student")]
+    theirs = load_student(teacher).embed(sketches, 32)
+    far, near = (np.square(s.embed(sketches, 32) - theirs).sum(1).mean() for s in (fresh, student))
+    assert near < 0.5 * far
+
+
+def test_going_on_from_a_student(toy: SketchDataset, tmp_path: Path, teacher: str) -> None:
+    pairs = training.make_pairs(toy, TINY.pool, 24, workers=1)
+    started = weights(training._started(replace(TINY, start=teacher), pairs))
+    theirs = weights(load_student(teacher))
+    assert all(torch.equal(started[name], theirs[name]) for name in theirs)
+    other = replace(TINY, start=teacher, student=replace(TINY.student, photo_side=32))
+    with pytest.raises(ValueError, match="another network"):
+        training._started(other, pairs)
+
+
+def test_one_pass_when_small_is_empty(toy: SketchDataset, tmp_path: Path) -> None:
+    student = replace(TINY.student, canvases=(32,))
+    assert train(replace(TINY, steps=1, small={}, student=student), tmp_path).canvases == (32,)
+
+
+def test_too_large_a_batch(toy: SketchDataset, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="batch of 9 needs more than the 6 photos"):
+        train(replace(TINY, batch=9), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -111,6 +178,11 @@ def test_published_student_has_a_card_and_loads(toy: SketchDataset, tmp_path: Pa
         ({"stepz": 3}, r"unknown fields \['stepz'\]"),
         ({"small": {"32": 1.0}}, "disagree on"),
         ({"student": {"backbone": "alexnet"}}, "unknown backbone"),
+        ({"loss": "hinge"}, "loss must be"),
+        ({"terms": {"hints": 1.0}}, r"unknown distillation terms \['hints'\]"),
+        ({"mix": 1.5}, "are shares"),
+        ({"outside": 0.3}, "outside needs renderings"),
+        ({"pool": {"stroke": 1}}, "stroke"),
     ],
 )
 def test_bad_configurations(values: dict[str, object], message: str, tmp_path: Path) -> None:
@@ -120,10 +192,11 @@ def test_bad_configurations(values: dict[str, object], message: str, tmp_path: P
         TrainConfig.read(path)
 
 
-def test_shipped_configuration_reads() -> None:
-    config = TrainConfig.read(Path(training.__file__).parent / "configs" / "emoji-mobilenet_v2.json")
-    assert config.dataset == "emoji"
-    assert config.pretrained == "mobilenet_v2"
+@pytest.mark.parametrize("path", sorted((Path(training.__file__).parent / "configs").glob("*.json")), ids=str)
+def test_shipped_configurations_read(path: Path) -> None:
+    config = TrainConfig.read(path)
+    assert path.stem.startswith(config.dataset)
+    assert config.student.backbone
 
 
 def test_checkpoint_errors(tmp_path: Path) -> None:
