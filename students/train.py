@@ -159,31 +159,27 @@ def train(config: TrainConfig, out: Path, device: str | None = None) -> Student:
 
     torch.set_num_threads(config.threads)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    out.mkdir(parents=True, exist_ok=True)
+    checkpoint = out / "checkpoint.safetensors"
+    settings = json.loads(json.dumps(asdict(config)))
+    resumed = checkpoints.load(checkpoint, settings) if checkpoint.is_file() else None
+    first = resumed[1]["step"] if resumed else 0
+    if resumed and first == config.steps:
+        kept = Student(config.student)
+        checkpoints.restore_module(kept, resumed[0], "average.module")
+        return kept.to(device)
     dataset = load(config.dataset, config.root)
-    renderings = read_renderings(config.renderings) if config.renderings is not None else None
-    pairs = make_pairs(dataset, config.pool, config.student.photo_side, renderings)
-    if pairs.own < config.batch * (1.0 - config.outside):
-        raise ValueError(f"a batch of {config.batch} needs more than the {pairs.own} photos of the student split")
-    known = None
-    if config.teacher is not None:
-        known = knowledge(config.teacher, config.teacher_canvases, pairs, out.parent, device)
-    material = _Material(pairs, known)
-    student = _started(config, pairs).to(device)
+    material = _material(config, dataset, out.parent, device)
+    student = (Student(config.student) if resumed else _started(config, material.pairs)).to(device)
     decay = get_ema_multi_avg_fn(config.average)  # type: ignore[no-untyped-call]
     average = AveragedModel(student, multi_avg_fn=decay, use_buffers=True).requires_grad_(False)
     kept = cast("Student", average.module)
     optimiser = torch.optim.AdamW(parameter_groups(student, config.weight_decay))
     modules: dict[str, nn.Module] = {"student": student, "average": average}
-    out.mkdir(parents=True, exist_ok=True)
-    checkpoint = out / "checkpoint.safetensors"
-    settings = json.loads(json.dumps(asdict(config)))
-    first = 0
-    if checkpoint.is_file():
-        tensors, state = checkpoints.load(checkpoint, settings)
+    if resumed:
         for name, module in modules.items():
-            checkpoints.restore_module(module, tensors, name)
-        checkpoints.restore_optimiser(optimiser, tensors)
-        first = state["step"]
+            checkpoints.restore_module(module, resumed[0], name)
+        checkpoints.restore_optimiser(optimiser, resumed[0])
 
     watched = tuple(side for side in config.student.canvases if side <= 128)[::2]  # larger ones take long
     started = time.monotonic()
@@ -217,6 +213,16 @@ def train(config: TrainConfig, out: Path, device: str | None = None) -> Student:
                 progress.console.print(row)
     # The statistics stay as averaged in training: recomputed on clean drawings they cost 1 to 4 points of acc@1 on val.
     return kept
+
+
+def _material(config: TrainConfig, dataset: SketchDataset, folder: Path, device: str) -> _Material:
+    renderings = read_renderings(config.renderings) if config.renderings is not None else None
+    pairs = make_pairs(dataset, config.pool, config.student.photo_side, renderings)
+    if pairs.own < config.batch * (1.0 - config.outside):
+        raise ValueError(f"a batch of {config.batch} needs more than the {pairs.own} photos of the student split")
+    if config.teacher is None:
+        return _Material(pairs, None)
+    return _Material(pairs, knowledge(config.teacher, config.teacher_canvases, pairs, folder, device))
 
 
 def _started(config: TrainConfig, pairs: Pairs) -> Student:

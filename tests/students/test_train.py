@@ -74,6 +74,15 @@ def test_resumed_run_equals_an_uninterrupted_one(
     assert list((tmp_path / "whole").glob("events.out.tfevents*"))
 
 
+def test_a_finished_run_is_not_prepared_again(
+    toy: SketchDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = weights(train(replace(TINY, steps=2), tmp_path))
+    monkeypatch.setattr(training, "make_pairs", lambda *args: pytest.fail("prepared again"))
+    again = weights(train(replace(TINY, steps=2), tmp_path))
+    assert all(torch.equal(done[name], again[name]) for name in done)
+
+
 def test_checkpoint_of_another_configuration(toy: SketchDataset, tmp_path: Path) -> None:
     train(replace(TINY, steps=2), tmp_path)
     with pytest.raises(ValueError, match="other settings: steps differ"):
