@@ -40,6 +40,9 @@ TablePath = Annotated[
 ]
 Canvases = Annotated[str, typer.Option(help="Canvas sides on offer, pixels, rising.")]
 Tradeoff = Annotated[float, typer.Option(help="Weight of compute against accuracy in the reward, 0 to 1.")]
+Cost = Annotated[
+    str, typer.Option(help="What the reward charges: flops, or latency (measured milliseconds, stored in the table).")
+]
 MaxPoints = Annotated[int, typer.Option(help="Points a sketch is bounded to before the selector sees it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 SelectorName = Annotated[str, typer.Option("--selector", help="Selector network: gru or stats.")]
@@ -58,6 +61,7 @@ def _env(
     table: Path | None,
     canvases: str,
     tradeoff: float,
+    cost: str,
     max_points: int,
 ) -> EnvConfig:
     from agents.environment import EnvConfig
@@ -68,6 +72,7 @@ def _env(
         table=str(table) if table is not None else None,
         canvases=_sides(canvases),
         tradeoff=tradeoff,
+        cost=cost,
         max_points=max_points,
     )
 
@@ -131,6 +136,7 @@ def compare(
     table: TablePath = None,
     canvases: Canvases = DEFAULT_CANVASES,
     tradeoff: Tradeoff = 0.2,
+    cost: Cost = "flops",
     max_points: MaxPoints = 64,
     algorithms: Annotated[str, typer.Option(help="Algorithms, separated by commas.")] = "reinforce,ppo",
     seeds: Annotated[int, typer.Option(help="Runs of each algorithm.")] = 3,
@@ -158,7 +164,7 @@ def compare(
     from sketchcanvas_env.files import atomic_write
 
     config = CompareConfig(
-        env=_env(dataset, student, table, canvases, tradeoff, max_points),
+        env=_env(dataset, student, table, canvases, tradeoff, cost, max_points),
         algorithms=tuple(algorithms.split(",")),
         seeds=seeds,
         total_steps=steps,
@@ -187,6 +193,7 @@ def train(
     table: TablePath = None,
     canvases: Canvases = DEFAULT_CANVASES,
     tradeoff: Tradeoff = 0.2,
+    cost: Cost = "flops",
     max_points: MaxPoints = 64,
     seed: Annotated[int, typer.Option(help="Seed of weights, sketches and actions.")] = 0,
     steps: Annotated[int, typer.Option(help="Environment steps, exactly.")] = 40_960,
@@ -208,7 +215,7 @@ def train(
     from agents.evaluate import evaluate as judge
     from agents.progress import bars
 
-    env = _env(dataset, student, table, canvases, tradeoff, max_points)
+    env = _env(dataset, student, table, canvases, tradeoff, cost, max_points)
     config = registry.make_config(algorithm, env=env, seed=seed, total_steps=steps, selector=selector, threads=threads)
     env.task("train")  # unknown names and bad values end here, before any work
     with bars() as start:
@@ -259,6 +266,7 @@ def evaluate(
         typer.Option(help=f"Sides, pixels, rising; default {DEFAULT_CANVASES} for policies, all it has for a student."),
     ] = None,
     tradeoff: Tradeoff = 0.2,
+    cost: Cost = "flops",
     split: Annotated[str, typer.Option(help="Which split; touch test once.")] = "val",
     root: Root = None,
     strict: Strict = False,
@@ -277,7 +285,8 @@ def evaluate(
     if policies:
         if strict or any(option is not None for option in (root, role, out)):
             raise ValueError("--root, --strict, --role and --out belong to a student: leave the policies out")
-        _evaluate_policies(policies, dataset, student, table, canvases or DEFAULT_CANVASES, tradeoff, split, as_json)
+        sides = canvases or DEFAULT_CANVASES
+        _evaluate_policies(policies, dataset, student, table, sides, tradeoff, cost, split, as_json)
     elif student is None:
         raise ValueError("name policies to evaluate (such as fixed:64), or a student with --student")
     elif table is not None:
@@ -324,6 +333,7 @@ def _evaluate_policies(
     table: Path | None,
     canvases: str,
     tradeoff: float,
+    cost: str,
     split: str,
     as_json: bool,
 ) -> None:
@@ -334,11 +344,11 @@ def _evaluate_policies(
 
     results = {}
     for name in policies:
-        env = _env(dataset, student, table, canvases, tradeoff, 64)
+        env = _env(dataset, student, table, canvases, tradeoff, cost, 64)
         if baselines.is_name(name):
             outcomes = env.outcomes(split)
             choice: Any = baselines.by_name(name, outcomes, **env.reward_weights())
-            cost: Any = 0.0
+            own_flops: Any = 0.0
         else:
             one = saved.load(name)
             if one.canvases != env.canvases:
@@ -347,10 +357,10 @@ def _evaluate_policies(
                 )
             env = replace(env, max_points=one.max_points)
             outcomes, task = env.outcomes(split), env.task(split)
-            choice, cost = policy.actions_of(one.selector, task), policy.flops_of(one.selector, task)
-        results[name] = judge(outcomes, choice, selector_flops=cost, **env.reward_weights())
+            choice, own_flops = policy.actions_of(one.selector, task), policy.flops_of(one.selector, task)
+        results[name] = judge(outcomes, choice, selector_flops=own_flops, **env.reward_weights())
     rows = [report.policy_cells(name, result) for name, result in results.items()]
-    title = f"{dataset}, split {split}, tradeoff {tradeoff}"
+    title = f"{dataset}, split {split}, tradeoff {tradeoff} against {cost}"
     _print(
         as_json,
         {name: result.to_json() for name, result in results.items()},
@@ -365,6 +375,8 @@ def tabulate(
         typer.Option(help="A shipped student, a .safetensors path, or hog (the baseline that learns nothing)."),
     ] = "emoji",
     dataset: Dataset = "emoji",
+    root: Root = None,
+    strict: Strict = False,
     canvases: Annotated[str | None, typer.Option(help="Sides, rising; default: all the student has.")] = None,
     out: Annotated[Path, typer.Option(help="The table's file.")] = Path("runs/table.npz"),
     as_json: AsJson = False,
@@ -375,14 +387,13 @@ def tabulate(
     """
     import students
     from agents import report
-    from sketchcanvas_env.data import load
     from students.hog import HogRetriever
     from students.tabulate import Embedder, scores
     from students.tabulate import tabulate as build
 
     sides = None if canvases is None else _sides(canvases)
     embedder: Embedder = HogRetriever() if student == "hog" else students.load(student)
-    result = build(embedder, load(dataset), sides, progress=True)
+    result = build(embedder, _load_data(dataset, root, strict), sides, progress=True)
     path = result.save(out)
     title = f"{result.student} on {dataset}: sketches of {len(result.photos)} photos"
     _print(
@@ -391,6 +402,41 @@ def tabulate(
         report.rich_table(title, report.SCORE_COLUMNS, report.score_cells(result)),
     )
     _tell(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
+
+
+@app.command()
+def latency(
+    table: Annotated[Path, typer.Argument(help="Outcome table to add the latency to.")],
+    student: Annotated[str, typer.Option(help="Its student: a shipped name or a path of weights.")] = "emoji",
+    root: Root = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a student's latency and store it in its outcome table: then '--cost latency' can be chosen.
+
+    One thread, one sketch at a time, raster and network. Run it while the machine does nothing else.
+
+    Example: sketchcanvas latency runs/table.npz --student runs/emoji/student.safetensors
+    """
+    import students
+    from agents import report
+    from sketchcanvas_env.table import OutcomeTable
+    from students.latency import add_latency
+
+    dataset = _load_data(OutcomeTable.load(table).dataset, root, strict=False)
+    measured = add_latency(table, students.load(student), dataset)
+    rows = [
+        (str(side), f"{median:.2f}", f"{p95:.2f}", f"{drawing:.2f}")
+        for side, median, p95, drawing in zip(
+            measured.canvases,
+            measured.total.median_ms,
+            measured.total.p95_ms,
+            measured.drawing.median_ms,
+            strict=True,
+        )
+    ]
+    title = f"{measured.machine['cpu']}, one thread, milliseconds"
+    _print(as_json, measured.to_json(), report.rich_table(title, ("canvas", "median", "p95", "of it raster"), rows))
+    _tell(f"wrote {table}")
 
 
 @app.command()

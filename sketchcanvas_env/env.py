@@ -90,7 +90,7 @@ class SketchCanvasEnv(OfTask, gym.Env[Observation, np.int64]):
     with a description of the machine (`table.milliseconds`, `table.meta["latency"]`), so rewards stay exact and
     repeatable. Reward, oracle, regret and `reward_range` go by it; `info["flops"]` stays FLOPs. Milliseconds depend
     on the machine: results are comparable between machines only if they use the same stored table, not one
-    measured anew. A table without latency raises ValueError; `python -m students.latency --table PATH --student
+    measured anew. A table without latency raises ValueError; `sketchcanvas latency PATH --student
     NAME` measures it and adds it.
 
     `step` returns in `info`:

@@ -242,7 +242,7 @@ class OutcomeTable:
         if self.milliseconds is None:
             raise ValueError(
                 f"the outcome table of student {self.student!r} on {self.dataset!r} has no latency: measure it with "
-                "'python -m students.latency --table PATH --student NAME', which adds it to a table's file"
+                "'sketchcanvas latency PATH --student NAME', which adds it to a table's file"
             )
         return self.milliseconds
 

@@ -4,7 +4,7 @@ FLOPs say what the arithmetic costs, a clock says what a user waits for, and the
 picture takes a floor of time whatever its canvas. `measure` times drawing and embedding, `add_latency` puts the
 medians into an outcome table, where the environment finds them (`cost="latency"`) without running a network.
 
-    python -m students.latency --table runs/table.npz --student emoji
+    sketchcanvas latency runs/table.npz --student emoji
 
 Milliseconds are those of one machine, so its description travels with them. Measure on a machine that does
 nothing else.
@@ -21,14 +21,12 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
-import typer
 from numpy.typing import NDArray
 
-from sketchcanvas_env import data
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.files import atomic_write
 from sketchcanvas_env.raster import rasterise_batch
@@ -252,25 +250,3 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def main(
-    table: Annotated[Path, typer.Option(help="Outcome table to add the latency to.")],
-    student: Annotated[str, typer.Option(help="Its student: a shipped name or a path of weights.")],
-    root: Annotated[Path | None, typer.Option(help="Folder of a data set that does not come with the package.")] = None,
-    json_path: Annotated[Path | None, typer.Option("--json", help="Write the record here as well.")] = None,
-) -> None:
-    """Measure a student's latency and add it to its outcome table."""
-    import students
-
-    dataset = data.load(OutcomeTable.load(table).dataset, root)
-    latency = add_latency(table, students.load(student), dataset)
-    if json_path is not None:
-        latency.save(json_path)
-    print(f"{latency.machine['cpu']}, one thread: median (p95) milliseconds of drawing and embedding one sketch")
-    for side, median, p95 in zip(latency.canvases, latency.total.median_ms, latency.total.p95_ms, strict=True):
-        print(f"{side:4d} px {median:8.2f} ({p95:.2f})")
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -48,7 +48,7 @@ def toy_options(toy: Toy) -> list[str]:
 @pytest.mark.parametrize(
     "command",
     [
-        *("compare", "train", "evaluate", "tabulate", "distill"),
+        *("compare", "train", "evaluate", "tabulate", "latency", "distill"),
         *("report", "report students", "report pilot", "data", "data info", "data show"),
     ],
 )
@@ -291,6 +291,29 @@ def test_report_pilot(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert np.asarray(Image.open(tmp_path / "pilot.png")).std() > 10
     assert run("report", "pilot", "--student", "hog", "--dataset", "toy") == 2
     assert "'hog' is none" in capsys.readouterr().err
+
+
+def test_latency_is_measured_and_then_a_cost(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("students.latency.SKETCHES", 2)
+    config = StudentConfig(heads=(Head(8, 2, 4, 1.0),), canvases=(16, 32), photo_side=32)
+    student = save_student(Student(config), tmp_path / "tiny.safetensors", {})
+    table = tmp_path / "table.npz"
+    assert run("tabulate", "--student", student, "--dataset", "toy", "--out", table) == 0
+    options = ["fixed:32", "--dataset", "toy", "--table", table, "--canvases", "16,32", "--cost", "latency"]
+    assert run("evaluate", *options) == 2
+    assert "sketchcanvas latency" in capsys.readouterr().err
+    assert run("latency", table, "--student", student, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert OutcomeTable.load(table).meta["latency"] == told
+    assert run("evaluate", *options, "--json") == 0
+    by_latency = json.loads(capsys.readouterr().out)["fixed:32"]
+    assert run("evaluate", *options[:-1], "flops", "--json") == 0
+    by_flops = json.loads(capsys.readouterr().out)["fixed:32"]
+    assert by_latency["acc1"] == by_flops["acc1"]
+    assert run("evaluate", *options[:-1], "watts") == 2
+    assert "unknown cost 'watts'" in capsys.readouterr().err
 
 
 def test_distill_hands_over_what_was_asked(

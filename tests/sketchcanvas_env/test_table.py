@@ -76,7 +76,7 @@ def test_what_a_canvas_costs() -> None:
     without = toy_table(milliseconds=None)
     assert without.costs("flops").tolist() == list(TOY_FLOPS)
     for ask in (without.costs, without.hull, without.pareto_front, lambda cost: without.oracle(cost=cost)):
-        with pytest.raises(ValueError, match=r"'made_up' on 'toy' has no latency.*python -m students.latency"):
+        with pytest.raises(ValueError, match=r"'made_up' on 'toy' has no latency.*sketchcanvas latency"):
             ask("latency")
 
 

@@ -16,12 +16,11 @@ import pytest
 import torch
 
 import students
-from sketchcanvas_env import data
 from sketchcanvas_env.table import OutcomeTable
 from students import latency
 from students.embedder import Student
 from students.latency import Latency, add_latency, machine, measure, with_latency
-from tests.helpers import TOY, Toy, toy_sketch, toy_table
+from tests.helpers import Toy, toy_sketch, toy_table
 
 CANVASES = (16, 32, 64)
 SKETCHES = [toy_sketch(row) for row in range(4)]
@@ -259,22 +258,3 @@ def test_another_student_is_not_measured(
         add_latency(table_path, student, toy.dataset)
     assert clock == []
     assert table_path.read_bytes() == body
-
-
-def test_the_command(
-    toy: Toy,
-    student: Student,
-    table_path: Path,
-    clock: list[tuple[int, int]],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr(latency, "SKETCHES", 2)
-    monkeypatch.setattr(students, "load", {"mine": student}.__getitem__)
-    assert TOY in data.DATASETS
-    latency.main(table_path, "mine", json_path=tmp_path / "latency.json")
-    assert OutcomeTable.load(table_path).meta["latency"] == json.loads((tmp_path / "latency.json").read_text())
-    printed = capsys.readouterr().out.splitlines()
-    assert len(printed) == 5
-    assert printed[-1].split() == ["128", "px", "140.80", "(140.80)"]
