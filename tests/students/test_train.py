@@ -201,7 +201,7 @@ def test_bad_configurations(values: dict[str, object], message: str, tmp_path: P
         TrainConfig.read(path)
 
 
-@pytest.mark.parametrize("path", sorted((Path(training.__file__).parent / "configs").glob("*.json")), ids=str)
+@pytest.mark.parametrize("path", sorted((Path(training.__file__).parent / "configs").rglob("*.json")), ids=str)
 def test_shipped_configurations_read(path: Path) -> None:
     config = TrainConfig.read(path)
     assert path.stem.startswith(config.dataset)
