@@ -82,6 +82,11 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Te
             _, index, key = name.split(".", 2)
             slots.setdefault(int(index), {})[key] = tensor
     optimiser.load_state_dict({"state": slots, "param_groups": optimiser.state_dict()["param_groups"]})
+    # A fused step walks parameter and moments side by side in memory, so both must lie in the same order.
+    for parameter, kept in optimiser.state.items():
+        for key, value in kept.items():
+            if torch.is_tensor(value) and value.shape == parameter.shape:
+                kept[key] = torch.empty_like(parameter, requires_grad=False).copy_(value)
 
 
 def module_tensors(module: torch.nn.Module, name: str = "weights") -> dict[str, Tensor]:
