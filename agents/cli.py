@@ -451,6 +451,10 @@ def distill(
     save: Annotated[Path | None, typer.Option(help="The weights' file, instead of one in OUT.")] = None,
     steps: Annotated[int | None, typer.Option(help="Training steps, instead of the file's.", min=1)] = None,
     seed: Annotated[int | None, typer.Option(help="Seed, instead of the file's.", min=0)] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(help="Torch threads, instead of the file's. Two runs of one thread beat one of two.", min=1),
+    ] = None,
     direct: Annotated[
         bool, typer.Option("--direct", help="Leave the teacher out: the same run, trained directly.")
     ] = False,
@@ -471,6 +475,7 @@ def distill(
         "teacher": teacher,
         "steps": steps,
         "seed": seed,
+        "threads": threads,
     }
     settings = replace(
         training.TrainConfig.read(config), **{name: value for name, value in asked.items() if value is not None}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["available", "backbone_names", "create", "load"]
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
-DEFAULT_STUDENT = {"emoji": "emoji-mobilenet_v2"}
+DEFAULT_STUDENT = {"emoji": "emoji-mobilenet_v2", "chairv2": "chairv2-mobilenet_v2"}
 
 
 def backbone_names() -> tuple[str, ...]:
