@@ -10,12 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from agents import report
+import students
+from agents import report, student_report
 from sketchcanvas_env import load_table
+from students.evaluation import RESULTS_FOLDER, read_rows
+from students.weights import load_card
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RESULTS = ROOT / "agents" / "results" / "emoji-quick"
+STUDENTS = ROOT / "agents" / "results" / "students"
 
 
 def test_python_blocks_run() -> None:
@@ -50,6 +54,32 @@ def test_student_table_is_the_shipped_tables() -> None:
     ours, hog = load_table("emoji").select("test"), load_table("emoji", "hog").select("test")
     for mine, dumb in zip(report.score_cells(ours), report.score_cells(hog), strict=True):
         assert f"| {mine[1]} | {mine[2]} | {mine[3]} | {mine[4]} | {mine[5]} | {dumb[3]} |" in README
+
+
+def test_student_report_is_of_the_stored_rows() -> None:
+    result = student_report.build(read_rows(RESULTS_FOLDER))
+    assert student_report.markdown(result) == (STUDENTS / "students.md").read_text(encoding="utf-8")
+    for section in result.sections:
+        assert report.markdown(student_report.COLUMNS, student_report.headline_cells(section)) in README
+        assert report.markdown(student_report.DIFFERENCE_COLUMNS, student_report.difference_cells(section)) in README
+
+
+def test_stored_rows_are_of_the_shipped_students() -> None:
+    for row in read_rows(RESULTS_FOLDER).values():
+        shipped = students.WEIGHTS_FOLDER / f"{row.dataset}-{row.backbone}.json"
+        if row.role in ("teacher", "distilled") and row.steps == load_card(shipped)["recipe"]["steps"]:
+            assert row.weights_sha256 == load_card(shipped)["sha256"] or row.seed != load_card(shipped)["recipe"]["seed"]
+
+
+def test_pilot_table_is_the_stored_result() -> None:
+    table = (STUDENTS / "pilot.md").read_text(encoding="utf-8").split("\n\n")[1]
+    assert table in README
+    stored = json.loads((STUDENTS / "pilot.json").read_text(encoding="utf-8"))
+    assert json.dumps(load_table("emoji").student_hash) in json.dumps(stored)
+
+
+def test_weights_stay_small() -> None:
+    assert sum(file.stat().st_size for file in students.WEIGHTS_FOLDER.rglob("*.safetensors")) < 40e6
 
 
 def test_pictures_exist() -> None:
