@@ -68,7 +68,9 @@ def test_stored_rows_are_of_the_shipped_students() -> None:
     for row in read_rows(RESULTS_FOLDER).values():
         shipped = students.WEIGHTS_FOLDER / f"{row.dataset}-{row.backbone}.json"
         if row.role in ("teacher", "distilled") and row.steps == load_card(shipped)["recipe"]["steps"]:
-            assert row.weights_sha256 == load_card(shipped)["sha256"] or row.seed != load_card(shipped)["recipe"]["seed"]
+            assert (
+                row.weights_sha256 == load_card(shipped)["sha256"] or row.seed != load_card(shipped)["recipe"]["seed"]
+            )
 
 
 def test_pilot_table_is_the_stored_result() -> None:

@@ -364,7 +364,7 @@ def test_a_table_must_exist_and_fit(toy: Toy, tmp_path: Path) -> None:
         make(dataset_hash="a" * 64)
     # A table without latency serves for FLOPs, and says how to measure for the other.
     make(milliseconds=None)
-    with pytest.raises(ValueError, match=r"no latency.*python -m students\.latency"):
+    with pytest.raises(ValueError, match=r"no latency.*sketchcanvas latency"):
         SketchCanvasEnv(**{**toy.kwargs, "table": str(tmp_path / "t.npz")}, cost="latency")  # type: ignore[arg-type]
     ids = toy.table.sketch_ids.astype("U20")
     ids[np.flatnonzero(toy.table.split == "train")[0]] = "stranger/0"
