@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -22,7 +21,7 @@ from agents.environment import EnvConfig
 from agents.evaluate import GIGA
 from agents.selectors import Selector
 from agents.training import Run
-from sketchcanvas_env.features import FEATURE_NAMES, stroke_features
+from sketchcanvas_env.features import FEATURE_NAMES
 from sketchcanvas_env.files import atomic_write, sha256_file
 from sketchcanvas_env.sketch import VectorSketch
 from sketchcanvas_env.table import OutcomeTable, check_canvases
@@ -64,23 +63,16 @@ class SavedSelector:
     def __call__(self, sketch: VectorSketch) -> int:
         """The side, in pixels, on which to draw a sketch."""
         with torch.inference_mode():
-            return self.canvases[int(self.selector(self._look(sketch)).argmax())]
+            return self.canvases[int(self.selector(self.selector.observe(sketch, self.max_points)).argmax())]
 
     def gflops(self, sketch: VectorSketch) -> float:
         """What deciding about a sketch costs, in GFLOPs (2 x MAC)."""
-        return float(self.selector.flops(self._look(sketch))[0]) / GIGA
+        return float(self.selector.flops(self.selector.observe(sketch, self.max_points))[0]) / GIGA
 
     @property
     def env(self) -> EnvConfig:
         """The environment that it was trained in."""
         return EnvConfig(**self.card["config"]["env"])
-
-    def _look(self, sketch: VectorSketch) -> dict[str, torch.Tensor]:
-        points = sketch.to_stroke5(self.max_points)
-        return {
-            "points": torch.from_numpy(points.ravel()[None].copy()),
-            "stats": torch.from_numpy(np.asarray(stroke_features(sketch))[None].copy()),
-        }
 
 
 def save(path: str | Path, run: Run, table: OutcomeTable) -> Path:
@@ -148,7 +140,7 @@ def load(path: str | Path) -> SavedSelector:
         raise ValueError(f"{card_path}: canvases or max_points are not those of the run in its config")
     if selector.n_actions != len(canvases):
         raise ValueError(f"{card_path}: {selector.n_actions} actions for {len(canvases)} canvases")
-    if isinstance(selector, selectors.StatsSelector) and selector.n_stats != len(FEATURE_NAMES):
+    if selector.n_stats not in (None, len(FEATURE_NAMES)):
         raise ValueError(
             f"{card_path}: the network reads {selector.n_stats} statistics, this version takes {len(FEATURE_NAMES)}"
         )

@@ -4,17 +4,32 @@ A selector is an encoder and a linear head. REINFORCE trains the whole; the SB3 
 their features extractor and bring a linear head of their own, which is copied back afterwards: every
 algorithm decides with the same network.
 
+| name | looks at | how | FLOPs at 64 points, 4 canvases |
+|---|---|---|---|
+| `gru` | points | the paper's recurrent network, 128 units | 6.54 M |
+| `transformer` | points | two blocks of attention, 32 wide | 3.17 M |
+| `conv` | points | two convolutions along the strokes, 32 channels | 0.76 M |
+| `stats` | statistics | a perceptron with two layers of 64 | 0.01 M |
+| `linear` | statistics | the head alone | 0.0001 M |
+
+The smallest canvas, 32 px, costs the default student 13.1 M, and choosing it over 64 px saves 36.7 M: a selector that
+costs much of that cannot pay for itself (`agents.selector_latency` measures it, milliseconds too).
+
 Costs are counted as everywhere in the project: 2 x MAC of the matrix products, per sketch. Element-wise work
-is left out.
+is left out. Products between activations (attention) are matrix products and count.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from sketchcanvas_env.features import stroke_features
+from sketchcanvas_env.sketch import VectorSketch
 
 POINT_DIM = 5
 """Columns of a stroke-5 row: x, y, p1, p2, p3."""
@@ -28,28 +43,50 @@ MAX_SIZE = 4096
 HEAD_GAIN = 0.01
 """Gain of the head's orthogonal start: near-uniform choices at first, as in SB3's policies."""
 
+KERNEL = 5
+"""Points that a convolution sees at once."""
+
+TYPICAL_POINTS = 64
+"""Points of a usual drawing, which scale sums over points to about 1."""
+
+HEADS = 4
+"""Attention heads of each block of the transformer."""
+
+BLOCKS = 2
+"""Blocks of the transformer."""
+
+WIDENING = 2
+"""Width of a block's hidden layer over that of the block."""
+
+WAVELENGTH = 10_000.0
+"""The longest wave of the transformer's positions, in points over 2 pi (Vaswani et al., 2017, section 3.5)."""
+
 
 class Selector(nn.Module):
     """An encoder of observations with a linear head over the canvases.
 
     Attributes:
         name: the network's name in `SELECTORS`.
+        reads: the parts of an observation that it looks at, "points" or "stats".
         n_actions: number of canvases, K.
         features_dim: width of what `encode` gives.
+        n_stats: length of the statistics vector that it reads, F; None for a network that reads none.
     """
 
-    name: str
+    name: ClassVar[str]
+    reads: ClassVar[tuple[str, ...]]
     head: nn.Linear
 
-    def __init__(self, n_actions: int, features_dim: int) -> None:
-        """Check the sizes; subclasses build their encoder first and then call `_make_head`."""
+    def __init__(self, n_actions: int, features_dim: int, n_stats: int | None = None) -> None:
+        """Check the sizes; subclasses check their own, build their encoder and then call `_make_head`."""
         super().__init__()
         if not 1 <= n_actions <= MAX_SIZE:
             raise ValueError(f"a selector chooses from 1 to {MAX_SIZE} canvases, not {n_actions}")
-        if not 1 <= features_dim <= MAX_SIZE:
-            raise ValueError(f"a selector has 1 to {MAX_SIZE} hidden units, not {features_dim}")
+        if n_stats is not None and not 1 <= n_stats <= MAX_SIZE:
+            raise ValueError(f"selector {self.name!r} reads 1 to {MAX_SIZE} statistics, not {n_stats}")
         self.n_actions = n_actions
         self.features_dim = features_dim
+        self.n_stats = n_stats
 
     def _make_head(self) -> None:
         self.head = nn.Linear(self.features_dim, self.n_actions)
@@ -69,6 +106,20 @@ class Selector(nn.Module):
         """
         logits: Tensor = self.head(self.encode(obs))
         return logits
+
+    def observe(self, sketch: VectorSketch, max_points: int) -> dict[str, Tensor]:
+        """What the environment would show of one sketch, as a batch of one, without the parts nobody reads.
+
+        Args:
+            sketch: the drawing.
+            max_points: points that it is bounded to.
+        """
+        seen = {}
+        if "points" in self.reads:
+            seen["points"] = torch.from_numpy(sketch.to_stroke5(max_points).reshape(1, -1))
+        if "stats" in self.reads:
+            seen["stats"] = torch.from_numpy(stroke_features(sketch).reshape(1, -1))
+        return seen
 
     def flops(self, obs: Mapping[str, Tensor]) -> Tensor:
         """FLOPs (2 x MAC) of deciding about each sketch alone, (B,) float64; always above zero."""
@@ -94,6 +145,7 @@ class GRUSelector(Selector):
     """
 
     name = "gru"
+    reads = ("points",)
 
     def __init__(self, n_actions: int, hidden: int = 128) -> None:
         """Random weights from torch's global generator.
@@ -102,7 +154,7 @@ class GRUSelector(Selector):
             n_actions: number of canvases, K.
             hidden: units of the GRU.
         """
-        super().__init__(n_actions, hidden)
+        super().__init__(n_actions, _checked_width(hidden))
         self.gru = nn.GRU(POINT_DIM, hidden, batch_first=True)
         self._make_head()
 
@@ -135,6 +187,7 @@ class StatsSelector(Selector):
     """A two-layer perceptron on the hand-made stroke statistics (`sketchcanvas_env.features`)."""
 
     name = "stats"
+    reads = ("stats",)
 
     def __init__(self, n_actions: int, n_stats: int, hidden: int = 64) -> None:
         """Random weights from torch's global generator.
@@ -144,10 +197,7 @@ class StatsSelector(Selector):
             n_stats: length of the statistics vector, F.
             hidden: units of each hidden layer.
         """
-        super().__init__(n_actions, hidden)
-        if not 1 <= n_stats <= MAX_SIZE:
-            raise ValueError(f"a stats selector reads 1 to {MAX_SIZE} statistics, not {n_stats}")
-        self.n_stats = n_stats
+        super().__init__(n_actions, _checked_width(hidden), n_stats)
         self.body = nn.Sequential(nn.Linear(n_stats, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
         self._make_head()
 
@@ -158,7 +208,8 @@ class StatsSelector(Selector):
 
     def flops(self, obs: Mapping[str, Tensor]) -> Tensor:
         """The three matrix products; taking the statistics (a few operations a point) is not counted."""
-        cost = 2.0 * self.features_dim * (self.n_stats + self.features_dim) + self._head_flops()
+        inputs = obs["stats"].shape[1]
+        cost = 2.0 * self.features_dim * (inputs + self.features_dim) + self._head_flops()
         return torch.full((len(obs["stats"]),), cost, dtype=torch.float64)
 
     def settings(self) -> dict[str, Any]:
@@ -171,7 +222,168 @@ class StatsSelector(Selector):
         }
 
 
-SELECTORS: dict[str, type[Selector]] = {"gru": GRUSelector, "stats": StatsSelector}
+class LinearSelector(Selector):
+    """One linear layer on the hand-made stroke statistics: what linear bandits can learn, and a floor for the rest."""
+
+    name = "linear"
+    reads = ("stats",)
+
+    def __init__(self, n_actions: int, n_stats: int) -> None:
+        """Random weights from torch's global generator.
+
+        Args:
+            n_actions: number of canvases, K.
+            n_stats: length of the statistics vector, F.
+        """
+        super().__init__(n_actions, n_stats, n_stats)
+        self._make_head()
+
+    def encode(self, obs: Mapping[str, Tensor]) -> Tensor:
+        """The statistics as they are, (B, F)."""
+        return obs["stats"]
+
+    def flops(self, obs: Mapping[str, Tensor]) -> Tensor:
+        """The one matrix product."""
+        return torch.full((len(obs["stats"]),), self._head_flops(), dtype=torch.float64)
+
+    def settings(self) -> dict[str, Any]:
+        """As `Selector.settings`."""
+        return {"name": self.name, "n_actions": self.n_actions, "n_stats": self.n_stats}
+
+
+class ConvSelector(Selector):
+    """Two convolutions along the points with ReLU, pooled over the drawing's own points, a linear head.
+
+    Pooled are the maximum (is there such a place?) and the sum over `TYPICAL_POINTS` (how many are there?): a mean
+    would not tell a short drawing from a long one.
+    """
+
+    name = "conv"
+    reads = ("points",)
+
+    def __init__(self, n_actions: int, hidden: int = 32) -> None:
+        """Random weights from torch's global generator.
+
+        Args:
+            n_actions: number of canvases, K.
+            hidden: channels of each convolution.
+        """
+        super().__init__(n_actions, 2 * _checked_width(hidden))
+        self.hidden = hidden
+        self.first = nn.Conv1d(POINT_DIM, hidden, KERNEL, padding=KERNEL // 2)
+        self.second = nn.Conv1d(hidden, hidden, KERNEL, padding=KERNEL // 2)
+        self._make_head()
+
+    def encode(self, obs: Mapping[str, Tensor]) -> Tensor:
+        """Maximum and scaled sum of each channel, (B, 2 * hidden)."""
+        points, real = _trimmed(obs["points"])
+        padding = ~real[:, None]
+        # After every layer, too: its bias stands on padding, from where the next kernel would read it.
+        x = points.transpose(1, 2).masked_fill(padding, 0.0)
+        x = torch.relu(self.first(x)).masked_fill(padding, 0.0)
+        x = torch.relu(self.second(x)).masked_fill(padding, 0.0)
+        # Nothing is below zero, so the zeros on padding never are a maximum of their own.
+        return torch.cat([x.amax(dim=2), x.sum(dim=2) / TYPICAL_POINTS], dim=1)
+
+    def flops(self, obs: Mapping[str, Tensor]) -> Tensor:
+        """2 x kernel x hidden x (5 + hidden) for each point, plus the head."""
+        per_point = 2.0 * KERNEL * self.hidden * (POINT_DIM + self.hidden)
+        return true_lengths(stroke5_rows(obs["points"])).double() * per_point + self._head_flops()
+
+    def settings(self) -> dict[str, Any]:
+        """As `Selector.settings`."""
+        return {"name": self.name, "n_actions": self.n_actions, "hidden": self.hidden}
+
+
+class TransformerSelector(Selector):
+    """`BLOCKS` blocks of attention over the points, their mean over the drawing's own points, a linear head.
+
+    Vaswani et al., "Attention is all you need" (NeurIPS 2017, arXiv 1706.03762), encoder only, with sinusoidal
+    positions (so that no length is out of reach) and the norms before the layers (Xiong et al., ICML 2020, arXiv
+    2002.04745), which trains without a warm-up.
+    """
+
+    name = "transformer"
+    reads = ("points",)
+
+    def __init__(self, n_actions: int, hidden: int = 32) -> None:
+        """Random weights from torch's global generator.
+
+        Args:
+            n_actions: number of canvases, K.
+            hidden: width, a multiple of `HEADS`.
+        """
+        super().__init__(n_actions, _checked_width(hidden))
+        if hidden % HEADS:
+            raise ValueError(f"the width of a transformer must be a multiple of its {HEADS} heads, not {hidden}")
+        self.embed = nn.Linear(POINT_DIM, hidden)
+        self.blocks = nn.ModuleList(_Block(hidden) for _ in range(BLOCKS))
+        self.norm = nn.LayerNorm(hidden)
+        self._make_head()
+
+    def encode(self, obs: Mapping[str, Tensor]) -> Tensor:
+        """The mean over each drawing's points, (B, hidden)."""
+        points, real = _trimmed(obs["points"])
+        x = self.embed(points) + _positions(points.shape[1], self.features_dim, points.device)
+        for block in self.blocks:
+            x = block(x, real)
+        total: Tensor = self.norm(x).masked_fill(~real[..., None], 0.0).sum(dim=1)
+        return total / real.sum(dim=1, keepdim=True)
+
+    def flops(self, obs: Mapping[str, Tensor]) -> Tensor:
+        """Linear layers and attention products, (B,) float64.
+
+        For each point 2 x 5 x hidden and, in each block, 2 x (4 + 2 x `WIDENING`) x hidden^2; for each of the P x P
+        pairs of points 2 x 2 x hidden in each block (queries by keys, weights by values); plus the head.
+        """
+        n, d = true_lengths(stroke5_rows(obs["points"])).double(), self.features_dim
+        per_point = 2.0 * POINT_DIM * d + BLOCKS * 2.0 * (4 + 2 * WIDENING) * d**2
+        per_pair = BLOCKS * 2.0 * 2.0 * d
+        return n * per_point + n.square() * per_pair + self._head_flops()
+
+    def settings(self) -> dict[str, Any]:
+        """As `Selector.settings`."""
+        return {"name": self.name, "n_actions": self.n_actions, "hidden": self.features_dim}
+
+
+class _Block(nn.Module):
+    """Attention and a two-layer perceptron, each on normed inputs and added to them."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.before_attention = nn.LayerNorm(width)
+        self.queries_keys_values = nn.Linear(width, 3 * width)
+        self.mixed = nn.Linear(width, width)
+        self.before_layers = nn.LayerNorm(width)
+        self.up = nn.Linear(width, WIDENING * width)
+        self.down = nn.Linear(WIDENING * width, width)
+
+    def forward(self, x: Tensor, real: Tensor) -> Tensor:
+        """(B, P, width) from the same; `real` (B, P) bool says which points are no padding."""
+        batch, length, width = x.shape
+        apart = self.queries_keys_values(self.before_attention(x)).reshape(batch, length, 3, HEADS, width // HEADS)
+        queries, keys, values = apart.permute(2, 0, 3, 1, 4)
+        seen = _attend(queries, keys, values, real)
+        x = x + self.mixed(seen.transpose(1, 2).reshape(batch, length, width))
+        added: Tensor = self.down(torch.relu(self.up(self.before_layers(x))))
+        return x + added
+
+
+def _attend(queries: Tensor, keys: Tensor, values: Tensor, real: Tensor) -> Tensor:
+    """Every point looks at the drawing's own points, (B, HEADS, P, width / HEADS)."""
+    return F.scaled_dot_product_attention(queries, keys, values, attn_mask=real[:, None, None])
+
+
+def _positions(length: int, width: int, device: torch.device) -> Tensor:
+    """Sines and cosines of each place, (length, width) float32."""
+    waves = WAVELENGTH ** -(torch.arange(0, width, 2, device=device) / width)
+    angles = torch.arange(length, device=device)[:, None] * waves
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+SELECTORS: dict[str, type[Selector]] = {
+    kind.name: kind for kind in (GRUSelector, StatsSelector, ConvSelector, TransformerSelector, LinearSelector)
+}
 """Selector networks by name."""
 
 
@@ -181,20 +393,26 @@ def create(name: str, n_actions: int, n_stats: int | None = None, hidden: int | 
     Args:
         name: a key of `SELECTORS`.
         n_actions: number of canvases, K.
-        n_stats: length of obs["stats"]; only "stats" needs it.
-        hidden: width, None for the network's own default.
+        n_stats: length of obs["stats"]; only networks that read it need it.
+        hidden: width, None for the network's own default; "linear" has none.
 
     Raises:
-        ValueError: an unknown name (the message lists what exists) or a size below 1.
+        ValueError: an unknown name (the message lists what exists), a size below 1, or a width that the network
+            cannot have.
     """
     if name not in SELECTORS:
         raise ValueError(f"unknown selector {name!r}; there are {', '.join(sorted(SELECTORS))}")
-    width = {} if hidden is None else {"hidden": hidden}
-    if name == "stats":
+    kind = SELECTORS[name]
+    sizes: dict[str, int] = {}
+    if "stats" in kind.reads:
         if n_stats is None:
-            raise ValueError("selector 'stats' needs n_stats, the length of obs['stats']")
-        return StatsSelector(n_actions, n_stats, **width)
-    return SELECTORS[name](n_actions, **width)
+            raise ValueError(f"selector {name!r} needs n_stats, the length of obs['stats']")
+        sizes["n_stats"] = n_stats
+    if hidden is not None:
+        if kind is LinearSelector:
+            raise ValueError("selector 'linear' has no hidden units: leave hidden out")
+        sizes["hidden"] = hidden
+    return kind(n_actions, **sizes)
 
 
 def stroke5_rows(points: Tensor) -> Tensor:
@@ -205,3 +423,17 @@ def stroke5_rows(points: Tensor) -> Tensor:
 def true_lengths(points: Tensor) -> Tensor:
     """Number of points of each drawing without its padding (rows with p3 = 1), at least 1; (B,) int64."""
     return (points[..., 4] < 0.5).sum(dim=1).clamp(min=1)
+
+
+def _trimmed(points: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows up to the end of the longest drawing, (B, P, 5), and which of them are no padding, (B, P) bool."""
+    rows = stroke5_rows(points)
+    lengths = true_lengths(rows)
+    rows = rows[:, : int(lengths.max())]
+    return rows, torch.arange(rows.shape[1], device=rows.device) < lengths[:, None]
+
+
+def _checked_width(hidden: int) -> int:
+    if not 1 <= hidden <= MAX_SIZE:
+        raise ValueError(f"a selector has 1 to {MAX_SIZE} hidden units, not {hidden}")
+    return hidden

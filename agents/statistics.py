@@ -1,24 +1,32 @@
-"""Intervals for what a split can tell: a paired bootstrap over photos, hull gain and gap closed.
+"""What a comparison may claim: intervals, differences, aggregates over runs, the front as one number.
 
-Several sketches share one photo, and an easy photo is easy for all of them, so sketches are no independent
-draws: the bootstrap resamples *photos* and takes all their sketches along. Everything that is compared (a
-selector, each fixed canvas, the oracle) is computed on the same resample, so differences are paired, and the
-hull of the fixed canvases is built anew in each.
+Two kinds of chance are kept apart.
 
-Intervals are percentile intervals over photos **given the trained selectors**. Several seeds of one algorithm
-are averaged for each sketch before resampling (the policy "pick one of the trained seeds by lot"), so the
-spread between seeds is not part of them: report it beside.
+**Photos** (`resampled_means`, `paired_difference`): would other photos have said the same? Several sketches share one
+photo, and an easy photo is easy for all of them, so sketches are no independent draws: the bootstrap resamples
+*photos* and takes all their sketches along. Everything that is compared (a selector, each fixed canvas, the oracle)
+is computed on the same resample, so differences are paired, and the hull of the fixed canvases is built anew in
+each. These are percentile intervals **given the trained selectors**. Several seeds of one algorithm are averaged for
+each sketch before resampling (the policy "pick one of the trained seeds by lot"), so the spread between seeds is not
+part of them: report it beside. The maximum in the hull picks up noise, so a resample's hull lies a little too high
+and the interval of the hull gain a little too low: it errs against the selector.
 
-The maximum in the hull picks up noise, so a resample's hull lies a little too high and the interval of the
-hull gain a little too low: it errs against the selector.
+**Runs** (`iqm`, `probability_of_improvement`, `performance_profile`): would other seeds have said the same? Scores are
+(runs, tasks), a task being a data set, a trade-off, a student; runs are resampled within each task, the split of
+photos stays as it is. After Agarwal et al., "Deep reinforcement learning at the edge of the statistical precipice"
+(NeurIPS 2021, arXiv 2108.13264), on SciPy.
+
+Many comparisons at once need `holm` (none of the claims false) or `benjamini_hochberg` (few of them false).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -33,6 +41,35 @@ class Interval(NamedTuple):
 
     low: float
     high: float
+
+
+class Estimate(NamedTuple):
+    """A number and its confidence interval."""
+
+    value: float
+    interval: Interval
+
+
+class Difference(NamedTuple):
+    """How much better one policy is than another.
+
+    Attributes:
+        value: mean of the first minus mean of the second.
+        interval: its interval over photos.
+        p_value: of no difference, two-sided, see `p_value`; not corrected for other comparisons.
+    """
+
+    value: float
+    interval: Interval
+    p_value: float
+
+
+class Profile(NamedTuple):
+    """Share of scores above each threshold, (T,) float64 in [0, 1], between pointwise limits of confidence."""
+
+    share: FloatArray
+    low: FloatArray
+    high: FloatArray
 
 
 def resampled_means(
@@ -79,6 +116,227 @@ def interval(samples: npt.ArrayLike, confidence: float = 0.95) -> Interval:
     tail = (1.0 - confidence) / 2.0
     low, high = np.quantile(np.asarray(samples, dtype=np.float64), [tail, 1.0 - tail])
     return Interval(float(low), float(high))
+
+
+def p_value(samples: npt.ArrayLike) -> float:
+    """Two-sided p-value of "it is zero" from bootstrap samples of a quantity, (R,), in [2 / (R + 1), 1].
+
+    Twice the smaller share of the samples on either side of zero, zero itself on both, one sample added to each
+    (Davison & Hinkley, "Bootstrap methods and their application", 1997, section 4.2: so it never is zero). It belongs
+    to the percentile interval: below 0.05 if and only if the 95 % interval excludes zero, but for that one sample.
+
+    Raises:
+        ValueError: no sample, or an undefined one.
+    """
+    drawn = np.asarray(samples, dtype=np.float64)
+    if drawn.ndim != 1 or not len(drawn) or np.isnan(drawn).any():
+        raise ValueError(f"a p-value needs bootstrap samples (R,), R >= 1, none of them nan, got {drawn.shape}")
+    fewer = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
+    return min(1.0, 2.0 * (fewer + 1) / (len(drawn) + 1))
+
+
+def paired_difference(
+    first: npt.ArrayLike,
+    second: npt.ArrayLike,
+    photos: npt.ArrayLike,
+    confidence: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Difference:
+    """How two policies differ in a mean over sketches, both on the same sketches and the same resampled photos.
+
+    Args:
+        first: (N,) what the first policy gets on each sketch: its reward, 1 where it is right, its FLOPs.
+        second: (N,) the same of the second.
+        photos: (N,) label of each sketch's photo.
+        confidence: of the interval.
+        resamples: number of resamples.
+        seed: of the generator.
+
+    Raises:
+        ValueError: shapes that do not fit, or numbers that are not finite.
+    """
+    one, other = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if one.ndim != 1 or one.shape != other.shape or not (np.isfinite(one).all() and np.isfinite(other).all()):
+        raise ValueError(
+            f"give two policies' finite numbers on the same sketches, (N,), got {one.shape}, {other.shape}"
+        )
+    difference = one - other
+    samples = resampled_means(difference[:, None], photos, resamples, seed)[:, 0]
+    return Difference(float(difference.mean()), interval(samples, confidence), p_value(samples))
+
+
+def holm(p_values: npt.ArrayLike) -> FloatArray:
+    """P-values of m comparisons, (m,), adjusted: below 0.05 are those that may be claimed *together* at 5 %.
+
+    The probability that even one of these claims is false is at most the level, however the comparisons depend on one
+    another. Holm, "A simple sequentially rejective multiple test procedure" (Scandinavian Journal of Statistics,
+    1979): the smallest times m, the next times m - 1, ..., never falling, at most 1.
+
+    Raises:
+        ValueError: another shape, or numbers outside [0, 1].
+    """
+    values = _checked_p_values(p_values)
+    order = np.argsort(values, kind="stable")
+    steps = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(1.0, steps)
+    return adjusted
+
+
+def benjamini_hochberg(p_values: npt.ArrayLike) -> FloatArray:
+    """P-values of m comparisons, (m,), adjusted: of those below 0.05, 5 % are expected to be false.
+
+    Benjamini & Hochberg (Journal of the Royal Statistical Society B, 1995), by `scipy.stats.false_discovery_control`.
+    Weaker than `holm`: for searching, not for claiming. Valid for comparisons that are independent or positively
+    dependent, as those with one common rival are.
+
+    Raises:
+        ValueError: another shape, or numbers outside [0, 1].
+    """
+    values = _checked_p_values(p_values)
+    return np.asarray(stats.false_discovery_control(values, method="bh") if len(values) else values)
+
+
+def interquartile_mean(scores: npt.ArrayLike) -> float:
+    """Mean of the middle half of all scores, whatever their shape: runs and tasks in one pool.
+
+    Of n scores, floor(n / 4) are left out at either end (`scipy.stats.trim_mean`). Unlike the median it uses half
+    of the runs, unlike the mean no single run can move it far. Scores of all tasks must be on one scale (gap
+    closed, say).
+
+    Raises:
+        ValueError: no score, or one that is not finite.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    if not values.size or not np.isfinite(values).all():
+        raise ValueError("the interquartile mean needs at least one score, and finite ones")
+    return float(_pooled_iqm(values.ravel()))
+
+
+def iqm(scores: npt.ArrayLike, confidence: float = 0.95, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
+    """Interquartile mean over runs and tasks, with a stratified bootstrap interval over runs.
+
+    Args:
+        scores: (runs, tasks), or (runs,) for a single task; at least two runs.
+        confidence: of the interval.
+        resamples: number of resamples.
+        seed: of the generator.
+
+    Raises:
+        ValueError: fewer than two runs, or scores that are not finite.
+    """
+    table = _checked_scores(scores)
+
+    def pooled(*tasks: FloatArray, axis: int = -1) -> FloatArray:
+        return _pooled_iqm(np.concatenate(tasks, axis=axis))
+
+    low, high = _stratified(list(table.T), pooled, confidence, resamples, seed)
+    return Estimate(float(_pooled_iqm(table.ravel())), Interval(float(low), float(high)))
+
+
+def probability_of_improvement(
+    first: npt.ArrayLike, second: npt.ArrayLike, confidence: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
+) -> Estimate:
+    """How probable it is that a run of the first algorithm scores higher than a run of the second on a random task.
+
+    For each task the Mann-Whitney statistic over the number of pairs, P(X > Y) + P(X = Y) / 2, then the mean over
+    tasks (Agarwal et al., 2021, section 4.3). Runs of both are resampled, each within its task.
+
+    Args:
+        first: (runs, tasks) or (runs,); at least two runs.
+        second: the same of the other, (other runs, tasks); runs are not paired.
+        confidence: of the interval.
+        resamples: number of resamples.
+        seed: of the generator.
+
+    Raises:
+        ValueError: fewer than two runs, different tasks, or scores that are not finite.
+    """
+    one, other = _checked_scores(first), _checked_scores(second)
+    n_tasks = one.shape[1]
+    if other.shape[1] != n_tasks:
+        raise ValueError(f"both must be scored on the same tasks, got {n_tasks} and {other.shape[1]}")
+
+    def improved(*columns: FloatArray, axis: int = -1) -> FloatArray:
+        pairs = zip(columns[:n_tasks], columns[n_tasks:], strict=True)
+        return np.asarray(np.mean([_share_higher(x, y) for x, y in pairs], axis=0))
+
+    columns = [*one.T, *other.T]
+    low, high = _stratified(columns, improved, confidence, resamples, seed)
+    return Estimate(float(improved(*columns)), Interval(float(low), float(high)))
+
+
+def performance_profile(
+    scores: npt.ArrayLike,
+    thresholds: npt.ArrayLike,
+    confidence: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Profile:
+    """Share of runs, pooled over tasks, that score above each threshold (Agarwal et al., 2021, section 4.2).
+
+    Where one algorithm's profile lies above another's everywhere, its scores are stochastically larger.
+
+    Args:
+        scores: (runs, tasks) or (runs,); at least two runs.
+        thresholds: (T,) numbers.
+        confidence: of the limits, which hold for each threshold by itself.
+        resamples: number of resamples.
+        seed: of the generator.
+
+    Raises:
+        ValueError: fewer than two runs, thresholds of another shape, or numbers that are not finite.
+    """
+    table, levels = _checked_scores(scores), np.asarray(thresholds, dtype=np.float64)
+    if levels.ndim != 1 or not len(levels) or not np.isfinite(levels).all():
+        raise ValueError(f"thresholds must be finite numbers (T,), T >= 1, got {levels.shape}")
+    above = [(task > levels[:, None]).astype(np.float64) for task in table.T]  # a (T, runs) array for each task
+
+    def share(*tasks: FloatArray, axis: int = -1) -> FloatArray:
+        return np.asarray(np.mean([task.mean(axis=axis) for task in tasks], axis=0))
+
+    low, high = _stratified(above, share, confidence, resamples, seed)
+    return Profile(share(*above), low, high)
+
+
+def hypervolume(flops: npt.ArrayLike, accuracy: npt.ArrayLike, reference_flops: float) -> FloatArray:
+    """How much of the plane of cost and accuracy a set of operating points dominates; exact, by a sweep.
+
+    The reference point is accuracy 0 at `reference_flops`: take the FLOPs of the largest canvas, 256 px, always, for
+    numbers are comparable only under one reference. The axis of FLOPs is **logarithmic, in doublings** (base 2),
+    because canvases lie evenly on it: on a linear axis three quarters of the area belong to budgets between 128 and
+    256 px, and a point at a tenth of the FLOPs is hardly told from one at a hundredth. So the unit is accuracy x
+    doublings, and the number is the integral, over log2 of the budget up to the reference, of the best accuracy that
+    the budget affords (0 where it affords none).
+
+    It counts points, not mixtures of them, and more points never dominate less: compare sets made alike, one
+    point for each of the same trade-offs. A point that costs the reference or more adds nothing.
+
+    Args:
+        flops: (..., n) mean FLOPs per query of each point, above zero.
+        accuracy: (..., n) accuracy of each, in [0, 1].
+        reference_flops: cost of the reference point.
+
+    Returns:
+        (...) float64, 0 for no point.
+
+    Raises:
+        ValueError: shapes that do not fit, costs that are not above zero, accuracies outside [0, 1].
+    """
+    cost, acc = np.broadcast_arrays(np.asarray(flops, dtype=np.float64), np.asarray(accuracy, dtype=np.float64))
+    if cost.ndim < 1:
+        raise ValueError("flops and accuracy must be (..., n): a number for each point")
+    if not (np.isfinite(cost).all() and (cost > 0).all() and np.isfinite(reference_flops) and reference_flops > 0):
+        raise ValueError("FLOPs must be finite and above zero, the reference too: their logarithm is taken")
+    if not ((acc >= 0) & (acc <= 1)).all():
+        raise ValueError("accuracies must lie in [0, 1]")
+    order = np.argsort(cost, axis=-1)
+    # How many doublings each point lies below the reference, falling along the last axis.
+    room = np.maximum(0.0, np.log2(reference_flops) - np.log2(np.take_along_axis(cost, order, axis=-1)))
+    best = np.maximum.accumulate(np.take_along_axis(acc, order, axis=-1), axis=-1)
+    widths = room - np.concatenate([room[..., 1:], np.zeros_like(room[..., :1])], axis=-1)
+    return np.asarray((best * widths).sum(axis=-1))
 
 
 def hull_accuracy(flops: npt.ArrayLike, accuracy: npt.ArrayLike, at: npt.ArrayLike) -> FloatArray:
@@ -128,6 +386,56 @@ def gap_closed(reward: npt.ArrayLike, fixed: npt.ArrayLike, oracle: npt.ArrayLik
     room = np.asarray(oracle, dtype=np.float64) - best
     open_gap = room > 1e-12
     return np.asarray(np.where(open_gap, (np.asarray(reward) - best) / np.where(open_gap, room, 1.0), np.nan))
+
+
+def _pooled_iqm(values: FloatArray) -> FloatArray:
+    """Along the last axis."""
+    return np.asarray(stats.trim_mean(values, 0.25, axis=-1), dtype=np.float64)
+
+
+def _share_higher(first: FloatArray, second: FloatArray) -> FloatArray:
+    """P(X > Y) + P(X = Y) / 2 over all pairs of (..., n) and (..., m); (...) float64."""
+    signs = np.sign(first[..., :, None] - second[..., None, :])
+    return np.asarray((1.0 + signs.mean(axis=(-2, -1))) / 2.0)
+
+
+def _stratified(
+    strata: list[FloatArray], statistic: Callable[..., FloatArray], confidence: float, resamples: int, seed: int
+) -> tuple[FloatArray, FloatArray]:
+    """Percentile limits of a statistic of (..., runs) samples, each resampled by itself along its last axis."""
+    if not 0.0 < confidence < 1.0:
+        raise ValueError(f"confidence must lie in (0, 1), got {confidence}")
+    if resamples < 1:
+        raise ValueError(f"resamples must be at least 1, got {resamples}")
+    found = stats.bootstrap(
+        tuple(strata),
+        statistic,
+        vectorized=True,
+        axis=-1,
+        n_resamples=resamples,
+        batch=_BLOCK,
+        confidence_level=confidence,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return np.asarray(found.low), np.asarray(found.high)
+
+
+def _checked_scores(scores: npt.ArrayLike) -> FloatArray:
+    table = np.asarray(scores, dtype=np.float64)
+    table = table[:, None] if table.ndim == 1 else table
+    if table.ndim != 2 or len(table) < 2 or not table.shape[1] or not np.isfinite(table).all():
+        raise ValueError(
+            f"scores must be finite and (runs, tasks), with two runs or more to draw from, got shape {table.shape}"
+        )
+    return table
+
+
+def _checked_p_values(p_values: npt.ArrayLike) -> FloatArray:
+    values = np.asarray(p_values, dtype=np.float64)
+    if values.ndim != 1 or not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(f"p-values must be (m,) numbers in [0, 1], got shape {values.shape}")
+    return values
 
 
 def _cluster_sums(values: FloatArray, labels: npt.NDArray[np.generic]) -> FloatArray:

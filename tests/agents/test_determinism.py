@@ -374,7 +374,7 @@ def test_the_discount_factor_would_matter_if_episodes_went_on(
         ({"num_envs": 0}, "num_envs"),
         ({"threads": 0}, "threads must be at least 1"),
         ({"seed": -1}, "seed must not be negative"),
-        ({"selector": "transformer"}, "unknown selector 'transformer'; there are gru, stats"),
+        ({"selector": "lstm"}, "unknown selector 'lstm'; there are conv, gru, linear, stats, transformer"),
         ({"hidden": 0}, "hidden"),
         ({"hidden": 10**9}, "hidden"),
         ({"lr": 0.0}, "lr must be above zero"),
