@@ -8,6 +8,7 @@ The card carries the weights' SHA-256, so two files that do not belong together 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+import students.latency
+import students.provenance
 from agents import provenance, selectors
+from agents.curves import CurvePoint
 from agents.environment import EnvConfig
 from agents.evaluate import GIGA
 from agents.selectors import Selector
@@ -75,18 +79,19 @@ class SavedSelector:
         return EnvConfig(**self.card["config"]["env"])
 
 
-def save(path: str | Path, run: Run, table: OutcomeTable) -> Path:
+def save(path: str | Path, run: Run, table: OutcomeTable, curve: Sequence[CurvePoint] = ()) -> Path:
     """Write a run's selector: `path` with the endings .safetensors and .json, each atomically, the card last.
 
     Args:
         path: where to, with or without ending.
         run: the finished run.
         table: the outcomes that it was trained on, for their hashes.
+        curve: what it earned in the course of training.
 
     Returns:
         The path of the weights.
     """
-    weights = _stem(path).with_suffix(".safetensors")
+    weights = stem(path).with_suffix(".safetensors")
     tensors = {name: tensor.contiguous() for name, tensor in run.selector.state_dict().items()}
     with atomic_write(weights) as temporary:
         save_file(tensors, temporary)
@@ -98,6 +103,9 @@ def save(path: str | Path, run: Run, table: OutcomeTable) -> Path:
         "selector": run.selector.settings(),
         "config": run.config.to_json(),
         "trained_on": provenance.of_table(table),
+        "run": {"steps": run.steps, "seconds": run.seconds, "curve": [point.to_json() for point in curve]},
+        "commit": students.provenance.commit(),
+        "machine": students.latency.machine(),
         "versions": provenance.versions(),
         "weights_sha256": sha256_file(weights),
     }
@@ -120,7 +128,7 @@ def load(path: str | Path) -> SavedSelector:
         ValueError: a damaged card, weights of another network, missing or extra tensors, wrong shapes, NaN,
             or files that do not belong together.
     """
-    weights = _stem(path).with_suffix(".safetensors")
+    weights = stem(path).with_suffix(".safetensors")
     card_path = weights.with_suffix(".json")
     for file in (weights, card_path):
         if not file.is_file():
@@ -186,6 +194,7 @@ def _read_card(path: Path) -> dict[str, Any]:
     return card
 
 
-def _stem(path: str | Path) -> Path:
+def stem(path: str | Path) -> Path:
+    """The name that a selector's two files share."""
     plain = Path(path)
     return plain.with_suffix("") if plain.suffix in (".safetensors", ".json") else plain

@@ -1,0 +1,268 @@
+"""Many training runs: each is a job of its own, and a finished one is a row on disk that is never computed again.
+
+A row is a saved selector (`agents.saved`): NAME.safetensors and NAME.json, whose `run` says how long it took and what
+it earned on `val` meanwhile. The name holds a hash of everything that the result depends on, so the same command goes
+on where a killed one stopped, and another setting or another table never takes an old row for its own.
+
+Where the jobs run is no concern of theirs: in this process, in others on this machine (joblib), or on a Ray cluster.
+A worker that dies loses its job, not the rows; the job is tried again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from agents import algorithms, saved
+from agents.algorithms import ALGORITHMS, Algorithm
+from agents.curves import Curve, CurvePoint
+from agents.environment import EnvConfig
+from agents.saved import SavedSelector
+from agents.training import Run, TrainConfig
+from sketchcanvas_env.table import OutcomeTable
+
+TRAIN_SPLIT = "train"
+ENGINES = ("local", "ray")
+
+
+class RunsError(RuntimeError):
+    """Runs that could not be finished although they were tried again; what did finish is on disk."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Where jobs run."""
+
+    jobs: int = 1  # at once; 1 with the engine "local" means in this very process
+    engine: str = "local"  # "local": processes of this machine; "ray": a Ray cluster (extra 'ray')
+    address: str | None = None  # of a Ray cluster, "auto" for the one around; None starts one on this machine
+    retries: int = 2  # more attempts at a job whose worker died; a job that raises is not tried again
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work.
+
+        Raises:
+            ValueError: a field out of its range.
+        """
+        if self.jobs < 1:
+            raise ValueError(f"jobs must be at least 1, got {self.jobs}")
+        if self.engine not in ENGINES:
+            raise ValueError(f"unknown engine {self.engine!r}; there are {', '.join(ENGINES)}")
+        if self.retries < 0:
+            raise ValueError(f"retries must not be negative, got {self.retries}")
+        if self.address is not None and self.engine != "ray":
+            raise ValueError("an address belongs to the engine 'ray'")
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A finished run, as read from its row.
+
+    Attributes:
+        path: of the row, without ending.
+        config: what was asked for.
+        selector: the trained selector.
+        seconds: wall-clock time of the training, evaluations for the curve left out.
+        curve: what the selector earned on `val` in the course of it.
+    """
+
+    path: Path
+    config: TrainConfig
+    selector: SavedSelector
+    seconds: float
+    curve: tuple[CurvePoint, ...]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """All that a worker needs, of the size of a postcard."""
+
+    algorithm: Algorithm
+    config: TrainConfig
+    curve_every: int
+    logdir: Path | None
+
+    def __call__(self, on_progress: Callable[[int], None] | None = None) -> tuple[Run, tuple[CurvePoint, ...]]:
+        # A worker has imported this package anew and knows no algorithm that was added from outside.
+        ALGORITHMS.setdefault(self.config.algorithm, self.algorithm)
+        curve = Curve(self.config.env, self.curve_every)
+        run = algorithms.train_run(self.config, curve=curve, on_progress=on_progress, logdir=self.logdir)
+        return run, tuple(curve.points)
+
+
+def name_of(config: TrainConfig, table: OutcomeTable, curve_every: int) -> str:
+    """A run's name: algorithm, network and seed for people, and a hash of what the result depends on.
+
+    Args:
+        config: all settings, seed included.
+        table: the outcomes that it learns from.
+        curve_every: steps between two points of its learning curve.
+    """
+    parts = [config.to_json(), table.hash, table.dataset_hash, curve_every]
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:10]
+    return f"{config.algorithm}-{config.selector}-{config.seed}-{digest}"
+
+
+def run_all(
+    configs: Sequence[TrainConfig],
+    folder: str | Path,
+    *,
+    workers: Workers | None = None,
+    curve_every: int = 2_560,
+    start_bar: Callable[[str, int], Callable[[int], None]] | None = None,
+    logdir: Path | None = None,
+) -> list[StoredRun]:
+    """Finish all runs: those that have no row in `folder` yet are trained, and written as soon as they end.
+
+    Args:
+        configs: the runs, each with settings of its own.
+        folder: where the rows are.
+        workers: where to train, None for this process.
+        curve_every: environment steps between two points of a learning curve.
+        start_bar: starts a progress bar (`progress.bars`), None for none.
+        logdir: TensorBoard folder with one folder a run, None for none.
+
+    Returns:
+        The runs in the order of `configs`.
+
+    Raises:
+        ValueError: two equal runs, or settings that cannot be trained with.
+        RunsError: workers died again and again; the message says how many runs are left.
+        ImportError: the engine "ray" without the package.
+    """
+    where = workers or Workers()
+    rows = [Path(folder) / name_of(config, _outcomes(config), curve_every) for config in configs]
+    if len(set(rows)) != len(rows):
+        raise ValueError("two of the runs are the same: give each a seed or a setting of its own")
+    jobs = {
+        row: _Job(
+            ALGORITHMS[config.algorithm], config, curve_every, None if logdir is None else logdir / row.name
+        )
+        for row, config in zip(rows, configs, strict=True)
+    }
+    left = {row: job for row, job in jobs.items() if not _is_there(row)}
+    tell = start_bar("runs", len(jobs)) if start_bar is not None else lambda done: None
+    for _ in range(where.retries + 1):
+        tell(len(jobs) - len(left))
+        for row, (run, curve) in _finished(left, where, start_bar):
+            saved.save(row, run, _outcomes(run.config), curve)
+            del left[row]
+            tell(len(jobs) - len(left))
+        if not left:
+            return [read(row) for row in rows]
+    raise RunsError(
+        f"{len(left)} of {len(jobs)} runs were lost with their workers {where.retries + 1} times; the others are in "
+        f"{folder}, and the same command goes on from there"
+    )
+
+
+def read(path: str | Path) -> StoredRun:
+    """A stored run.
+
+    Raises:
+        FileNotFoundError: no such row.
+        ValueError: a damaged row, or a selector that was saved on its own and says nothing of its run.
+    """
+    selector = saved.load(path)
+    told = selector.card.get("run")
+    try:
+        if not isinstance(told, dict):
+            raise ValueError("its card says nothing of the run")
+        settings = {**selector.card["config"]}
+        config = algorithms.make_config(settings.pop("algorithm"), env=EnvConfig(**settings.pop("env")), **settings)
+        curve = tuple(CurvePoint(**point) for point in told["curve"])
+        return StoredRun(saved.stem(path), config, selector, float(told["seconds"]), curve)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is no row of a finished run: {error}") from None
+
+
+def read_all(folder: str | Path) -> list[StoredRun]:
+    """Every row of a folder, by name.
+
+    Raises:
+        FileNotFoundError: no such folder, or none with rows.
+        ValueError: a damaged row.
+    """
+    rows = sorted(Path(folder).glob("*.safetensors"))
+    if not rows:
+        raise FileNotFoundError(f"there are no stored runs in {folder}")
+    return [read(row) for row in rows]
+
+
+def _outcomes(config: TrainConfig) -> OutcomeTable:
+    return config.env.outcomes(TRAIN_SPLIT)
+
+
+def _is_there(row: Path) -> bool:
+    """Whether a row can be read; the card is written last, so a run that was cut short has none."""
+    if not row.with_suffix(".json").exists():
+        return False
+    read(row)  # a damaged one is told of, not overwritten
+    return True
+
+
+def _finished(
+    jobs: dict[Path, _Job], where: Workers, start_bar: Callable[[str, int], Callable[[int], None]] | None
+) -> Iterator[tuple[Path, tuple[Run, tuple[CurvePoint, ...]]]]:
+    """Results as they come, in any order; ends early when workers die."""
+    # What is asked for is copied: the caller takes finished jobs out of its own.
+    jobs = dict(jobs)
+    if where.engine == "ray":
+        yield from _on_ray(jobs, where)
+    elif where.jobs == 1:
+        for row, job in jobs.items():
+            bar = start_bar(row.name, job.config.total_steps) if start_bar is not None else None
+            yield row, job(bar)
+    else:
+        yield from _in_processes(jobs, where)
+
+
+def _in_processes(jobs: dict[Path, _Job], where: Workers) -> Iterator[tuple[Path, Any]]:
+    from joblib import Parallel, delayed
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    # One job at a time to a worker: they take seconds to minutes, and a lost batch would be several lost runs.
+    parallel = Parallel(n_jobs=where.jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="all")
+    try:
+        yield from parallel(delayed(_named)(row, job) for row, job in jobs.items())
+    except TerminatedWorkerError:
+        return
+
+
+def _on_ray(jobs: dict[Path, _Job], where: Workers) -> Iterator[tuple[Path, Any]]:
+    try:
+        import ray
+    except ImportError:
+        raise ImportError("the engine 'ray' needs the package ray: pip install 'sketchcanvas[ray]'") from None
+    ours = not ray.is_initialized()
+    if ours:
+        local = {"num_cpus": where.jobs, "include_dashboard": False} if where.address is None else {}
+        ray.init(address=where.address, log_to_driver=False, logging_level="error", **local)
+    try:
+        # Ray tries a task again itself when its worker dies, and spreads one CPU's worth of work to each CPU.
+        work = ray.remote(max_retries=where.retries, num_cpus=1)(_named)
+        waiting = [work.remote(row, job) for row, job in jobs.items()]
+        while waiting:
+            done, waiting = ray.wait(waiting, num_returns=1)
+            try:
+                yield ray.get(done[0])
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from None
+            except ray.exceptions.RayError:
+                continue  # this one is lost; the others are not
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _named(row: Path, job: _Job) -> tuple[Path, Any]:
+    return row, job()
+
+
+def without_seed(config: TrainConfig) -> TrainConfig:
+    """The settings that runs of several seeds share."""
+    return replace(config, seed=0)
