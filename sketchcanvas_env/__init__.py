@@ -1,8 +1,8 @@
 """SketchCanvas: choosing a canvas for each sketch, as a Gymnasium environment.
 
-Importing this package registers `SketchCanvas-v0`. The public names below are loaded when they are first
-used, so that the
-import stays light: it needs Gymnasium and NumPy only.
+Importing this package registers `SketchCanvas-v0`, and `SketchCanvasPreference-v0` where every episode has a tradeoff
+of its own, which the agent sees. The public names below are loaded when they are first used, so that the import stays
+light: it needs Gymnasium and NumPy only.
 
     >>> import gymnasium as gym
     >>> import sketchcanvas_env
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+PREFERENCES = (0.0, 0.8)
+"""Between what the tradeoffs of `SketchCanvasPreference-v0` are drawn; `SketchCanvasEnv` says why."""
+
 # Public name -> (module, name there).
 _LAZY = {
     "FEATURE_NAMES": ("features", "FEATURE_NAMES"),
@@ -52,6 +55,7 @@ _LAZY = {
 
 __all__ = [
     "FEATURE_NAMES",
+    "PREFERENCES",
     "Outcome",
     "OutcomeTable",
     "Retriever",
@@ -85,10 +89,12 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-# A reload of the package must not warn about overriding its own registration.
-if "SketchCanvas-v0" not in registry:
-    register(
-        id="SketchCanvas-v0",
-        entry_point="sketchcanvas_env.env:SketchCanvasEnv",
-        vector_entry_point="sketchcanvas_env.vector:SketchCanvasVectorEnv",
-    )
+# A reload of the package must not warn about overriding its own registrations.
+for _id, _kwargs in (("SketchCanvas-v0", {}), ("SketchCanvasPreference-v0", {"preferences": PREFERENCES})):
+    if _id not in registry:
+        register(
+            id=_id,
+            entry_point="sketchcanvas_env.env:SketchCanvasEnv",
+            vector_entry_point="sketchcanvas_env.vector:SketchCanvasVectorEnv",
+            kwargs=_kwargs,
+        )

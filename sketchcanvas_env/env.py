@@ -17,7 +17,7 @@ from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.live import Retriever
 from sketchcanvas_env.render import Shown, picture, sentence
 from sketchcanvas_env.table import OutcomeTable
-from sketchcanvas_env.task import DEFAULT_CANVASES, RENDER_MODES, OfTask, Task, make_task
+from sketchcanvas_env.task import DEFAULT_CANVASES, RENDER_MODES, OfTask, Task, checked_preferences, make_task
 
 Observation = dict[str, npt.NDArray[np.float32]]
 
@@ -57,6 +57,8 @@ class SketchCanvasEnv(OfTask, gym.Env[Observation, np.int64]):
     | `points` | (max_points * 5,) | stroke-5 rows (x, y, p1, p2, p3) in drawing order, flat  |
     | `stats`  | (F,)              | cheap statistics of the sketch, named in `FEATURE_NAMES` |
 
+    `SketchCanvasPreference-v0` has a third, `tradeoff` of shape (1,): the episode's own, see "Preferences".
+
     `points.reshape(-1, 5)` gives the rows. x and y are absolute, as fractions of the canvas, x to the right
     and y down; p1 = 1 while the pen stays down, p2 = 1 on the last point of a stroke, p3 = 1 on the padding
     after the last point, where x = y = 0. A sketch of more than `max_points` points is first thinned by
@@ -93,6 +95,14 @@ class SketchCanvasEnv(OfTask, gym.Env[Observation, np.int64]):
     measured anew. A table without latency raises ValueError; `sketchcanvas latency PATH --student
     NAME` measures it and adds it.
 
+    **Preferences.** In `SketchCanvasPreference-v0` every episode has a tradeoff of its own, drawn uniformly from
+    `preferences` = (low, high) and shown to the agent, so that one agent can learn the whole front of accuracy
+    against cost. Reward, `reward_vector`, oracle and regret go by the episode's tradeoff; `reward_range` holds for
+    all of them. The number in the observation and the one in the reward are the same, a float32, so the reward can
+    be recomputed from the observation to the last bit. The default range (0, 0.8) and the uniform distribution are
+    our choice: on `emoji` train the best fixed canvas is 128 px up to a tradeoff of about 0.15, 64 px up to 0.75 and
+    32 px from there on, and beyond 0.8 even the oracle asks for little else than 32 px.
+
     `step` returns in `info`:
 
     | Key             | Type         | Meaning                                                     |
@@ -106,13 +116,18 @@ class SketchCanvasEnv(OfTask, gym.Env[Observation, np.int64]):
     | `reward_vector` | (2,) float64 | R_acc, R_comp                                               |
     | `oracle_action` | int          | best action, the cheapest of equals; not in live mode       |
     | `regret`        | float        | reward of that action less this one, >= 0; not in live mode |
+    | `tradeoff`      | float        | the episode's own; only with `preferences`                  |
 
-    `reset` returns `sketch_index` alone.
+    `reset` returns `sketch_index`, and with `preferences` the `tradeoff`.
 
     ## Starting State
 
     A sketch of the split, drawn uniformly with replacement. `reset(options={"index": i})` shows row i instead
     and leaves the stream of draws where it was.
+
+    With `preferences` a tradeoff is drawn beside the sketch; the sketches of a seed are the same with and without.
+    `reset(options={"index": i, "tradeoff": x})` fixes both and draws nothing, one of the two alone fixes that one and
+    draws the other.
 
     ## Episode End
 
@@ -126,8 +141,9 @@ class SketchCanvasEnv(OfTask, gym.Env[Observation, np.int64]):
     gym.make(
         "SketchCanvas-v0", dataset="emoji", split="train", student=None, canvases=(32, 64, 128, 256),
         tradeoff=0.2, rank_weight=1.0, triplet_weight=0.1, cost="flops", max_points=200, table=None,
-        render_mode=None,
+        render_mode=None, preferences=None,
     )
+    gym.make("SketchCanvasPreference-v0")  # the same with preferences=(0.0, 0.8)
     ```
 
     * `dataset`: name of a data set.
@@ -141,6 +157,8 @@ class SketchCanvasEnv(OfTask, gym.Env[Observation, np.int64]):
     * `table`: path of an outcome table to use instead of the shipped one.
     * `render_mode`: None, `"rgb_array"` (strokes, the canvas chosen at its true pixels, the five nearest
       photos, the cost) or `"ansi"` (one line).
+    * `preferences`: (low, high) within [0, 1], between which each episode's tradeoff is drawn; `tradeoff` then says
+      nothing. None: all episodes share `tradeoff`.
 
     An argument that is out of range, or names what does not exist, raises ValueError before any work starts.
 
@@ -178,9 +196,20 @@ class SketchCanvasEnv(OfTask, gym.Env[Observation, np.int64]):
     >>> bool(abs(best - reward - info["regret"]) < 1e-12), oracle_info["regret"]
     (True, 0.0)
 
+    A tradeoff of its own for every episode, or one that is asked for:
+
+    >>> env = gym.make("SketchCanvasPreference-v0")
+    >>> observation, info = env.reset(seed=0)
+    >>> observation["tradeoff"].shape, float(observation["tradeoff"][0]) == info["tradeoff"]
+    ((1,), True)
+    >>> observation, info = env.reset(options={"tradeoff": 0.5})
+    >>> observation, reward, _, _, info = env.step(1)
+    >>> bool(reward == info["reward_vector"].mean())
+    True
+
     ## Version History
 
-    * v0: first version.
+    * v0: first version; `SketchCanvas-v0` and `SketchCanvasPreference-v0`.
     """
 
     metadata = {"render_modes": list(RENDER_MODES), "render_fps": 1}  # noqa: RUF012 (Gymnasium's own form)
@@ -199,6 +228,7 @@ class SketchCanvasEnv(OfTask, gym.Env[Observation, np.int64]):
         render_mode: str | None = None,
         table: str | os.PathLike[str] | OutcomeTable | None = None,
         retriever: Retriever | None = None,
+        preferences: Sequence[float] | None = None,
     ) -> None:
         """Make an environment; the class describes the arguments.
 
@@ -207,6 +237,7 @@ class SketchCanvasEnv(OfTask, gym.Env[Observation, np.int64]):
             FileNotFoundError: no file at `table`.
         """
         check_render_mode(render_mode)
+        self.preferences = checked_preferences(preferences)
         self.task = make_task(
             dataset=dataset,
             split=split,
@@ -221,13 +252,16 @@ class SketchCanvasEnv(OfTask, gym.Env[Observation, np.int64]):
             retriever=retriever,
         )
         self.render_mode = render_mode
-        self.observation_space = cast("gym.Space[Observation]", self.task.observation_space())
+        self.observation_space = cast(
+            "gym.Space[Observation]", self.task.observation_space(self.preferences is not None)
+        )
         self.action_space = self.task.action_space()
         self.reward_space = self.task.reward_space()
         self._stream_rng: np.random.Generator | None = None
         self._key = np.uint64(0)
         self._episode = 0
         self._row: int | None = None
+        self._tradeoff: float | None = None
         self._shown: Shown | None = None
         self._done = False
 
@@ -240,29 +274,37 @@ class SketchCanvasEnv(OfTask, gym.Env[Observation, np.int64]):
 
         Args:
             seed: starts a new stream of draws; None goes on with the present one.
-            options: `{"index": i}` shows row i of the split; other keys are left to wrappers.
+            options: `{"index": i}` shows row i of the split, `{"tradeoff": x}` fixes the episode's tradeoff where
+                there are preferences; other keys are left to wrappers.
 
         Returns:
-            The observation, of fresh arrays, and `{"sketch_index": int}`.
+            The observation, of fresh arrays, and `{"sketch_index": int}`, with preferences also "tradeoff".
 
         Raises:
-            ValueError: an index that the split does not have.
+            ValueError: an index that the split does not have, a tradeoff that the preferences do not.
         """
         super().reset(seed=seed)
-        index = (options or {}).get("index")
+        index, tradeoff = (options or {}).get("index"), (options or {}).get("tradeoff")
         if index is not None:
             check_index(index, len(self.task))
+        if tradeoff is not None:
+            check_preference(tradeoff, self.preferences)
         generator = self.np_random
         if generator is not self._stream_rng:
             # Seeded, or given a generator of the caller's: either way a new stream.
             self._stream_rng, self._key, self._episode = generator, sampling.stream_key(generator), 0
+        drawn = index is None or (tradeoff is None and self.preferences is not None)
         if index is None:
-            index = int(sampling.draw(self._key, self._episode, len(self.task)))
-            self._episode += 1
+            index = sampling.draw(self._key, self._episode, len(self.task))
+        if tradeoff is None and self.preferences is not None:
+            tradeoff = sampling.draw_between(self._key, self._episode, *self.preferences)
+        self._episode += drawn
         self._row = int(index)
+        # As the observation shows it.
+        self._tradeoff = None if tradeoff is None else float(np.float32(tradeoff))
         self._shown = None
         self._done = False
-        return self._observation(self._row), {"sketch_index": self._row}
+        return self._observation(self._row), {"sketch_index": self._row, **self._preference_info()}
 
     def step(self, action: np.int64) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Choose a canvas, which ends the episode.
@@ -292,21 +334,24 @@ class SketchCanvasEnv(OfTask, gym.Env[Observation, np.int64]):
         if known is not None:
             table = known.table
             rank, triplet = int(table.ranks[row, choice]), float(table.triplet[row, choice])
-            acc, reward = float(known.acc[row, choice]), float(known.rewards[row, choice])
+            acc = float(known.acc[row, choice])
+            reward, best, regret = self._judged(row, choice)
             top = tuple(str(table.photos[place]) for place in table.top[row, choice] if place >= 0)
         else:
             assert task.retriever is not None  # a task has one or the other
             outcome = task.retriever.retrieve(task.sketch(row), task.canvases[choice], str(task.photo_ids[row]))
             rank, triplet, top = int(outcome.rank), float(outcome.triplet), tuple(outcome.top)
             acc = float(rules.accuracy_reward(rank, triplet, task.rank_weight, task.triplet_weight))
-            reward = float(rules.reward(acc, task.comp[choice], task.tradeoff))
+            weight = task.tradeoff if self._tradeoff is None else self._tradeoff
+            reward = float(rules.reward(acc, task.comp[choice], weight))
+            best = regret = None
         info["rank"] = rank
         info["triplet"] = triplet
         info["reward_vector"] = np.array([acc, task.comp[choice]], dtype=np.float64)
-        if known is not None:
-            info["oracle_action"] = int(known.oracle[row])
-            info["regret"] = float(known.regret[row, choice])
-        self._shown = Shown(action=choice, rank=rank, reward=reward, top=top)
+        if best is not None:
+            info["oracle_action"], info["regret"] = best, regret
+        info.update(self._preference_info())
+        self._shown = Shown(choice, rank, reward, top, oracle=best, regret=regret, tradeoff=self._tradeoff)
         self._done = True
         return self._observation(row), reward, True, False, info
 
@@ -327,8 +372,23 @@ class SketchCanvasEnv(OfTask, gym.Env[Observation, np.int64]):
             raise error.ResetNeeded("call reset() before render(): there is no sketch yet")
         return render_row(self.task, self._row, self._shown, self.render_mode)
 
+    def _judged(self, row: int, choice: int) -> tuple[float, int | None, float | None]:
+        """Reward, best action and regret of a choice, looked up or, at the episode's own tradeoff, computed."""
+        if self._tradeoff is None:
+            known = self.task.lookup
+            assert known is not None  # asked for in table mode only
+            return float(known.rewards[row, choice]), int(known.oracle[row]), float(known.regret[row, choice])
+        found = self.task.judge(np.array([row]), np.array([choice]), np.array([self._tradeoff]))
+        return float(found.reward[0]), int(found.oracle[0]), float(found.regret[0])
+
     def _observation(self, row: int) -> Observation:
-        return {"points": self.task.points[row].copy(), "stats": self.task.stats[row].copy()}
+        seen = {"points": self.task.points[row].copy(), "stats": self.task.stats[row].copy()}
+        if self._tradeoff is not None:
+            seen["tradeoff"] = np.array([self._tradeoff], dtype=np.float32)
+        return seen
+
+    def _preference_info(self) -> dict[str, float]:
+        return {} if self._tradeoff is None else {"tradeoff": self._tradeoff}
 
 
 def render_row(task: Task, row: int, shown: Shown | None, render_mode: str) -> npt.NDArray[np.uint8] | str:
@@ -346,6 +406,23 @@ def check_index(index: object, n: int) -> None:
     """Raise ValueError unless `index` is a row of a split of n sketches."""
     if isinstance(index, bool) or not isinstance(index, int | np.integer) or not 0 <= index < n:
         raise ValueError(f"options['index'] must be an integer from 0 to {n - 1}, a row of the split, got {index!r}")
+
+
+def check_preference(tradeoff: object, preferences: tuple[float, float] | None) -> None:
+    """Raise ValueError unless episodes have tradeoffs of their own and `tradeoff` is in their range."""
+    if preferences is None:
+        raise ValueError(
+            "options['tradeoff'] is for environments with preferences, such as SketchCanvasPreference-v0; here all "
+            "episodes share the argument tradeoff"
+        )
+    low, high = preferences
+    # The range is one of float32 numbers, which is what the tradeoff will be.
+    if (
+        not isinstance(tradeoff, int | float | np.integer | np.floating)
+        or isinstance(tradeoff, bool)
+        or not low <= np.float32(tradeoff) <= high
+    ):
+        raise ValueError(f"options['tradeoff'] must be a number in [{low:g}, {high:g}], got {tradeoff!r}")
 
 
 def out_of_range(action: int, canvases: Sequence[int]) -> str:

@@ -46,18 +46,24 @@ class Shown:
         rank: rank of the true photo.
         reward: the reward.
         top: ids of the nearest photos, nearest first, at most five are shown.
+        oracle: the best action, None where it is not known.
+        regret: reward of that action less this one, None where it is not known.
+        tradeoff: the episode's own, None where all share one.
     """
 
     action: int
     rank: int
     reward: float
     top: tuple[str, ...]
+    oracle: int | None = None
+    regret: float | None = None
+    tradeoff: float | None = None
 
 
 def sentence(task: Task, row: int, shown: Shown | None) -> str:
     """The episode in one line."""
     name = f"sketch {task.sketch_ids[row]}"
-    return f"{name}: {_outcome(task, row, shown)}" if shown is not None else f"{name}: no canvas chosen yet"
+    return f"{name}: {_outcome(task, shown)}" if shown is not None else f"{name}: no canvas chosen yet"
 
 
 def picture(task: Task, row: int, shown: Shown | None) -> npt.NDArray[np.uint8]:
@@ -109,11 +115,11 @@ def picture(task: Task, row: int, shown: Shown | None) -> npt.NDArray[np.uint8]:
     panel(middle, _enlarged(rasterise(sketch, side)))
     _photos(task, str(task.photo_ids[row]), shown, page, pen, font, right)
     title(right, "nearest photos")
-    pen.text((left, _HEAD + PANEL + 8), _outcome(task, row, shown), fill=_INK, font=font)
+    pen.text((left, _HEAD + PANEL + 8), _outcome(task, shown), fill=_INK, font=font)
     return np.array(page)
 
 
-def _outcome(task: Task, row: int, shown: Shown) -> str:
+def _outcome(task: Task, shown: Shown) -> str:
     """Canvas, rank, cost, reward and, where it is known, regret."""
     side = task.canvases[shown.action]
     known = task.lookup
@@ -123,11 +129,12 @@ def _outcome(task: Task, row: int, shown: Shown) -> str:
         f"rank {shown.rank}{gallery}",
         f"{task.flops[shown.action] / 1e9:.4f} GFLOPs",
         *([f"{task.costs[shown.action]:.2f} ms"] if task.cost == "latency" else []),
+        *([f"tradeoff {shown.tradeoff:.4f}"] if shown.tradeoff is not None else []),
         f"reward {shown.reward:+.4f}",
     ]
-    if known is not None:
-        best = task.canvases[known.oracle[row]]
-        parts.append(f"regret {known.regret[row, shown.action]:.4f} (best {best}x{best})")
+    if shown.oracle is not None:
+        best = task.canvases[shown.oracle]
+        parts.append(f"regret {shown.regret:.4f} (best {best}x{best})")
     return ", ".join(parts)
 
 

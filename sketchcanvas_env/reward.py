@@ -167,21 +167,25 @@ def compute_reward(costs: npt.ArrayLike) -> FloatArray:
     return -row / spread if spread > 0 else -np.ones_like(row)
 
 
-def reward(acc: npt.ArrayLike, comp: npt.ArrayLike, tradeoff: float) -> FloatArray:
+def reward(acc: npt.ArrayLike, comp: npt.ArrayLike, tradeoff: float | npt.NDArray[np.floating]) -> FloatArray:
     """R = tradeoff * R_comp + (1 - tradeoff) * R_acc.
 
     Args:
         acc: (...) R_acc.
         comp: R_comp, of a shape that broadcasts against it.
-        tradeoff: lambda_F of the paper, in [0, 1]: 0 asks for accuracy only, 1 for cheapness only.
+        tradeoff: lambda_F of the paper, in [0, 1]: 0 asks for accuracy only, 1 for cheapness only. One number, or
+            an array that broadcasts against the two.
 
     Returns:
         float64 of the broadcast shape.
+
+    Raises:
+        ValueError: a tradeoff outside [0, 1].
     """
-    check_tradeoff(tradeoff)
-    return np.asarray(
-        tradeoff * np.asarray(comp, dtype=np.float64) + (1.0 - tradeoff) * np.asarray(acc, dtype=np.float64)
-    )
+    for extreme in (tradeoff.min(), tradeoff.max()) if isinstance(tradeoff, np.ndarray) else (tradeoff,):
+        check_tradeoff(extreme)
+    weight = np.asarray(tradeoff, dtype=np.float64)
+    return np.asarray(weight * np.asarray(comp, dtype=np.float64) + (1.0 - weight) * np.asarray(acc, dtype=np.float64))
 
 
 def accuracy_range(
@@ -199,7 +203,7 @@ def accuracy_range(
 def reward_range(
     costs: npt.ArrayLike,
     gallery_size: float,
-    tradeoff: float,
+    tradeoff: float | npt.NDArray[np.floating],
     rank_weight: float = 1.0,
     triplet_weight: float = 0.1,
     margin: float = TRIPLET_MARGIN,
@@ -209,7 +213,8 @@ def reward_range(
     Args:
         costs: (K,) cost of each canvas on offer.
         gallery_size: number of photos ranked, infinity if it is not known.
-        tradeoff: weight of R_comp.
+        tradeoff: weight of R_comp, or an array of such: the bounds then hold for each of them and, since the reward is
+            linear in it, for all between.
         rank_weight: weight of 1 / rank in R_acc.
         triplet_weight: weight of the triplet loss in R_acc.
         margin: of the triplet loss.
@@ -222,8 +227,8 @@ def reward_range(
     # Widened by rounding, so that a reward that reaches a bound exactly is never outside by one bit.
     slack = 1e-12 * max(1.0, float(np.abs(comp).max()), abs(low), abs(high))
     return (
-        float(reward(low, comp.min(), tradeoff)) - slack,
-        float(reward(high, comp.max(), tradeoff)) + slack,
+        float(reward(low, comp.min(), tradeoff).min()) - slack,
+        float(reward(high, comp.max(), tradeoff).max()) + slack,
     )
 
 

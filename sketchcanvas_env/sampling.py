@@ -1,4 +1,4 @@
-"""Which sketch an episode shows: a counter-based draw that the single and the vector environment share.
+"""What an episode shows: a counter-based draw that the single and the vector environment share.
 
 Each stream of episodes has a 64-bit key, drawn from the environment's generator when that is seeded. Episode
 t of the stream shows row `draw(key, t, n)`: a hash of (key, t), no state. So a batch of streams is drawn in
@@ -9,6 +9,9 @@ The hash is SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom num
 output t + 1 of the generator seeded with the key. Its upper 32 bits are scaled to [0, n) by multiplication
 and shift (Lemire, "Fast random integer generation in an interval", 2019); no row is drawn more often than
 another by more than n / 2^32.
+
+Where an episode has a tradeoff of its own, it comes from the same key and counter through a second stream
+(`draw_between`), so that drawing it leaves the sketches as they are.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ MAX_ROWS = 1 << 31
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
+_SECOND = np.uint64(0xD1B54A32D192ED03)  # turns a stream's key into that of its tradeoffs
 _S30, _S27, _S31, _S32 = (np.uint64(shift) for shift in (30, 27, 31, 32))
 
 
@@ -52,9 +56,37 @@ def draw(keys: npt.ArrayLike, episodes: npt.ArrayLike, n: int) -> npt.NDArray[np
     """
     if not 1 <= n <= MAX_ROWS:
         raise ValueError(f"n must lie in [1, {MAX_ROWS}], got {n}")
+    key = np.asarray(keys, dtype=np.uint64)
+    rows = (_hash(key, episodes) * np.uint64(n)) >> _S32
+    return rows.astype(np.int64).reshape(np.broadcast_shapes(key.shape, np.shape(episodes)))
+
+
+def draw_between(keys: npt.ArrayLike, episodes: npt.ArrayLike, low: float, high: float) -> npt.NDArray[np.float32]:
+    """A number between two bounds for each episode of each stream, uniform and independent of `draw`.
+
+    Args:
+        keys: (...) uint64 stream keys.
+        episodes: (...) non-negative episode numbers, of a shape that broadcasts against `keys`.
+        low: the lower bound, a number that float32 holds exactly.
+        high: the upper bound, likewise, not below `low`.
+
+    Returns:
+        float32 array of the broadcast shape, each in [low, high].
+
+    Example:
+        >>> bool(draw_between(np.uint64(7), 3, 0.25, 0.25) == 0.25)
+        True
+    """
+    key = np.asarray(keys, dtype=np.uint64)
+    # Rounding to float32 is monotone, so nothing leaves bounds that float32 holds.
+    numbers = low + (high - low) * (_hash(key ^ _SECOND, episodes) * 2.0**-32)
+    return numbers.astype(np.float32).reshape(np.broadcast_shapes(key.shape, np.shape(episodes)))
+
+
+def _hash(key: npt.NDArray[np.uint64], episodes: npt.ArrayLike) -> npt.NDArray[np.uint64]:
+    """The upper 32 bits of SplitMix64's output for each key and episode, at least 1-d."""
     # One-element arrays instead of scalars: numpy warns of overflow for scalars only, and wrapping is the
     # point here.
-    key = np.asarray(keys, dtype=np.uint64)
     episode = np.asarray(episodes).astype(np.uint64)
     state: npt.NDArray[Any] = np.atleast_1d(episode) + np.uint64(1)
     state = state * _GAMMA + np.atleast_1d(key)
@@ -64,6 +96,4 @@ def draw(keys: npt.ArrayLike, episodes: npt.ArrayLike, n: int) -> npt.NDArray[np
     state *= _MIX_2
     state ^= state >> _S31
     state >>= _S32
-    state *= np.uint64(n)
-    state >>= _S32
-    return state.astype(np.int64).reshape(np.broadcast_shapes(key.shape, episode.shape))
+    return state

@@ -279,14 +279,14 @@ class OutcomeTable:
         self, tradeoff: float = 0.2, rank_weight: float = 1.0, triplet_weight: float = 0.1, cost: str = "flops"
     ) -> npt.NDArray[np.int64]:
         """Column of the highest reward of each sketch, the cheapest of equals; (N,) int64."""
-        return _best(self.rewards(tradeoff, rank_weight, triplet_weight, cost), self.costs(cost))
+        return best_columns(self.rewards(tradeoff, rank_weight, triplet_weight, cost), self.costs(cost))
 
     def best_fixed(
         self, tradeoff: float = 0.2, rank_weight: float = 1.0, triplet_weight: float = 0.1, cost: str = "flops"
     ) -> int:
         """Column of the canvas with the highest mean reward, the cheapest of equals."""
         means = self.rewards(tradeoff, rank_weight, triplet_weight, cost).mean(axis=0)
-        return int(_best(means, self.costs(cost)))
+        return int(best_columns(means, self.costs(cost)))
 
     def random(self) -> OperatingPoint:
         """Where a uniformly random choice of canvas lands, in expectation: the mean of the fixed canvases."""
@@ -645,7 +645,7 @@ def _check_outcomes(table: OutcomeTable) -> None:
 # -------------------------------------------------------------------- geometry
 
 
-def _best(rewards: npt.NDArray[np.float64], costs: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+def best_columns(rewards: npt.NDArray[np.float64], costs: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """Column of the highest of (..., K) rewards, the cheapest of equals; (...) int64."""
     # argmax takes the first of equals: look at the columns in the order of their costs.
     order = np.argsort(costs, kind="stable")

@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from sketchcanvas_env.sketch import VectorSketch
 from sketchcanvas_env.table import (
     OutcomeTable,
     TableError,
+    best_columns,
     check_canvases,
     check_dataset,
     load_cached,
@@ -62,6 +63,20 @@ class Lookup:
     regret: npt.NDArray[np.float64]
 
 
+class Judged(NamedTuple):
+    """What some choices are worth, each at a tradeoff of its own.
+
+    Attributes:
+        reward: (N,) float64.
+        oracle: (N,) int64, the best action, the cheapest of equals.
+        regret: (N,) float64, reward of that action less that of the choice.
+    """
+
+    reward: npt.NDArray[np.float64]
+    oracle: npt.NDArray[np.int64]
+    regret: npt.NDArray[np.float64]
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
     """One split of one data set, the canvases on offer, what each choice is worth; shared and read-only.
@@ -76,7 +91,7 @@ class Task:
         points: (n, max_points * 5) float32, stroke-5 rows one after another.
         stats: (n, F) float32, `features.stroke_features`.
         comp: (K,) float64, R_comp.
-        limits: bounds of the reward, of R_acc and of R_comp, each (low, high).
+        limits: bounds of R_acc and of R_comp, each (low, high).
         tradeoff: weight of R_comp.
         rank_weight: weight of 1 / rank.
         triplet_weight: weight of the triplet loss.
@@ -95,7 +110,7 @@ class Task:
     points: npt.NDArray[np.float32]
     stats: npt.NDArray[np.float32]
     comp: npt.NDArray[np.float64]
-    limits: tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+    limits: tuple[tuple[float, float], tuple[float, float]]
     tradeoff: float
     rank_weight: float
     triplet_weight: float
@@ -140,14 +155,40 @@ class Task:
         """Pickle the arguments that it was made from; what they name is read again by the reader."""
         return _from_recipe, (self.recipe,)
 
-    def observation_space(self) -> spaces.Dict:
-        """Space of one observation."""
-        return spaces.Dict(
-            {
-                "points": spaces.Box(0.0, 1.0, (self.points.shape[1],), np.float32),
-                "stats": spaces.Box(0.0, 1.0, (self.stats.shape[1],), np.float32),
-            }
-        )
+    def judge(
+        self, rows: npt.NDArray[np.int64], choices: npt.NDArray[np.int64], tradeoffs: npt.NDArray[np.floating]
+    ) -> Judged:
+        """What choices are worth where each episode has a tradeoff of its own; `lookup` has it for `tradeoff`.
+
+        Args:
+            rows: (N,) rows of the split.
+            choices: (N,) actions.
+            tradeoffs: (N,) weights of R_comp.
+
+        Raises:
+            ValueError: a tradeoff outside [0, 1], or live mode, in which only the choice that is made is known.
+        """
+        if self.lookup is None:
+            raise ValueError("in live mode the other canvases' outcomes are not known")
+        rewards = rules.reward(self.lookup.acc.take(rows, axis=0), self.comp, tradeoffs[:, None])
+        oracle = best_columns(rewards, self.costs)
+        each = np.arange(len(rewards))
+        chosen = rewards[each, choices]
+        return Judged(chosen, oracle, rewards[each, oracle] - chosen)
+
+    def reward_range(self, tradeoff: float | npt.NDArray[np.floating]) -> tuple[float, float]:
+        """Bounds of the reward at a tradeoff, or at all of several."""
+        # The gallery of a retriever is its own: a rank has no limit there, so 1 / rank goes down to zero.
+        gallery = np.inf if self.table is None else self.table.gallery_size[self.split]
+        margin = rules.TRIPLET_MARGIN if self.table is None else self.table.margin
+        return rules.reward_range(self.costs, gallery, tradeoff, self.rank_weight, self.triplet_weight, margin)
+
+    def observation_space(self, with_tradeoff: bool = False) -> spaces.Dict:
+        """Space of one observation, with the episode's tradeoff or without."""
+        parts = {"points": self.points.shape[1], "stats": self.stats.shape[1]}
+        if with_tradeoff:
+            parts["tradeoff"] = 1
+        return spaces.Dict({name: spaces.Box(0.0, 1.0, (size,), np.float32) for name, size in parts.items()})
 
     def action_space(self) -> spaces.Discrete:
         """Space of one action."""
@@ -155,16 +196,22 @@ class Task:
 
     def reward_space(self) -> spaces.Box:
         """Space of `info["reward_vector"]`, (R_acc, R_comp)."""
-        _, acc, comp = self.limits
+        acc, comp = self.limits
         bounds = np.array([acc, comp], dtype=np.float64)
         slack = 1e-12 * np.maximum(1.0, np.abs(bounds).max(axis=1))
         return spaces.Box(bounds[:, 0] - slack, bounds[:, 1] + slack, dtype=np.float64)
 
 
 class OfTask:
-    """What a task consists of, as attributes of an environment that has one in `task`."""
+    """What a task consists of, as attributes of an environment that has one in `task`.
+
+    Attributes:
+        task: the task.
+        preferences: (low, high) between which each episode's tradeoff is drawn, None where all share the task's.
+    """
 
     task: Task
+    preferences: tuple[float, float] | None = None
 
     @property
     def canvases(self) -> tuple[int, ...]:
@@ -209,7 +256,7 @@ class OfTask:
     @property
     def reward_range(self) -> tuple[float, float]:
         """Bounds that no reward of this environment leaves."""
-        return self.task.limits[0]
+        return self.task.reward_range(self.task.tradeoff if self.preferences is None else np.array(self.preferences))
 
 
 def make_task(
@@ -293,6 +340,24 @@ def make_task(
     )
 
 
+def checked_preferences(preferences: Sequence[float] | None) -> tuple[float, float] | None:
+    """The range of an environment's tradeoffs, rounded to float32 as observations are; None stays None.
+
+    Raises:
+        ValueError: anything but two numbers with 0 <= low <= high <= 1.
+    """
+    if preferences is None:
+        return None
+    if isinstance(preferences, str | bytes) or not isinstance(preferences, Sequence) or len(preferences) != 2:
+        raise ValueError(f"preferences must be (low, high), between which tradeoffs are drawn, got {preferences!r}")
+    for end in preferences:
+        rules.check_tradeoff(end)
+    low, high = (float(np.float32(end)) for end in preferences)
+    if low > high:
+        raise ValueError(f"preferences must be (low, high) with low <= high, got {preferences!r}")
+    return low, high
+
+
 def _find_table(
     dataset: SketchDataset, student: str | None, table: str | os.PathLike[str] | OutcomeTable | None
 ) -> OutcomeTable:
@@ -359,7 +424,7 @@ def _table_task(
         points=points,
         stats=stats,
         comp=_fixed(rules.compute_reward(costs)),
-        limits=_limits(costs, gallery, tradeoff, rank_weight, triplet_weight, chosen.margin),
+        limits=_limits(costs, gallery, rank_weight, triplet_weight, chosen.margin),
         tradeoff=tradeoff,
         rank_weight=rank_weight,
         triplet_weight=triplet_weight,
@@ -407,7 +472,7 @@ def _live_task(
         stats=stats,
         comp=_fixed(rules.compute_reward(costs)),
         # The retriever's gallery is its own: a rank has no limit here, so 1 / rank goes down to zero.
-        limits=_limits(costs, np.inf, margin=rules.TRIPLET_MARGIN, **numbers),
+        limits=_limits(costs, np.inf, numbers["rank_weight"], numbers["triplet_weight"], rules.TRIPLET_MARGIN),
         cost=recipe["cost"],
         retriever=retriever,
         recipe=recipe,
@@ -431,14 +496,12 @@ def _live_costs(retriever: Retriever, cost: str, n: int) -> npt.NDArray[np.float
 def _limits(
     costs: npt.NDArray[np.float64],
     gallery: float,
-    tradeoff: float,
     rank_weight: float,
     triplet_weight: float,
     margin: float,
-) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]]:
+) -> tuple[tuple[float, float], tuple[float, float]]:
     comp = rules.compute_reward(costs)
     return (
-        rules.reward_range(costs, gallery, tradeoff, rank_weight, triplet_weight, margin),
         rules.accuracy_range(gallery, rank_weight, triplet_weight, margin),
         (float(comp.min()), float(comp.max())),
     )

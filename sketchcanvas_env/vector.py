@@ -15,9 +15,16 @@ from gymnasium.vector.utils import batch_space
 
 from sketchcanvas_env import sampling
 from sketchcanvas_env.data import SketchDataset
-from sketchcanvas_env.env import Observation, check_index, check_render_mode, out_of_range, render_row
+from sketchcanvas_env.env import (
+    Observation,
+    check_index,
+    check_preference,
+    check_render_mode,
+    out_of_range,
+    render_row,
+)
 from sketchcanvas_env.table import OutcomeTable
-from sketchcanvas_env.task import DEFAULT_CANVASES, RENDER_MODES, OfTask, Task, make_task
+from sketchcanvas_env.task import DEFAULT_CANVASES, RENDER_MODES, OfTask, Task, checked_preferences, make_task
 
 Info = dict[str, Any]
 
@@ -34,7 +41,7 @@ class SketchCanvasVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64]
 
     * `info["final_info"]` is about the episodes that the step ended: a dict of arrays with the keys of the
       single environment's info, `reward_vector` of shape (N, 2) and the others (N,).
-    * `info["sketch_index"]` is about the sketches now shown.
+    * `info["sketch_index"]`, and with preferences `info["tradeoff"]`, is about the sketches now shown.
     * Each key has a mask `_key`, here always all True. The masks are one read-only array.
 
     `final_obs`, which `SyncVectorEnv` adds, is left out: the last observation of a one-step episode is its
@@ -58,6 +65,7 @@ class SketchCanvasVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64]
         max_points: see there.
         render_mode: see there; `render` gives one picture or line for each sub-environment.
         table: see there.
+        preferences: see there.
 
     Live mode is not vectorised here; `SyncVectorEnv` over single environments does it.
 
@@ -98,6 +106,7 @@ class SketchCanvasVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64]
         max_points: int = 200,
         render_mode: str | None = None,
         table: str | os.PathLike[str] | OutcomeTable | None = None,
+        preferences: Sequence[float] | None = None,
     ) -> None:
         """Make an environment; the class describes the arguments.
 
@@ -108,6 +117,7 @@ class SketchCanvasVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64]
         if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
             raise ValueError(f"num_envs must be an integer of at least 1, got {num_envs!r}")
         check_render_mode(render_mode)
+        self.preferences = checked_preferences(preferences)
         self.task = make_task(
             dataset=dataset,
             split=split,
@@ -123,7 +133,7 @@ class SketchCanvasVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64]
         self.num_envs = int(num_envs)
         self.copy = bool(copy)
         self.render_mode = render_mode
-        self.single_observation_space = self.task.observation_space()
+        self.single_observation_space = self.task.observation_space(self.preferences is not None)
         self.single_action_space = self.task.action_space()
         self.reward_space = self.task.reward_space()
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
@@ -134,6 +144,8 @@ class SketchCanvasVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64]
         self._keys = np.zeros(self.num_envs, dtype=np.uint64)
         self._episodes = np.zeros(self.num_envs, dtype=np.int64)
         self._rows: npt.NDArray[np.int64] | None = None
+        # The episodes' own tradeoffs, (N,); None where they share the task's.
+        self._tradeoffs = None if self.preferences is None else np.zeros(self.num_envs, dtype=np.float32)
         self._buffers: list[Observation] = []
         self._everyone = np.ones(self.num_envs, dtype=np.bool_)
         self._everyone.flags.writeable = False
@@ -164,34 +176,38 @@ class SketchCanvasVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64]
             seed: sub-environment i starts a new stream with seed + i, or with the i-th of a sequence; None
                 goes on with the present streams.
             options: `{"index": i}` shows row i of the split in every sub-environment, an (N,) array its i-th
-                element in the i-th. `{"reset_mask": mask}`, an (N,) bool array, resets some and leaves the
-                others as they are. Other keys are left to wrappers.
+                element in the i-th; with preferences, `{"tradeoff": x}` likewise. `{"reset_mask": mask}`, an (N,)
+                bool array, resets some and leaves the others as they are. Other keys are left to wrappers.
 
         Returns:
-            Observations of shape (N, ...), and `{"sketch_index": (N,) int64}` with its mask.
+            Observations of shape (N, ...), and `{"sketch_index": (N,) int64}` with its mask, with preferences also
+            "tradeoff" (N,) float64.
 
         Raises:
-            ValueError: a number of seeds other than N, an index that the split does not have, a wrong mask.
+            ValueError: a number of seeds other than N, an index that the split does not have, a tradeoff that the
+                preferences do not, a wrong mask.
             gymnasium.error.ResetNeeded: a mask in the very first reset.
         """
         seeds = self._check_seeds(seed)
         options = options or {}
         mask = self._check_mask(options.get("reset_mask"))
         chosen = self._check_indices(options.get("index"))
+        weights = self._check_tradeoffs(options.get("tradeoff"))
         if self._rows is None and mask is not self._everyone:
             raise error.ResetNeeded("the first reset() must be of every sub-environment: call it without reset_mask")
         self._seed(seeds, mask)
         rows = np.zeros(self.num_envs, dtype=np.int64) if self._rows is None else self._rows.copy()
-        if chosen is not None:
-            rows[mask] = chosen[mask]
-        else:
-            rows[mask] = sampling.draw(self._keys[mask], self._episodes[mask], len(self.task))
-            self._episodes[mask] += 1
+        keys, episodes = self._keys[mask], self._episodes[mask]
+        rows[mask] = sampling.draw(keys, episodes, len(self.task)) if chosen is None else chosen[mask]
         self._rows = rows
-        return self._observe(rows), {
-            "sketch_index": np.where(mask, rows, 0),
-            "_sketch_index": mask,
-        }
+        infos: Info = {"sketch_index": np.where(mask, rows, 0), "_sketch_index": mask}
+        if self.preferences is not None and self._tradeoffs is not None:
+            drawn = sampling.draw_between(keys, episodes, *self.preferences) if weights is None else weights[mask]
+            self._tradeoffs[mask] = drawn
+            infos.update(tradeoff=np.where(mask, self._tradeoffs, 0.0).astype(np.float64), _tradeoff=mask)
+        if chosen is None or (weights is None and self.preferences is not None):
+            self._episodes[mask] += 1
+        return self._observe(rows), infos
 
     def step(
         self, actions: npt.NDArray[np.int64]
@@ -216,17 +232,23 @@ class SketchCanvasVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64]
         pair = rows * len(self.task.canvases) + choices
         outcomes = self._outcomes
         mask = self._everyone
-        final: Info = {"sketch_index": rows, "oracle_action": outcomes.oracle.take(rows)}
+        final: Info = {"sketch_index": rows}
         final["canvas"] = outcomes.canvases.take(choices)
         final["flops"] = self.task.flops.take(choices)
         final["cost"] = self.task.costs.take(choices)
         final["rank"] = outcomes.ranks.take(pair)
         final["triplet"] = outcomes.triplet.take(pair)
         final["reward_vector"] = outcomes.vectors.take(pair, axis=0)
-        final["regret"] = outcomes.regret.take(pair)
+        if self._tradeoffs is None:
+            rewards = outcomes.rewards.take(pair)
+            final["oracle_action"], final["regret"] = outcomes.oracle.take(rows), outcomes.regret.take(pair)
+        else:
+            rewards, final["oracle_action"], final["regret"] = self.task.judge(rows, choices, self._tradeoffs)
+            final["tradeoff"] = self._tradeoffs.astype(np.float64)
         final.update({f"_{name}": mask for name in list(final)})
-        rewards = outcomes.rewards.take(pair)
         self._rows = sampling.draw(self._keys, self._episodes, len(self.task))
+        if self.preferences is not None:
+            self._tradeoffs = sampling.draw_between(self._keys, self._episodes, *self.preferences)
         self._episodes += 1
         infos: Info = {
             "final_info": final,
@@ -235,6 +257,8 @@ class SketchCanvasVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64]
             "sketch_index": self._rows.copy(),
             "_sketch_index": mask,
         }
+        if self._tradeoffs is not None:
+            infos.update(tradeoff=self._tradeoffs.astype(np.float64), _tradeoff=mask)
         ended = np.ones(self.num_envs, dtype=np.bool_)
         return self._observe(self._rows), rewards, ended, ~ended, infos
 
@@ -263,17 +287,25 @@ class SketchCanvasVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64]
         """The observations of some rows, in fresh arrays or in the buffers whose turn it is."""
         sources = {"points": self.task.points, "stats": self.task.stats}
         if self.copy:
-            into = _empty(sources, self.num_envs)
+            into = self._empty()
         else:
             if not self._buffers:
-                self._buffers = [_empty(sources, self.num_envs) for _ in range(2)]
+                self._buffers = [self._empty() for _ in range(2)]
             self._buffers.reverse()
             into = self._buffers[0]
         for name, source in sources.items():
             # The rows are in range; "clip" spares take() the safety copy that it makes for out= otherwise.
             np.take(source, rows, axis=0, out=into[name], mode="clip")
+        if self._tradeoffs is not None:
+            into["tradeoff"][:, 0] = self._tradeoffs
         # A new dict: what the caller adds to or removes from one does not show in the next.
         return dict(into)
+
+    def _empty(self) -> Observation:
+        widths = {"points": self.task.points.shape[1], "stats": self.task.stats.shape[1]}
+        if self._tradeoffs is not None:
+            widths["tradeoff"] = 1
+        return {name: np.empty((self.num_envs, width), dtype=np.float32) for name, width in widths.items()}
 
     def _seed(self, seeds: Sequence[int | None], mask: npt.NDArray[np.bool_]) -> None:
         """Start the streams of the masked sub-environments with a seed; the first time, those of all."""
@@ -328,6 +360,21 @@ class SketchCanvasVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64]
         check_index(index, len(self.task))
         return np.full(self.num_envs, index, dtype=np.int64)
 
+    def _check_tradeoffs(self, tradeoff: object) -> npt.NDArray[np.float32] | None:
+        if tradeoff is None:
+            return None
+        if isinstance(tradeoff, np.ndarray) and tradeoff.ndim:
+            if tradeoff.shape != (self.num_envs,) or tradeoff.dtype.kind not in "iuf":
+                raise ValueError(
+                    f"options['tradeoff'] must be one number or an array of shape ({self.num_envs},), got shape "
+                    f"{tradeoff.shape} of {tradeoff.dtype}"
+                )
+            for extreme in (tradeoff.min(), tradeoff.max()):
+                check_preference(extreme, self.preferences)
+            return tradeoff.astype(np.float32)
+        check_preference(tradeoff, self.preferences)
+        return np.full(self.num_envs, tradeoff, dtype=np.float32)
+
     def _check_actions(self, actions: object) -> npt.NDArray[np.int64]:
         choices = np.asarray(actions)
         if choices.shape != (self.num_envs,) or choices.dtype.kind not in "iu":
@@ -355,7 +402,3 @@ class _Columns:
         self.regret = known.regret.ravel()
         comp = np.broadcast_to(task.comp, known.acc.shape)
         self.vectors = np.stack([known.acc.ravel(), comp.ravel()], axis=1)
-
-
-def _empty(sources: dict[str, npt.NDArray[np.float32]], n: int) -> Observation:
-    return {name: np.empty((n, source.shape[1]), dtype=source.dtype) for name, source in sources.items()}

@@ -19,6 +19,7 @@ import pytest
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env, data_equivalence
+from scipy.stats import kstest, spearmanr
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import sketchcanvas_env
@@ -31,6 +32,7 @@ from sketchcanvas_env.task import split_observations
 from tests.helpers import TOY_CANVASES, TOY_FLOPS, TOY_MILLISECONDS, Toy, toy_table
 
 ENV_ID = "SketchCanvas-v0"
+PREFERENCE_ID = "SketchCanvasPreference-v0"
 OURS = [spec.id for spec in gym.registry.values() if str(spec.entry_point).startswith("sketchcanvas_env")]
 ALLOWED_WARNINGS: list[str] = []
 """Messages of the checkers that are let pass. There is none."""
@@ -39,6 +41,12 @@ ALLOWED_WARNINGS: list[str] = []
 @pytest.fixture
 def env(toy: Toy) -> SketchCanvasEnv:
     return SketchCanvasEnv(**toy.kwargs)  # type: ignore[arg-type]
+
+
+@pytest.fixture(params=OURS)
+def each(toy: Toy, request: pytest.FixtureRequest) -> SketchCanvasEnv:
+    """An environment of every registered spec in turn."""
+    return gym.make(request.param, **toy.kwargs).unwrapped  # type: ignore[return-value]
 
 
 def rollout(env: gym.Env, n: int, seed: int) -> list[Any]:
@@ -54,11 +62,11 @@ def rollout(env: gym.Env, n: int, seed: int) -> list[Any]:
 
 
 def test_something_is_registered() -> None:
-    assert OURS == [ENV_ID]
-    spec = gym.spec(ENV_ID)
-    # A time limit would truncate, and then agents bootstrap from a state that has no future.
-    assert spec.max_episode_steps is None
-    assert not spec.nondeterministic
+    assert OURS == [ENV_ID, PREFERENCE_ID]
+    for spec in map(gym.spec, OURS):
+        # A time limit would truncate, and then agents bootstrap from a state that has no future.
+        assert spec.max_episode_steps is None
+        assert not spec.nondeterministic
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -81,9 +89,10 @@ def test_both_checkers_pass_on_the_shipped_data(name: str) -> None:
         sb3_check_env(env)
 
 
+@pytest.mark.parametrize("name", OURS)
 @pytest.mark.parametrize("cost", ["flops", "latency"])
-def test_a_spec_survives_json(toy: Toy, cost: str) -> None:
-    env = gym.make(ENV_ID, tradeoff=0.4, split="val", cost=cost, **toy.kwargs)
+def test_a_spec_survives_json(toy: Toy, cost: str, name: str) -> None:
+    env = gym.make(name, tradeoff=0.4, split="val", cost=cost, **toy.kwargs)
     assert env.spec is not None
     text = env.spec.to_json()
     json.loads(text)
@@ -92,8 +101,9 @@ def test_a_spec_survives_json(toy: Toy, cost: str) -> None:
     assert data_equivalence(rollout(env, 5, seed=3), rollout(again, 5, seed=3), exact=True)
 
 
-def test_an_import_string_registers(toy: Toy) -> None:
-    assert isinstance(gym.make("sketchcanvas_env:SketchCanvas-v0", **toy.kwargs).unwrapped, SketchCanvasEnv)
+@pytest.mark.parametrize("name", OURS)
+def test_an_import_string_registers(toy: Toy, name: str) -> None:
+    assert isinstance(gym.make(f"sketchcanvas_env:{name}", **toy.kwargs).unwrapped, SketchCanvasEnv)
 
 
 def test_a_reload_does_not_warn() -> None:
@@ -212,12 +222,20 @@ def test_every_sketch_of_the_split_is_drawn_about_equally(env: SketchCanvasEnv) 
     assert counts.max() < 150
 
 
-def test_a_seed_fixes_everything(toy: Toy) -> None:
-    one, two = (SketchCanvasEnv(**toy.kwargs) for _ in range(2))  # type: ignore[arg-type]
+@pytest.mark.parametrize("name", OURS)
+def test_a_seed_fixes_everything(toy: Toy, name: str) -> None:
+    one, two = (gym.make(name, **toy.kwargs).unwrapped for _ in range(2))
     first = rollout(one, 50, seed=7)
     assert data_equivalence(first, rollout(two, 50, seed=7), exact=True)
     assert data_equivalence(first, rollout(one, 50, seed=7), exact=True)
     assert not data_equivalence(first, rollout(two, 50, seed=8), exact=True)
+
+
+def test_an_episode_is_one_step(each: SketchCanvasEnv) -> None:
+    each.reset(seed=0)
+    for action in np.random.default_rng(0).integers(0, 4, 50):
+        assert each.step(action)[2:4] == (True, False)
+        each.reset()
 
 
 def test_reset_without_a_seed_goes_on(env: SketchCanvasEnv) -> None:
@@ -250,23 +268,23 @@ def test_an_unseeded_environment_differs_from_run_to_run(toy: Toy) -> None:
     assert runs[0] != runs[1]
 
 
-def test_nothing_that_is_returned_belongs_to_the_environment(env: SketchCanvasEnv) -> None:
-    untouched = rollout(env, 20, seed=2)
-    env.reset(seed=2)
+def test_nothing_that_is_returned_belongs_to_the_environment(each: SketchCanvasEnv) -> None:
+    untouched = rollout(each, 20, seed=2)
+    each.reset(seed=2)
     for _ in range(60):
-        for observation, info in ((env.reset()[0], {}), env.step(0)[::4]):
+        for observation, info in ((each.reset()[0], {}), each.step(0)[::4]):
             for array in (*observation.values(), *(v for v in info.values() if isinstance(v, np.ndarray))):
                 array[:] = 0.123
-    assert data_equivalence(rollout(env, 20, seed=2), untouched, exact=True)
+    assert data_equivalence(rollout(each, 20, seed=2), untouched, exact=True)
 
 
-def test_step_needs_a_sketch(env: SketchCanvasEnv) -> None:
+def test_step_needs_a_sketch(each: SketchCanvasEnv) -> None:
     with pytest.raises(ResetNeeded, match="no sketch yet"):
-        env.step(0)
-    env.reset()
-    env.step(0)
+        each.step(0)
+    each.reset()
+    each.step(0)
     with pytest.raises(ResetNeeded, match="ended with its first step"):
-        env.step(0)
+        each.step(0)
 
 
 @pytest.mark.parametrize("action", [-1, 4, 10**20, 1.0, "1", None, True, np.array([1]), np.float32(1)])
@@ -295,13 +313,141 @@ def test_other_options_are_left_to_others(env: SketchCanvasEnv) -> None:
     assert options == {"something": "else"}
 
 
-def test_an_environment_survives_pickling_and_copying(toy: Toy) -> None:
-    env = gym.make(ENV_ID, **toy.kwargs)
+@pytest.mark.parametrize("name", OURS)
+def test_an_environment_survives_pickling_and_copying(toy: Toy, name: str) -> None:
+    env = gym.make(name, **toy.kwargs)
     env.reset(seed=4)
     for other in (pickle.loads(pickle.dumps(env)), copy.deepcopy(env)):
         there, here = other.step(1), copy.deepcopy(env).step(1)
         assert data_equivalence(there, here, exact=True)
         assert data_equivalence(other.reset(), copy.deepcopy(env).reset(), exact=True)
+
+
+# ---------------------------------------------------------------- a tradeoff for every episode
+
+
+def with_preferences(toy: Toy, **changes: Any) -> SketchCanvasEnv:
+    return SketchCanvasEnv(**{**toy.kwargs, "preferences": (0.1, 0.7), **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("cost", "charged"), [("flops", TOY_FLOPS), ("latency", TOY_MILLISECONDS)])
+def test_the_reward_recomputed_from_the_table_and_the_observed_tradeoff(
+    toy: Toy, cost: str, charged: tuple[float, ...]
+) -> None:
+    w_rank, w_tri = 1.5, 0.25
+    env = with_preferences(toy, split="val", rank_weight=w_rank, triplet_weight=w_tri, cost=cost, tradeoff=0.9)
+    where = {name: row for row, name in enumerate(toy.table.sketch_ids.tolist())}
+    span = max(charged) - min(charged)
+    seen = set()
+    for turn, action in enumerate(np.random.default_rng(0).integers(0, 4, 300)):
+        observation, info = env.reset(seed=0 if turn == 0 else None)
+        assert observation["tradeoff"].dtype == np.float32
+        tradeoff = float(observation["tradeoff"][0])
+        assert info == {"sketch_index": info["sketch_index"], "tradeoff": tradeoff}
+        row = where[str(env.sketch_ids[info["sketch_index"]])]
+        rewards = []
+        for column in range(4):
+            acc = w_rank / int(toy.table.ranks[row, column]) - w_tri * float(toy.table.triplet[row, column])
+            rewards.append(tradeoff * (-charged[column] / span) + (1 - tradeoff) * acc)
+        after, reward, _, _, info = env.step(action)
+        assert data_equivalence(after, observation, exact=True)
+        assert info["tradeoff"] == tradeoff
+        assert reward == pytest.approx(rewards[action], abs=1e-12)
+        # Of what the environment gives away, to the last bit.
+        acc, comp = info["reward_vector"].tolist()
+        assert reward == tradeoff * comp + (1.0 - tradeoff) * acc
+        assert info["regret"] == pytest.approx(max(rewards) - rewards[action], abs=1e-12)
+        assert info["oracle_action"] == int(np.argmax(rewards))
+        assert env.reward_range[0] <= reward <= env.reward_range[1]
+        seen.add(info["oracle_action"])
+    assert len(seen) > 2
+
+
+@pytest.mark.parametrize("tradeoff", [0.1, 0.3, 0.5, 0.7])
+def test_an_episode_is_that_of_the_plain_environment_at_its_tradeoff(toy: Toy, tradeoff: float) -> None:
+    env = with_preferences(toy, tradeoff=1.0)
+    plain = SketchCanvasEnv(**toy.kwargs, tradeoff=float(np.float32(tradeoff)))  # type: ignore[arg-type]
+    for index, action in enumerate(np.arange(36) % 4):
+        env.reset(options={"index": index, "tradeoff": tradeoff})
+        plain.reset(options={"index": index})
+        (obs, reward, *_, info), (expected, plain_reward, *_, plain_info) = env.step(action), plain.step(action)
+        assert reward == plain_reward
+        assert info.pop("tradeoff") == obs.pop("tradeoff")[0] == np.float32(tradeoff)
+        assert data_equivalence([obs, info], [expected, plain_info], exact=True)
+
+
+def test_tradeoffs_are_drawn_uniformly_from_the_range(toy: Toy) -> None:
+    env = with_preferences(toy)
+    assert env.observation_space["tradeoff"] == gym.spaces.Box(0.0, 1.0, (1,), np.float32)  # type: ignore[index]
+    env.reset(seed=0)
+    drawn = [env.reset()[1] for _ in range(3000)]
+    tradeoffs = np.array([info["tradeoff"] for info in drawn])
+    assert np.float32(0.1) <= tradeoffs.min() < 0.102
+    assert 0.698 < tradeoffs.max() <= np.float32(0.7)
+    assert kstest((tradeoffs - 0.1) / 0.6, "uniform").pvalue > 1e-4
+    rows = np.array([info["sketch_index"] for info in drawn])
+    assert spearmanr(rows, tradeoffs).pvalue > 1e-4
+    assert spearmanr(tradeoffs[1:], tradeoffs[:-1]).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("preferences", [(0.0, 0.0), (0.0, 0.8), (0.3, 0.3), (0.2, 1.0), (1.0, 1.0)])
+def test_the_reward_range_is_that_of_all_tradeoffs(toy: Toy, preferences: tuple[float, float]) -> None:
+    env = with_preferences(toy, preferences=preferences)
+    ranges = [
+        SketchCanvasEnv(**toy.kwargs, tradeoff=float(np.float32(end))).reward_range  # type: ignore[arg-type]
+        for end in np.linspace(*preferences, 5)
+    ]
+    low, high = env.reward_range
+    assert low == pytest.approx(min(r[0] for r in ranges), abs=1e-9)
+    assert high == pytest.approx(max(r[1] for r in ranges), abs=1e-9)
+
+
+def test_a_seed_shows_the_same_sketches_with_and_without_preferences(toy: Toy, env: SketchCanvasEnv) -> None:
+    # What version 0.1.0 drew before there were preferences.
+    expected = [33, 28, 11, 2, 4, 21, 8, 2, 24, 11, 19, 16]
+    for each in (env, with_preferences(toy), with_preferences(toy, preferences=(0.4, 0.4))):
+        each.reset(seed=7)
+        assert [each.reset()[1]["sketch_index"] for _ in expected] == expected
+
+
+def test_what_is_asked_for_is_not_drawn(toy: Toy) -> None:
+    env = with_preferences(toy)
+
+    def stream(options: dict[str, Any], n: int) -> list[tuple[int, float]]:
+        """What comes after n resets with options."""
+        env.reset(seed=1)
+        for _ in range(n):
+            info = env.reset(options=options)[1]
+            for name, key in (("index", "sketch_index"), ("tradeoff", "tradeoff")):
+                assert name not in options or info[key] == options[name]
+        return [tuple(env.reset()[1].values()) for _ in range(5)]  # type: ignore[misc]
+
+    through = [stream({}, n) for n in range(4)]
+    assert stream({"index": 3, "tradeoff": 0.5}, 3) == through[0]
+    # One of the two is still drawn, anew each time.
+    assert stream({"index": 3}, 3) == stream({"tradeoff": 0.5}, 3) == through[3]
+    assert len({env.reset(options={"index": 3})[1]["tradeoff"] for _ in range(5)}) == 5
+
+
+@pytest.mark.parametrize("tradeoff", [0.09, 0.71, 2, -1, "0.2", True, float("nan"), [0.2], np.array([0.2])])
+def test_a_tradeoff_out_of_the_range_is_refused(toy: Toy, tradeoff: Any) -> None:
+    env = with_preferences(toy)
+    with pytest.raises(ValueError, match=r"options\['tradeoff'\] must be a number in \[0.1, 0.7\]"):
+        env.reset(options={"tradeoff": tradeoff})
+
+
+def test_a_plain_environment_has_no_tradeoff_to_ask_for(env: SketchCanvasEnv) -> None:
+    with pytest.raises(ValueError, match="SketchCanvasPreference-v0"):
+        env.reset(options={"tradeoff": 0.2})
+    assert "tradeoff" not in env.reset()[0]
+    assert "tradeoff" not in env.step(0)[4]
+
+
+def test_the_shipped_range(toy: Toy) -> None:
+    env = gym.make(PREFERENCE_ID, **toy.kwargs).unwrapped
+    assert env.preferences == (0.0, float(np.float32(0.8)))  # type: ignore[attr-defined]
+    for end in sketchcanvas_env.PREFERENCES:
+        assert env.reset(options={"tradeoff": end})[1]["tradeoff"] == np.float32(end)
 
 
 # ---------------------------------------------------------------- arguments
@@ -337,6 +483,14 @@ def test_an_environment_survives_pickling_and_copying(toy: Toy) -> None:
         ({"max_points": 100.0}, "from 2 to 5000"),
         ({"render_mode": "human"}, "rgb_array, ansi"),
         ({"table": 5}, "path of an outcome table"),
+        ({"preferences": 0.5}, r"preferences must be \(low, high\)"),
+        ({"preferences": "01"}, r"preferences must be \(low, high\)"),
+        ({"preferences": (0.1, 0.2, 0.3)}, r"preferences must be \(low, high\)"),
+        ({"preferences": (0.5, 0.4)}, "low <= high"),
+        ({"preferences": (-0.1, 0.4)}, r"in \[0, 1\]"),
+        ({"preferences": (0.1, 1.1)}, r"in \[0, 1\]"),
+        ({"preferences": (0.1, float("nan"))}, r"in \[0, 1\]"),
+        ({"preferences": ("0", "1")}, r"in \[0, 1\]"),
     ],
 )
 def test_arguments_that_cannot_be(toy: Toy, changes: dict[str, Any], message: str) -> None:
@@ -433,7 +587,7 @@ def test_the_default_arguments_are_those_of_the_docstring() -> None:
         "dataset": "emoji", "split": "train", "student": None, "canvases": (32, 64, 128, 256),
         "tradeoff": 0.2,
         "rank_weight": 1.0, "triplet_weight": 0.1, "cost": "flops", "max_points": 200, "render_mode": None,
-        "table": None,
+        "table": None, "preferences": None,
     }  # fmt: skip
     for name in defaults:
         assert f"{name}=" in SketchCanvasEnv.__doc__  # type: ignore[operator]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gymnasium.utils.env_checker import check_env
+from gymnasium.utils.env_checker import check_env, data_equivalence
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 from sketchcanvas_env.env import SketchCanvasEnv
@@ -50,11 +50,12 @@ def make(toy: Toy, retriever: Any, **changes: Any) -> SketchCanvasEnv:
     return SketchCanvasEnv(retriever=retriever, **kwargs)
 
 
+@pytest.mark.parametrize("preferences", [None, (0.1, 0.7)])
 @pytest.mark.parametrize("cost", ["flops", "latency"])
-def test_live_and_table_agree(toy: Toy, cost: str) -> None:
+def test_live_and_table_agree(toy: Toy, cost: str, preferences: tuple[float, float] | None) -> None:
     retriever = FromTable(toy)
     assert isinstance(retriever, Retriever)
-    changes = {"split": "test", "tradeoff": 0.4, "canvases": (32, 64, 128), "cost": cost}
+    changes = {"split": "test", "tradeoff": 0.4, "canvases": (32, 64, 128), "cost": cost, "preferences": preferences}
     live = make(toy, retriever, **changes)
     table = SketchCanvasEnv(**{**toy.kwargs, **changes})  # type: ignore[arg-type]
     # The toy table is of the data set's own order, so an index means the same sketch.
@@ -62,7 +63,7 @@ def test_live_and_table_agree(toy: Toy, cost: str) -> None:
         (obs, info), (expected_obs, expected_info) = live.reset(seed=seed), table.reset(seed=seed)
         for action in (0, 1, 2, 1):
             assert info == expected_info
-            assert np.array_equal(obs["points"], expected_obs["points"])
+            assert data_equivalence(obs, expected_obs, exact=True)
             one, other = live.step(action), table.step(action)
             assert one[1] == pytest.approx(other[1], abs=1e-12)
             assert one[2:4] == (True, False)

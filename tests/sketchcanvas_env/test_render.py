@@ -131,6 +131,15 @@ def test_the_line_names_the_cost_that_was_charged(toy: Toy) -> None:
     assert "0.0160 GFLOPs, 9.00 ms, reward" in str(env.render())
 
 
+def test_the_line_goes_by_the_episodes_own_tradeoff(toy: Toy) -> None:
+    env = SketchCanvasEnv(render_mode="ansi", preferences=(0.0, 1.0), **toy.kwargs)  # type: ignore[arg-type]
+    # At a tradeoff of 1 the smallest canvas is the best for every sketch, at the argument's 0.2 it is not.
+    for index in range(10):
+        env.reset(options={"index": index, "tradeoff": 1.0})
+        info = env.step(2)[4]
+        assert f"tradeoff 1.0000, reward {-16 / 63:+.4f}, regret {info['regret']:.4f} (best 16x16)" in str(env.render())
+
+
 def test_rendering_needs_a_mode_and_a_sketch(toy: Toy, env: SketchCanvasEnv) -> None:
     with pytest.raises(ResetNeeded):
         env.render()

@@ -134,6 +134,32 @@ def test_the_range_is_reached() -> None:
     assert low == pytest.approx(0.5 * -1.5 + 0.5 * (0.1 - 0.1 * 2.3), abs=1e-5)
 
 
+def test_many_tradeoffs_at_once_are_each_alone() -> None:
+    rng = np.random.default_rng(0)
+    acc, comp, tradeoffs = rng.normal(size=(3, 50))
+    tradeoffs = (tradeoffs - tradeoffs.min()) / (tradeoffs.max() - tradeoffs.min())
+    for weights in (tradeoffs, tradeoffs.astype(np.float32)):
+        together = rules.reward(acc, comp, weights)
+        assert together.tolist() == [
+            float(rules.reward(a, c, float(w))) for a, c, w in zip(acc, comp, weights, strict=True)
+        ]
+        for lone in weights[:3]:
+            assert rules.reward(acc[0], comp[0], lone) == rules.reward(acc[0], comp[0], float(lone))
+
+
+def test_the_range_for_many_tradeoffs_holds_for_each() -> None:
+    low, high = rules.reward_range([1.0, 3.0], 10, np.array([0.2, 0.7]))
+    alone = [rules.reward_range([1.0, 3.0], 10, tradeoff) for tradeoff in (0.2, 0.45, 0.7)]
+    assert low == min(r[0] for r in alone)
+    assert high == max(r[1] for r in alone)
+
+
+@pytest.mark.parametrize("bad", [-0.01, 1.01, math.nan])
+def test_one_tradeoff_out_of_range_among_many_is_refused(bad: float) -> None:
+    with pytest.raises(ValueError, match=r"tradeoff must be a number in \[0, 1\]"):
+        rules.reward(0.0, 0.0, np.array([0.1, bad, 0.9]))
+
+
 @pytest.mark.parametrize("tradeoff", [-0.01, 1.01, math.nan, math.inf, "0.2", None, True])
 def test_a_tradeoff_out_of_range_is_refused(tradeoff: Any) -> None:
     with pytest.raises(ValueError, match=r"tradeoff must be a number in \[0, 1\]"):

@@ -53,6 +53,45 @@ def test_a_batch_is_what_single_draws_are() -> None:
     assert sampling.draw(keys[0], 0, 1400).shape == ()
 
 
+def test_what_was_drawn_once_is_drawn_for_ever() -> None:
+    # Stored runs name their seeds: another draw would be another run.
+    keys = np.array([[5], [6]], dtype=np.uint64)
+    assert sampling.draw(keys, np.arange(8), 1000).tolist() == [
+        [386, 752, 232, 99, 187, 380, 985, 511],
+        [739, 446, 56, 105, 550, 823, 192, 202],
+    ]
+
+
+@given(st.integers(0, MASK), st.integers(0, 1 << 40), st.floats(0, 1, width=32), st.floats(0, 1, width=32))
+def test_a_number_between_bounds_is_the_hash_of_the_second_stream(key: int, episode: int, a: float, b: float) -> None:
+    low, high = sorted((a, b))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        number = sampling.draw_between(np.uint64(key), episode, low, high)
+    share = plain_draw(key ^ 0xD1B54A32D192ED03, episode, 1 << 32) / 2**32
+    assert number.dtype == np.float32
+    assert number.shape == ()
+    assert float(number) == float(np.float32(low + (high - low) * share))
+    assert low <= float(number) <= high
+
+
+def test_numbers_of_a_batch_are_those_of_single_draws() -> None:
+    keys = np.random.default_rng(0).integers(0, 1 << 64, 50, dtype=np.uint64)
+    episodes = np.arange(50) * 7
+    numbers = sampling.draw_between(keys, episodes, 0.25, 0.75)
+    alone = [float(sampling.draw_between(k, int(t), 0.25, 0.75)) for k, t in zip(keys, episodes, strict=True)]
+    assert numbers.tolist() == alone
+    assert sampling.draw_between(keys[:, None], episodes, 0.25, 0.75).shape == (50, 50)
+
+
+def test_numbers_are_uniform_and_say_nothing_of_the_row() -> None:
+    numbers = sampling.draw_between(np.uint64(3), np.arange(20_000), 0.0, 1.0)
+    assert stats.kstest(numbers, "uniform").pvalue > 1e-4
+    rows = sampling.draw(np.uint64(3), np.arange(20_000), 1000)
+    for shift in (0, 1):
+        assert stats.spearmanr(numbers[shift:], rows[: len(rows) - shift]).pvalue > 1e-4
+
+
 def test_every_row_is_drawn_equally_often() -> None:
     along = sampling.draw(np.uint64(3), np.arange(200_000), 97)
     across = sampling.draw(np.random.default_rng(1).integers(0, 1 << 64, 200_000, dtype=np.uint64), 0, 97)

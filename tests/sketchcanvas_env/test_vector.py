@@ -23,6 +23,9 @@ from sketchcanvas_env.vector import SketchCanvasVectorEnv
 from tests.helpers import TOY_FLOPS, TOY_MILLISECONDS, Toy
 
 ENV_ID = "SketchCanvas-v0"
+OURS = [spec.id for spec in gym.registry.values() if str(spec.entry_point).startswith("sketchcanvas_env")]
+RANGE: dict[str, Any] = {"preferences": (0.1, 0.7)}
+"""What makes an environment where every episode has a tradeoff of its own."""
 N = 5
 
 
@@ -54,11 +57,15 @@ def actions_for(n: int, num_envs: int = N) -> np.ndarray:
 # ---------------------------------------------------------------- equality
 
 
+@pytest.mark.parametrize("name", OURS)
 @pytest.mark.parametrize("copy", [True, False])
 @pytest.mark.parametrize("seed", [0, 123])
 @pytest.mark.parametrize("cost", ["flops", "latency"])
-def test_it_equals_sync_vector_env_exactly(toy: Toy, copy: bool, seed: int, cost: str) -> None:
-    ours, theirs = make(toy, copy=copy, tradeoff=0.3, cost=cost), make_sync(toy, tradeoff=0.3, cost=cost)
+def test_it_equals_sync_vector_env_exactly(toy: Toy, copy: bool, seed: int, cost: str, name: str) -> None:
+    kwargs = {"tradeoff": 0.3, "cost": cost, **toy.kwargs}
+    ours = gym.make_vec(name, N, copy=copy, **kwargs)
+    theirs = gym.make_vec(name, N, "sync", {"autoreset_mode": AutoresetMode.SAME_STEP}, **kwargs)
+    assert isinstance(ours, SketchCanvasVectorEnv)
     (obs, infos), (their_obs, their_infos) = ours.reset(seed=seed), theirs.reset(seed=seed)
     assert data_equivalence(dict(obs), dict(their_obs), exact=True)
     assert data_equivalence(infos, their_infos, exact=True)
@@ -78,10 +85,13 @@ def test_it_equals_sync_vector_env_exactly(toy: Toy, copy: bool, seed: int, cost
             assert data_equivalence(infos, their_infos, exact=True)
 
 
+@pytest.mark.parametrize("changes", [{}, RANGE])
 @pytest.mark.parametrize(("cost", "charged"), [("flops", TOY_FLOPS), ("latency", TOY_MILLISECONDS)])
-def test_sub_environments_equal_single_ones(toy: Toy, cost: str, charged: tuple[float, ...]) -> None:
-    ours = make(toy, cost=cost)
-    singles = [SketchCanvasEnv(cost=cost, **toy.kwargs) for _ in range(N)]  # type: ignore[arg-type]
+def test_sub_environments_equal_single_ones(
+    toy: Toy, cost: str, charged: tuple[float, ...], changes: dict[str, Any]
+) -> None:
+    ours = make(toy, cost=cost, **changes)
+    singles = [SketchCanvasEnv(cost=cost, **changes, **toy.kwargs) for _ in range(N)]  # type: ignore[arg-type]
     obs, _ = ours.reset(seed=40)
     expected = [env.reset(seed=40 + i)[0] for i, env in enumerate(singles)]
     for actions in actions_for(200):
@@ -109,12 +119,13 @@ def test_sub_environments_equal_single_ones(toy: Toy, cost: str, charged: tuple[
     ],
 )
 @pytest.mark.parametrize("seed", [None, 5, [9, 8, 7, 6, 5], [None, 4, None, 3, None]])
+@pytest.mark.parametrize("more", [None, {}, {"tradeoff": 0.3}])
 def test_options_and_seeds_mean_what_they_mean_to_sync_vector_env(
-    toy: Toy,
-    options: dict[str, Any],
-    seed: Any,
+    toy: Toy, options: dict[str, Any], seed: Any, more: dict[str, Any] | None
 ) -> None:
-    ours, theirs = make(toy), make_sync(toy)
+    changes = {} if more is None else RANGE
+    options = {**options, **(more or {})}
+    ours, theirs = make(toy, **changes), make_sync(toy, **changes)
     for envs in (ours, theirs):
         envs.reset(seed=11)
         envs.step(np.zeros(N, dtype=np.int64))
@@ -149,6 +160,22 @@ def test_an_index_for_each(toy: Toy) -> None:
     assert final["sketch_index"].tolist() == [4, 0, 35, 4, 1]
 
 
+def test_a_tradeoff_for_each(toy: Toy) -> None:
+    envs, wanted = make(toy, **RANGE), np.array([0.1, 0.7, 0.3, 0.25, 0.5])
+    obs, infos = envs.reset(options={"tradeoff": wanted})
+    assert obs["tradeoff"][:, 0].tolist() == infos["tradeoff"].tolist() == wanted.astype(np.float32).tolist()
+    final = envs.step(np.zeros(N, dtype=int))[4]["final_info"]
+    assert final["tradeoff"].tolist() == infos["tradeoff"].tolist()
+
+
+def test_sketches_are_the_same_with_preferences(toy: Toy) -> None:
+    plain, ours = make(toy), make(toy, **RANGE)
+    assert plain.reset(seed=3)[1]["sketch_index"].tolist() == ours.reset(seed=3)[1]["sketch_index"].tolist()
+    for actions in actions_for(20):
+        rows = [envs.step(actions)[4]["sketch_index"].tolist() for envs in (plain, ours)]
+        assert rows[0] == rows[1]
+
+
 def test_an_unseeded_environment_differs_from_run_to_run(toy: Toy) -> None:
     runs = [make(toy, 40).reset()[1]["sketch_index"].tolist() for _ in range(2)]
     assert runs[0] != runs[1]
@@ -158,9 +185,10 @@ def test_an_unseeded_environment_differs_from_run_to_run(toy: Toy) -> None:
 # ---------------------------------------------------------------- making
 
 
+@pytest.mark.parametrize("name", OURS)
 @pytest.mark.parametrize("cost", ["flops", "latency"])
-def test_make_vec_uses_it_by_default(toy: Toy, cost: str) -> None:
-    envs = gym.make_vec(ENV_ID, num_envs=N, cost=cost, **toy.kwargs)
+def test_make_vec_uses_it_by_default(toy: Toy, cost: str, name: str) -> None:
+    envs = gym.make_vec(name, num_envs=N, cost=cost, **toy.kwargs)
     assert isinstance(envs, SketchCanvasVectorEnv)
     assert envs.num_envs == N
     assert envs.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
@@ -180,8 +208,9 @@ def test_sync_takes_the_mode_as_a_string(toy: Toy) -> None:
     assert envs.step(np.array([0, 1]))[2].all()
 
 
-def test_spaces(toy: Toy) -> None:
-    envs, sync = make(toy), make_sync(toy)
+@pytest.mark.parametrize("changes", [{}, RANGE])
+def test_spaces(toy: Toy, changes: dict[str, Any]) -> None:
+    envs, sync = make(toy, **changes), make_sync(toy, **changes)
     assert envs.observation_space == sync.observation_space
     assert envs.action_space == sync.action_space
     assert envs.single_observation_space == sync.single_observation_space
@@ -190,7 +219,7 @@ def test_spaces(toy: Toy) -> None:
     obs, rewards, *_ = envs.step(envs.action_space.sample())
     assert obs in envs.observation_space
     assert rewards.dtype == np.float64
-    assert envs.reward_range == SketchCanvasEnv(**toy.kwargs).reward_range  # type: ignore[arg-type]
+    assert envs.reward_range == SketchCanvasEnv(**toy.kwargs, **changes).reward_range  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("num_envs", [0, -1, 1.0, True, None])
@@ -204,6 +233,7 @@ def test_num_envs_that_cannot_be(toy: Toy, num_envs: Any) -> None:
     [
         ({"split": "dev"}, "train, val, test"),
         ({"tradeoff": 2}, "tradeoff"),
+        ({"preferences": (0.5, 0.1)}, "low <= high"),
         ({"cost": "joules"}, "flops, latency"),
         ({"render_mode": "human"}, "ansi"),
     ],
@@ -213,8 +243,9 @@ def test_arguments_are_checked_as_in_the_single_one(toy: Toy, changes: dict[str,
         make(toy, **changes)
 
 
-def test_it_survives_pickling(toy: Toy) -> None:
-    envs = make(toy)
+@pytest.mark.parametrize("changes", [{}, RANGE])
+def test_it_survives_pickling(toy: Toy, changes: dict[str, Any]) -> None:
+    envs = make(toy, **changes)
     envs.reset(seed=0)
     again = pickle.loads(pickle.dumps(envs))
     for actions in actions_for(5):
@@ -224,8 +255,9 @@ def test_it_survives_pickling(toy: Toy) -> None:
 # ---------------------------------------------------------------- buffers
 
 
-def test_copies_are_the_callers(toy: Toy) -> None:
-    envs, untouched = make(toy), make(toy)
+@pytest.mark.parametrize("changes", [{}, RANGE])
+def test_copies_are_the_callers(toy: Toy, changes: dict[str, Any]) -> None:
+    envs, untouched = make(toy, **changes), make(toy, **changes)
     (obs, infos), _ = envs.reset(seed=0), untouched.reset(seed=0)
     kept = []
     for actions in actions_for(20):
@@ -234,7 +266,7 @@ def test_copies_are_the_callers(toy: Toy) -> None:
         assert data_equivalence(list(result), list(expected), exact=True)
         obs, rewards, terminated, truncated, infos = result
         # What a caller does to what it was given must not come back.
-        for array in (rewards, terminated, truncated, infos["sketch_index"]):
+        for array in (rewards, terminated, truncated, infos["sketch_index"], infos.get("tradeoff", rewards)):
             array[:] = 0
         for name, array in infos["final_info"].items():
             if not name.startswith("_"):
@@ -243,8 +275,9 @@ def test_copies_are_the_callers(toy: Toy) -> None:
         assert data_equivalence(given, then, exact=True)
 
 
-def test_without_copies_an_observation_outlives_one_step(toy: Toy) -> None:
-    envs = make(toy, copy=False)
+@pytest.mark.parametrize("changes", [{}, RANGE])
+def test_without_copies_an_observation_outlives_one_step(toy: Toy, changes: dict[str, Any]) -> None:
+    envs = make(toy, copy=False, **changes)
     first, _ = envs.reset(seed=0)
     kept = {name: array.copy() for name, array in first.items()}
     second = envs.step(np.zeros(N, dtype=int))[0]
@@ -316,6 +349,7 @@ def test_any_kind_of_integers(toy: Toy, kind: Any) -> None:
         ({"options": {"index": np.array([0, 0, 0, 0, -1])}}, "from 0 to 35"),
         ({"options": {"index": np.zeros(N)}}, "integer array"),
         ({"options": {"index": np.zeros(3, dtype=int)}}, "integer array"),
+        ({"options": {"tradeoff": 0.2}}, "SketchCanvasPreference-v0"),
         ({"options": {"reset_mask": [True] * N}}, "bool array"),
         ({"options": {"reset_mask": np.ones(N)}}, "bool array"),
         ({"options": {"reset_mask": np.ones(3, dtype=bool)}}, "bool array"),
@@ -327,6 +361,24 @@ def test_resets_that_cannot_be(toy: Toy, arguments: dict[str, Any], message: str
     envs.reset(seed=0)
     with pytest.raises(ValueError, match=message):
         envs.reset(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("tradeoff", "message"),
+    [
+        (0.8, r"in \[0.1, 0.7\]"),
+        ("0.2", r"in \[0.1, 0.7\]"),
+        (np.array([0.2, 0.2, 0.2, 0.2, 0.8]), r"in \[0.1, 0.7\]"),
+        (np.array([0.2, 0.2, 0.2, 0.2, np.nan]), r"in \[0.1, 0.7\]"),
+        (np.full(3, 0.2), r"shape \(3,\) of float64"),
+        (np.full(N, "0.2"), "of <U3"),
+    ],
+)
+def test_tradeoffs_that_cannot_be(toy: Toy, tradeoff: Any, message: str) -> None:
+    envs = make(toy, **RANGE)
+    envs.reset(seed=0)
+    with pytest.raises(ValueError, match=message):
+        envs.reset(options={"tradeoff": tradeoff})
 
 
 # ---------------------------------------------------------------- with Gymnasium's wrappers
