@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
 import gymnasium as gym
 
-import sketchcanvas_env  # noqa: F401  (registers the environment)
+import sketchcanvas_env  # noqa: F401  (registers the environments)
 from sketchcanvas_env.table import OutcomeTable
 from sketchcanvas_env.task import DEFAULT_CANVASES, Task, make_task
 from students.tabulate import check_student
 
 ENV_ID = "SketchCanvas-v0"
+PREFERENCE_ID = "SketchCanvasPreference-v0"
 
 
 class RewardWeights(TypedDict):
@@ -26,7 +27,11 @@ class RewardWeights(TypedDict):
 
 @dataclass(frozen=True)
 class EnvConfig:
-    """Arguments of `SketchCanvas-v0` other than the split, which training and evaluation choose."""
+    """Arguments of `SketchCanvas-v0` other than the split, which training and evaluation choose.
+
+    With `preferences` they are those of `SketchCanvasPreference-v0`: agents learn for all tradeoffs of a range, and are
+    evaluated at one after the other, in `at(tradeoff)`.
+    """
 
     dataset: str = "emoji"  # name of the data set
     student: str | None = None  # whose outcomes; None for the data set's default student
@@ -39,10 +44,19 @@ class EnvConfig:
     # Room for points in an observation. A GRU's time and FLOPs grow with it; most drawings say enough in 64
     # points, chosen by Douglas-Peucker.
     max_points: int = 64
+    # (low, high) between which every episode's tradeoff is drawn and shown to the agent; `tradeoff` then says nothing.
+    # None: all episodes share `tradeoff`.
+    preferences: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         """Let lists from JSON pass as tuples."""
         object.__setattr__(self, "canvases", tuple(self.canvases))
+        if self.preferences is not None:
+            object.__setattr__(self, "preferences", tuple(self.preferences))
+
+    def at(self, tradeoff: float) -> EnvConfig:
+        """The same environment at one tradeoff that all episodes share: where agents are evaluated."""
+        return replace(self, tradeoff=tradeoff, preferences=None)
 
     def kwargs(self, split: str) -> dict[str, Any]:
         """Keyword arguments for `gym.make` and `gym.make_vec`."""
@@ -56,6 +70,7 @@ class EnvConfig:
             "triplet_weight",
             "cost",
             "max_points",
+            "preferences",
         )
         return {"split": split, **{name: getattr(self, name) for name in names}}
 
@@ -67,31 +82,47 @@ class EnvConfig:
         """
         if num_envs < 1:
             raise ValueError(f"num_envs must be at least 1, got {num_envs}")
-        return gym.make_vec(ENV_ID, num_envs, vectorization_mode="vector_entry_point", **self.kwargs(split))
+        env_id = ENV_ID if self.preferences is None else PREFERENCE_ID
+        return gym.make_vec(env_id, num_envs, vectorization_mode="vector_entry_point", **self.kwargs(split))
 
     def task(self, split: str) -> Task:
         """Observations, outcomes and rewards of a whole split, the arrays the environment itself looks up.
 
         Raises:
-            ValueError: as `make_vec`.
+            ValueError: as `make_vec`; preferences, when rewards depend on a tradeoff that nobody has chosen.
         """
-        task = make_task(**self.kwargs(split))
+        self._need_one_tradeoff()
+        kwargs = self.kwargs(split)
+        del kwargs["preferences"]
+        task = make_task(**kwargs)
         if task.table is not None:
             check_student(task.table)
         return task
 
     def outcomes(self, split: str) -> OutcomeTable:
-        """Outcomes of a split on the canvases on offer."""
-        table = self.task(split).table
+        """Outcomes of a split on the canvases on offer; they are the same at every tradeoff."""
+        table = (self if self.preferences is None else self.at(self.tradeoff)).task(split).table
         if table is None:
             raise ValueError("this environment has no outcome table: live mode cannot be evaluated exhaustively")
         return table
 
     def reward_weights(self) -> RewardWeights:
-        """What the reward depends on, as keyword arguments of `OutcomeTable.rewards` and `evaluate`."""
+        """What the reward depends on, as keyword arguments of `OutcomeTable.rewards` and `evaluate`.
+
+        Raises:
+            ValueError: preferences, when no tradeoff is chosen.
+        """
+        self._need_one_tradeoff()
         return {
             "tradeoff": self.tradeoff,
             "rank_weight": self.rank_weight,
             "triplet_weight": self.triplet_weight,
             "cost": self.cost,
         }
+
+    def _need_one_tradeoff(self) -> None:
+        if self.preferences is not None:
+            raise ValueError(
+                f"in this environment every episode has a tradeoff of its own, from {list(self.preferences)}: choose "
+                "one to evaluate at, for example env.at(0.2)"
+            )

@@ -52,6 +52,9 @@ _FIELDS = (
 class SavedSelector:
     """A trained selector: call it with a sketch and it names the canvas.
 
+    One that was trained with preferences is called with a tradeoff beside the sketch. `env.preferences` says for
+    which it was trained; it answers for others, too, but has learnt nothing of them.
+
     Attributes:
         selector: the network, in eval mode.
         canvases: sides it chooses from, pixels.
@@ -64,14 +67,28 @@ class SavedSelector:
     max_points: int
     card: dict[str, Any]
 
-    def __call__(self, sketch: VectorSketch) -> int:
-        """The side, in pixels, on which to draw a sketch."""
-        with torch.inference_mode():
-            return self.canvases[int(self.selector(self.selector.observe(sketch, self.max_points)).argmax())]
+    def __call__(self, sketch: VectorSketch, tradeoff: float | None = None) -> int:
+        """The side, in pixels, on which to draw a sketch.
 
-    def gflops(self, sketch: VectorSketch) -> float:
-        """What deciding about a sketch costs, in GFLOPs (2 x MAC)."""
-        return float(self.selector.flops(self.selector.observe(sketch, self.max_points))[0]) / GIGA
+        Args:
+            sketch: the drawing.
+            tradeoff: weight of cost against accuracy in [0, 1], for a selector trained with preferences only.
+
+        Raises:
+            ValueError: a tradeoff that is missing, not wanted or out of range.
+        """
+        with torch.inference_mode():
+            return self.canvases[int(self.selector(self._observed(sketch, tradeoff)).argmax())]
+
+    def gflops(self, sketch: VectorSketch, tradeoff: float | None = None) -> float:
+        """What deciding about a sketch costs, in GFLOPs (2 x MAC); it is the same at every tradeoff.
+
+        Arguments and errors are those of a call.
+        """
+        return float(self.selector.flops(self._observed(sketch, tradeoff))[0]) / GIGA
+
+    def _observed(self, sketch: VectorSketch, tradeoff: float | None) -> dict[str, torch.Tensor]:
+        return self.selector.observe(sketch, self.max_points, tradeoff)
 
     @property
     def env(self) -> EnvConfig:
@@ -121,7 +138,7 @@ def load(path: str | Path) -> SavedSelector:
         path: of the weights, of the card, or of both without an ending.
 
     Returns:
-        A callable, sketch -> canvas.
+        A callable, sketch -> canvas, or (sketch, tradeoff) -> canvas.
 
     Raises:
         FileNotFoundError: weights or card are missing.
@@ -146,6 +163,8 @@ def load(path: str | Path) -> SavedSelector:
         raise ValueError(f"{card_path} is damaged: {error}") from None
     if (canvases, card["max_points"]) != (env.canvases, env.max_points):
         raise ValueError(f"{card_path}: canvases or max_points are not those of the run in its config")
+    if selector.conditioned != (env.preferences is not None):
+        raise ValueError(f"{card_path}: a network is told the tradeoff just when its environment has preferences")
     if selector.n_actions != len(canvases):
         raise ValueError(f"{card_path}: {selector.n_actions} actions for {len(canvases)} canvases")
     if selector.n_stats not in (None, len(FEATURE_NAMES)):

@@ -15,19 +15,24 @@ algorithm decides with the same network.
 The smallest canvas, 32 px, costs the default student 13.1 M, and choosing it over 64 px saves 36.7 M: a selector that
 costs much of that cannot pay for itself (`agents.selector_latency` measures it, milliseconds too).
 
+`PreferenceSelector` lets any of them choose at a tradeoff that it is told: one network for the whole front of accuracy
+against cost.
+
 Costs are counted as everywhere in the project: 2 x MAC of the matrix products, per sketch. Element-wise work
 is left out. Products between activations (attention) are matrix products and count.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sketchcanvas_env import reward as rules
 from sketchcanvas_env.features import stroke_features
 from sketchcanvas_env.sketch import VectorSketch
 
@@ -58,6 +63,12 @@ BLOCKS = 2
 WIDENING = 2
 """Width of a block's hidden layer over that of the block."""
 
+PREFERENCE_WIDTH = 64
+"""Units of the layer in which a tradeoff meets what was seen of the sketch. Our choice."""
+
+SMALLEST_TRADEOFF = 1e-3
+"""Tradeoffs well below this are all alike to the logarithm that a conditioned network sees."""
+
 WAVELENGTH = 10_000.0
 """The longest wave of the transformer's positions, in points over 2 pi (Vaswani et al., 2017, section 3.5)."""
 
@@ -67,14 +78,14 @@ class Selector(nn.Module):
 
     Attributes:
         name: the network's name in `SELECTORS`.
-        reads: the parts of an observation that it looks at, "points" or "stats".
+        reads: the parts of an observation that it looks at, of "points", "stats" and "tradeoff".
         n_actions: number of canvases, K.
         features_dim: width of what `encode` gives.
         n_stats: length of the statistics vector that it reads, F; None for a network that reads none.
     """
 
-    name: ClassVar[str]
-    reads: ClassVar[tuple[str, ...]]
+    name: str
+    reads: tuple[str, ...]
     head: nn.Linear
 
     def __init__(self, n_actions: int, features_dim: int, n_stats: int | None = None) -> None:
@@ -101,28 +112,58 @@ class Selector(nn.Module):
         """Logits of each canvas, (B, K) float32.
 
         Args:
-            obs: "points" (B, P * 5) or (B, P, 5) stroke-5 rows and "stats" (B, F), float32, as the
-                environment gives them; a network reads its own part.
+            obs: "points" (B, P * 5) or (B, P, 5) stroke-5 rows, "stats" (B, F) and "tradeoff" (B, 1), float32, as
+                the environment gives them; a network reads its own part.
         """
         logits: Tensor = self.head(self.encode(obs))
         return logits
 
-    def observe(self, sketch: VectorSketch, max_points: int) -> dict[str, Tensor]:
+    @property
+    def conditioned(self) -> bool:
+        """Whether it is told the tradeoff at which to choose."""
+        return "tradeoff" in self.reads
+
+    def check_tradeoff(self, tradeoff: float | None) -> None:
+        """Raise ValueError unless a conditioned network is given a tradeoff in [0, 1], and another one None."""
+        if not self.conditioned and tradeoff is not None:
+            raise ValueError(
+                f"this selector was trained for one tradeoff and cannot choose at {tradeoff}: leave the tradeoff out, "
+                "or train one with preferences"
+            )
+        if self.conditioned and tradeoff is None:
+            raise ValueError(
+                "this selector chooses for many tradeoffs: say at which one, for example selector(sketch, tradeoff=0.2)"
+            )
+        if tradeoff is not None:
+            rules.check_tradeoff(tradeoff)
+
+    def observe(self, sketch: VectorSketch, max_points: int, tradeoff: float | None = None) -> dict[str, Tensor]:
         """What the environment would show of one sketch, as a batch of one, without the parts nobody reads.
 
         Args:
             sketch: the drawing.
             max_points: points that it is bounded to.
+            tradeoff: at which a conditioned network is to choose, in [0, 1]; None for the others.
+
+        Raises:
+            ValueError: a tradeoff that is missing, not wanted or out of range.
         """
+        self.check_tradeoff(tradeoff)
         seen = {}
         if "points" in self.reads:
             seen["points"] = torch.from_numpy(sketch.to_stroke5(max_points).reshape(1, -1))
         if "stats" in self.reads:
             seen["stats"] = torch.from_numpy(stroke_features(sketch).reshape(1, -1))
+        if tradeoff is not None:
+            seen["tradeoff"] = torch.tensor([[tradeoff]], dtype=torch.float32)
         return seen
 
     def flops(self, obs: Mapping[str, Tensor]) -> Tensor:
         """FLOPs (2 x MAC) of deciding about each sketch alone, (B,) float64; always above zero."""
+        return self.encoder_flops(obs) + 2.0 * self.features_dim * self.n_actions
+
+    def encoder_flops(self, obs: Mapping[str, Tensor]) -> Tensor:
+        """FLOPs (2 x MAC) of `encode` for each sketch alone, (B,) float64; the head's come on top."""
         raise NotImplementedError
 
     def settings(self) -> dict[str, Any]:
@@ -133,9 +174,6 @@ class Selector(nn.Module):
     def device(self) -> torch.device:
         """Where the weights lie."""
         return self.head.weight.device
-
-    def _head_flops(self) -> float:
-        return 2.0 * self.features_dim * self.n_actions
 
 
 class GRUSelector(Selector):
@@ -173,10 +211,10 @@ class GRUSelector(Selector):
         last: Tensor = states[torch.arange(len(points), device=points.device), lengths - 1]
         return last
 
-    def flops(self, obs: Mapping[str, Tensor]) -> Tensor:
-        """2 x 3 x hidden x (5 + hidden) for each point, plus the head."""
+    def encoder_flops(self, obs: Mapping[str, Tensor]) -> Tensor:
+        """2 x 3 x hidden x (5 + hidden) for each point."""
         per_point = 2.0 * 3.0 * self.features_dim * (POINT_DIM + self.features_dim)
-        return true_lengths(stroke5_rows(obs["points"])).double() * per_point + self._head_flops()
+        return true_lengths(stroke5_rows(obs["points"])).double() * per_point
 
     def settings(self) -> dict[str, Any]:
         """As `Selector.settings`."""
@@ -206,10 +244,10 @@ class StatsSelector(Selector):
         features: Tensor = self.body(obs["stats"])
         return features
 
-    def flops(self, obs: Mapping[str, Tensor]) -> Tensor:
-        """The three matrix products; taking the statistics (a few operations a point) is not counted."""
+    def encoder_flops(self, obs: Mapping[str, Tensor]) -> Tensor:
+        """The two matrix products; taking the statistics (a few operations a point) is not counted."""
         inputs = obs["stats"].shape[1]
-        cost = 2.0 * self.features_dim * (inputs + self.features_dim) + self._head_flops()
+        cost = 2.0 * self.features_dim * (inputs + self.features_dim)
         return torch.full((len(obs["stats"]),), cost, dtype=torch.float64)
 
     def settings(self) -> dict[str, Any]:
@@ -242,9 +280,9 @@ class LinearSelector(Selector):
         """The statistics as they are, (B, F)."""
         return obs["stats"]
 
-    def flops(self, obs: Mapping[str, Tensor]) -> Tensor:
-        """The one matrix product."""
-        return torch.full((len(obs["stats"]),), self._head_flops(), dtype=torch.float64)
+    def encoder_flops(self, obs: Mapping[str, Tensor]) -> Tensor:
+        """None: there is the head alone."""
+        return torch.zeros(len(obs["stats"]), dtype=torch.float64)
 
     def settings(self) -> dict[str, Any]:
         """As `Selector.settings`."""
@@ -285,10 +323,10 @@ class ConvSelector(Selector):
         # Nothing is below zero, so the zeros on padding never are a maximum of their own.
         return torch.cat([x.amax(dim=2), x.sum(dim=2) / TYPICAL_POINTS], dim=1)
 
-    def flops(self, obs: Mapping[str, Tensor]) -> Tensor:
-        """2 x kernel x hidden x (5 + hidden) for each point, plus the head."""
+    def encoder_flops(self, obs: Mapping[str, Tensor]) -> Tensor:
+        """2 x kernel x hidden x (5 + hidden) for each point."""
         per_point = 2.0 * KERNEL * self.hidden * (POINT_DIM + self.hidden)
-        return true_lengths(stroke5_rows(obs["points"])).double() * per_point + self._head_flops()
+        return true_lengths(stroke5_rows(obs["points"])).double() * per_point
 
     def settings(self) -> dict[str, Any]:
         """As `Selector.settings`."""
@@ -330,16 +368,16 @@ class TransformerSelector(Selector):
         total: Tensor = self.norm(x).masked_fill(~real[..., None], 0.0).sum(dim=1)
         return total / real.sum(dim=1, keepdim=True)
 
-    def flops(self, obs: Mapping[str, Tensor]) -> Tensor:
+    def encoder_flops(self, obs: Mapping[str, Tensor]) -> Tensor:
         """Linear layers and attention products, (B,) float64.
 
         For each point 2 x 5 x hidden and, in each block, 2 x (4 + 2 x `WIDENING`) x hidden^2; for each of the P x P
-        pairs of points 2 x 2 x hidden in each block (queries by keys, weights by values); plus the head.
+        pairs of points 2 x 2 x hidden in each block (queries by keys, weights by values).
         """
         n, d = true_lengths(stroke5_rows(obs["points"])).double(), self.features_dim
         per_point = 2.0 * POINT_DIM * d + BLOCKS * 2.0 * (4 + 2 * WIDENING) * d**2
         per_pair = BLOCKS * 2.0 * 2.0 * d
-        return n * per_point + n.square() * per_pair + self._head_flops()
+        return n * per_point + n.square() * per_pair
 
     def settings(self) -> dict[str, Any]:
         """As `Selector.settings`."""
@@ -352,7 +390,8 @@ class _Block(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.before_attention = nn.LayerNorm(width)
-        self.queries_keys_values = nn.Linear(width, 3 * width)
+        # Queries, keys and values. No name of a weight may have "value" in it: TRPO takes such for the critic's.
+        self.projections = nn.Linear(width, 3 * width)
         self.mixed = nn.Linear(width, width)
         self.before_layers = nn.LayerNorm(width)
         self.up = nn.Linear(width, WIDENING * width)
@@ -361,7 +400,7 @@ class _Block(nn.Module):
     def forward(self, x: Tensor, real: Tensor) -> Tensor:
         """(B, P, width) from the same; `real` (B, P) bool says which points are no padding."""
         batch, length, width = x.shape
-        apart = self.queries_keys_values(self.before_attention(x)).reshape(batch, length, 3, HEADS, width // HEADS)
+        apart = self.projections(self.before_attention(x)).reshape(batch, length, 3, HEADS, width // HEADS)
         queries, keys, values = apart.permute(2, 0, 3, 1, 4)
         seen = _attend(queries, keys, values, real)
         x = x + self.mixed(seen.transpose(1, 2).reshape(batch, length, width))
@@ -381,13 +420,61 @@ def _positions(length: int, width: int, device: torch.device) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
+class PreferenceSelector(Selector):
+    """Another selector's encoder, a layer in which its features meet the tradeoff, a linear head.
+
+    The layer has to be there, and curved: a tradeoff that went straight to the linear head would move the logits of
+    all sketches alike, but how far one may save depends on the sketch.
+    """
+
+    def __init__(self, inner: Selector) -> None:
+        """Take over the encoder of `inner`; random weights from torch's global generator.
+
+        Args:
+            inner: any selector that is not itself conditioned; its head is taken away.
+        """
+        if inner.conditioned:
+            raise ValueError("this selector is told the tradeoff already")
+        super().__init__(inner.n_actions, PREFERENCE_WIDTH, inner.n_stats)
+        self.name, self.reads = inner.name, (*inner.reads, "tradeoff")
+        del inner.head
+        self.inner = inner
+        self.mix = nn.Linear(inner.features_dim + TRADEOFF_FEATURES, PREFERENCE_WIDTH)
+        self._make_head()
+
+    def encode(self, obs: Mapping[str, Tensor]) -> Tensor:
+        """Sketch and tradeoff together, (B, PREFERENCE_WIDTH)."""
+        seen = torch.cat([self.inner.encode(obs), tradeoff_features(obs["tradeoff"])], dim=1)
+        return torch.tanh(self.mix(seen))
+
+    def encoder_flops(self, obs: Mapping[str, Tensor]) -> Tensor:
+        """Those of the inner encoder and of the layer."""
+        return self.inner.encoder_flops(obs) + 2.0 * self.mix.in_features * self.mix.out_features
+
+    def settings(self) -> dict[str, Any]:
+        """As `Selector.settings`."""
+        return {**self.inner.settings(), "conditioned": True}
+
+
+TRADEOFF_FEATURES = 2
+"""Length of `tradeoff_features`."""
+
+
+def tradeoff_features(tradeoff: Tensor) -> Tensor:
+    """The tradeoff, and its logarithm scaled to [0, 1]: what is best changes fastest near zero; (B, 2) from (B, 1)."""
+    span = math.log(1.0 + 1.0 / SMALLEST_TRADEOFF)
+    return torch.cat([tradeoff, torch.log1p(tradeoff / SMALLEST_TRADEOFF) / span], dim=1)
+
+
 SELECTORS: dict[str, type[Selector]] = {
     kind.name: kind for kind in (GRUSelector, StatsSelector, ConvSelector, TransformerSelector, LinearSelector)
 }
 """Selector networks by name."""
 
 
-def create(name: str, n_actions: int, n_stats: int | None = None, hidden: int | None = None) -> Selector:
+def create(
+    name: str, n_actions: int, n_stats: int | None = None, hidden: int | None = None, conditioned: bool = False
+) -> Selector:
     """Make a selector with random weights.
 
     Args:
@@ -395,6 +482,7 @@ def create(name: str, n_actions: int, n_stats: int | None = None, hidden: int | 
         n_actions: number of canvases, K.
         n_stats: length of obs["stats"]; only networks that read it need it.
         hidden: width, None for the network's own default; "linear" has none.
+        conditioned: make a `PreferenceSelector` of it, which is told the tradeoff.
 
     Raises:
         ValueError: an unknown name (the message lists what exists), a size below 1, or a width that the network
@@ -412,7 +500,8 @@ def create(name: str, n_actions: int, n_stats: int | None = None, hidden: int | 
         if kind is LinearSelector:
             raise ValueError("selector 'linear' has no hidden units: leave hidden out")
         sizes["hidden"] = hidden
-    return kind(n_actions, **sizes)
+    plain = kind(n_actions, **sizes)
+    return PreferenceSelector(plain) if conditioned else plain
 
 
 def stroke5_rows(points: Tensor) -> Tensor:

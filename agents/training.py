@@ -94,7 +94,7 @@ def make_selector(config: TrainConfig, observation_space: gym.Space[Any], n_acti
 
     Args:
         config: names the network, its width and the seed.
-        observation_space: of a single environment, with "points" and "stats".
+        observation_space: of a single environment, with "points" and "stats"; with "tradeoff" the network is told it.
         n_actions: number of canvases.
     """
     if not isinstance(observation_space, gym.spaces.Dict):
@@ -103,7 +103,8 @@ def make_selector(config: TrainConfig, observation_space: gym.Space[Any], n_acti
     n_stats = int(np.prod(shape)) if shape is not None else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return selectors.create(config.selector, n_actions, n_stats, config.hidden)
+        conditioned = "tradeoff" in observation_space.spaces
+        return selectors.create(config.selector, n_actions, n_stats, config.hidden, conditioned)
 
 
 def as_tensors(obs: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -359,6 +360,117 @@ def test_flops_of_the_stats_network_by_hand(hidden: int, n_actions: int) -> None
     assert counter.get_total_flops() == net.flops(obs)[0]
 
 
+# ---------------------------------------------------------------- told the tradeoff
+
+
+def conditioned(name: str, n_actions: int = 4) -> Selector:
+    torch.manual_seed(0)
+    hidden = None if name == "linear" else 12
+    return selectors.create(name, n_actions, n_stats=16, hidden=hidden, conditioned=True)
+
+
+def at(obs: dict[str, torch.Tensor], *tradeoffs: float) -> dict[str, torch.Tensor]:
+    """The observations, at one tradeoff for all or at one for each."""
+    column = torch.tensor(tradeoffs, dtype=torch.float32)[:, None]
+    return {**obs, "tradeoff": column.expand(len(obs["stats"]), 1)}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_conditioned_network_reads_the_tradeoff_too(name: str) -> None:
+    plain, net = make(name), conditioned(name)
+    assert (plain.conditioned, net.conditioned) == (False, True)
+    assert net.reads == (*plain.reads, "tradeoff")
+    assert net.name == name
+    assert net.n_stats == plain.n_stats
+    obs = observations()
+    read = {part: at(obs, 0.3)[part] for part in net.reads}
+    assert torch.equal(net(read), net(at(obs, 0.3)))
+    # Each row goes by its own tradeoff.
+    rows = net(at(obs, 0.0, 0.1, 0.2, 0.3, 0.4, 1.0))
+    for row, tradeoff in enumerate((0.0, 0.1, 0.2, 0.3, 0.4, 1.0)):
+        torch.testing.assert_close(rows[row], net(at(obs, tradeoff))[row], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_how_far_the_tradeoff_moves_the_logits_depends_on_the_sketch(name: str) -> None:
+    net, obs = lively(conditioned(name)), observations()
+    moved = net(at(obs, 0.8)) - net(at(obs, 0.0))
+    assert moved.abs().max() > 1e-2
+    assert moved.std(dim=0).max() > 1e-3
+
+
+def test_a_conditioned_network_by_hand() -> None:
+    net, obs = lively(conditioned("linear")), observations()
+    tradeoffs = np.array([0.0, 0.001, 0.1, 0.2, 0.8, 1.0])
+    told = np.stack([tradeoffs, np.log(1 + 1000 * tradeoffs) / np.log(1001)], axis=1)
+    seen = np.concatenate([obs["stats"].double().numpy(), told], axis=1)
+    mix, head = net.mix, net.head
+    hidden = np.tanh(seen @ mix.weight.detach().double().numpy().T + mix.bias.detach().double().numpy())  # type: ignore[union-attr, operator]
+    logits = hidden @ head.weight.detach().double().numpy().T + head.bias.detach().double().numpy()
+    np.testing.assert_allclose(net(at(obs, *tradeoffs)).detach().numpy(), logits, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_parameter_of_a_conditioned_network_learns(name: str) -> None:
+    net, obs = lively(conditioned(name)), at(observations(), 0.0, 0.1, 0.2, 0.3, 0.4, 1.0)
+    torch.nn.functional.cross_entropy(net(obs), torch.tensor([0, 1, 2, 3, 0, 1])).backward()
+    for parameter_name, parameter in net.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        assert parameter.grad.any(), parameter_name
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("length", [1, 7, 64])
+def test_flops_of_a_conditioned_network(name: str, length: int) -> None:
+    net, obs = conditioned(name, n_actions=5), at(drawing(length), 0.3)
+    if name == "gru":
+        # PyTorch's counter does not know recurrent layers, ours does.
+        expected = flop_counter.count(net, obs)
+    else:
+        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter, torch.no_grad():
+            net(obs)
+        expected = counter.get_total_flops()
+    assert float(net.flops(obs)[0]) == expected
+    # The layer of 64 that mixes, and a head on it instead of on the encoder.
+    plain = make(name, n_actions=5)
+    width = plain.features_dim
+    more = 2.0 * (64 * (width + 2) + 64 * 5 - width * 5)
+    assert float(net.flops(obs)[0]) == float(plain.flops(drawing(length))[0]) + more
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_settings_rebuild_a_conditioned_network(name: str) -> None:
+    net = conditioned(name, n_actions=5)
+    again = selectors.create(**json.loads(json.dumps(net.settings())))
+    again.load_state_dict(net.state_dict())
+    obs = at(observations(), 0.3)
+    assert torch.equal(again(obs), net(obs))
+    assert net.device == torch.device("cpu")
+    with pytest.raises(ValueError, match="told the tradeoff already"):
+        selectors.PreferenceSelector(net)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_one_sketch_at_a_tradeoff_is_observed_as_in_the_environment(toy_env: EnvConfig, name: str) -> None:
+    net = conditioned(name)
+    env = replace(toy_env, preferences=(0.0, 1.0)).make_vec(1, "val")
+    for row, tradeoff in enumerate((0.0, 0.1, 0.3)):
+        shown, _ = env.reset(options={"index": row, "tradeoff": tradeoff})
+        task = toy_env.task("val")
+        seen = net.observe(task.dataset.sketch(int(task.index[row])), toy_env.max_points, tradeoff)
+        assert set(seen) == set(net.reads)
+        for part, tensor in seen.items():
+            assert tensor.dtype == torch.float32
+            assert np.array_equal(tensor.numpy(), shown[part])
+
+
+def test_it_serves_as_a_features_extractor_too(toy_env: EnvConfig) -> None:
+    space = replace(toy_env, preferences=(0.0, 1.0)).make_vec(1).single_observation_space
+    net, obs = conditioned("stats"), at(observations(), 0.3)
+    features = SelectorFeatures(space, net)  # type: ignore[arg-type]
+    assert torch.equal(net.head(features(obs)), net(obs))
+
+
 # ---------------------------------------------------------------- making
 
 
@@ -424,10 +536,10 @@ def test_choices_on_a_split_are_those_sketch_by_sketch(toy_env: EnvConfig, name:
         costs.append(float(net.flops(obs)[0]))
     assert len(set(expected)) > 1
     for batch_size in (4, 512):
-        actions = policy.actions_of(net, task, batch_size)
+        actions = policy.actions_of(net, task, batch_size=batch_size)
         assert actions.dtype == np.int64
         assert actions.tolist() == expected
-        assert policy.flops_of(net, task, batch_size).tolist() == costs
+        assert policy.flops_of(net, task, batch_size=batch_size).tolist() == costs
 
 
 def test_a_network_over_other_canvases_is_refused(toy_env: EnvConfig) -> None:
