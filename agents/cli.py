@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from agents.environment import EnvConfig
+    from agents.runs import Workers
     from sketchcanvas_env.data import SketchDataset
 
 app = typer.Typer(
@@ -28,7 +29,7 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Look at a data set: counts, licences, pictures.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-report_app = typer.Typer(help="Write tables of students: the paper's table, the pilot study.", no_args_is_help=True)
+report_app = typer.Typer(help="Write or check reports: agents, students, the pilot study.")
 app.add_typer(report_app, name="report")
 
 Dataset = Annotated[str, typer.Option(help="Name of the data set.")]
@@ -45,13 +46,15 @@ Cost = Annotated[
 ]
 MaxPoints = Annotated[int, typer.Option(help="Points a sketch is bounded to before the selector sees it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-SelectorName = Annotated[
-    str, typer.Option("--selector", help="Selector network: gru, conv, transformer, stats or linear.")
-]
+SelectorName = Annotated[str, typer.Option("--selector", help="Network: gru, conv, transformer, stats or linear.")]
 Root = Annotated[Path | None, typer.Option(help="Folder of a published data set that does not come with the package.")]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Refuse a data set with files that cannot be used, instead of naming them.")
 ]
+Steps = Annotated[int, typer.Option(help="Environment steps of every run, exactly.")]
+Jobs = Annotated[int, typer.Option(help="Runs at once, each in a process of its own.")]
+Engine = Annotated[str, typer.Option(help="Where runs go: local, or ray (extra 'ray').")]
+Address = Annotated[str | None, typer.Option(help="Of a Ray cluster, such as auto; default: one on this machine.")]
 Threads = Annotated[int, typer.Option(help="Torch threads, pinned; another number may give other weights.")]
 
 DEFAULT_CANVASES = "32,64,128,256"
@@ -77,6 +80,12 @@ def _env(
         cost=cost,
         max_points=max_points,
     )
+
+
+def _workers(jobs: int, engine: str, address: str | None) -> Workers:
+    from agents.runs import Workers
+
+    return Workers(jobs=jobs, engine=engine, address=address)
 
 
 def _sides(canvases: str) -> tuple[int, ...]:
@@ -133,6 +142,9 @@ def _tell(text: str) -> None:
 
 @app.command()
 def compare(
+    preset: Annotated[
+        str, typer.Option(help="quick: few agents, 3 seeds, a look. full: every algorithm and network, 10 seeds.")
+    ] = "quick",
     dataset: Dataset = "emoji",
     student: StudentName = None,
     table: TablePath = None,
@@ -140,13 +152,19 @@ def compare(
     tradeoff: Tradeoff = 0.2,
     cost: Cost = "flops",
     max_points: MaxPoints = 64,
-    algorithms: Annotated[str, typer.Option(help="Algorithms, separated by commas.")] = "reinforce,ppo",
-    seeds: Annotated[int, typer.Option(help="Runs of each algorithm.")] = 3,
-    steps: Annotated[int, typer.Option(help="Environment steps of every run, exactly.")] = 30_720,
-    selector: SelectorName = "gru",
+    algorithms: Annotated[
+        str | None,
+        typer.Option(help="Instead of the preset's, by commas; 'ppo/gru' names the network too."),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="Runs of each algorithm, instead of the preset's.")] = None,
+    steps: Steps = 30_720,
+    selector: SelectorName = "stats",
     threads: Threads = 1,
     split: Annotated[str, typer.Option(help="Split that is reported.")] = "test",
-    out: Annotated[Path, typer.Option(help="Folder for result.json, result.md, plot, selectors.")] = Path(
+    jobs: Jobs = 1,
+    engine: Engine = "local",
+    address: Address = None,
+    out: Annotated[Path, typer.Option(help="Folder for the result, tables, plots, report and runs.")] = Path(
         "runs/compare"
     ),
     logdir: Annotated[Path | None, typer.Option(help="TensorBoard folder, one folder a run.")] = None,
@@ -155,41 +173,127 @@ def compare(
     """Train algorithms over seeds and hold them against every baseline: the main job.
 
     Trains on the split train, evaluates exhaustively on the reported split, prints the table and writes it
-    as JSON and as a plot of accuracy against GFLOPs.
+    as JSON, Markdown, plots and one HTML page. Finished runs are kept in OUT: the same command goes on from there.
 
-    Example: sketchcanvas compare --seeds 5 --tradeoff 0.3
+    Example: sketchcanvas compare --seeds 5 --tradeoff 0.3 --jobs 2
     """
-    from agents import plots, report, saved
-    from agents.compare import TRAIN_SPLIT, CompareConfig
+    from dataclasses import replace
+
+    from agents import plots, report
+    from agents.compare import RESULT_FILE
     from agents.compare import compare as run
+    from agents.compare import preset as ready
     from agents.progress import bars
     from sketchcanvas_env.files import atomic_write
 
-    config = CompareConfig(
-        env=_env(dataset, student, table, canvases, tradeoff, cost, max_points),
-        algorithms=tuple(algorithms.split(",")),
-        seeds=seeds,
-        total_steps=steps,
-        selector=selector,
-        split=split,
-        threads=threads,
-    )
+    changes: dict[str, Any] = {"total_steps": steps, "selector": selector, "split": split, "threads": threads}
+    if algorithms is not None:
+        changes["algorithms"] = tuple(algorithms.split(","))
+    if seeds is not None:
+        changes["seeds"] = seeds
+    env = _env(dataset, student, table, canvases, tradeoff, cost, max_points)
+    config = replace(ready(preset, env), **changes)
     with bars() as start:
-        result = run(config, start, logdir)
-    result.save(out / "result.json")
+        result = run(config, out, _workers(jobs, engine, address), start, logdir)
+    result.save(out / RESULT_FILE)
     with atomic_write(out / "result.md") as temporary:
         temporary.write_text(report.compare_markdown(result), encoding="utf-8")
     picture = plots.accuracy_against_gflops(result, out / "accuracy-gflops.png")
-    for one in result.trained:
-        saved.save(out / f"{one.config.algorithm}-{one.config.seed}", one, config.env.outcomes(TRAIN_SPLIT))
-    _print(as_json, result.to_json(), report.compare_table(result))
+    plots.learning_curves(result, out / "learning-curves.png")
+    _print(as_json, result.to_json(), report.compare_table(result), report.verdict_table(result))
+    if preset == "quick" and algorithms is None:
+        _tell("quick: a look with few agents and seeds; --preset full is the evidence")
     _tell(report.finding(result))
-    _tell(f"{result.seconds:.0f} s; wrote {out / 'result.json'}, {picture} and the selectors beside them")
+    _tell(f"{result.seconds:.0f} s; wrote {out / RESULT_FILE}, {picture} and the runs beside them")
+
+
+@app.command()
+def sweep(
+    dataset: Dataset = "emoji",
+    student: StudentName = None,
+    table: TablePath = None,
+    canvases: Canvases = DEFAULT_CANVASES,
+    cost: Cost = "flops",
+    max_points: MaxPoints = 64,
+    tradeoffs: Annotated[str, typer.Option(help="Tradeoffs, rising, separated by commas.")] = "0.02,0.05,0.1,0.2,0.4",
+    algorithms: Annotated[str, typer.Option(help="Algorithms, by commas.")] = "reinforce,cost_sensitive",
+    preference: Annotated[
+        str, typer.Option(help="Algorithms that also train one selector for all tradeoffs, by commas; '' for none.")
+    ] = "reinforce",
+    seeds: Annotated[int, typer.Option(help="Runs of each algorithm at each tradeoff.")] = 3,
+    steps: Steps = 30_720,
+    selector: SelectorName = "stats",
+    threads: Threads = 1,
+    split: Annotated[str, typer.Option(help="Split that is reported.")] = "test",
+    jobs: Jobs = 1,
+    engine: Engine = "local",
+    address: Address = None,
+    out: Annotated[Path, typer.Option(help="Folder for the result, tables, plot and runs.")] = Path("runs/sweep"),
+    as_json: AsJson = False,
+) -> None:
+    """Train selectors at several tradeoffs, and one for all of them: the front of accuracy against FLOPs.
+
+    Finished runs are kept in OUT: the same command goes on from there. 'sketchcanvas pick' chooses from the result.
+
+    Example: sketchcanvas sweep --tradeoffs 0.05,0.1,0.2 --seeds 5 --jobs 2
+    """
+    from agents import plots, report
+    from agents.compare import CompareConfig
+    from agents.progress import bars
+    from agents.sweep import SWEEP_FILE, SweepConfig
+    from agents.sweep import sweep as run
+    from sketchcanvas_env.files import atomic_write
+
+    config = SweepConfig(
+        compare=CompareConfig(
+            env=_env(dataset, student, table, canvases, 0.0, cost, max_points),
+            algorithms=tuple(algorithms.split(",")),
+            seeds=seeds,
+            total_steps=steps,
+            selector=selector,
+            split=split,
+            threads=threads,
+        ),
+        tradeoffs=tuple(float(one) for one in tradeoffs.split(",")),
+        preference=tuple(one for one in preference.split(",") if one),
+    )
+    with bars() as start:
+        result = run(config, out, _workers(jobs, engine, address), start)
+    result.save(out / SWEEP_FILE)
+    with atomic_write(out / "sweep.md") as temporary:
+        temporary.write_text(report.sweep_markdown(result), encoding="utf-8")
+    picture = plots.pareto(result, out / "pareto.png")
+    _print(as_json, result.to_json(), *report.sweep_tables(result))
+    _tell(f"{result.seconds:.0f} s; wrote {out / SWEEP_FILE}, {picture} and the runs beside them")
+
+
+@app.command()
+def pick(
+    folder: Annotated[Path, typer.Argument(help="Folder of a sweep.")] = Path("runs/sweep"),
+    max_gflops: Annotated[
+        float | None, typer.Option(help="Mean GFLOPs that a query may cost, selector included.", min=0.0)
+    ] = None,
+    min_acc: Annotated[float | None, typer.Option(help="acc@1 to reach, percent.", min=0.0, max=100.0)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Choose an operating point of a sweep: the best under a budget, or the cheapest that is good enough.
+
+    The choice is made on val; fixed canvases take part. What is printed says where the selector is saved.
+
+    Example: sketchcanvas pick runs/sweep --max-gflops 0.2
+    """
+    from agents import report
+    from agents.sweep import pick as choose
+
+    found = choose(folder, max_gflops, None if min_acc is None else min_acc / 100)
+    _print(as_json, found.to_json(), report.pick_table(found))
 
 
 @app.command()
 def train(
-    algorithm: Annotated[str, typer.Argument(help="reinforce or ppo.")] = "reinforce",
+    algorithm: Annotated[
+        str, typer.Argument(help="Name of the algorithm: reinforce, ppo, exact_pg, ...")
+    ] = "reinforce",
     dataset: Dataset = "emoji",
     student: StudentName = None,
     table: TablePath = None,
@@ -199,7 +303,7 @@ def train(
     max_points: MaxPoints = 64,
     seed: Annotated[int, typer.Option(help="Seed of weights, sketches and actions.")] = 0,
     steps: Annotated[int, typer.Option(help="Environment steps, exactly.")] = 40_960,
-    selector: SelectorName = "gru",
+    selector: SelectorName = "stats",
     threads: Threads = 1,
     out: Annotated[Path, typer.Option(help="Where to save the selector (.safetensors and .json).")] = Path(
         "runs/selector"
@@ -486,6 +590,43 @@ def distill(
         settings = replace(settings, teacher=None)
     path = training.run(settings, out, save, _command())
     _tell(f"wrote {path}; 'sketchcanvas evaluate --student {path}' says what it scores")
+
+
+@report_app.callback(invoke_without_command=True)
+def report(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Option("--compare", help="Folder of a comparison.")] = Path("runs/compare"),
+    sweep_folder: Annotated[Path | None, typer.Option("--sweep", help="Folder of a sweep to show beside it.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The HTML file; default: report.html in the comparison.")] = None,
+    validate: Annotated[
+        bool, typer.Option("--validate", help="Only evaluate the stored selectors anew and compare every number.")
+    ] = False,
+) -> None:
+    """Write one self-contained HTML page (and Markdown) about a comparison, or check that its numbers still follow.
+
+    Example: sketchcanvas report --compare runs/compare --sweep runs/sweep
+
+    Example: sketchcanvas report --compare agents/results/emoji-full --validate
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if validate:
+        _validate(folder)
+        return
+    from agents import page
+
+    for file in page.write(folder, sweep_folder, out or folder / "report.html"):
+        _tell(f"wrote {file}")
+
+
+def _validate(folder: Path) -> None:
+    from agents.compare import validate
+
+    lines = validate(folder)
+    if lines:
+        more = f" (and {len(lines) - 20} more)" if len(lines) > 20 else ""
+        raise ValueError(f"{folder} does not follow from its selectors:\n" + "\n".join(lines[:20]) + more)
+    _tell(f"{folder}: every stored number follows from the stored selectors")
 
 
 @report_app.command("students")

@@ -1,18 +1,19 @@
 """The main job: train algorithms over seeds at equal budgets, and hold them against what needs no training.
 
-Training sees the split `train` only. Nothing is selected (the last weights of every run count, no setting is
-tuned), so `val` is not needed, and the split that is reported is evaluated once, exhaustively.
+Training sees the split `train` only. No setting is tuned here: the last weights of every run count, and an agent is
+the mean over its seeds. One more row is the selector chosen among all runs by its reward on `val`. The split
+that is reported is evaluated once, exhaustively.
 
 Each row of the result is a policy: every fixed canvas, a random one, the best fixed canvas, the oracle, each
-algorithm (its seeds averaged for every sketch), and for each algorithm the coin toss between two fixed
-canvases that costs as much as it does.
+agent (its seeds averaged for every sketch), for each agent the coin toss between two fixed canvases that costs as
+much as it does, and the chosen selector.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,15 +21,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from agents import algorithms, baselines, policy, provenance, statistics
+from agents import algorithms, baselines, policy, provenance, runs, statistics
 from agents.environment import EnvConfig
 from agents.evaluate import Evaluation, as_probabilities, evaluate
 from agents.progress import Start
-from agents.training import Run, TrainConfig, pinned_threads
+from agents.runs import TRAIN_SPLIT, StoredRun, Workers
+from agents.statistics import Difference, Estimate, Profile
+from agents.training import TrainConfig, pinned_threads
 from sketchcanvas_env.files import atomic_write
 from sketchcanvas_env.table import OutcomeTable
+from students.provenance import commit
 
-TRAIN_SPLIT = "train"
+VAL_SPLIT = "val"
+RUNS_FOLDER = "runs"
+"""Where a comparison's rows lie in its folder."""
+
+RESULT_FILE = "result.json"
+
+PROFILE_THRESHOLDS = tuple(np.round(np.linspace(-0.5, 1.0, 31), 2).tolist())
+"""Levels of gap closed at which performance profiles are taken."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +47,16 @@ class CompareConfig:
     """What is compared, and for how long."""
 
     env: EnvConfig = field(default_factory=EnvConfig)  # the environment that all algorithms learn in
-    algorithms: tuple[str, ...] = ("reinforce", "ppo")  # keys of `algorithms.ALGORITHMS`
+    # Keys of `algorithms.ALGORITHMS`; "reinforce/gru" names the network too, where it is not `selector`.
+    algorithms: tuple[str, ...] = ("reinforce", "ppo")
     seeds: int = 3  # runs of each algorithm, with seeds 0, 1, ...
     total_steps: int = 30_720  # environment steps of every run, the same for all algorithms, exactly
-    selector: str = "gru"  # which network decides, the same for all algorithms
+    selector: str = "stats"  # which network decides, but for algorithms that have one of their own
     hidden: int | None = None  # its width, None for the network's default
     split: str = "test"  # what is reported
     threads: int = 1  # torch threads, pinned
     resamples: int = statistics.RESAMPLES  # bootstrap resamples for the intervals
+    curve_every: int = 2_560  # steps between two points of the learning curves
 
     def __post_init__(self) -> None:
         """Let lists from JSON pass as tuples, and refuse what cannot be compared.
@@ -54,33 +67,77 @@ class CompareConfig:
         object.__setattr__(self, "algorithms", tuple(self.algorithms))
         if not self.algorithms or len(set(self.algorithms)) != len(self.algorithms):
             raise ValueError(f"algorithms must be one or more different names, got {self.algorithms}")
-        for name in ("seeds", "resamples"):
+        for name in ("seeds", "resamples", "curve_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
 
-    def runs(self) -> list[TrainConfig]:
-        """The settings of every run, algorithm by algorithm; each is a job of its own.
+    def runs(self) -> dict[str, list[TrainConfig]]:
+        """The settings of every run, agent by agent; each is a job of its own.
 
         Raises:
             ValueError: unknown algorithm or network, or a budget that an algorithm cannot spend exactly.
         """
-        return [
-            algorithms.make_config(
-                name,
-                env=self.env,
-                seed=seed,
-                total_steps=self.total_steps,
-                selector=self.selector,
-                hidden=self.hidden,
-                threads=self.threads,
-            )
-            for name in self.algorithms
-            for seed in range(self.seeds)
-        ]
+        return {agent: [self._run(agent, seed) for seed in range(self.seeds)] for agent in self.algorithms}
+
+    def _run(self, agent: str, seed: int) -> TrainConfig:
+        name, _, network = agent.partition("/")
+        common: dict[str, Any] = {
+            "env": self.env,
+            "seed": seed,
+            "total_steps": self.total_steps,
+            "threads": self.threads,
+        }
+        # Bandits have a network of their own: their config's default is not the common one.
+        own = algorithms.make_config(name, **common).selector
+        if network:
+            common["selector"] = network
+        elif own == TrainConfig.selector:
+            common |= {"selector": self.selector, "hidden": self.hidden}
+        return algorithms.make_config(name, **common)
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON-able values."""
         return asdict(self)
+
+
+QUICK = ("reinforce", "reinforce/gru", "ppo", "cost_sensitive")
+"""Agents of the preset `quick`: what the README runs in a few minutes, over three seeds."""
+
+FULL = (
+    "reinforce",
+    "exact_pg",
+    "cost_sensitive",
+    "ppo",
+    "a2c",
+    "trpo",
+    "dqn",
+    "qrdqn",
+    "linucb",
+    "linear_ts",
+    "epsilon_greedy",
+    "reinforce/gru",
+    "reinforce/conv",
+    "reinforce/transformer",
+    "cost_sensitive/gru",
+    "cost_sensitive/conv",
+)
+"""Agents of the preset `full`: every algorithm, and every network, over ten seeds."""
+
+
+def preset(name: str, env: EnvConfig | None = None) -> CompareConfig:
+    """A ready-made comparison.
+
+    Args:
+        name: "quick" (few agents and seeds: a look, not evidence) or "full" (all of them, ten seeds).
+        env: the environment, None for the default one.
+
+    Raises:
+        ValueError: another name.
+    """
+    agents = {"quick": QUICK, "full": FULL}
+    if name not in agents:
+        raise ValueError(f"unknown preset {name!r}; there are {', '.join(agents)}")
+    return CompareConfig(env=env or EnvConfig(), algorithms=agents[name], seeds=3 if name == "quick" else 10)
 
 
 @dataclass(frozen=True)
@@ -89,10 +146,11 @@ class Row:
 
     Attributes:
         name: what to call it.
-        kind: "fixed", "random", "best_fixed", "oracle", "agent" or "hull".
+        kind: "fixed", "random", "best_fixed", "oracle", "agent", "hull" or "chosen".
         evaluation: how it does; of an agent, with its seeds averaged for every sketch.
         seeds: an agent's seeds one by one, empty for the others.
         seconds: wall-clock training time of each seed.
+        curves: of each seed, what it earned on `val` in the course of training.
     """
 
     name: str
@@ -100,6 +158,7 @@ class Row:
     evaluation: Evaluation
     seeds: tuple[Evaluation, ...] = ()
     seconds: tuple[float, ...] = ()
+    curves: tuple[tuple[dict[str, Any], ...], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The row as JSON-able values."""
@@ -109,6 +168,42 @@ class Row:
             **self.evaluation.to_json(),
             "seeds": [seed.to_json() for seed in self.seeds],
             "train_seconds": list(self.seconds),
+            "curves": [list(curve) for curve in self.curves],
+        }
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What may be claimed about one agent beside the others.
+
+    Attributes:
+        name: of the agent.
+        gap_closed: interquartile mean over seeds, interval over seeds; None with fewer than two.
+        profile: share of the seeds that close more than each of `PROFILE_THRESHOLDS`; None with fewer than two.
+        over_fixed: mean reward above the fixed canvas that was best on `val`, interval over photos.
+        over_fixed_p: its p-value, corrected over all agents (Holm).
+        hull_gain_p: p-value of the hull gain, corrected over all agents (Holm).
+        improvement: probability that a run of it closes more of the gap than a run of each other agent.
+    """
+
+    name: str
+    gap_closed: Estimate | None
+    profile: Profile | None
+    over_fixed: Difference
+    over_fixed_p: float
+    hull_gain_p: float
+    improvement: Mapping[str, Estimate]
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON-able values."""
+        return {
+            "name": self.name,
+            "gap_closed": None if self.gap_closed is None else self.gap_closed._asdict(),
+            "profile": None if self.profile is None else {k: v.tolist() for k, v in self.profile._asdict().items()},
+            "over_fixed": self.over_fixed._asdict(),
+            "over_fixed_p": self.over_fixed_p,
+            "hull_gain_p": self.hull_gain_p,
+            "improvement": {name: estimate._asdict() for name, estimate in self.improvement.items()},
         }
 
 
@@ -119,22 +214,24 @@ class CompareResult:
     Attributes:
         config: what was asked for.
         rows: the policies.
+        verdicts: what may be claimed about each agent.
         hull: (M, 2) vertices of the hull of the fixed canvases, (FLOPs, acc@1).
         front: (M, 2) vertices of the front that knowing all outcomes reaches.
         run_configs: settings of every run.
         provenance: versions, hashes, machine.
-        seconds: wall-clock time of everything.
-        trained: the runs themselves, not part of the JSON.
+        seconds: wall-clock time of everything; runs that were there already took none.
+        trained: the runs of each agent, not part of the JSON.
     """
 
     config: CompareConfig
     rows: tuple[Row, ...]
+    verdicts: tuple[Verdict, ...]
     hull: npt.NDArray[np.float64]
     front: npt.NDArray[np.float64]
     run_configs: tuple[dict[str, Any], ...]
     provenance: dict[str, Any]
     seconds: float
-    trained: tuple[Run, ...] = field(default=(), repr=False)
+    trained: Mapping[str, Sequence[StoredRun]] = field(default_factory=dict, repr=False)
 
     def row(self, name: str) -> Row:
         """The policy of a name.
@@ -152,6 +249,8 @@ class CompareResult:
         return {
             "config": self.config.to_json(),
             "rows": [row.to_json() for row in self.rows],
+            "verdicts": [verdict.to_json() for verdict in self.verdicts],
+            "profile_thresholds": list(PROFILE_THRESHOLDS),
             "hull": self.hull.tolist(),
             "front": self.front.tolist(),
             "runs": list(self.run_configs),
@@ -162,16 +261,24 @@ class CompareResult:
     def save(self, path: str | Path) -> Path:
         """Write the result as JSON, atomically."""
         with atomic_write(path) as temporary:
-            temporary.write_text(json.dumps(self.to_json(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
         return Path(path)
 
 
-def compare(config: CompareConfig, start_bar: Start | None = None, logdir: Path | None = None) -> CompareResult:
-    """Train, evaluate, compare.
+def compare(
+    config: CompareConfig,
+    folder: str | Path,
+    workers: Workers | None = None,
+    start_bar: Start | None = None,
+    logdir: Path | None = None,
+) -> CompareResult:
+    """Train, evaluate, compare. Runs whose rows are in the folder already are not trained again.
 
     Args:
         config: what to compare.
-        start_bar: starts a progress bar for each run (`progress.bars`), None for none.
+        folder: where the comparison lives; its runs go to the folder `RUNS_FOLDER` in it.
+        workers: where to train, None for this process.
+        start_bar: starts a progress bar (`progress.bars`), None for none.
         logdir: TensorBoard folder with one folder a run, None for none.
 
     Returns:
@@ -179,29 +286,133 @@ def compare(config: CompareConfig, start_bar: Start | None = None, logdir: Path 
 
     Raises:
         ValueError: anything wrong with the settings, before the first run starts.
+        runs.RunsError: workers died again and again.
     """
     start = time.perf_counter()
-    jobs = config.runs()
+    wanted = config.runs()
+    for split in (config.split, TRAIN_SPLIT, VAL_SPLIT):
+        config.env.outcomes(split)
+    found = runs.run_all(
+        [one for of_agent in wanted.values() for one in of_agent],
+        Path(folder) / RUNS_FOLDER,
+        workers=workers,
+        curve_every=config.curve_every,
+        start_bar=start_bar,
+        logdir=logdir,
+    )
+    trained = {agent: found[i * config.seeds : (i + 1) * config.seeds] for i, agent in enumerate(wanted)}
+    return judge(config, trained, start)
+
+
+def judge(
+    config: CompareConfig, trained: Mapping[str, Sequence[StoredRun]], start: float | None = None
+) -> CompareResult:
+    """Evaluate trained runs beside the baselines, and say what may be claimed.
+
+    Args:
+        config: what was asked for.
+        trained: the runs of each agent, a run for each seed.
+        start: reading of `time.perf_counter` when the work began, None for now.
+    """
+    begun = time.perf_counter() if start is None else start
     outcomes = config.env.outcomes(config.split)
-    config.env.outcomes(TRAIN_SPLIT)
-    trained = []
-    for job in jobs:
-        watch = start_bar(f"{job.algorithm}, seed {job.seed}", job.total_steps) if start_bar is not None else None
-        logs = logdir / f"{job.algorithm}-{job.seed}" if logdir is not None else None
-        trained.append(algorithms.train_run(job, on_progress=watch, logdir=logs))
     with pinned_threads(config.threads):
         # Choices, like weights, may hang on the number of threads where two logits are all but equal.
         agents = _agent_rows(outcomes, config, trained)
+        chosen = _chosen_row(outcomes, config, trained)
+        verdicts = _verdicts(outcomes, config, [row for row in agents if row.kind == "agent"], trained)
     return CompareResult(
         config=config,
-        rows=(*baseline_rows(outcomes, config), *agents),
+        rows=(*baseline_rows(outcomes, config), *agents, chosen),
+        verdicts=tuple(verdicts),
         hull=outcomes.hull(),
         front=outcomes.pareto_front(),
-        run_configs=tuple(job.to_json() for job in jobs),
-        provenance=_provenance(config),
-        seconds=time.perf_counter() - start,
-        trained=tuple(trained),
+        run_configs=tuple(run.config.to_json() for of_agent in trained.values() for run in of_agent),
+        provenance=provenance_of(config.env, config),
+        seconds=time.perf_counter() - begun,
+        trained=dict(trained),
     )
+
+
+def reread(folder: str | Path) -> CompareResult:
+    """A stored comparison, evaluated anew from its stored selectors: nothing is trained.
+
+    Args:
+        folder: of a comparison, with its result and its runs.
+
+    Raises:
+        FileNotFoundError: no result, or a run is missing.
+        ValueError: a damaged file.
+    """
+    config = read_config(folder)
+    rows = Path(folder) / RUNS_FOLDER
+    table = config.env.outcomes(TRAIN_SPLIT)
+    trained = {
+        agent: [runs.read(rows / runs.name_of(one, table, config.curve_every)) for one in of_agent]
+        for agent, of_agent in config.runs().items()
+    }
+    return judge(config, trained)
+
+
+def read_config(folder: str | Path) -> CompareConfig:
+    """The settings of a stored comparison.
+
+    Raises:
+        FileNotFoundError: no result in the folder.
+        ValueError: a damaged one.
+    """
+    path = Path(folder) / RESULT_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"no comparison in {folder}: {path} is missing")
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))["config"]
+        return CompareConfig(env=EnvConfig(**settings.pop("env")), **settings)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is no result of a comparison: {error}") from None
+
+
+def validate(folder: str | Path) -> list[str]:
+    """What in a stored comparison does not follow from its stored selectors, a line each; empty if all of it does.
+
+    Every selector is evaluated anew on the reported split, and every number is compared. Those that say when and
+    where something ran are not.
+
+    Raises:
+        FileNotFoundError: no result, or a run is missing.
+        ValueError: a damaged file.
+    """
+    stored = json.loads((Path(folder) / RESULT_FILE).read_text(encoding="utf-8")) if _has_result(folder) else {}
+    again = reread(folder).to_json()
+    told = ("config", "rows", "verdicts", "profile_thresholds", "hull", "front", "runs")
+    lines: list[str] = []
+    for name in told:
+        # Through JSON, so that tuples and lists, 1 and 1.0, are alike.
+        lines += _differences(name, stored.get(name), json.loads(json.dumps(again[name])))
+    for name in ("table_hash", "student_hash", "dataset_hash"):
+        lines += _differences(f"provenance.{name}", stored["provenance"].get(name), again["provenance"][name])
+    return lines
+
+
+def _has_result(folder: str | Path) -> bool:
+    read_config(folder)
+    return True
+
+
+def _differences(where: str, one: Any, other: Any) -> list[str]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return [
+            line
+            for key in sorted({*one, *other})
+            for line in _differences(f"{where}.{key}", one.get(key), other.get(key))
+        ]
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        return [
+            line for i, pair in enumerate(zip(one, other, strict=True)) for line in _differences(f"{where}[{i}]", *pair)
+        ]
+    if isinstance(one, float) and isinstance(other, float):
+        # Another processor may round sums of float64 otherwise.
+        return [] if abs(one - other) <= 1e-9 * max(1.0, abs(one)) else [f"{where}: stored {one!r}, now {other!r}"]
+    return [] if one == other else [f"{where}: stored {one!r}, now {other!r}"]
 
 
 def baseline_rows(outcomes: OutcomeTable, config: CompareConfig) -> list[Row]:
@@ -212,52 +423,136 @@ def baseline_rows(outcomes: OutcomeTable, config: CompareConfig) -> list[Row]:
         config: names the reward and the resamples.
     """
     weights = config.env.reward_weights()
-    judge = _judge(outcomes, config)
+    judged = _judge(outcomes, config)
     best = int(outcomes.canvases[outcomes.best_fixed(**weights)])
     return [
-        *(Row(f"fixed {side}", "fixed", judge(baselines.fixed(outcomes, int(side)))) for side in outcomes.canvases),
-        Row("random", "random", judge(baselines.random(outcomes))),
-        Row(f"best fixed ({best})", "best_fixed", judge(baselines.best_fixed(outcomes, **weights))),
-        Row("oracle", "oracle", judge(baselines.oracle(outcomes, **weights))),
+        *(Row(f"fixed {side}", "fixed", judged(baselines.fixed(outcomes, int(side)))) for side in outcomes.canvases),
+        Row("random", "random", judged(baselines.random(outcomes))),
+        Row(f"best fixed ({best})", "best_fixed", judged(baselines.best_fixed(outcomes, **weights))),
+        Row("oracle", "oracle", judged(baselines.oracle(outcomes, **weights))),
     ]
 
 
-def _agent_rows(outcomes: OutcomeTable, config: CompareConfig, trained: Sequence[Run]) -> list[Row]:
-    """For each algorithm: the agent, and the coin toss that costs the same."""
-    task = config.env.task(config.split)
-    judge = _judge(outcomes, config)
+def _agent_rows(outcomes: OutcomeTable, config: CompareConfig, trained: Mapping[str, Sequence[StoredRun]]) -> list[Row]:
+    """For each agent: how it does, and the coin toss that costs the same."""
+    judged = _judge(outcomes, config)
     rows = []
-    for name in config.algorithms:
-        runs = [run for run in trained if run.config.algorithm == name]
-        choices = [as_probabilities(outcomes, policy.actions_of(run.selector, task)) for run in runs]
-        costs = [policy.flops_of(run.selector, task) for run in runs]
+    for name, of_agent in trained.items():
+        choices, costs = zip(*(_decisions(run, config, config.split) for run in of_agent), strict=True)
         agent = Row(
             name=name,
             kind="agent",
-            evaluation=judge(np.mean(choices, axis=0), np.mean(costs, axis=0)),
-            seeds=tuple(judge(choice, cost) for choice, cost in zip(choices, costs, strict=True)),
-            seconds=tuple(run.seconds for run in runs),
+            evaluation=judged(
+                np.mean([as_probabilities(outcomes, one) for one in choices], axis=0), np.mean(costs, axis=0)
+            ),
+            seeds=tuple(judged(choice, cost) for choice, cost in zip(choices, costs, strict=True)),
+            seconds=tuple(run.seconds for run in of_agent),
+            curves=tuple(tuple(point.to_json() for point in run.curve) for run in of_agent),
         )
         at = agent.evaluation.gflops * 1e9
-        rows += [agent, Row(f"hull at {name}'s cost", "hull", judge(baselines.hull(outcomes, at)))]
+        rows += [agent, Row(f"hull at {name}'s cost", "hull", judged(baselines.hull(outcomes, at)))]
     return rows
 
 
+def _chosen_row(outcomes: OutcomeTable, config: CompareConfig, trained: Mapping[str, Sequence[StoredRun]]) -> Row:
+    """The selector with the highest reward on `val`, the first of equals; on the reported split it is one of many."""
+    name, run = best_on_val(config.env, trained)
+    choice, cost = _decisions(run, config, config.split)
+    return Row(f"chosen on val ({name}, seed {run.config.seed})", "chosen", _judge(outcomes, config)(choice, cost))
+
+
+def best_on_val(env: EnvConfig, trained: Mapping[str, Sequence[StoredRun]]) -> tuple[str, StoredRun]:
+    """The agent and the run with the highest mean reward on `val`, the first of equals.
+
+    Args:
+        env: whose reward counts.
+        trained: the runs of each agent.
+    """
+    rewards = env.outcomes(VAL_SPLIT).rewards(**env.reward_weights())
+    task = env.task(VAL_SPLIT)
+
+    def earned(run: StoredRun) -> float:
+        return float(rewards[np.arange(len(rewards)), policy.actions_of(run.selector.selector, task)].mean())
+
+    every = [(name, run) for name, of_agent in trained.items() for run in of_agent]
+    return max(every, key=lambda one: earned(one[1]))
+
+
+def _verdicts(
+    outcomes: OutcomeTable, config: CompareConfig, rows: Sequence[Row], trained: Mapping[str, Sequence[StoredRun]]
+) -> list[Verdict]:
+    weights = config.env.reward_weights()
+    rewards = outcomes.rewards(**weights)
+    fixed = rewards[:, config.env.outcomes(VAL_SPLIT).best_fixed(**weights)]
+    differences = [
+        statistics.paired_difference(
+            np.mean(
+                [
+                    rewards[np.arange(len(rewards)), _decisions(run, config, config.split)[0]]
+                    for run in trained[row.name]
+                ],
+                axis=0,
+            ),
+            fixed,
+            outcomes.photo_ids,
+            resamples=config.resamples,
+        )
+        for row in rows
+    ]
+    over_fixed = statistics.holm([difference.p_value for difference in differences])
+    over_hull = statistics.holm([row.evaluation.hull_gain_p for row in rows])
+    closed = {row.name: [seed.gap_closed for seed in row.seeds] for row in rows}
+    # One seed says nothing about seeds, and with one canvas on offer there is no gap.
+    told = config.seeds > 1 and bool(np.isfinite([value for of_agent in closed.values() for value in of_agent]).all())
+    more = {"resamples": config.resamples}
+    return [
+        Verdict(
+            name=row.name,
+            gap_closed=statistics.iqm(closed[row.name], **more) if told else None,
+            profile=statistics.performance_profile(closed[row.name], PROFILE_THRESHOLDS, **more) if told else None,
+            over_fixed=differences[i],
+            over_fixed_p=float(over_fixed[i]),
+            hull_gain_p=float(over_hull[i]),
+            improvement={
+                other: statistics.probability_of_improvement(closed[row.name], closed[other], **more)
+                for other in closed
+                if told and other != row.name
+            },
+        )
+        for i, row in enumerate(rows)
+    ]
+
+
+def _decisions(
+    run: StoredRun, config: CompareConfig, split: str
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """The canvas that a run's selector chooses for every sketch of a split, and what deciding costs in FLOPs."""
+    task = config.env.task(split)
+    return policy.actions_of(run.selector.selector, task), policy.flops_of(run.selector.selector, task)
+
+
 def _judge(outcomes: OutcomeTable, config: CompareConfig) -> Callable[..., Evaluation]:
-    def judge(choice: npt.ArrayLike, cost: npt.ArrayLike = 0.0) -> Evaluation:
+    def judged(choice: npt.ArrayLike, cost: npt.ArrayLike = 0.0) -> Evaluation:
         return evaluate(
             outcomes, choice, selector_flops=cost, resamples=config.resamples, **config.env.reward_weights()
         )
 
-    return judge
+    return judged
 
 
-def _provenance(config: CompareConfig) -> dict[str, Any]:
+def provenance_of(env: EnvConfig, config: CompareConfig) -> dict[str, Any]:
+    """Which outcomes, splits, versions and machine a result comes from.
+
+    Args:
+        env: whose outcomes.
+        config: names the reported split and the threads.
+    """
     return {
-        **provenance.of_table(config.env.outcomes(config.split)),
+        **provenance.of_table(env.outcomes(config.split)),
         "split": config.split,
         "trained_on_split": TRAIN_SPLIT,
         "torch_threads": config.threads,
+        "commit": commit(),
         "versions": provenance.versions(),
         "machine": provenance.machine(),
     }

@@ -47,22 +47,29 @@ class Curve:
     """Records one run.
 
     An algorithm calls `start` when training begins and, after every update, `add` if `due`.
+
+    Attributes:
+        points: what was recorded.
+        spent: seconds that evaluating took.
     """
 
     def __init__(self, env: EnvConfig, every: int) -> None:
         """Make ready to record.
 
         Args:
-            env: where the selector learns; it is evaluated on its split `SPLIT`.
+            env: where the selector learns; it is evaluated on its split `SPLIT`, with preferences at their middle.
             every: steps between two points, at least 1. A point comes with the first update that reaches a multiple.
         """
         if every < 1:
             raise ValueError(f"a learning curve needs at least 1 step between two points, got {every}")
         self.points: list[CurvePoint] = []
+        self.spent = 0.0
         self._every = every
-        self._task = env.task(SPLIT)
-        table = env.outcomes(SPLIT)
-        self._rewards = table.rewards(**env.reward_weights())
+        # One number a point: a selector for many tradeoffs is looked at in the middle of them.
+        judged = env if env.preferences is None else env.at(sum(env.preferences) / 2)
+        self._task = judged.task(SPLIT)
+        table = judged.outcomes(SPLIT)
+        self._rewards = table.rewards(**judged.reward_weights())
         self._right = table.ranks == 1
         self._flops = table.flops
         self._next = every
@@ -95,4 +102,6 @@ class Curve:
             )
         )
         self._next = (steps // self._every + 1) * self._every
-        self._clock += perf_counter() - now
+        taken = perf_counter() - now
+        self.spent += taken
+        self._clock += taken

@@ -49,6 +49,7 @@ class Evaluation:
         gap_closed_interval: its interval, the best fixed canvas chosen anew in each resample.
         hull_gain: acc@1 above the hull of the fixed canvases at the same mean FLOPs, selector included.
         hull_gain_interval: its interval, the hull built anew in each resample.
+        hull_gain_p: p-value of "it lies on the hull", two-sided, not corrected for other comparisons.
     """
 
     n_sketches: int
@@ -68,6 +69,7 @@ class Evaluation:
     gap_closed_interval: Interval
     hull_gain: float
     hull_gain_interval: Interval
+    hull_gain_p: float
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON-able values; nan becomes None, which JSON can say."""
@@ -150,6 +152,7 @@ def evaluate(
         gap_closed_interval=statistics.interval(sampled["gap_closed"]),
         hull_gain=float(derived["hull_gain"][0]),
         hull_gain_interval=statistics.interval(sampled["hull_gain"]),
+        hull_gain_p=statistics.p_value(sampled["hull_gain"]),
     )
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from agents.compare import CompareResult
+from agents.compare import PROFILE_THRESHOLDS, CompareResult
 from agents.student_report import PilotResult
+from agents.sweep import SweepResult
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.files import atomic_write
 from sketchcanvas_env.raster import rasterise
@@ -38,6 +41,11 @@ def accuracy_against_gflops(result: CompareResult, path: str | Path) -> Path:
             ("tab:purple", "^", 9),
             ("tab:brown", "v", 7),
             ("tab:pink", "p", 10),
+            ("tab:olive", "h", 12),
+            ("tab:cyan", "<", 9),
+            ("tab:gray", ">", 8),
+            ("navy", "P", 10),
+            ("darkgreen", "X", 8),
         )
     )
     for row in result.rows:
@@ -46,7 +54,7 @@ def accuracy_against_gflops(result: CompareResult, path: str | Path) -> Path:
             marker, colour = markers[row.kind]
             axes.plot(e.gflops, 100 * e.acc1, marker, color=colour, markersize=9 if row.kind == "oracle" else 7)
             axes.annotate(row.name, (e.gflops, 100 * e.acc1), (6, -11), textcoords="offset points", fontsize=8)
-        elif row.kind == "agent":
+        elif row.kind in ("agent", "chosen"):
             colour, marker, size = next(looks)
             below, above = 100 * (e.acc1 - e.acc1_interval[0]), 100 * (e.acc1_interval[1] - e.acc1)
             axes.errorbar(
@@ -85,6 +93,131 @@ def accuracy_against_gflops(result: CompareResult, path: str | Path) -> Path:
     )
     axes.grid(alpha=0.25)
     axes.legend(loc="lower right", fontsize=9)
+    return _save(figure, path)
+
+
+def learning_curves(result: CompareResult, path: str | Path) -> Path:
+    """Mean reward on val in the course of training, against steps and against wall-clock time.
+
+    Lines are means over seeds, bands reach from the worst seed to the best. Steps are the same for all; what a step
+    costs in time is not.
+    """
+    figure, pair = _figure(11.0, 4.6, grid=(1, 2))
+    axes = pair.ravel()
+    styles = ("-", "--", ":", "-.")
+    for index, row in enumerate(row for row in result.rows if row.kind == "agent" and row.curves):
+        reward = np.array([[point["reward"] for point in curve] for curve in row.curves])
+        for ax, name in zip(axes, ("steps", "seconds"), strict=True):
+            x = np.array([[point[name] for point in curve] for curve in row.curves]).mean(axis=0)
+            (line,) = ax.plot(x, reward.mean(axis=0), styles[index // 10 % 4], linewidth=1.4, label=row.name)
+            ax.fill_between(x, reward.min(axis=0), reward.max(axis=0), color=line.get_color(), alpha=0.08, linewidth=0)
+    val = result.config.env.outcomes("val")
+    weights = result.config.env.reward_weights()
+    best = float(val.rewards(**weights).mean(axis=0).max())
+    for ax, label in zip(axes, ("environment steps", "seconds of training, one thread"), strict=True):
+        ax.axhline(best, color="0.4", linewidth=1, linestyle=(0, (1, 1)), label="best fixed canvas")
+        ax.set_xlabel(label)
+        ax.grid(alpha=0.25)
+    axes[1].set_xscale("log")
+    axes[0].set_ylabel("mean reward on val")
+    axes[1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
+    return _save(figure, path)
+
+
+def profiles(result: CompareResult, path: str | Path) -> Path:
+    """Performance profiles: the share of each agent's seeds that close more than so much of the gap to the oracle."""
+    figure, axes = _figure(8.5, 4.6)
+    styles = ("-", "--", ":", "-.")
+    thresholds = np.array(PROFILE_THRESHOLDS)
+    for index, verdict in enumerate(one for one in result.verdicts if one.profile is not None):
+        assert verdict.profile is not None
+        (line,) = axes.step(
+            thresholds, verdict.profile.share, styles[index // 10 % 4], where="post", linewidth=1.4, label=verdict.name
+        )
+        axes.fill_between(
+            thresholds, verdict.profile.low, verdict.profile.high, step="post", color=line.get_color(), alpha=0.08
+        )
+    axes.set_xlabel("gap closed (0: best fixed canvas, 1: oracle)")
+    axes.set_ylabel("share of seeds above")
+    axes.set_ylim(0, 1.02)
+    axes.grid(alpha=0.25)
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
+    return _save(figure, path)
+
+
+def pareto(result: SweepResult, path: str | Path) -> Path:
+    """The fronts of a sweep: acc@1 against mean GFLOPs per query, each agent's tradeoffs joined by a line."""
+    figure, axes = _figure(8.5, 5.2)
+    hull, front = result.hull, result.front
+    x = np.geomspace(hull[0, 0], hull[-1, 0], 200)
+    axes.plot(x / 1e9, 100 * np.interp(x, hull[:, 0], hull[:, 1]), color="0.45", label="hull of the fixed canvases")
+    x = np.geomspace(front[0, 0], front[-1, 0], 200)
+    axes.plot(x / 1e9, 100 * np.interp(x, front[:, 0], front[:, 1]), "--", color="0.45", label="all outcomes known")
+    for one in result.candidates:
+        if one.canvas is not None:
+            axes.plot(one.gflops, 100 * one.acc1, "o", color="0.25", markersize=6)
+            axes.annotate(
+                str(one.canvas), (one.gflops, 100 * one.acc1), (6, -11), textcoords="offset points", fontsize=8
+            )
+    markers = cycle(("D", "s", "^", "v", "p", "P"))
+    for agent in dict.fromkeys(point.agent for point in result.points):
+        of_agent = sorted((p.evaluation for p in result.points if p.agent == agent), key=lambda one: one.gflops)
+        look = {"marker": "*", "color": "tab:green"} if agent == "oracle" else {"marker": next(markers)}
+        axes.plot(
+            [one.gflops for one in of_agent],
+            [100 * one.acc1 for one in of_agent],
+            linewidth=0.8,
+            markerfacecolor="none",
+            markersize=8,
+            label=agent,
+            **look,
+        )
+    axes.set_xscale("log")
+    axes.set_xlabel("mean GFLOPs per query (2 x MAC), selector included")
+    axes.set_ylabel("acc@1, %")
+    compare = result.config.compare
+    spread = f"tradeoffs {', '.join(f'{tradeoff:g}' for tradeoff in result.config.tradeoffs)}"
+    axes.set_title(f"{compare.env.dataset} {compare.split}: {spread}", fontsize=10)
+    axes.grid(alpha=0.25)
+    axes.legend(loc="lower right", fontsize=9)
+    return _save(figure, path)
+
+
+def canvas_shares(
+    shares: Mapping[str, npt.NDArray[np.float64]], levels: Sequence[int], canvases: Sequence[int], path: str | Path
+) -> Path:
+    """Stacked bars, a panel for each policy: which share of the sketches of each level gets which canvas.
+
+    Args:
+        shares: (L, K) of each policy; the rows add up to 1.
+        levels: the L abstraction levels.
+        canvases: the K sides, pixels.
+        path: of the PNG file.
+    """
+    from matplotlib import colormaps
+
+    wide = min(4, len(shares))
+    tall = -(-len(shares) // wide)
+    figure, grid = _figure(2.3 * wide + 1.2, 1.9 * tall + 0.6, grid=(tall, wide))
+    # Light for the smallest canvas, dark for the largest: it can be read in grey, too.
+    colours = colormaps["viridis_r"](np.linspace(0.05, 0.95, len(canvases)))
+    panels = np.atleast_1d(grid).ravel()
+    for panel in panels[len(shares) :]:
+        panel.set_axis_off()
+    bars = []
+    for panel, (name, share) in zip(panels, shares.items(), strict=False):
+        below = np.zeros(len(levels))
+        bars = []
+        for column in range(len(canvases)):
+            part = 100 * share[:, column]
+            bars.append(panel.bar([str(level) for level in levels], part, bottom=below, color=colours[column]))
+            below = below + part
+        panel.set_title(name, fontsize=9)
+        panel.set_ylim(0, 100)
+        panel.tick_params(labelsize=8)
+    figure.supxlabel("abstraction level", fontsize=9)
+    figure.supylabel("share of the sketches, %", fontsize=9)
+    figure.legend(bars, [str(side) for side in canvases], title="canvas", loc="outside right upper", fontsize=8)
     return _save(figure, path)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.table import Table
 
-from agents.compare import CompareResult, Row
+from agents.compare import CompareResult, Row, Verdict
 from agents.evaluate import Evaluation
 from agents.statistics import Interval
+from agents.sweep import Pick, SweepResult
 from sketchcanvas_env.table import OutcomeTable
 
 POLICY_COLUMNS = (
@@ -35,10 +36,15 @@ def policy_cells(name: str, evaluation: Evaluation) -> tuple[str, ...]:
         f"{100 * e.acc10:.1f}",
         f"{e.gflops:.4f}",
         f"{e.selector_gflops:.4f}",
-        " ".join(f"{side}:{100 * part:.0f}" for side, part in e.share.items() if part >= 0.005),
+        share_text(e.share),
         _signed(e.gap_closed, 1.0, 2),
         f"{_signed(e.hull_gain, 100.0, 1)} {_points(e.hull_gain_interval, signed=True)}",
     )
+
+
+def share_text(share: Mapping[int, float]) -> str:
+    """Shares of the canvases, by side, as percentages; those that would round to 0 are left out."""
+    return " ".join(f"{side}:{100 * part:.0f}" for side, part in share.items() if part >= 0.005)
 
 
 def compare_table(result: CompareResult) -> Table:
@@ -57,13 +63,149 @@ def compare_table(result: CompareResult) -> Table:
         ),
     )
     for row in result.rows:
-        table.add_row(*policy_cells(row.name, row.evaluation), style="bold" if row.kind == "agent" else "")
+        table.add_row(*policy_cells(row.name, row.evaluation), style="bold" if row.kind in ("agent", "chosen") else "")
     return table
 
 
+VERDICT_COLUMNS = (
+    "agent",
+    "gap closed, IQM over seeds",
+    "reward above best fixed of val",
+    "p",
+    "p of hull gain",
+    "seconds a run",
+    "better than",
+)
+
+
+def verdict_cells(result: CompareResult) -> list[tuple[str, ...]]:
+    """What may be claimed about each agent, `VERDICT_COLUMNS` as text; p-values are corrected (Holm)."""
+    rows: list[tuple[str, ...]] = []
+    for verdict in result.verdicts:
+        seconds = result.row(verdict.name).seconds
+        iqm = verdict.gap_closed
+        low, high = verdict.over_fixed.interval
+        # Surely better: the interval of the probability of improvement lies above one half.
+        beaten = [name for name, estimate in verdict.improvement.items() if estimate.interval.low > 0.5]
+        rows.append(
+            (
+                verdict.name,
+                "-" if iqm is None else f"{iqm.value:+.3f} [{iqm.interval.low:+.3f}, {iqm.interval.high:+.3f}]",
+                f"{verdict.over_fixed.value:+.4f} [{low:+.4f}, {high:+.4f}]",
+                _p(verdict.over_fixed_p),
+                _p(verdict.hull_gain_p),
+                f"{sum(seconds) / len(seconds):.1f}",
+                ", ".join(beaten) or "-",
+            )
+        )
+    return rows
+
+
+def verdict_table(result: CompareResult) -> Table:
+    """What may be claimed about each agent, as a rich table."""
+    return rich_table(
+        "what may be claimed",
+        VERDICT_COLUMNS,
+        verdict_cells(result),
+        caption=(
+            "Gap closed: interquartile mean, 95 % bootstrap over seeds. Reward: 95 % bootstrap over photos. p-values: "
+            "two-sided, corrected over the agents (Holm).\nBetter than: the probability that one of its runs closes "
+            "more of the gap has a 95 % interval above one half; not corrected."
+        ),
+    )
+
+
+IMPROVEMENT_NOTE = (
+    "Row against column: the probability that a run of the row's agent closes more of the gap than a run of the "
+    "column's, ties counted half. *: its 95 % bootstrap interval over seeds excludes one half; not corrected."
+)
+
+
+def improvement_cells(result: CompareResult) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Every agent against every other: columns, numbered to be narrow, and rows as text, see `IMPROVEMENT_NOTE`."""
+    names = [verdict.name for verdict in result.verdicts]
+
+    def cell(verdict: Verdict, other: str) -> str:
+        if other not in verdict.improvement:
+            return "-"
+        value, (low, high) = verdict.improvement[other]
+        return f"{value:.2f}{'*' if low > 0.5 or high < 0.5 else ''}"
+
+    rows = [
+        (f"{number} {verdict.name}", *(cell(verdict, other) for other in names))
+        for number, verdict in enumerate(result.verdicts, start=1)
+    ]
+    return ("agent", *(str(number) for number in range(1, len(names) + 1))), rows
+
+
 def compare_markdown(result: CompareResult) -> str:
-    """The comparison as a Markdown table."""
-    return markdown(POLICY_COLUMNS, [policy_cells(row.name, row.evaluation) for row in result.rows])
+    """The comparison as Markdown: the table of policies, and what may be claimed about the agents."""
+    policies = markdown(POLICY_COLUMNS, [policy_cells(row.name, row.evaluation) for row in result.rows])
+    return policies + "\n" + markdown(VERDICT_COLUMNS, verdict_cells(result))
+
+
+FRONT_COLUMNS = ("agent", "hypervolume", "above the fixed canvases'")
+
+
+def front_cells(result: SweepResult) -> list[tuple[str, ...]]:
+    """Each agent's front as one number, `FRONT_COLUMNS` as text."""
+    return [
+        (
+            front.agent,
+            f"{front.hypervolume:.3f} [{front.interval.low:.3f}, {front.interval.high:.3f}]",
+            f"{front.over_fixed:+.3f} [{front.over_fixed_interval.low:+.3f}, {front.over_fixed_interval.high:+.3f}]",
+        )
+        for front in result.fronts
+    ]
+
+
+SWEEP_COLUMNS = ("agent", "tradeoff", *POLICY_COLUMNS[1:])
+
+
+def sweep_cells(result: SweepResult) -> list[tuple[str, ...]]:
+    """Every agent at every tradeoff, `SWEEP_COLUMNS` as text."""
+    points = sorted(result.points, key=lambda point: (point.agent, point.tradeoff))
+    return [(point.agent, f"{point.tradeoff:g}", *policy_cells("", point.evaluation)[1:]) for point in points]
+
+
+def sweep_tables(result: SweepResult) -> tuple[Table, Table]:
+    """The sweep as rich tables: the points, and the fronts."""
+    compare = result.config.compare
+    title = f"{compare.env.dataset}, split {compare.split}: {compare.seeds} seeds x {compare.total_steps:,} steps"
+    note = (
+        "Accuracy times doublings of cost up to the largest canvas, 95 % bootstrap over photos; 'one for all' is one "
+        "selector that is told the tradeoff."
+    )
+    return (
+        rich_table(title, SWEEP_COLUMNS, sweep_cells(result)),
+        rich_table("fronts", FRONT_COLUMNS, front_cells(result), caption=note),
+    )
+
+
+def sweep_markdown(result: SweepResult) -> str:
+    """The sweep as Markdown: the fronts, then the points."""
+    return markdown(FRONT_COLUMNS, front_cells(result)) + "\n" + markdown(SWEEP_COLUMNS, sweep_cells(result))
+
+
+def pick_table(found: Pick) -> Table:
+    """An operating point as a rich table."""
+    one = found.candidate
+    name = f"fixed {one.canvas}" if one.run is None else f"{one.agent}, tradeoff {one.tradeoff:g}, seed {one.seed}"
+    cells = (
+        name,
+        f"{100 * one.val_acc1:.1f}",
+        f"{one.val_gflops:.4f}",
+        f"{100 * one.acc1:.1f}",
+        f"{one.gflops:.4f}",
+        "no selector needed" if found.path is None else str(found.path),
+    )
+    split = found.split
+    columns = ("policy", "val acc@1", "val GFLOPs", f"{split} acc@1", f"{split} GFLOPs", "selector")
+    return rich_table("chosen on val", columns, [cells])
+
+
+def _p(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.001 else "< 0.001"
 
 
 def finding(result: CompareResult) -> str:

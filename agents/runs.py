@@ -91,7 +91,7 @@ class _Job:
         ALGORITHMS.setdefault(self.config.algorithm, self.algorithm)
         curve = Curve(self.config.env, self.curve_every)
         run = algorithms.train_run(self.config, curve=curve, on_progress=on_progress, logdir=self.logdir)
-        return run, tuple(curve.points)
+        return replace(run, seconds=run.seconds - curve.spent), tuple(curve.points)
 
 
 def name_of(config: TrainConfig, table: OutcomeTable, curve_every: int) -> str:
@@ -139,9 +139,7 @@ def run_all(
     if len(set(rows)) != len(rows):
         raise ValueError("two of the runs are the same: give each a seed or a setting of its own")
     jobs = {
-        row: _Job(
-            ALGORITHMS[config.algorithm], config, curve_every, None if logdir is None else logdir / row.name
-        )
+        row: _Job(ALGORITHMS[config.algorithm], config, curve_every, None if logdir is None else logdir / row.name)
         for row, config in zip(rows, configs, strict=True)
     }
     left = {row: job for row, job in jobs.items() if not _is_there(row)}
@@ -261,8 +259,3 @@ def _on_ray(jobs: dict[Path, _Job], where: Workers) -> Iterator[tuple[Path, Any]
 
 def _named(row: Path, job: _Job) -> tuple[Path, Any]:
     return row, job()
-
-
-def without_seed(config: TrainConfig) -> TrainConfig:
-    """The settings that runs of several seeds share."""
-    return replace(config, seed=0)

@@ -10,23 +10,31 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents import baselines, compare, policy
+from agents import algorithms, baselines, compare, policy, selectors
 from agents.compare import CompareConfig, CompareResult
 from agents.environment import EnvConfig
 from agents.evaluate import evaluate
 from sketchcanvas_env.vector import SketchCanvasVectorEnv
-from tests.agents.support import ALGORITHMS, weights
+from tests.agents.support import weights
 from tests.helpers import Toy
+
+AGENTS = ("reinforce", "ppo")
 
 
 def quick(env: EnvConfig, **changes: Any) -> CompareConfig:
-    settings: dict[str, Any] = {"seeds": 2, "total_steps": 512, "selector": "stats", "resamples": 50}
+    settings: dict[str, Any] = {
+        "algorithms": AGENTS,
+        "seeds": 2,
+        "total_steps": 512,
+        "selector": "stats",
+        "resamples": 50,
+    }
     return CompareConfig(env=env, **{**settings, **changes})
 
 
 @pytest.fixture
-def result(toy_env: EnvConfig) -> CompareResult:
-    return compare.compare(quick(toy_env))
+def result(toy_env: EnvConfig, tmp_path: Path) -> CompareResult:
+    return compare.compare(quick(toy_env), tmp_path / "result")
 
 
 def test_the_rows(toy_env: EnvConfig, result: CompareResult) -> None:
@@ -40,6 +48,7 @@ def test_the_rows(toy_env: EnvConfig, result: CompareResult) -> None:
         ("hull at reinforce's cost", "hull"),
         ("ppo", "agent"),
         ("hull at ppo's cost", "hull"),
+        (result.rows[-1].name, "chosen"),
     ]
     for row in result.rows:
         assert len(row.seeds) == len(row.seconds) == (2 if row.kind == "agent" else 0)
@@ -65,12 +74,13 @@ def test_baselines_are_evaluated_on_the_test_split(toy: Toy, result: CompareResu
 
 def test_agents_are_evaluated_on_the_test_split(toy_env: EnvConfig, result: CompareResult) -> None:
     task, table = toy_env.task("test"), toy_env.outcomes("test")
-    for name in ALGORITHMS:
+    for name in AGENTS:
         row = result.row(name)
-        runs = [run for run in result.trained if run.config.algorithm == name]
-        assert [run.config.seed for run in runs] == [0, 1]
-        for run, found in zip(runs, row.seeds, strict=True):
-            actions, cost = policy.actions_of(run.selector, task), policy.flops_of(run.selector, task)
+        trained = result.trained[name]
+        assert [(run.config.algorithm, run.config.seed) for run in trained] == [(name, 0), (name, 1)]
+        for run, found in zip(trained, row.seeds, strict=True):
+            network = run.selector.selector
+            actions, cost = policy.actions_of(network, task), policy.flops_of(network, task)
             assert found == evaluate(table, actions, selector_flops=cost, resamples=50)
             assert found.n_sketches == 36
             # The stats network: 16 numbers, twice 64 units, 4 canvases.
@@ -83,7 +93,7 @@ def test_agents_are_evaluated_on_the_test_split(toy_env: EnvConfig, result: Comp
 
 def test_hull_rows_cost_what_their_agent_costs(toy_env: EnvConfig, result: CompareResult) -> None:
     hull = toy_env.outcomes("test").hull()
-    for name in ALGORITHMS:
+    for name in AGENTS:
         agent, toss = result.row(name).evaluation, result.row(f"hull at {name}'s cost").evaluation
         cost = float(np.clip(agent.gflops * 1e9, hull[0, 0], hull[-1, 0]))
         assert toss.gflops * 1e9 == pytest.approx(cost)
@@ -94,15 +104,17 @@ def test_hull_rows_cost_what_their_agent_costs(toy_env: EnvConfig, result: Compa
         assert agent.hull_gain == pytest.approx(agent.acc1 - toss.acc1)
 
 
-def test_hull_rows_at_costs_between_the_ends(toy_env: EnvConfig) -> None:
+def test_hull_rows_at_costs_between_the_ends(toy_env: EnvConfig, tmp_path: Path) -> None:
     # Untrained agents choose evenly; here their cost lies between two canvases, where a coin must be tossed.
-    found = compare.compare(quick(toy_env, total_steps=256, seeds=3, algorithms=("reinforce",)))
+    found = compare.compare(quick(toy_env, total_steps=256, seeds=3, algorithms=("reinforce",)), tmp_path)
     agent, toss = (found.row(n).evaluation for n in ("reinforce", "hull at reinforce's cost"))
     assert toy_env.outcomes("test").flops[0] < agent.gflops * 1e9 < toy_env.outcomes("test").flops[-1]
     assert toss.gflops == pytest.approx(agent.gflops)
 
 
-def test_training_sees_the_train_split_only(toy: Toy, toy_env: EnvConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_sees_the_train_split_only(
+    toy: Toy, toy_env: EnvConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shown: set[str] = set()
     step = SketchCanvasVectorEnv.step
 
@@ -112,7 +124,7 @@ def test_training_sees_the_train_split_only(toy: Toy, toy_env: EnvConfig, monkey
         return result
 
     monkeypatch.setattr(SketchCanvasVectorEnv, "step", watching)
-    compare.compare(quick(toy_env, seeds=1))
+    compare.compare(quick(toy_env, seeds=1), tmp_path)
     assert shown == set(toy.dataset.sketch_ids[toy.dataset.split == "train"].tolist())
 
 
@@ -140,7 +152,7 @@ def test_it_is_json_and_can_be_read_back(toy_env: EnvConfig, result: CompareResu
 def test_what_is_undefined_is_null(toy_env: EnvConfig, tmp_path: Path) -> None:
     # One canvas on offer: the oracle is no better than it, so no gap can be closed.
     env = EnvConfig(**{**vars(toy_env), "canvases": (32,)})
-    found = compare.compare(quick(env, seeds=1, algorithms=("reinforce",)))
+    found = compare.compare(quick(env, seeds=1, algorithms=("reinforce",)), tmp_path)
     fields = json.loads(found.save(tmp_path / "one.json").read_text())
     assert {row["gap_closed"] for row in fields["rows"]} == {None}
 
@@ -150,33 +162,146 @@ def without_times(result: CompareResult) -> dict[str, Any]:
     del fields["seconds"]
     for row in fields["rows"]:
         del row["train_seconds"]
+        for point in (point for curve in row["curves"] for point in curve):
+            del point["seconds"]
     return fields
 
 
-def test_it_is_deterministic(toy_env: EnvConfig, result: CompareResult) -> None:
-    again = compare.compare(quick(toy_env))
+def test_it_is_deterministic(toy_env: EnvConfig, result: CompareResult, tmp_path: Path) -> None:
+    again = compare.compare(quick(toy_env), tmp_path / "again")
     assert without_times(again) == without_times(result)
-    for one, other in zip(again.trained, result.trained, strict=True):
-        assert weights(one.selector) == weights(other.selector)
+    for name in AGENTS:
+        for one, other in zip(again.trained[name], result.trained[name], strict=True):
+            assert weights(one.selector.selector) == weights(other.selector.selector)
 
 
-def test_budgets_are_equal_and_each_run_is_reported(toy_env: EnvConfig) -> None:
+def test_budgets_are_equal_and_each_run_is_reported(toy_env: EnvConfig, tmp_path: Path) -> None:
     bars: list[tuple[str, int, list[int]]] = []
 
     def start(title: str, total: int) -> Callable[[int], None]:
         bars.append((title, total, []))
         return bars[-1][2].append
 
-    found = compare.compare(quick(toy_env), start)
-    assert [bar[:2] for bar in bars] == [(f"{name}, seed {seed}", 512) for name in ALGORITHMS for seed in range(2)]
-    assert all(done[-1] == 512 for *_, done in bars)
-    assert {run.steps for run in found.trained} == {512}
+    found = compare.compare(quick(toy_env), tmp_path, start_bar=start)
+    # One bar counts the runs, the others follow one run each.
+    assert bars[0] == ("runs", 4, [0, 1, 2, 3, 4])
+    assert [bar[0].rsplit("-", 1)[0] for bar in bars[1:]] == [
+        f"{name}-stats-{seed}" for name in ("reinforce", "ppo") for seed in range(2)
+    ]
+    assert all(total == done[-1] == 512 for _, total, done in bars[1:])
+    steps = [run.selector.card["run"]["steps"] for of_agent in found.trained.values() for run in of_agent]
+    assert steps == [512] * 4
+
+
+def test_agents_may_name_their_network(toy_env: EnvConfig) -> None:
+    found = quick(toy_env, algorithms=("reinforce", "reinforce/gru", "linucb"), hidden=8, seeds=1).runs()
+    told = {agent: [(one.algorithm, one.selector, one.hidden) for one in of_agent] for agent, of_agent in found.items()}
+    assert told == {
+        "reinforce": [("reinforce", "stats", 8)],
+        "reinforce/gru": [("reinforce", "gru", None)],
+        "linucb": [("linucb", "linear", None)],
+    }
+
+
+@pytest.mark.parametrize("name", ["quick", "full"])
+def test_presets_can_be_trained(name: str) -> None:
+    config = compare.preset(name)
+    every = [one for of_agent in config.runs().values() for one in of_agent]
+    assert len(every) == len(config.algorithms) * config.seeds
+    assert len({one.total_steps for one in every}) == 1
+    if name == "full":
+        assert {one.algorithm for one in every} == set(algorithms.ALGORITHMS)
+        assert {one.selector for one in every} == set(selectors.SELECTORS) - {"preference"}
+        assert config.seeds >= 10
+    with pytest.raises(ValueError, match="unknown preset 'slow'; there are quick, full"):
+        compare.preset("slow")
+
+
+def test_the_chosen_row_is_the_best_of_val(toy_env: EnvConfig, result: CompareResult) -> None:
+    val, test = toy_env.outcomes("val"), toy_env.outcomes("test")
+    earned = {}
+    for name, trained in result.trained.items():
+        for run in trained:
+            actions = policy.actions_of(run.selector.selector, toy_env.task("val"))
+            earned[name, run.config.seed] = float(val.rewards()[np.arange(len(val)), actions].mean())
+    name, seed = max(earned, key=lambda one: earned[one])
+    row = result.rows[-1]
+    assert row.name == f"chosen on val ({name}, seed {seed})"
+    network = result.trained[name][seed].selector.selector
+    actions = policy.actions_of(network, toy_env.task("test"))
+    cost = policy.flops_of(network, toy_env.task("test"))
+    assert row.evaluation == evaluate(test, actions, selector_flops=cost, resamples=50)
+
+
+def test_verdicts(toy_env: EnvConfig, result: CompareResult) -> None:
+    test = toy_env.outcomes("test")
+    rewards = test.rewards()
+    fixed = rewards[:, toy_env.outcomes("val").best_fixed()]
+    verdicts = {verdict.name: verdict for verdict in result.verdicts}
+    assert list(verdicts) == ["reinforce", "ppo"]
+    raw = []
+    for name, verdict in verdicts.items():
+        chosen = [policy.actions_of(run.selector.selector, toy_env.task("test")) for run in result.trained[name]]
+        earned = np.mean([rewards[np.arange(len(rewards)), actions] for actions in chosen], axis=0)
+        assert verdict.over_fixed.value == pytest.approx(float((earned - fixed).mean()))
+        closed = [seed.gap_closed for seed in result.row(name).seeds]
+        assert verdict.gap_closed is not None
+        assert verdict.gap_closed.value == pytest.approx(np.mean(closed))  # of two, nothing is trimmed
+        assert verdict.profile is not None
+        share = [np.mean([value > level for value in closed]) for level in compare.PROFILE_THRESHOLDS]
+        np.testing.assert_allclose(verdict.profile.share, share)
+        (other,) = set(verdicts) - {name}
+        rival = [seed.gap_closed for seed in result.row(other).seeds]
+        better = np.mean([(a > b) + (a == b) / 2 for a in closed for b in rival])
+        assert verdict.improvement[other].value == pytest.approx(better)
+        raw.append(verdict.over_fixed.p_value)
+    # Holm: twice the smaller, and the larger no less than that.
+    low, high = sorted(raw)
+    adjusted = sorted(verdict.over_fixed_p for verdict in result.verdicts)
+    assert adjusted == pytest.approx([min(1, 2 * low), min(1, max(2 * low, high))])
+
+
+def test_one_seed_says_nothing_about_seeds(toy_env: EnvConfig, tmp_path: Path) -> None:
+    (verdict,) = compare.compare(quick(toy_env, seeds=1, algorithms=("ppo",)), tmp_path).verdicts
+    assert (verdict.gap_closed, verdict.profile, verdict.improvement) == (None, None, {})
+
+
+def test_a_stored_comparison_can_be_validated(toy_env: EnvConfig, result: CompareResult, tmp_path: Path) -> None:
+    folder = tmp_path / "result"
+    path = result.save(folder / "result.json")
+    assert compare.validate(folder) == []
+    again = compare.reread(folder)
+    assert without_times(again)["rows"] == without_times(result)["rows"]
+    # A number that does not follow from the selectors is found, wherever it stands.
+    fields = json.loads(path.read_text())
+    agent = next(row for row in fields["rows"] if row["kind"] == "agent")
+    agent["seeds"][1]["acc1"] += 0.001
+    fields["verdicts"][0]["hull_gain_p"] = 0.0
+    path.write_text(json.dumps(fields))
+    lines = compare.validate(folder)
+    assert len(lines) == 2
+    assert lines[0].startswith("rows[7].seeds[1].acc1: stored ")
+    assert lines[1].startswith("verdicts[0].hull_gain_p: stored ")
+
+
+def test_a_run_of_another_selector_is_noticed(toy_env: EnvConfig, result: CompareResult, tmp_path: Path) -> None:
+    folder = tmp_path / "result"
+    result.save(folder / "result.json")
+    one, other = (run.path for run in result.trained["reinforce"])
+    for ending in (".json", ".safetensors"):
+        other.with_suffix(ending).write_bytes(one.with_suffix(ending).read_bytes())
+    assert compare.validate(folder)
+    other.with_suffix(".json").unlink()
+    with pytest.raises(FileNotFoundError):
+        compare.validate(folder)
+    with pytest.raises(FileNotFoundError, match=r"no comparison in .*: .*result\.json is missing"):
+        compare.validate(tmp_path)
 
 
 @pytest.mark.parametrize("cost", ["flops", "latency"])
-def test_another_split_and_other_canvases(toy: Toy, cost: str) -> None:
+def test_another_split_and_other_canvases(toy: Toy, tmp_path: Path, cost: str) -> None:
     env = EnvConfig(**{**toy.kwargs, "canvases": (16, 64), "tradeoff": 0.4, "cost": cost})  # type: ignore[arg-type]
-    found = compare.compare(quick(env, split="val", seeds=1, algorithms=("ppo",)))
+    found = compare.compare(quick(env, split="val", seeds=1, algorithms=("ppo",)), tmp_path)
     table = toy.table.select("val", (16, 64))
     choice = baselines.oracle(table, 0.4, cost=cost)
     assert found.row("oracle").evaluation == evaluate(table, choice, tradeoff=0.4, cost=cost, resamples=50)
@@ -191,7 +316,7 @@ def test_another_split_and_other_canvases(toy: Toy, cost: str) -> None:
     [
         ({"algorithms": ()}, "one or more different names"),
         ({"algorithms": ("ppo", "ppo")}, "different names"),
-        ({"algorithms": ("sarsa",)}, "unknown algorithm 'sarsa'; there are ppo, reinforce"),
+        ({"algorithms": ("sarsa",)}, "unknown algorithm 'sarsa'; there are a2c, "),
         ({"seeds": 0}, "seeds must be at least 1"),
         ({"resamples": 0}, "resamples must be at least 1"),
         ({"total_steps": 1000}, "take 768 or 1024 instead of 1000"),
@@ -202,8 +327,8 @@ def test_another_split_and_other_canvases(toy: Toy, cost: str) -> None:
     ],
 )
 def test_settings_are_refused_before_the_first_run(
-    toy_env: EnvConfig, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str
+    toy_env: EnvConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str
 ) -> None:
     monkeypatch.setattr("agents.algorithms.train_run", lambda *_, **__: pytest.fail("a run has started"))
     with pytest.raises(ValueError, match=message):
-        compare.compare(quick(toy_env, **changes))
+        compare.compare(quick(toy_env, **changes), tmp_path)
