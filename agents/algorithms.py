@@ -1,4 +1,17 @@
-"""The training algorithms by name. Adding one takes a file with a config and a train function, and a line."""
+"""The training algorithms by name. Adding one takes a file with a config and a train function, and a line.
+
+The line may come from anywhere: `ALGORITHMS["mine"] = Algorithm("my_module", "MyConfig", "train_mine")` makes an
+algorithm of your own known to everything that takes a name (`examples/own_algorithm.py`).
+
+| name | what it is | told of each sketch |
+|---|---|---|
+| `reinforce` | policy gradient, the paper's | one reward (two with the baseline `self_critical`) |
+| `ppo`, `a2c`, `trpo` | actor-critics of SB3 and sb3-contrib | one reward |
+| `dqn`, `qrdqn` | values from a replay buffer, SB3 and sb3-contrib | one reward |
+| `linucb`, `linear_ts`, `epsilon_greedy` | linear bandits; selector `linear` only | one reward |
+| `exact_pg` | gradient of the expected reward, nothing sampled | all K rewards |
+| `cost_sensitive` | supervised: regression of the rewards | all K rewards |
+"""
 
 from __future__ import annotations
 
@@ -6,9 +19,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agents.training import Progress, Run, TrainConfig
+
+if TYPE_CHECKING:
+    from agents.curves import Curve
 
 
 @dataclass(frozen=True)
@@ -18,7 +34,8 @@ class Algorithm:
     Attributes:
         module: name of the module.
         config: name of its `TrainConfig` there.
-        train: name of its train function there, with the signature of `reinforce.train_reinforce`.
+        train: name of its train function there: from such a config and the keyword arguments of `loop.Watching`, to
+            a `training.Run`.
     """
 
     module: str
@@ -28,7 +45,16 @@ class Algorithm:
 
 ALGORITHMS: dict[str, Algorithm] = {
     "reinforce": Algorithm("agents.reinforce", "ReinforceConfig", "train_reinforce"),
-    "ppo": Algorithm("agents.sb3", "PPOConfig", "train_ppo"),
+    "exact_pg": Algorithm("agents.exact", "ExactPGConfig", "train_exact_pg"),
+    "cost_sensitive": Algorithm("agents.exact", "CostSensitiveConfig", "train_cost_sensitive"),
+    "ppo": Algorithm("agents.sb3_on_policy", "PPOConfig", "train_ppo"),
+    "a2c": Algorithm("agents.sb3_on_policy", "A2CConfig", "train_a2c"),
+    "trpo": Algorithm("agents.sb3_on_policy", "TRPOConfig", "train_trpo"),
+    "dqn": Algorithm("agents.sb3_off_policy", "DQNConfig", "train_dqn"),
+    "qrdqn": Algorithm("agents.sb3_off_policy", "QRDQNConfig", "train_qrdqn"),
+    "linucb": Algorithm("agents.bandits", "LinUCBConfig", "train_linucb"),
+    "linear_ts": Algorithm("agents.bandits", "LinearTSConfig", "train_linear_ts"),
+    "epsilon_greedy": Algorithm("agents.bandits", "EpsilonGreedyConfig", "train_epsilon_greedy"),
 }
 
 
@@ -50,10 +76,26 @@ def train_run(
     checkpoint: Path | None = None,
     checkpoint_every: int = 10_240,
     resume: bool = False,
+    curve: Curve | None = None,
 ) -> Run:
     """Train one selector. The result depends on `config` alone, so runs can go to any process or machine.
 
-    The arguments are those of `reinforce.train_reinforce`.
+    Args:
+        config: made by `make_config`.
+        on_progress: called with the environment steps done so far.
+        logdir: TensorBoard folder, None for none.
+        checkpoint: file to save the state of the run to, None for none; not for `dqn` and `qrdqn`.
+        checkpoint_every: environment steps between two checkpoints.
+        resume: go on from `checkpoint`; the result is bit for bit that of a run that was never interrupted.
+        curve: records what the selector earns on `val` meanwhile; None for nothing.
+
+    Returns:
+        The run, with the selector in eval mode.
+
+    Raises:
+        ValueError: unknown algorithm, settings of the environment that are out of range, a checkpoint of other
+            settings, or one for an algorithm that has none.
+        FileNotFoundError: nothing to resume from.
     """
     entry = _find(config.algorithm)
     train: Callable[..., Run] = getattr(import_module(entry.module), entry.train)
@@ -64,6 +106,7 @@ def train_run(
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
         resume=resume,
+        curve=curve,
     )
 
 

@@ -1,45 +1,38 @@
-"""Stable-Baselines3 on the vector environment: the adapter it lacks, and PPO with our network inside.
+"""Stable-Baselines3 on the vector environment: the adapter it lacks, and our networks inside its policies.
 
 SB3 takes no Gymnasium `VectorEnv`. Its own road, one Python environment after another in `DummyVecEnv`,
 spends nearly all its time outside the learner here; `SketchCanvasVecEnv` hands whole batches over instead.
+
+Any of SB3's algorithms for discrete actions trains a selector this way:
+
+    adapter = SketchCanvasVecEnv(gym.make_vec("SketchCanvas-v0", 256), selector.reads)
+    model = DQN("MultiInputPolicy", adapter, policy_kwargs=policy_settings(selector))
+    model.learn(10_240)
+    trained = selector_of(model)
+
+Those that `agents.algorithms` names are in `agents.sb3_on_policy` and `agents.sb3_off_policy`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 import torch
 from gymnasium.vector import AutoresetMode
-from stable_baselines3 import PPO
-from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from agents.selectors import Selector
-from agents.tensorboard import batch_scalars
-from agents.training import (
-    Progress,
-    Run,
-    TrainConfig,
-    check_files,
-    env_seed,
-    make_selector,
-    pinned_threads,
-    preserved_generators,
-    replay,
-)
-from students import checkpoint as checkpoints
 
 
 class SketchCanvasVecEnv(VecEnv):
@@ -54,18 +47,29 @@ class SketchCanvasVecEnv(VecEnv):
     bootstrap from it. What the environment told about the last step as arrays is in `final_info`.
     """
 
-    def __init__(self, env: gym.vector.VectorEnv[Any, Any, Any]) -> None:
+    def __init__(self, env: gym.vector.VectorEnv[Any, Any, Any], reads: Sequence[str] | None = None) -> None:
         """Wrap `env`.
 
+        Args:
+            env: the vector environment.
+            reads: parts of a Dict observation to hand over (`Selector.reads`): SB3 stores and copies all that it is
+                given. None for the whole of it.
+
         Raises:
-            ValueError: an environment in another autoreset mode.
+            ValueError: an environment in another autoreset mode, or a part that its observations lack.
         """
         mode = env.metadata.get("autoreset_mode")
         if mode != AutoresetMode.SAME_STEP:
             raise ValueError(
                 f"SB3 wants finished episodes reset in the same step (AutoresetMode.SAME_STEP), not {mode}"
             )
+        space = env.single_observation_space
+        if reads is not None:
+            if not isinstance(space, gym.spaces.Dict) or not set(reads) <= set(space):
+                raise ValueError(f"an observation has no {' or no '.join(reads)}: it is of {space}")
+            space = gym.spaces.Dict({name: space[name] for name in reads})
         self.env = env
+        self._reads = reads
         # SB3 holds an observation while the next step is taken; an environment that writes over it must be
         # copied from.
         self._copy = not getattr(env.unwrapped, "copy", True)
@@ -74,7 +78,7 @@ class SketchCanvasVecEnv(VecEnv):
         self._returns = np.zeros(env.num_envs)
         self._lengths = np.zeros(env.num_envs, dtype=np.int64)
         self.final_info: dict[str, Any] = {}
-        super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
+        super().__init__(env.num_envs, space, env.single_action_space)
 
     def reset(self) -> VecEnvObs:
         """Reset all; a seed given to `seed` and options given to `set_options` are used once."""
@@ -88,7 +92,7 @@ class SketchCanvasVecEnv(VecEnv):
         self._returns[:] = 0.0
         self._lengths[:] = 0
         self.reset_infos = [_of_one(info, index) for index in range(self.num_envs)]
-        return self._owned(obs)
+        return self.hand_over(obs)
 
     def step_async(self, actions: npt.NDArray[Any]) -> None:
         """Keep the actions for `step_wait`."""
@@ -107,7 +111,7 @@ class SketchCanvasVecEnv(VecEnv):
         infos = self._infos(dones, info, truncated & ~terminated)
         self._returns[dones] = 0.0
         self._lengths[dones] = 0
-        return self._owned(obs), np.asarray(rewards, dtype=np.float32), dones, infos
+        return self.hand_over(obs), np.asarray(rewards, dtype=np.float32), dones, infos
 
     def close(self) -> None:
         """Close the environment."""
@@ -160,11 +164,14 @@ class SketchCanvasVecEnv(VecEnv):
                     "an episode was truncated and the environment does not say what its last observation was"
                 )
             infos[index]["TimeLimit.truncated"] = True
-            infos[index]["terminal_observation"] = info["final_obs"][index]
+            last = info["final_obs"][index]
+            infos[index]["terminal_observation"] = last if self._reads is None else {n: last[n] for n in self._reads}
         return infos
 
-    def _owned(self, obs: VecEnvObs) -> VecEnvObs:
-        return deepcopy(obs) if self._copy else obs
+    def hand_over(self, obs: Any) -> VecEnvObs:
+        """What SB3 gets of the environment's observations: the parts that are read, its own to keep."""
+        seen = obs if self._reads is None else {name: obs[name] for name in self._reads}
+        return cast("VecEnvObs", deepcopy(seen) if self._copy else seen)
 
 
 def _of_one(info: dict[str, Any], index: int) -> dict[str, Any]:
@@ -187,200 +194,65 @@ class SelectorFeatures(BaseFeaturesExtractor):
             selector: the network to learn with. It is copied: SB3 copies what it is given only sometimes.
         """
         super().__init__(observation_space, selector.features_dim)
+        # The policy brings a head of its own; this one's sits idle until the trained one is copied into it. It gets no
+        # gradient, so no optimiser moves it.
         self.selector = deepcopy(selector)
-        # The policy brings a head of its own; this one sits idle until the trained one is copied into it.
-        self.selector.head.requires_grad_(False)
 
     def forward(self, observations: dict[str, torch.Tensor]) -> torch.Tensor:
         """Features of each sketch, (B, features_dim)."""
         return self.selector.encode(observations)
 
 
-@dataclass(frozen=True)
-class PPOConfig(TrainConfig):
-    """Settings of SB3's PPO; every update uses num_envs * n_steps episodes."""
+def policy_settings(selector: Selector) -> dict[str, Any]:
+    """`policy_kwargs` that make a selector's encoder the features extractor, with nothing between it and the head.
 
-    algorithm: ClassVar[str] = "ppo"
-    lr: float = 2e-3  # Adam's learning rate at the start
-    anneal: bool = True  # let the learning rate fall linearly to zero over the run
-    n_steps: int = 1  # vector steps of one rollout; an episode is one step, so a rollout is just a batch
-    batch_size: int = 128  # mini-batch of the updates
-    n_epochs: int = 3  # passes over each rollout
-    clip_range: float = 0.2  # how far the policy may move from the one that acted
-    entropy_coef: float = 0.01  # weight of the entropy bonus
-    value_coef: float = 0.5  # weight of the value loss
-    max_grad_norm: float = 1.0  # gradients are scaled down to this norm
-    gamma: float = 0.99  # discount; every episode ends with its first step, so it changes nothing
-    log_every: int = 10  # updates between two TensorBoard rows
-
-    def __post_init__(self) -> None:
-        """As `TrainConfig`; mini-batches must divide the rollout, or the last one would be small and noisy."""
-        for name in ("n_steps", "batch_size", "n_epochs", "lr", "max_grad_norm", "clip_range", "log_every"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above zero, got {getattr(self, name)}")
-        for name in ("entropy_coef", "value_coef"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        if not 0.0 <= self.gamma <= 1.0:
-            raise ValueError(f"gamma must lie in [0, 1], got {self.gamma}")
-        super().__post_init__()
-        if self.steps_per_update < 2:
-            raise ValueError("num_envs * n_steps must be at least 2: PPO normalises advantages over them")
-        if self.steps_per_update % self.batch_size:
-            raise ValueError(f"batch_size {self.batch_size} must divide num_envs * n_steps = {self.steps_per_update}")
-
-    @property
-    def steps_per_update(self) -> int:
-        """Environment steps between two updates."""
-        return self.num_envs * self.n_steps
-
-
-def train_ppo(
-    config: PPOConfig,
-    *,
-    on_progress: Progress | None = None,
-    logdir: Path | None = None,
-    checkpoint: Path | None = None,
-    checkpoint_every: int = 10_240,
-    resume: bool = False,
-) -> Run:
-    """Train a selector with SB3's PPO; arguments, result, errors as in `reinforce.train_reinforce`."""
-    check_files(checkpoint, checkpoint_every, resume)
-    start = time.perf_counter()
-    env = config.env.make_vec(config.num_envs)
-    with pinned_threads(config.threads), preserved_generators():
-        n_actions = int(env.single_action_space.n)  # type: ignore[attr-defined]
-        selector = make_selector(config, env.single_observation_space, n_actions)
-        model = _make_model(config, env, selector)
-        model.set_logger(_logger(logdir))
-        if resume and checkpoint is not None:
-            _restore(checkpoint, config, model, env)
-        watcher = _Watcher(config, on_progress, checkpoint, checkpoint_every)
-        left = config.total_steps - model.num_timesteps
-        model.learn(
-            left,
-            callback=watcher,
-            log_interval=config.log_every,
-            reset_num_timesteps=model.num_timesteps == 0,
-        )
-        model.logger.close()
-    env.close()
-    return Run(config, selector_of(model), model.num_timesteps, time.perf_counter() - start)
-
-
-def selector_of(model: PPO) -> Selector:
-    """The network that a PPO model with `SelectorFeatures` decides with, as a selector of its own."""
-    features = model.policy.features_extractor
-    if not isinstance(features, SelectorFeatures) or not isinstance(model.policy.action_net, torch.nn.Linear):
-        raise ValueError("this model was not made with SelectorFeatures and an empty net_arch")
-    selector = deepcopy(features.selector)
-    selector.head.load_state_dict(model.policy.action_net.state_dict())
-    return selector.requires_grad_(True).eval()
-
-
-def _make_model(config: PPOConfig, env: gym.vector.VectorEnv[Any, Any, Any], selector: Selector) -> PPO:
-    adapter = SketchCanvasVecEnv(env)
-    model = PPO(
-        "MultiInputPolicy",
-        adapter,
-        learning_rate=(lambda left: config.lr * left) if config.anneal else config.lr,
-        n_steps=config.n_steps,
-        batch_size=config.batch_size,
-        n_epochs=config.n_epochs,
-        gamma=config.gamma,
-        clip_range=config.clip_range,
-        ent_coef=config.entropy_coef,
-        vf_coef=config.value_coef,
-        max_grad_norm=config.max_grad_norm,
-        policy_kwargs={
-            "features_extractor_class": SelectorFeatures,
-            "features_extractor_kwargs": {"selector": selector},
-            # Nothing between features and logits: the network that decides is the selector, no more.
-            "net_arch": {"pi": [], "vf": []},
-            # SB3 would draw the encoder's linear layers anew; it starts as in every other algorithm.
-            "ortho_init": False,
-        },
-        seed=config.seed,
-        device="cpu",
-    )
-    # SB3 left them at random; the idle head of the features extractor has the start that other algorithms
-    # have.
-    model.policy.action_net.load_state_dict(selector.head.state_dict())
-    adapter.seed(env_seed(config.seed))
-    return model
-
-
-def _logger(logdir: Path | None) -> Logger:
-    # SB3's own configure() would make a folder for its logs even where none are wanted.
-    return Logger(str(logdir), [TensorBoardOutputFormat(str(logdir))]) if logdir is not None else Logger(None, [])
-
-
-class _Watcher(BaseCallback):
-    """Reports progress, logs what the episodes told, and saves checkpoints between updates."""
-
-    def __init__(
-        self, config: PPOConfig, on_progress: Progress | None, checkpoint: Path | None, checkpoint_every: int
-    ) -> None:
-        super().__init__()
-        self._config = config
-        self._report = on_progress
-        self._path = checkpoint
-        self._every = checkpoint_every
-        self._saved = 0
-
-    def _on_training_start(self) -> None:
-        self._saved = self.num_timesteps
-
-    def _on_rollout_start(self) -> None:
-        # The update on the last rollout is over by now, and the next one has not begun.
-        if self._path is not None and self.num_timesteps - self._saved >= self._every:
-            _save(self._path, self._config, cast("PPO", self.model))
-            self._saved = self.num_timesteps
-
-    def _on_step(self) -> bool:
-        if self._report is not None:
-            self._report(self.num_timesteps)
-        return True
-
-    def _on_rollout_end(self) -> None:
-        adapter = cast("SketchCanvasVecEnv", self.training_env)
-        for name, value in batch_scalars(adapter.final_info, self.locals["rewards"]).items():
-            self.logger.record(name, value)
-
-
-def _save(path: Path, config: PPOConfig, model: PPO) -> None:
-    words, rest = _numpy_state()
-    tensors = {
-        **checkpoints.module_tensors(model.policy),
-        **checkpoints.optimiser_tensors(model.policy.optimizer),
-        "generator": torch.get_rng_state(),
-        "numpy": words,
+    The network that decides is then the selector, no more. An actor-critic wants `ortho_init=False` besides, or SB3
+    draws the encoder's linear layers anew.
+    """
+    return {
+        "features_extractor_class": SelectorFeatures,
+        "features_extractor_kwargs": {"selector": selector},
+        "net_arch": [],
     }
-    checkpoints.save(path, tensors, {"config": config.to_json(), "steps": model.num_timesteps, "numpy": rest})
 
 
-def _restore(path: Path, config: PPOConfig, model: PPO, env: gym.vector.VectorEnv[Any, Any, Any]) -> None:
-    tensors, state = checkpoints.load(path, config.to_json())
-    checkpoints.restore_module(model.policy, tensors)
-    checkpoints.restore_optimiser(model.policy.optimizer, tensors)
-    model.num_timesteps = int(state["steps"])
-    # As after SB3's own reset, but further on in the stream of sketches.
-    model._last_obs = replay(env, config.seed, model.num_timesteps // config.num_envs)
-    model._last_episode_starts = np.ones(config.num_envs, dtype=bool)
-    model._update_current_progress_remaining(model.num_timesteps, config.total_steps)
-    # Last, because making the model has drawn from the generators.
-    torch.set_rng_state(tensors["generator"])
-    _restore_numpy(tensors["numpy"], state["numpy"])
+def start_from(model: BaseAlgorithm, selector: Selector) -> None:
+    """Give a model with `SelectorFeatures` the selector's head, which SB3 had left at random."""
+    _, head = _network_of(model)
+    copies = head.out_features // selector.n_actions
+    with torch.no_grad():
+        head.weight.copy_(selector.head.weight.repeat(copies, 1))
+        head.bias.copy_(selector.head.bias.repeat(copies))
 
 
-def _numpy_state() -> tuple[torch.Tensor, dict[str, Any]]:
-    """NumPy's global generator, with which SB3 shuffles mini-batches, as a tensor and JSON-able numbers."""
-    kind, words, position, has_gauss, gauss = np.random.get_state(legacy=True)
-    rest = {"kind": kind, "position": int(position), "has_gauss": int(has_gauss), "gauss": float(gauss)}
-    return torch.from_numpy(np.asarray(words, dtype=np.int64)), rest
+def selector_of(model: BaseAlgorithm) -> Selector:
+    """The network that a model with `SelectorFeatures` decides with, as a selector of its own.
+
+    Logits are those of a policy, values, or means of quantiles: the greedy canvas is the argmax of each.
+
+    Raises:
+        ValueError: a model of another make.
+    """
+    features, head = _network_of(model)
+    selector = deepcopy(features.selector)
+    # A head of quantiles has one linear layer for each, and chooses by their mean: a linear layer again.
+    layers = head.out_features // selector.n_actions
+    with torch.no_grad():
+        weight = head.weight.reshape(layers, selector.n_actions, -1).double().mean(dim=0)
+        selector.head.weight.copy_(weight)
+        selector.head.bias.copy_(head.bias.reshape(layers, -1).double().mean(dim=0))
+    return selector.eval()
 
 
-def _restore_numpy(words: torch.Tensor, rest: Mapping[str, Any]) -> None:
-    """Put what `numpy_state` gave back into NumPy's global generator."""
-    state = words.numpy().astype(np.uint32)
-    np.random.set_state((rest["kind"], state, rest["position"], rest["has_gauss"], rest["gauss"]))
+def _network_of(model: BaseAlgorithm) -> tuple[SelectorFeatures, torch.nn.Linear]:
+    """Features extractor and head of whatever a model chooses with: actor, Q-network or quantile network."""
+    policy = model.policy
+    if isinstance(policy, ActorCriticPolicy):
+        features, layers = policy.features_extractor, [policy.action_net]
+    else:
+        name = "q_net" if hasattr(policy, "q_net") else "quantile_net"
+        network = getattr(policy, name)
+        features, layers = network.features_extractor, list(getattr(network, name))
+    if not isinstance(features, SelectorFeatures) or len(layers) != 1 or not isinstance(layers[0], torch.nn.Linear):
+        raise ValueError("this model was not made with SelectorFeatures and an empty net_arch")
+    return features, layers[0]

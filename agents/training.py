@@ -28,11 +28,12 @@ class TrainConfig:
     algorithm: ClassVar[str]
     env: EnvConfig = field(default_factory=EnvConfig)  # where to learn; always on its split `train`
     seed: int = 0  # of the weights, the sketches drawn and the actions sampled
-    total_steps: int = 40_960  # environment steps, exactly; one step is one sketch looked at and one canvas chosen
+    total_steps: int = 30_720  # environment steps, exactly; one step is one sketch looked at and one canvas chosen
     num_envs: int = 256  # sketches per environment step
     selector: str = "gru"  # which network decides, a key of `selectors.SELECTORS`
     hidden: int | None = None  # width of that network, None for its own default
     threads: int = 1  # torch threads, pinned: another number may give other weights
+    log_every: int = 10  # updates between two TensorBoard rows
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained with, before any work starts.
@@ -40,7 +41,7 @@ class TrainConfig:
         Raises:
             ValueError: a field out of its range; the message says what to do.
         """
-        for name in ("total_steps", "num_envs", "threads"):
+        for name in ("total_steps", "num_envs", "threads", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.hidden is not None and not 1 <= self.hidden <= selectors.MAX_SIZE:
@@ -78,7 +79,8 @@ class Run:
         config: what was asked for.
         selector: the trained network, in eval mode.
         steps: environment steps taken, equal to `config.total_steps`.
-        seconds: wall-clock time of the training (of the last part only, when it was resumed).
+        seconds: wall-clock time of the training (of the last part only, when it was resumed), evaluations for a
+            curve left out.
     """
 
     config: TrainConfig
@@ -121,20 +123,20 @@ def env_seed(seed: int) -> int:
     return int(np.random.SeedSequence(seed).generate_state(1)[0])
 
 
-def replay(env: gym.vector.VectorEnv[Any, Any, Any], seed: int, steps: int) -> Any:
+def replay(env: gym.vector.VectorEnv[Any, Any, Any], seed: int, steps: int) -> tuple[Any, dict[str, Any]]:
     """Reset a vector environment and bring it to where a run with `seed` finds it after `steps` vector steps.
 
     Which sketch an episode shows does not depend on the actions, so any will do. A million episodes take
     about a second.
 
     Returns:
-        The observations there.
+        The observations there, and which sketches they show (`info["sketch_index"]`).
     """
-    obs, _ = env.reset(seed=env_seed(seed))
+    obs, info = env.reset(seed=env_seed(seed))
     idle = np.zeros(env.num_envs, dtype=np.int64)
     for _ in range(steps):
-        obs = env.step(idle)[0]
-    return obs
+        obs, _, _, _, info = env.step(idle)
+    return obs, info
 
 
 @contextmanager
@@ -173,3 +175,17 @@ def check_files(checkpoint: Path | None, checkpoint_every: int, resume: bool) ->
         raise ValueError("to resume, say which checkpoint")
     if resume and checkpoint is not None and not checkpoint.exists():
         raise FileNotFoundError(f"nothing to resume: there is no checkpoint at {checkpoint}")
+
+
+def check_positive(config: TrainConfig, *names: str) -> None:
+    """Raise ValueError unless these settings are above zero; NaN is not."""
+    for name in names:
+        if not getattr(config, name) > 0:
+            raise ValueError(f"{name} must be above zero, got {getattr(config, name)}")
+
+
+def check_not_negative(config: TrainConfig, *names: str) -> None:
+    """Raise ValueError if one of these settings is below zero or NaN."""
+    for name in names:
+        if not getattr(config, name) >= 0:
+            raise ValueError(f"{name} must not be negative, got {getattr(config, name)}")

@@ -24,6 +24,12 @@ COUNTING_PHOTOS = {"train": 120, "val": 4, "test": 40}
 COUNTING_LEVELS = 4
 
 ALGORITHMS = ("reinforce", "ppo")
+"""One with our own training loop and one with SB3's, for tests of what the algorithm has no part in."""
+
+EVERY = tuple(algorithms.ALGORITHMS)
+BANDITS = ("linucb", "linear_ts", "epsilon_greedy")
+ON_POLICY = ("ppo", "a2c", "trpo")
+OFF_POLICY = ("dqn", "qrdqn")
 
 
 def strokes_of(row: int) -> int:
@@ -107,16 +113,18 @@ def counting_table(dataset: SketchDataset, readable: bool) -> OutcomeTable:
 
 
 def small(algorithm: str, env: EnvConfig, **changes: Any) -> TrainConfig:
-    """Settings of a run of four updates."""
-    settings: dict[str, Any] = {
-        "env": env,
-        "total_steps": 128,
-        "num_envs": 32,
-        "selector": "stats",
-        "hidden": 8,
-        **({"batch_size": 16} if algorithm == "ppo" else {}),
-    }
+    """Settings of a run of four updates; a bandit has its linear selector."""
+    settings: dict[str, Any] = {"env": env, "total_steps": 128, "num_envs": 32}
+    if algorithm not in BANDITS:
+        settings |= {"selector": "stats", "hidden": 8}
+    if takes(algorithm, "batch_size"):
+        settings["batch_size"] = 16
     return algorithms.make_config(algorithm, **{**settings, **changes})
+
+
+def takes(algorithm: str, setting: str) -> bool:
+    """Whether an algorithm has a setting of this name."""
+    return hasattr(algorithms.make_config(algorithm), setting)
 
 
 def weights(selector: Selector) -> dict[str, bytes]:

@@ -1,4 +1,4 @@
-"""The adapter between Gymnasium's vector environments and SB3's, against SB3's own; and what PPO trains on it."""
+"""The adapter between Gymnasium's vector environments and SB3's, against SB3's own; and what SB3 trains on it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from sb3_contrib import QRDQN, TRPO
 from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
 from agents.environment import ENV_ID, EnvConfig
-from agents.sb3 import SelectorFeatures, SketchCanvasVecEnv, selector_of
+from agents.sb3 import SketchCanvasVecEnv, policy_settings, selector_of, start_from
 from agents.selectors import create
 from sketchcanvas_env.env import SketchCanvasEnv
 from sketchcanvas_env.vector import SketchCanvasVectorEnv
@@ -325,40 +326,80 @@ def test_sb3s_wrappers_wrap_it(toy: Toy) -> None:
     assert env.ret_rms.count == pytest.approx(20, abs=0.1)
 
 
-def test_the_network_that_acted_is_the_one_that_is_kept(toy: Toy, toy_env: EnvConfig) -> None:
-    env = adapted(toy)
-    given = create("gru", 4, hidden=8)
-    model = PPO(
+ROLLOUTS: dict[str, Any] = {"n_steps": 8}
+REPLAY: dict[str, Any] = {"learning_starts": 5, "train_freq": 1, "buffer_size": 200}
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "settings"),
+    [
+        (PPO, {**ROLLOUTS, "batch_size": 40}),
+        (A2C, ROLLOUTS),
+        (TRPO, {**ROLLOUTS, "batch_size": 40}),
+        (DQN, REPLAY),
+        (QRDQN, REPLAY),
+    ],
+)
+@pytest.mark.parametrize("name", ["gru", "stats"])
+def test_the_network_that_acted_is_the_one_that_is_kept(
+    toy: Toy, toy_env: EnvConfig, algorithm: Any, settings: dict[str, Any], name: str
+) -> None:
+    given = create(name, 4, n_stats=16, hidden=8)
+    env = SketchCanvasVecEnv(vector(toy), given.reads)
+    model = algorithm(
         "MultiInputPolicy",
         env,
-        n_steps=8,
-        batch_size=40,
         seed=0,
         device="cpu",
         learning_rate=0.01,
-        policy_kwargs={
-            "features_extractor_class": SelectorFeatures,
-            "features_extractor_kwargs": {"selector": given},
-            "net_arch": {"pi": [], "vf": []},
-        },
+        policy_kwargs=policy_settings(given),
+        **settings,
     )
-    start = {name: tensor.clone() for name, tensor in given.state_dict().items()}
+    start = {key: tensor.clone() for key, tensor in given.state_dict().items()}
+    start_from(model, given)
+    begun = selector_of(model).state_dict()
+    assert all(torch.equal(begun["head" + end], start["head" + end]) for end in (".weight", ".bias"))
     model.learn(120)
     kept = selector_of(model)
     task = toy_env.task("val")
     obs = {"points": torch.tensor(task.points), "stats": torch.tensor(task.stats)}
+    read = {part: obs[part] for part in given.reads}
     with torch.no_grad():
-        acted = model.policy.get_distribution(obs).distribution.probs
-        ours = torch.softmax(kept(obs), dim=1)
-    torch.testing.assert_close(ours, acted)
+        if algorithm is DQN:
+            torch.testing.assert_close(kept(obs), model.q_net(read))
+        elif algorithm is QRDQN:
+            assert model.quantile_net(read).std(dim=1).min() > 0.0
+            torch.testing.assert_close(kept(obs), model.quantile_net(read).mean(dim=1))
+        else:
+            acted = model.policy.get_distribution(read).distribution.probs
+            torch.testing.assert_close(torch.softmax(kept(obs), dim=1), acted)
+    greedy, _ = model.predict({part: tensor.numpy() for part, tensor in read.items()}, deterministic=True)
+    assert np.array_equal(kept(obs).argmax(dim=1).numpy(), greedy)
     assert kept.settings() == given.settings()
     assert not kept.training
     assert all(parameter.requires_grad for parameter in kept.parameters())
     # What was given is a start, and stays one.
-    assert all(torch.equal(start[name], tensor) for name, tensor in given.state_dict().items())
-    assert all(not torch.equal(start[name], tensor) for name, tensor in kept.state_dict().items())
+    assert all(torch.equal(start[key], tensor) for key, tensor in given.state_dict().items())
+    assert all(not torch.equal(start[key], tensor) for key, tensor in kept.state_dict().items())
+
+
+def test_only_what_is_read_is_handed_over(toy: Toy) -> None:
+    whole, part = adapted(toy), SketchCanvasVecEnv(vector(toy), ("stats",))
+    assert set(part.observation_space) == {"stats"}  # type: ignore[call-overload]
+    for env in (whole, part):
+        env.seed(3)
+    one, other = whole.reset(), part.reset()
+    assert set(other) == {"stats"}
+    for actions in actions_for(3):
+        assert np.array_equal(one["stats"], other["stats"])  # type: ignore[call-overload,index]
+        one, other = whole.step(actions)[0], part.step(actions)[0]
+        assert set(other) == {"stats"}
+    with pytest.raises(ValueError, match="has no colour"):
+        SketchCanvasVecEnv(vector(toy), ("colour",))
 
 
 def test_a_network_of_another_make_is_not_taken_for_ours(toy: Toy) -> None:
     with pytest.raises(ValueError, match="SelectorFeatures"):
         selector_of(PPO("MultiInputPolicy", adapted(toy), device="cpu", n_steps=8, batch_size=40))
+    with pytest.raises(ValueError, match="SelectorFeatures"):
+        selector_of(DQN("MultiInputPolicy", adapted(toy), device="cpu", buffer_size=200))
