@@ -88,7 +88,7 @@ def by_name(
     """A baseline's policy on a table.
 
     Args:
-        name: "fixed:SIDE", "random", "best_fixed" or "oracle".
+        name: "fixed:SIDE", "hull:GFLOPS", "random", "best_fixed" or "oracle".
         table: outcomes on the canvases on offer.
         tradeoff: weight of cost in the reward that "best_fixed" and "oracle" go by.
         rank_weight: weight of 1 / rank in it.
@@ -108,10 +108,21 @@ def by_name(
     kind, _, side = name.partition(":")
     if kind == "fixed" and side.isdecimal():
         return fixed(table, int(side))
+    if kind == "hull" and (budget := _positive(side)) is not None:
+        return hull(table, budget * 1e9)
     sides = ", ".join(f"fixed:{canvas}" for canvas in table.canvases)
-    raise ValueError(f"unknown baseline {name!r}; there are {sides}, {', '.join(plain)}")
+    raise ValueError(f"unknown baseline {name!r}; there are {sides}, hull:GFLOPS, {', '.join(plain)}")
 
 
 def is_name(text: str) -> bool:
     """Whether a text looks like a baseline's name rather than a file's."""
-    return text in ("random", "best_fixed", "oracle") or text.partition(":")[0] == "fixed"
+    return text in ("random", "best_fixed", "oracle") or text.partition(":")[0] in ("fixed", "hull")
+
+
+def _positive(text: str) -> float | None:
+    """A number above zero and below infinity, or None."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if 0.0 < number < float("inf") else None

@@ -29,7 +29,7 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Look at a data set: counts, licences, pictures.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-report_app = typer.Typer(help="Write or check reports: agents, students, the pilot study.")
+report_app = typer.Typer()
 app.add_typer(report_app, name="report")
 
 Dataset = Annotated[str, typer.Option(help="Name of the data set.")]
@@ -219,7 +219,7 @@ def sweep(
     algorithms: Annotated[str, typer.Option(help="Algorithms, by commas.")] = "reinforce,cost_sensitive",
     preference: Annotated[
         str, typer.Option(help="Algorithms that also train one selector for all tradeoffs, by commas; '' for none.")
-    ] = "reinforce",
+    ] = "cost_sensitive",
     seeds: Annotated[int, typer.Option(help="Runs of each algorithm at each tradeoff.")] = 3,
     steps: Steps = 30_720,
     selector: SelectorName = "stats",
@@ -698,6 +698,34 @@ def report_pilot(
     columns, cells = student_report.pilot_columns(result), student_report.pilot_cells(result)
     _print(as_json, result.to_json(), report.rich_table(f"acc@1 on {dataset}, split {split}", columns, cells))
     _tell(f"wrote {', '.join(map(str, files))}")
+
+
+@report_app.command("ceiling")
+def report_ceiling(
+    student: Annotated[str, typer.Option(help="A shipped student or a .safetensors path.")] = "emoji",
+    dataset: Dataset = "emoji",
+    root: Root = None,
+    split: Annotated[str, typer.Option(help="Which split; touch test once.")] = "val",
+    copies: Annotated[int, typer.Option(help="Moved copies of every sketch.", min=2)] = 8,
+    threads: Threads = 1,
+    out: Annotated[Path, typer.Option(help="Folder for ceiling.json, ceiling.md and ceiling.png.")] = Path(
+        "runs/ceiling"
+    ),
+    as_json: AsJson = False,
+) -> None:
+    """How much of the oracle's gap is luck of the raster, and how much can be foreseen from the strokes.
+
+    Example: sketchcanvas report ceiling --copies 4
+    """
+    import students
+    from agents.ceiling import study
+    from agents.training import pinned_threads
+
+    with pinned_threads(threads):
+        found = study(students.load(student), _load_data(dataset, root), split, copies=copies, progress=True)
+    found.save(out)
+    print(json.dumps(found.to_json(), indent=2, allow_nan=False) if as_json else found.markdown())
+    _tell(f"wrote ceiling.json, ceiling.md and ceiling.png to {out}")
 
 
 @data_app.command("info")

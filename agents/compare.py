@@ -56,7 +56,7 @@ class CompareConfig:
     split: str = "test"  # what is reported
     threads: int = 1  # torch threads, pinned
     resamples: int = statistics.RESAMPLES  # bootstrap resamples for the intervals
-    curve_every: int = 2_560  # steps between two points of the learning curves
+    curve_points: int = 12  # points of each learning curve, about
 
     def __post_init__(self) -> None:
         """Let lists from JSON pass as tuples, and refuse what cannot be compared.
@@ -67,9 +67,14 @@ class CompareConfig:
         object.__setattr__(self, "algorithms", tuple(self.algorithms))
         if not self.algorithms or len(set(self.algorithms)) != len(self.algorithms):
             raise ValueError(f"algorithms must be one or more different names, got {self.algorithms}")
-        for name in ("seeds", "resamples", "curve_every"):
+        for name in ("seeds", "resamples", "curve_points"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+    @property
+    def curve_every(self) -> int:
+        """Environment steps between two points of the learning curves."""
+        return max(1, self.total_steps // self.curve_points)
 
     def runs(self) -> dict[str, list[TrainConfig]]:
         """The settings of every run, agent by agent; each is a job of its own.

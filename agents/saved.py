@@ -35,6 +35,10 @@ FORMAT = 1
 """Version of the card; another one is refused."""
 
 MAX_CARD_BYTES = 1 << 20
+
+WEIGHTS_FOLDER = Path(__file__).parent / "weights"
+"""Where the shipped selectors lie, as <data set>.safetensors and .json."""
+
 _FIELDS = (
     "format",
     "algorithm",
@@ -131,11 +135,16 @@ def save(path: str | Path, run: Run, table: OutcomeTable, curve: Sequence[CurveP
     return weights
 
 
+def shipped() -> tuple[str, ...]:
+    """Names of the selectors that come with the package, one for each data set that has one."""
+    return tuple(sorted(path.stem for path in WEIGHTS_FOLDER.glob("*.json")))
+
+
 def load(path: str | Path) -> SavedSelector:
     """Read a selector, believing nothing before it is checked.
 
     Args:
-        path: of the weights, of the card, or of both without an ending.
+        path: of the weights, of the card, or of both without an ending; or the name of a shipped selector, "emoji".
 
     Returns:
         A callable, sketch -> canvas, or (sketch, tradeoff) -> canvas.
@@ -145,7 +154,8 @@ def load(path: str | Path) -> SavedSelector:
         ValueError: a damaged card, weights of another network, missing or extra tensors, wrong shapes, NaN,
             or files that do not belong together.
     """
-    weights = stem(path).with_suffix(".safetensors")
+    place = WEIGHTS_FOLDER / path if isinstance(path, str) and path in shipped() else stem(path)
+    weights = place.with_suffix(".safetensors")
     card_path = weights.with_suffix(".json")
     for file in (weights, card_path):
         if not file.is_file():

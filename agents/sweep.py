@@ -45,7 +45,7 @@ class SweepConfig:
 
     compare: CompareConfig = field(default_factory=CompareConfig)  # all but the tradeoff
     tradeoffs: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2, 0.4)  # rising
-    preference: tuple[str, ...] = ("reinforce",)  # algorithms that also train one selector for all tradeoffs
+    preference: tuple[str, ...] = ("cost_sensitive",)  # algorithms that also train one selector for all tradeoffs
 
     def __post_init__(self) -> None:
         """Let lists from JSON pass as tuples, and refuse what is no sweep.

@@ -48,15 +48,16 @@ def toy_options(toy: Toy) -> list[str]:
 @pytest.mark.parametrize(
     "command",
     [
-        *("compare", "train", "evaluate", "tabulate", "latency", "distill"),
-        *("report", "report students", "report pilot", "data", "data info", "data show"),
+        *("compare", "sweep", "pick", "train", "evaluate", "tabulate", "latency", "distill"),
+        *("report", "report students", "report pilot", "report ceiling", "data", "data info", "data show"),
     ],
 )
 def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*command.split(), "--help") == 0
     text = capsys.readouterr().out
     assert "Usage:" in text
-    assert command in ("data", "report") or f"Example: sketchcanvas {command}" in text
+    # What only groups commands has none of its own.
+    assert command == "data" or f"Example: sketchcanvas {command}" in text
 
 
 def test_help_does_not_load_torch() -> None:
@@ -69,11 +70,10 @@ def test_defaults_are_those_of_the_configurations() -> None:
     options = {name: p.default for name, p in inspect.signature(cli.compare).parameters.items()}
     env, compare = EnvConfig(), CompareConfig()
     assert options["canvases"] == ",".join(map(str, env.canvases))
-    assert options["algorithms"] == ",".join(compare.algorithms)
     assert options["steps"] == compare.total_steps
     for config, names in (
         (env, ("dataset", "student", "table", "tradeoff", "max_points")),
-        (compare, ("seeds", "selector", "threads", "split")),
+        (compare, ("selector", "threads", "split")),
     ):
         for name in names:
             assert options[name] == getattr(config, name), name
@@ -89,11 +89,15 @@ def test_defaults_are_those_of_the_configurations() -> None:
         (["evaluate", "random", "--tradeoff", "2"], "tradeoff"),
         (["evaluate", "random", "--canvases", "64,32"], "rise"),
         (["evaluate", "random", "--canvases", "big"], "sides in pixels"),
-        (["train", "sarsa"], "unknown algorithm 'sarsa'; there are ppo, reinforce"),
+        (["train", "sarsa"], "unknown algorithm 'sarsa'; there are a2c, "),
         (["train", "ppo", "--steps", "1000"], "multiple of"),
         (["train", "--resume", "--out", "nowhere/x"], "nothing to resume"),
         (["compare", "--seeds", "0"], "seeds must be at least 1"),
         (["compare", "--selector", "oracle"], "unknown selector"),
+        (["compare", "--preset", "slow"], "unknown preset 'slow'; there are quick, full"),
+        (["compare", "--jobs", "0"], "jobs must be at least 1"),
+        (["compare", "--engine", "slurm"], "unknown engine 'slurm'"),
+        (["sweep", "--tradeoffs", "0.3,0.2"], "rising"),
     ],
 )
 def test_mistakes_end_with_one_line(
@@ -145,21 +149,10 @@ def test_evaluate_prints_a_table(toy: Toy, capsys: pytest.CaptureFixture[str]) -
     assert "hull gain" in text
 
 
-def test_compare_writes_everything(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = [
-        *toy_options(toy),
-        "--selector",
-        "stats",
-        "--seeds",
-        2,
-        "--steps",
-        512,
-        "--out",
-        tmp_path,
-        "--logdir",
-        tmp_path,
-    ]
-    assert run("compare", *options, "--json") == 0
+def test_compare_report_and_validate(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--selector", "stats", "--seeds", 2, "--steps", 512, "--algorithms", "reinforce,ppo"]
+    options += ["--out", tmp_path, "--logdir", tmp_path / "tb"]
+    assert run("compare", *toy_options(toy), *options, "--json") == 0
     captured = capsys.readouterr()
     told = json.loads(captured.out)
     assert told == json.loads((tmp_path / "result.json").read_text())
@@ -167,15 +160,46 @@ def test_compare_writes_everything(toy: Toy, tmp_path: Path, capsys: pytest.Capt
     assert names[:6] == ["fixed 16", "fixed 32", "fixed 64", "fixed 128", "random", names[5]]
     assert {"reinforce", "ppo", "oracle", "hull at ppo's cost"} <= set(names)
     assert captured.err.count("hull of the fixed canvases") == 2
-    picture = np.asarray(Image.open(tmp_path / "accuracy-gflops.png"))
-    assert picture.shape[0] > 400
-    assert len(np.unique(picture.reshape(-1, picture.shape[2]), axis=0)) > 50
-    for name in ("reinforce-0", "reinforce-1", "ppo-0", "ppo-1"):
-        assert list((tmp_path / name).glob("events.out.tfevents*"))
-        assert (tmp_path / f"{name}.safetensors").is_file()
+    for name in ("accuracy-gflops.png", "learning-curves.png"):
+        picture = np.asarray(Image.open(tmp_path / name))
+        assert picture.shape[0] > 400
+        assert len(np.unique(picture.reshape(-1, picture.shape[2]), axis=0)) > 50
+    rows = sorted(path.stem for path in (tmp_path / "runs").glob("*.safetensors"))
+    wanted = [f"{name}-stats-{seed}" for name in ("ppo", "reinforce") for seed in range(2)]
+    assert [row.rsplit("-", 1)[0] for row in rows] == wanted
+    for row in rows:
+        assert list((tmp_path / "tb" / row).glob("events.out.tfevents*"))
     markdown = (tmp_path / "result.md").read_text()
     row = next(row for row in told["rows"] if row["name"] == "ppo")
     assert f"| ppo | {100 * row['acc1']:.1f} [" in markdown
+    assert run("report", "--compare", tmp_path, "--validate") == 0
+    assert "every stored number follows" in capsys.readouterr().err
+    assert run("report", "--compare", tmp_path) == 0
+    assert "reinforce" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    told["rows"][0]["acc1"] += 0.01
+    (tmp_path / "result.json").write_text(json.dumps(told))
+    assert run("report", "--compare", tmp_path, "--validate") == 2
+    assert re.search(r"does not follow.*\nrows\[0\]\.acc1: stored", capsys.readouterr().err)
+
+
+def test_sweep_and_pick(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--algorithms", "reinforce", "--preference", "", "--tradeoffs", "0.1,0.6", "--seeds", 1, "--steps", 512]
+    assert run("sweep", *toy_options(toy), *options, "--out", tmp_path, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == json.loads((tmp_path / "sweep.json").read_text())
+    assert np.asarray(Image.open(tmp_path / "pareto.png")).shape[0] > 400
+    assert (tmp_path / "sweep.md").read_text().startswith("| agent | hypervolume |")
+    assert run("sweep", *toy_options(toy), *options, "--out", tmp_path) == 0
+    assert "hypervolume" in capsys.readouterr().out
+    assert run("pick", tmp_path, "--max-gflops", 1.0, "--json") == 0
+    chosen = json.loads(capsys.readouterr().out)
+    assert chosen["val_acc1"] == max(one["val_acc1"] for one in told["candidates"])
+    assert run("pick", tmp_path, "--min-acc", 1, "--max-gflops", 1.0) == 0
+    assert "chosen on val" in capsys.readouterr().out
+    assert run("pick", tmp_path, "--min-acc", 100) == 2
+    assert "no policy of this sweep" in capsys.readouterr().err
+    assert run("pick", tmp_path) == 2
+    assert "say what is wanted" in capsys.readouterr().err
 
 
 def test_data_info(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
