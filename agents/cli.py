@@ -700,6 +700,35 @@ def report_pilot(
     _tell(f"wrote {', '.join(map(str, files))}")
 
 
+@report_app.command("selectors")
+def report_selectors(
+    student: Annotated[str, typer.Option(help="A shipped student or a .safetensors path.")] = "emoji",
+    dataset: Dataset = "emoji",
+    root: Root = None,
+    sketches: Annotated[int, typer.Option(help="How many sketches of val to measure on.", min=1)] = 50,
+    max_points: MaxPoints = 64,
+    out: Annotated[Path, typer.Option(help="The JSON file.")] = Path("runs/selectors.json"),
+    as_json: AsJson = False,
+) -> None:
+    """What each selector network costs beside the student's cheapest canvas: FLOPs, and milliseconds on one thread.
+
+    Run it while the machine does nothing else.
+
+    Example: sketchcanvas report selectors --sketches 20
+    """
+    import students
+    from agents import report
+    from agents.selector_latency import measure
+
+    data = _load_data(dataset, root)
+    drawn = [data.sketch(int(row)) for row in data.indices("val")[:sketches]]
+    found = measure(students.load(student), drawn, max_points=max_points)
+    found.save(out)
+    title = f"{found.student} at {found.canvas} px: {found.student_flops / 1e6:.1f} MFLOPs, {found.student_ms:.2f} ms"
+    _print(as_json, found.to_json(), report.rich_table(title, report.COST_COLUMNS, report.cost_cells(found)))
+    _tell(f"wrote {out}")
+
+
 @report_app.command("ceiling")
 def report_ceiling(
     student: Annotated[str, typer.Option(help="A shipped student or a .safetensors path.")] = "emoji",

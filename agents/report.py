@@ -9,6 +9,7 @@ from rich.table import Table
 
 from agents.compare import CompareResult, Row, Verdict
 from agents.evaluate import Evaluation
+from agents.selector_latency import SelectorCosts
 from agents.statistics import Interval
 from agents.sweep import Pick, SweepResult
 from sketchcanvas_env.table import OutcomeTable
@@ -202,6 +203,25 @@ def pick_table(found: Pick) -> Table:
     split = found.split
     columns = ("policy", "val acc@1", "val GFLOPs", f"{split} acc@1", f"{split} GFLOPs", "selector")
     return rich_table("chosen on val", columns, [cells])
+
+
+COST_COLUMNS = ("network", "parameters", "MFLOPs", "% of the student's", "ms", "p95 ms", "% of the student's")
+
+
+def cost_cells(found: SelectorCosts) -> list[tuple[str, ...]]:
+    """What each selector network costs, `COST_COLUMNS` as text; shares are of the student at its cheapest canvas."""
+    return [
+        (
+            one.name,
+            f"{one.params:,}",
+            f"{one.flops / 1e6:.4f}",
+            f"{100 * one.flops_share:.1f}",
+            f"{one.ms:.2f}",
+            f"{one.p95_ms:.2f}",
+            f"{100 * one.ms_share:.0f}",
+        )
+        for one in found.selectors
+    ]
 
 
 def _p(value: float) -> str:

@@ -358,10 +358,11 @@ def _selectors(groups: list[_Group], folder: Path) -> tuple[list[SelectorLine], 
                     "distilled rows here."
                 )
                 continue
+            # Of many selectors the one that was chosen among them on val; an old result names none.
+            chosen = [row for row in result["rows"] if row["kind"] == "chosen"]
             found += [
                 SelectorLine(row["name"], student.name, student.params, _agent_score(row), name)
-                for row in result["rows"]
-                if row["kind"] == "agent"
+                for row in chosen or [row for row in result["rows"] if row["kind"] == "agent"]
             ]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{file} is no result of 'sketchcanvas compare': {error!r}") from None
@@ -377,7 +378,7 @@ def _agent_score(row: dict[str, Any]) -> Score:
         interval=Interval(*row["acc1_interval"]),
         acc5=row["acc5"],
         acc10=row["acc10"],
-        by_seed=tuple(seed["acc1"] for seed in row["seeds"]),
+        by_seed=tuple(seed["acc1"] for seed in row["seeds"]) or (row["acc1"],),
     )
 
 

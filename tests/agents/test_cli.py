@@ -49,7 +49,16 @@ def toy_options(toy: Toy) -> list[str]:
     "command",
     [
         *("compare", "sweep", "pick", "train", "evaluate", "tabulate", "latency", "distill"),
-        *("report", "report students", "report pilot", "report ceiling", "data", "data info", "data show"),
+        *(
+            "report",
+            "report students",
+            "report pilot",
+            "report ceiling",
+            "report selectors",
+            "data",
+            "data info",
+            "data show",
+        ),
     ],
 )
 def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -200,6 +209,15 @@ def test_sweep_and_pick(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "no policy of this sweep" in capsys.readouterr().err
     assert run("pick", tmp_path) == 2
     assert "say what is wanted" in capsys.readouterr().err
+
+
+def test_report_selectors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("report", "selectors", "--sketches", 2, "--out", tmp_path / "costs.json") == 0
+    text = capsys.readouterr().out
+    stored = json.loads((tmp_path / "costs.json").read_text())
+    assert stored["sketches"] == 2
+    for one in stored["selectors"]:
+        assert re.search(rf"{one['name']} .*{one['params']:,} .*{one['flops'] / 1e6:.4f}", text)
 
 
 def test_data_info(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:

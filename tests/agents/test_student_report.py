@@ -163,6 +163,15 @@ def compare_result(folder: Path, name: str = "quick", **changes: Any) -> Path:
     return path
 
 
+def test_of_many_selectors_the_chosen_one_is_shown(tmp_path: Path) -> None:
+    path = compare_result(tmp_path)
+    stored = json.loads(path.read_text())
+    stored["rows"].append({**stored["rows"][1], "name": "chosen on val (ppo, seed 1)", "kind": "chosen", "seeds": []})
+    path.write_text(json.dumps(stored))
+    (one,) = build(files(taught(weights_sha256=STUDENT)), tmp_path, R).sections[0].selectors
+    assert (one.selector, one.score.by_seed) == ("chosen on val (ppo, seed 1)", (0.5,))
+
+
 def test_selectors_of_the_same_student(tmp_path: Path) -> None:
     compare_result(tmp_path)
     compare_result(tmp_path, "other-split", split="val", student_hash="e" * 64)
