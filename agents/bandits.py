@@ -13,6 +13,9 @@ canvas is at all is known after few sketches, how it depends on the statistics i
   the posterior (Agrawal and Goyal, "Thompson sampling for contextual bandits with linear payoffs", ICML 2013).
 * `epsilon_greedy`: the largest theta_a x, but with probability epsilon any canvas.
 
+Where every episode has a tradeoff of its own, x is what the conditioned selector's mixing layer makes of statistics and
+tradeoff. That layer keeps its random weights: a bandit learns linear heads only.
+
 A batch is chosen for with the statistics as they were before it: one factorisation of A a batch. What is kept of a run
 is theta: its greedy choice is the argmax of `LinearSelector`.
 
