@@ -102,6 +102,8 @@ def learning_curves(result: CompareResult, path: str | Path) -> Path:
     Lines are means over seeds, bands reach from the worst seed to the best. Steps are the same for all; what a step
     costs in time is not.
     """
+    from matplotlib.ticker import LogLocator
+
     figure, pair = _figure(11.0, 4.6, grid=(1, 2))
     axes = pair.ravel()
     styles = ("-", "--", ":", "-.")
@@ -119,6 +121,10 @@ def learning_curves(result: CompareResult, path: str | Path) -> Path:
         ax.set_xlabel(label)
         ax.grid(alpha=0.25)
     axes[1].set_xscale("log")
+    # Matplotlib's own labels of less than a decade run into one another.
+    axes[1].xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes[1].xaxis.set_major_formatter("{x:g}")
+    axes[1].minorticks_off()
     axes[0].set_ylabel("mean reward on val")
     axes[1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
     return _save(figure, path)
@@ -173,6 +179,9 @@ def pareto(result: SweepResult, path: str | Path) -> Path:
             **look,
         )
     axes.set_xscale("log")
+    ticks = [one.gflops for one in result.candidates if one.canvas is not None]
+    axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
+    axes.minorticks_off()
     axes.set_xlabel("mean GFLOPs per query (2 x MAC), selector included")
     axes.set_ylabel("acc@1, %")
     compare = result.config.compare
@@ -202,9 +211,9 @@ def canvas_shares(
     # Light for the smallest canvas, dark for the largest: it can be read in grey, too.
     colours = colormaps["viridis_r"](np.linspace(0.05, 0.95, len(canvases)))
     panels = np.atleast_1d(grid).ravel()
+    bars: list[Any] = []
     for panel in panels[len(shares) :]:
         panel.set_axis_off()
-    bars = []
     for panel, (name, share) in zip(panels, shares.items(), strict=False):
         below = np.zeros(len(levels))
         bars = []
