@@ -36,11 +36,13 @@ class Algorithm:
         config: name of its `TrainConfig` there.
         train: name of its train function there: from such a config and the keyword arguments of `loop.Watching`, to
             a `training.Run`.
+        resumable: whether a run can go on from a checkpoint.
     """
 
     module: str
     config: str
     train: str
+    resumable: bool = True
 
 
 ALGORITHMS: dict[str, Algorithm] = {
@@ -50,8 +52,8 @@ ALGORITHMS: dict[str, Algorithm] = {
     "ppo": Algorithm("agents.sb3_on_policy", "PPOConfig", "train_ppo"),
     "a2c": Algorithm("agents.sb3_on_policy", "A2CConfig", "train_a2c"),
     "trpo": Algorithm("agents.sb3_on_policy", "TRPOConfig", "train_trpo"),
-    "dqn": Algorithm("agents.sb3_off_policy", "DQNConfig", "train_dqn"),
-    "qrdqn": Algorithm("agents.sb3_off_policy", "QRDQNConfig", "train_qrdqn"),
+    "dqn": Algorithm("agents.sb3_off_policy", "DQNConfig", "train_dqn", resumable=False),
+    "qrdqn": Algorithm("agents.sb3_off_policy", "QRDQNConfig", "train_qrdqn", resumable=False),
     "linucb": Algorithm("agents.bandits", "LinUCBConfig", "train_linucb"),
     "linear_ts": Algorithm("agents.bandits", "LinearTSConfig", "train_linear_ts"),
     "epsilon_greedy": Algorithm("agents.bandits", "EpsilonGreedyConfig", "train_epsilon_greedy"),
@@ -66,6 +68,18 @@ def make_config(algorithm: str, **settings: Any) -> TrainConfig:
     """
     config: Callable[..., TrainConfig] = getattr(import_module(_find(algorithm).module), _find(algorithm).config)
     return config(**settings)
+
+
+def network_of(algorithm: str, selector: str, hidden: int | None = None) -> dict[str, Any]:
+    """The settings that give an algorithm a network, unless it brings one of its own, as the bandits do.
+
+    Args:
+        algorithm: its name.
+        selector: the network.
+        hidden: its width, None for the network's default.
+    """
+    own: str = make_config(algorithm).selector
+    return {"selector": selector, "hidden": hidden} if own == TrainConfig.selector else {}
 
 
 def train_run(

@@ -292,7 +292,7 @@ def pick(
 @app.command()
 def train(
     algorithm: Annotated[
-        str, typer.Argument(help="Name of the algorithm: reinforce, ppo, exact_pg, ...")
+        str, typer.Argument(help="Name of the algorithm; an unknown one lists them all.")
     ] = "reinforce",
     dataset: Dataset = "emoji",
     student: StudentName = None,
@@ -322,14 +322,16 @@ def train(
     from agents.progress import bars
 
     env = _env(dataset, student, table, canvases, tradeoff, cost, max_points)
-    config = registry.make_config(algorithm, env=env, seed=seed, total_steps=steps, selector=selector, threads=threads)
+    network = registry.network_of(algorithm, selector)
+    config = registry.make_config(algorithm, env=env, seed=seed, total_steps=steps, threads=threads, **network)
     env.task("train")  # unknown names and bad values end here, before any work
+    place = out.with_name(out.name + ".checkpoint.safetensors")
     with bars() as start:
         run = registry.train_run(
             config,
             on_progress=start(f"{algorithm}, seed {seed}", steps),
             logdir=logdir,
-            checkpoint=out.with_name(out.name + ".checkpoint.safetensors"),
+            checkpoint=place if resume or registry.ALGORITHMS[algorithm].resumable else None,
             resume=resume,
         )
     path = saved.save(out, run, env.outcomes("train"))

@@ -86,19 +86,10 @@ class CompareConfig:
 
     def _run(self, agent: str, seed: int) -> TrainConfig:
         name, _, network = agent.partition("/")
-        common: dict[str, Any] = {
-            "env": self.env,
-            "seed": seed,
-            "total_steps": self.total_steps,
-            "threads": self.threads,
-        }
-        # Bandits have a network of their own: their config's default is not the common one.
-        own = algorithms.make_config(name, **common).selector
+        common = {"env": self.env, "seed": seed, "total_steps": self.total_steps, "threads": self.threads}
         if network:
-            common["selector"] = network
-        elif own == TrainConfig.selector:
-            common |= {"selector": self.selector, "hidden": self.hidden}
-        return algorithms.make_config(name, **common)
+            return algorithms.make_config(name, selector=network, **common)
+        return algorithms.make_config(name, **algorithms.network_of(name, self.selector, self.hidden), **common)
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON-able values."""

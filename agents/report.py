@@ -63,9 +63,14 @@ def compare_table(result: CompareResult) -> Table:
             "Hull gain: points of acc@1 above mixing fixed canvases at the same cost."
         ),
     )
-    for row in result.rows:
+    for row in shown_rows(result):
         table.add_row(*policy_cells(row.name, row.evaluation), style="bold" if row.kind in ("agent", "chosen") else "")
     return table
+
+
+def shown_rows(result: CompareResult) -> list[Row]:
+    """The rows of a table: all but the coin tosses, which the hull gain of each agent stands for."""
+    return [row for row in result.rows if row.kind != "hull"]
 
 
 VERDICT_COLUMNS = (
@@ -141,7 +146,7 @@ def improvement_cells(result: CompareResult) -> tuple[tuple[str, ...], list[tupl
 
 def compare_markdown(result: CompareResult) -> str:
     """The comparison as Markdown: the table of policies, and what may be claimed about the agents."""
-    policies = markdown(POLICY_COLUMNS, [policy_cells(row.name, row.evaluation) for row in result.rows])
+    policies = markdown(POLICY_COLUMNS, [policy_cells(row.name, row.evaluation) for row in shown_rows(result)])
     return policies + "\n" + markdown(VERDICT_COLUMNS, verdict_cells(result))
 
 

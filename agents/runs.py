@@ -238,7 +238,7 @@ def _on_ray(jobs: dict[Path, _Job], where: Workers) -> Iterator[tuple[Path, Any]
         raise ImportError("the engine 'ray' needs the package ray: pip install 'sketchcanvas[ray]'") from None
     ours = not ray.is_initialized()
     if ours:
-        local = {"num_cpus": where.jobs, "include_dashboard": False} if where.address is None else {}
+        local: dict[str, Any] = {"num_cpus": where.jobs, "include_dashboard": False} if where.address is None else {}
         ray.init(address=where.address, log_to_driver=False, logging_level="error", **local)
     try:
         # Ray tries a task again itself when its worker dies, and spreads one CPU's worth of work to each CPU.

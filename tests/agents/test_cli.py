@@ -150,6 +150,20 @@ def test_train_evaluate_resume(toy: Toy, tmp_path: Path, capsys: pytest.CaptureF
     assert "--canvases 16,32,64,128" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("algorithm", ["dqn", "linucb"])
+def test_algorithms_with_ways_of_their_own_train_too(
+    toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str], algorithm: str
+) -> None:
+    options = [*toy_options(toy), "--steps", 512, "--out", tmp_path / "mine"]
+    assert run("train", algorithm, *options) == 0
+    assert (tmp_path / "mine.safetensors").is_file()
+    capsys.readouterr()
+    if algorithm == "dqn":
+        (tmp_path / "mine.checkpoint.safetensors").touch()
+        assert run("train", algorithm, *options, "--resume") == 2
+        assert "replay buffer is not saved" in capsys.readouterr().err
+
+
 def test_evaluate_prints_a_table(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("evaluate", *toy_options(toy), "fixed:32", "random") == 0
     text = capsys.readouterr().out
