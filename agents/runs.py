@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -239,7 +240,7 @@ def _on_ray(jobs: dict[Path, _Job], where: Workers) -> Iterator[tuple[Path, Any]
     ours = not ray.is_initialized()
     if ours:
         local: dict[str, Any] = {"num_cpus": where.jobs, "include_dashboard": False} if where.address is None else {}
-        ray.init(address=where.address, log_to_driver=False, logging_level="error", **local)
+        ray.init(address=where.address, log_to_driver=False, logging_level=logging.ERROR, **local)
     try:
         # Ray tries a task again itself when its worker dies, and spreads one CPU's worth of work to each CPU.
         work = ray.remote(max_retries=where.retries, num_cpus=1)(_named)
