@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +17,9 @@ SPLITS = ("student", "train", "val", "test")
 A student's ranks on its own training sketches are near perfect at every canvas, so a selector learns nothing
 from them: hence four splits, not three.
 """
+
+
+_NAMED = 5
 
 
 class SkippedDataWarning(UserWarning):
@@ -62,6 +66,7 @@ class SketchDataset:
 
         Raises:
             IndexError: no such row.
+            ValueError: its file is gone or changed since the data set was loaded.
         """
         if not 0 <= index < len(self):
             raise IndexError(f"data set {self.name!r} has sketches 0 to {len(self) - 1}, not {index}")
@@ -72,7 +77,8 @@ class SketchDataset:
 
         Raises:
             KeyError: no such photo.
-            ValueError: its file is gone or changed since the data set was loaded.
+            ValueError: its file is gone or changed since the data set was loaded, or the data set has no photos, only
+                categories.
         """
         return self.read_photo(photo_id)
 
@@ -102,3 +108,29 @@ def check_split(split: str) -> str:
     if split not in SPLITS:
         raise ValueError(f"unknown split {split!r}; there are {', '.join(SPLITS)}")
     return split
+
+
+def report_skipped(what: str, skipped: Sequence[tuple[str, str]], refuse: bool) -> None:
+    """Say what cannot be used: the first of it in a warning, or all of it in an error.
+
+    Called by a loader itself: the warning points at the caller of `sketchcanvas_env.data.load`.
+
+    Args:
+        what: how much of which data set, as in "2 of 40 sketches and 1 of 20 photos of shoes".
+        skipped: (name, reason) of each file or sketch.
+        refuse: raise instead of warn.
+
+    Raises:
+        ValueError: something is skipped, and `refuse`.
+    """
+    lines = [f"{name}: {reason}" for name, reason in skipped]
+    if lines and refuse:
+        raise ValueError("\n  ".join([f"{what} cannot be used", *lines]))
+    if lines:
+        more = f"; {len(lines) - _NAMED} more" if len(lines) > _NAMED else ""
+        warnings.warn(
+            f"{what} are left out ({'; '.join(lines[:_NAMED])}{more}); the data set's `skipped` lists all, and "
+            "strict=True refuses them",
+            SkippedDataWarning,
+            stacklevel=4,  # past this function, the loader and `load`
+        )

@@ -16,7 +16,6 @@ photos that its split's keys name; files that no key names are not part of the d
 from __future__ import annotations
 
 import re
-import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sketchcanvas_env.data.dataset import SPLITS, SketchDataset, SkippedDataWarning
+from sketchcanvas_env.data.dataset import SPLITS, SketchDataset, report_skipped
 from sketchcanvas_env.data.inside import read_inside
 from sketchcanvas_env.data.photos import on_white, read_png
 from sketchcanvas_env.data.unpickle import MAX_BYTES, arrays_of
@@ -52,7 +51,6 @@ CITATION = (
 
 # A photo's name is a file's name and nothing more: no folder, no drive, nothing hidden.
 _KEY = re.compile(r"/(train|test)/([^/\\:.][^/\\:]{0,150})_([0-9]{1,9})")
-_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ def load_qmul(release: str, root: str | PathLike[str] | None, strict: bool = Fal
     split = _splits({(part, photo) for part, photo, _ in keys.values()})
     digests = _digests(folder, photo_folder, Counter(photo for _, photo, _ in keys.values()), skipped)
     sketches = [sketch for sketch in _sketches(arrays, keys, split, skipped) if sketch.photo in digests]
-    _report(
+    report_skipped(
         f"{release} in {folder}: {len(arrays) - len(sketches)} of {len(arrays)} sketches and "
         f"{len(split) - len(digests)} of {len(split)} photos",
         skipped,
@@ -219,21 +217,6 @@ def _drawing(points: NDArray[np.floating]) -> VectorSketch:
         raise ValueError(f"off the canvas: coordinates from {low:.6g} to {high:.6g}, not from 0 to {CANVAS:g}")
     unit = np.clip(points[:, :2].astype(np.float64) / CANVAS, 0.0, 1.0)
     return VectorSketch.from_strokes(np.split(unit, np.flatnonzero(last[:-1]) + 1))
-
-
-def _report(what: str, skipped: list[tuple[str, str]], refuse: bool) -> None:
-    """Say what cannot be used: all of it in an error, or the first of it in a warning."""
-    lines = [f"{name}: {reason}" for name, reason in skipped]
-    if lines and refuse:
-        raise ValueError("\n  ".join([f"{what} cannot be used", *lines]))
-    if lines:
-        more = f"; {len(lines) - _NAMED} more" if len(lines) > _NAMED else ""
-        warnings.warn(
-            f"{what} are left out ({'; '.join(lines[:_NAMED])}{more}); the data set's `skipped` lists all, and "
-            "strict=True refuses them",
-            SkippedDataWarning,
-            stacklevel=4,  # the caller of `sketchcanvas_env.data.load`
-        )
 
 
 def _hash(sketches: list[_Sketch], split: Mapping[str, str], digests: Mapping[str, str]) -> str:
