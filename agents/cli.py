@@ -164,16 +164,15 @@ def compare(
     jobs: Jobs = 1,
     engine: Engine = "local",
     address: Address = None,
-    out: Annotated[Path, typer.Option(help="Folder for the result, tables, plots, report and runs.")] = Path(
-        "runs/compare"
-    ),
+    out: Annotated[Path, typer.Option(help="Folder for the result, tables, plots and runs.")] = Path("runs/compare"),
     logdir: Annotated[Path | None, typer.Option(help="TensorBoard folder, one folder a run.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train algorithms over seeds and hold them against every baseline: the main job.
 
     Trains on the split train, evaluates exhaustively on the reported split, prints the table and writes it
-    as JSON, Markdown, plots and one HTML page. Finished runs are kept in OUT: the same command goes on from there.
+    as JSON, Markdown and plots. Finished runs are kept in OUT: the same command goes on from there, and
+    'sketchcanvas report' makes a page of it.
 
     Example: sketchcanvas compare --seeds 5 --tradeoff 0.3 --jobs 2
     """
@@ -215,7 +214,7 @@ def sweep(
     canvases: Canvases = DEFAULT_CANVASES,
     cost: Cost = "flops",
     max_points: MaxPoints = 64,
-    tradeoffs: Annotated[str, typer.Option(help="Tradeoffs, rising, separated by commas.")] = "0.02,0.05,0.1,0.2,0.4",
+    tradeoffs: Annotated[str, typer.Option(help="Tradeoffs, rising, separated by commas.")] = "0.02,0.1,0.2,0.4,0.7,1",
     algorithms: Annotated[str, typer.Option(help="Algorithms, by commas.")] = "reinforce,cost_sensitive",
     preference: Annotated[
         str, typer.Option(help="Algorithms that also train one selector for all tradeoffs, by commas; '' for none.")

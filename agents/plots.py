@@ -24,7 +24,7 @@ def accuracy_against_gflops(result: CompareResult, path: str | Path) -> Path:
     Grey: each fixed canvas and the hull of their mixtures, which a selector must beat. Dashed: the front that
     knowing all outcomes would reach. Agents carry their 95 % interval; small dots are their seeds.
     """
-    figure, axes = _figure(8.0, 5.5)
+    figure, axes = _figure(10.0, 5.5)
     hull, front = result.hull, result.front
     # A mixture costs a straight line between its ends: curved on a logarithmic axis.
     x = np.geomspace(hull[0, 0], hull[-1, 0], 200)
@@ -62,6 +62,7 @@ def accuracy_against_gflops(result: CompareResult, path: str | Path) -> Path:
                 100 * e.acc1,
                 [[below], [above]],
                 fmt=marker,
+                elinewidth=0.8,
                 color=colour,
                 markersize=size,
                 markerfacecolor="none",
@@ -92,7 +93,8 @@ def accuracy_against_gflops(result: CompareResult, path: str | Path) -> Path:
         fontsize=10,
     )
     axes.grid(alpha=0.25)
-    axes.legend(loc="lower right", fontsize=9)
+    # Beside the axes: many agents would hide the canvases.
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
     return _save(figure, path)
 
 

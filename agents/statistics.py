@@ -34,6 +34,7 @@ RESAMPLES = 10_000
 """Bootstrap resamples where nothing else is asked for."""
 
 _BLOCK = 2_000
+_ROUNDING = 1e-12
 
 
 class Interval(NamedTuple):
@@ -162,6 +163,8 @@ def paired_difference(
             f"give two policies' finite numbers on the same sketches, (N,), got {one.shape}, {other.shape}"
         )
     difference = one - other
+    # Averages over seeds that all chose alike differ by rounding; that is no difference, however often resampled.
+    difference[np.abs(difference) <= _ROUNDING * np.maximum(np.abs(one), np.abs(other))] = 0.0
     samples = resampled_means(difference[:, None], photos, resamples, seed)[:, 0]
     return Difference(float(difference.mean()), interval(samples, confidence), p_value(samples))
 

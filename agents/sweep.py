@@ -44,7 +44,7 @@ class SweepConfig:
     """What is swept: a comparison at each of several tradeoffs."""
 
     compare: CompareConfig = field(default_factory=CompareConfig)  # all but the tradeoff
-    tradeoffs: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2, 0.4)  # rising
+    tradeoffs: tuple[float, ...] = (0.02, 0.1, 0.2, 0.4, 0.7, 1.0)  # rising
     preference: tuple[str, ...] = ("cost_sensitive",)  # algorithms that also train one selector for all tradeoffs
 
     def __post_init__(self) -> None:

@@ -31,6 +31,14 @@ from agents.statistics import (
 from tests.helpers import table_of
 
 
+def test_rounding_is_no_difference() -> None:
+    one = np.random.default_rng(0).random(60)
+    other = np.mean([one] * 7, axis=0)
+    assert (one != other).any()
+    found = statistics.paired_difference(other, one, np.arange(60), resamples=100)
+    assert found == (0.0, (0.0, 0.0), 1.0)
+
+
 def test_resampled_means_by_plain_loops() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(size=(11, 2))
