@@ -154,7 +154,10 @@ def profiles(result: CompareResult, path: str | Path) -> Path:
 
 
 def pareto(result: SweepResult, path: str | Path) -> Path:
-    """The fronts of a sweep: acc@1 against mean GFLOPs per query, each agent's tradeoffs joined by a line."""
+    """The fronts of a sweep: acc@1 against mean GFLOPs per query, a point for each tradeoff.
+
+    Steps show what a budget affords; between two points lies nothing, unless a coin is tossed.
+    """
     figure, axes = _figure(8.5, 5.2)
     hull, front = result.hull, result.front
     x = np.geomspace(hull[0, 0], hull[-1, 0], 200)
@@ -167,10 +170,12 @@ def pareto(result: SweepResult, path: str | Path) -> Path:
             axes.annotate(
                 str(one.canvas), (one.gflops, 100 * one.acc1), (6, -11), textcoords="offset points", fontsize=8
             )
-    markers = cycle(("D", "s", "^", "v", "p", "P"))
+    looks = cycle(
+        zip("Ds^vpP", ("tab:blue", "tab:orange", "tab:red", "tab:purple", "tab:brown", "tab:pink"), strict=True)
+    )
     for agent in dict.fromkeys(point.agent for point in result.points):
         of_agent = sorted((p.evaluation for p in result.points if p.agent == agent), key=lambda one: one.gflops)
-        look = {"marker": "*", "color": "tab:green"} if agent == "oracle" else {"marker": next(markers)}
+        marker, colour = ("*", "tab:green") if agent == "oracle" else next(looks)
         axes.plot(
             [one.gflops for one in of_agent],
             [100 * one.acc1 for one in of_agent],
@@ -178,7 +183,9 @@ def pareto(result: SweepResult, path: str | Path) -> Path:
             markerfacecolor="none",
             markersize=8,
             label=agent,
-            **look,
+            marker=marker,
+            color=colour,
+            drawstyle="steps-post",
         )
     axes.set_xscale("log")
     ticks = [one.gflops for one in result.candidates if one.canvas is not None]

@@ -150,7 +150,7 @@ def compare_markdown(result: CompareResult) -> str:
     return policies + "\n" + markdown(VERDICT_COLUMNS, verdict_cells(result))
 
 
-FRONT_COLUMNS = ("agent", "hypervolume", "above the fixed canvases'")
+FRONT_COLUMNS = ("agent", "hypervolume", "above coin tosses at the same costs")
 
 
 def front_cells(result: SweepResult) -> list[tuple[str, ...]]:
@@ -159,7 +159,7 @@ def front_cells(result: SweepResult) -> list[tuple[str, ...]]:
         (
             front.agent,
             f"{front.hypervolume:.3f} [{front.interval.low:.3f}, {front.interval.high:.3f}]",
-            f"{front.over_fixed:+.3f} [{front.over_fixed_interval.low:+.3f}, {front.over_fixed_interval.high:+.3f}]",
+            f"{front.over_hull:+.3f} [{front.over_hull_interval.low:+.3f}, {front.over_hull_interval.high:+.3f}]",
         )
         for front in result.fronts
     ]

@@ -139,15 +139,15 @@ class Front:
         agent: whose; "fixed" and "oracle" are fronts too.
         hypervolume: accuracy times doublings of cost, see `statistics.hypervolume`.
         interval: its 95 % interval over photos.
-        over_fixed: hypervolume above that of the fixed canvases, on the same resamples.
-        over_fixed_interval: its interval.
+        over_hull: hypervolume above that of coin tosses between fixed canvases, one for each point, at its cost.
+        over_hull_interval: its interval, the hull built anew in each resample.
     """
 
     agent: str
     hypervolume: float
     interval: Interval
-    over_fixed: float
-    over_fixed_interval: Interval
+    over_hull: float
+    over_hull_interval: Interval
 
 
 @dataclass(frozen=True)
@@ -358,24 +358,29 @@ def _fronts(
         "fixed": [(np.tile(row, (len(outcomes), 1)), np.zeros(len(outcomes))) for row in eye],
         **policies,
     }
-    samples, values = {}, {}
+    n_canvases = outcomes.n_canvases
+    fronts = []
     for agent, of_agent in everybody.items():
         acc = np.column_stack([(choice * right).sum(axis=1) for choice, _ in of_agent])
         cost = np.column_stack([choice @ outcomes.flops + thinking for choice, thinking in of_agent])
-        means = statistics.resampled_means(np.hstack([acc, cost]), outcomes.photo_ids, config.compare.resamples)
-        n = len(of_agent)
-        samples[agent] = statistics.hypervolume(means[:, n:], means[:, :n], reference)
-        values[agent] = float(statistics.hypervolume(cost.mean(axis=0), acc.mean(axis=0), reference))
-    return [
-        Front(
-            agent,
-            values[agent],
-            statistics.interval(samples[agent]),
-            values[agent] - values["fixed"],
-            statistics.interval(samples[agent] - samples["fixed"]),
+        columns = np.hstack([right, acc, cost])
+        sampled = statistics.resampled_means(columns, outcomes.photo_ids, config.compare.resamples)
+        # The first row is the split itself, the others are its resamples.
+        means = np.vstack([columns.mean(axis=0), sampled])
+        canvas_acc, point_acc, point_cost = np.split(means, [n_canvases, n_canvases + len(of_agent)], axis=1)
+        tosses = statistics.hull_accuracy(outcomes.flops, canvas_acc[:, None], point_cost)
+        volume = statistics.hypervolume(point_cost, point_acc, reference)
+        gain = volume - statistics.hypervolume(point_cost, tosses, reference)
+        fronts.append(
+            Front(
+                agent,
+                float(volume[0]),
+                statistics.interval(volume[1:]),
+                float(gain[0]),
+                statistics.interval(gain[1:]),
+            )
         )
-        for agent in everybody
-    ]
+    return fronts
 
 
 @dataclass(frozen=True)

@@ -77,9 +77,13 @@ def test_the_fronts(toy_env: EnvConfig, result: SweepResult) -> None:
             of_agent = [point.evaluation for point in result.points if point.agent == agent]
             flops, acc = [one.gflops * 1e9 for one in of_agent], [one.acc1 for one in of_agent]
             assert front.hypervolume == pytest.approx(float(hypervolume(flops, acc, table.flops[-1])))
-        assert front.over_fixed == pytest.approx(front.hypervolume - fronts["fixed"].hypervolume)
+            tosses = [table.hull_acc(cost) for cost in flops]
+            volume = float(hypervolume(flops, tosses, table.flops[-1]))
+            assert front.over_hull == pytest.approx(front.hypervolume - volume)
         assert front.interval.low <= front.interval.high
-    assert fronts["fixed"].over_fixed_interval == (0.0, 0.0)
+        assert front.over_hull_interval.low <= front.over_hull_interval.high
+    # A fixed canvas is never above the hull of them all.
+    assert fronts["fixed"].over_hull_interval.high <= 1e-12
 
 
 def test_the_same_command_goes_on(toy_env: EnvConfig, folder: Path, result: SweepResult) -> None:
