@@ -106,6 +106,19 @@ class SelectorCosts:
         fields: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return fields
 
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> SelectorCosts:
+        """What `save` wrote.
+
+        Raises:
+            ValueError: another file.
+        """
+        try:
+            fields = json.loads(Path(path).read_text(encoding="utf-8"))
+            return cls(**{**fields, "selectors": tuple(SelectorCost(**one) for one in fields["selectors"])})
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{path} is no record of selector costs: {error}") from None
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the record as JSON, atomically."""
         with atomic_write(path) as temporary:

@@ -10,15 +10,20 @@ from pathlib import Path
 
 import pytest
 
+import agents
 import students
-from agents import report, student_report
+from agents import compare, report, student_report, sweep
+from agents.selector_latency import SelectorCosts
 from sketchcanvas_env import load_table
 from students.evaluation import RESULTS_FOLDER, read_rows
 from students.weights import load_card
 
 ROOT = Path(__file__).parents[1]
+CANVASES = (32, 64, 128, 256)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-RESULTS = ROOT / "agents" / "results" / "emoji-quick"
+RESULTS = ROOT / "agents" / "results" / "emoji-full"
+QUICK = ROOT / "agents" / "results" / "emoji-quick"
+SWEEP = ROOT / "agents" / "results" / "emoji-sweep"
 STUDENTS = ROOT / "agents" / "results" / "students"
 
 
@@ -35,7 +40,7 @@ def test_compare_table_is_the_stored_result() -> None:
     assert (RESULTS / "result.md").read_text(encoding="utf-8") in README
     stored = json.loads((RESULTS / "result.json").read_text(encoding="utf-8"))
     for row in stored["rows"]:
-        assert f"| {row['name']} | {100 * row['acc1']:.1f} [" in README
+        assert row["kind"] == "hull" or f"| {row['name']} | {100 * row['acc1']:.1f} [" in README
 
 
 def test_stored_result_is_of_the_shipped_table() -> None:
@@ -48,6 +53,34 @@ def test_stored_result_is_of_the_shipped_table() -> None:
     assert fixed == {
         f"fixed {side}": pytest.approx(float(test.acc()[test.columns([side])[0]])) for side in (32, 64, 128, 256)
     }
+
+
+@pytest.mark.parametrize("folder", [RESULTS, QUICK], ids=["full", "quick"])
+def test_stored_comparisons_follow_from_their_selectors(folder: Path) -> None:
+    assert compare.validate(folder) == []
+
+
+def test_sweep_table_is_the_stored_result() -> None:
+    again = sweep.reread(SWEEP)
+    text = report.sweep_markdown(again)
+    assert text == (SWEEP / "sweep.md").read_text(encoding="utf-8")
+    assert text.split("\n\n")[0] in README
+    assert again.provenance["table_hash"] == load_table("emoji").select("test").select(canvases=CANVASES).hash
+
+
+def test_the_shipped_selector_is_the_chosen_one() -> None:
+    stored = json.loads((RESULTS / "result.json").read_text(encoding="utf-8"))
+    card = agents.load("emoji").card
+    (chosen,) = (row["name"] for row in stored["rows"] if row["kind"] == "chosen")
+    assert chosen == f"chosen on val ({card['algorithm']}, seed {card['config']['seed']})"
+    same = [path for path in (RESULTS / "runs").glob("*.json") if json.loads(path.read_text()) == card]
+    assert len(same) == 1
+
+
+def test_selector_costs_are_the_stored_ones() -> None:
+    costs = SelectorCosts.read(ROOT / "agents" / "results" / "selectors.json")
+    assert report.markdown(report.COST_COLUMNS, report.cost_cells(costs)) in README
+    assert costs.student_hash == load_table("emoji").student_hash
 
 
 def test_student_table_is_the_shipped_tables() -> None:

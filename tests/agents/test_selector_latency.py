@@ -13,7 +13,7 @@ import torch
 
 import students
 from agents import selector_latency, selectors
-from agents.selector_latency import default_selectors, measure
+from agents.selector_latency import SelectorCosts, default_selectors, measure
 from agents.selectors import Selector
 from sketchcanvas_env.sketch import VectorSketch
 from students.embedder import Student
@@ -126,6 +126,10 @@ def test_the_record_goes_to_json(student: Student, tmp_path: Path) -> None:
     found = measure(student, SKETCHES, [selectors.create("gru", 4, hidden=8)], canvas=64, repeats=1)
     read = json.loads(found.save(tmp_path / "costs.json").read_text())
     assert read == found.to_json()
+    assert SelectorCosts.read(tmp_path / "costs.json") == found
+    (tmp_path / "other.json").write_text("{}")
+    with pytest.raises(ValueError, match="no record of selector costs"):
+        SelectorCosts.read(tmp_path / "other.json")
     assert [row["settings"]["hidden"] for row in read["selectors"]] == [8]
     assert (read["canvas"], read["student"], read["student_hash"]) == (64, student.name, student.weights_hash)
     assert read["machine"]["cpu"]
