@@ -132,7 +132,8 @@ def p_value(samples: npt.ArrayLike) -> float:
     drawn = np.asarray(samples, dtype=np.float64)
     if drawn.ndim != 1 or not len(drawn) or np.isnan(drawn).any():
         raise ValueError(f"a p-value needs bootstrap samples (R,), R >= 1, none of them nan, got {drawn.shape}")
-    fewer = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
+    # What rounding makes of zero lies on both sides, too.
+    fewer = min(int((drawn <= _ROUNDING).sum()), int((drawn >= -_ROUNDING).sum()))
     return min(1.0, 2.0 * (fewer + 1) / (len(drawn) + 1))
 
 

@@ -32,6 +32,8 @@ from tests.helpers import table_of
 
 
 def test_rounding_is_no_difference() -> None:
+    assert statistics.p_value([1e-17, -1e-17, 0.0, 1e-16]) == 1.0
+    assert statistics.p_value([0.1, 0.2, 1e-16]) == pytest.approx(2 * 2 / 4)
     one = np.random.default_rng(0).random(60)
     other = np.mean([one] * 7, axis=0)
     assert (one != other).any()
