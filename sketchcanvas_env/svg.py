@@ -75,6 +75,15 @@ def read_svg(source: str | Path | bytes, margin: float | None = DEFAULT_MARGIN) 
         raise SvgError(f"{name}: {error}") from error
 
 
+def read_strokes(data: bytes) -> list[NDArray[np.float64]]:
+    """The strokes of an SVG in its own coordinates, each (P, 2), for a caller who knows which canvas they lie on.
+
+    Raises:
+        SvgError: as `read_svg`; the message names no file.
+    """
+    return _read(data)[0]
+
+
 def _read(data: bytes) -> tuple[list[NDArray[np.float64]], tuple[float, float, float, float] | None]:
     from defusedxml import DefusedXmlException
     from defusedxml.ElementTree import fromstring

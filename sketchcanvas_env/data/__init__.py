@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
+from hashlib import sha256
 from os import PathLike
+from pathlib import Path
 
 from sketchcanvas_env.data.dataset import SPLITS, SketchDataset, SkippedDataWarning, check_split
 from sketchcanvas_env.data.emoji import load_emoji
+from sketchcanvas_env.data.folder import load_folder
+from sketchcanvas_env.data.fscoco import load_fscoco
 from sketchcanvas_env.data.qmul import load_qmul
+from sketchcanvas_env.data.quickdraw import load_quickdraw
+from sketchcanvas_env.data.sketchy import load_sketchy
 
 __all__ = ["DATASETS", "FOLDER_DATASETS", "SPLITS", "SketchDataset", "SkippedDataWarning", "check_split", "load"]
 
@@ -18,15 +25,23 @@ DATASETS: dict[str, Callable[[], SketchDataset]] = {"emoji": load_emoji}
 FOLDER_DATASETS: dict[str, Callable[[str | PathLike[str] | None, bool], SketchDataset]] = {
     "chairv2": partial(load_qmul, "ChairV2"),
     "shoev2": partial(load_qmul, "ShoeV2"),
+    "sketchy": load_sketchy,
+    "fscoco": load_fscoco,
+    "quickdraw": load_quickdraw,
+    "folder": load_folder,
 }
 """Loader of every data set that is read from a folder of the user's, by name; called with `root` and `strict`."""
+
+_loaded: dict[tuple[str, str], tuple[str, SketchDataset]] = {}
 
 
 def load(name: str = "emoji", root: str | PathLike[str] | None = None, strict: bool = False) -> SketchDataset:
     """Load a data set.
 
     Args:
-        name: one of `DATASETS` or `FOLDER_DATASETS`.
+        name: one of `DATASETS` or `FOLDER_DATASETS`; "NAME:ROOT" says name and root in one string, which is how an
+            environment is told where its data are: `gym.make("SketchCanvas-v0", dataset="folder:DIR", table=FILE)`.
+            So named, a data set is read once in a process for each state of its files: equal names give one object.
         root: the folder that holds it, for those of `FOLDER_DATASETS`.
         strict: refuse files and sketches that cannot be used, instead of leaving them out with a warning.
 
@@ -34,15 +49,38 @@ def load(name: str = "emoji", root: str | PathLike[str] | None = None, strict: b
         SkippedDataWarning: something was left out: how much, and the first names.
 
     Raises:
-        ValueError: unknown name (the message lists what exists), a root that is missing (it says what must be there)
-            or not needed, data that are not what their name says, or `strict` and something cannot be used.
+        ValueError: unknown name (the message lists what exists), a root that is missing (it says what must be there),
+            given twice or not needed, data that are not what their name says, or `strict` and something cannot be used.
         FileNotFoundError: the folder is not laid out as it must be.
     """
+    short, colon, inner = name.partition(":")
+    if colon and short in FOLDER_DATASETS:
+        if root is not None or not inner:
+            raise ValueError(f"say where the data are once, as {short + ':ROOT'!r} or as root=, not with {name!r}")
+        if strict:
+            return FOLDER_DATASETS[short](inner, strict)
+        key, state = (short, os.path.realpath(Path(inner).expanduser())), _state_of(inner)
+        if key not in _loaded or _loaded[key][0] != state:
+            _loaded[key] = state, FOLDER_DATASETS[short](inner, strict)
+        return _loaded[key][1]
     if name in FOLDER_DATASETS:
         return FOLDER_DATASETS[name](root, strict)
     if name not in DATASETS:
-        known = ", ".join([*sorted(DATASETS), *sorted(FOLDER_DATASETS)])
+        known = ", ".join([*sorted(DATASETS), *FOLDER_DATASETS])
         raise ValueError(f"unknown data set {name!r}; there are {known}")
     if root is not None:
         raise ValueError(f"the data set {name!r} needs no root: it is not read from a folder")
     return DATASETS[name]()
+
+
+def _state_of(root: str) -> str:
+    """Changes when a file below a folder is added, removed, renamed or written."""
+    digest = sha256()
+    for place, folders, files in os.walk(Path(root).expanduser()):
+        folders.sort()
+        for file in sorted(files):
+            path = os.path.join(place, file)
+            # A link is followed, a broken one is not: only the state matters here, whatever the file is.
+            state = os.stat(path) if os.path.exists(path) else os.lstat(path)
+            digest.update(f"{path}\0{state.st_size}\0{state.st_mtime_ns}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()

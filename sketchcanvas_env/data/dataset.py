@@ -110,15 +110,16 @@ def check_split(split: str) -> str:
     return split
 
 
-def report_skipped(what: str, skipped: Sequence[tuple[str, str]], refuse: bool) -> None:
+def report_skipped(what: str, skipped: Sequence[tuple[str, str]], refuse: bool, above: int = 0) -> None:
     """Say what cannot be used: the first of it in a warning, or all of it in an error.
 
-    Called by a loader itself: the warning points at the caller of `sketchcanvas_env.data.load`.
+    The warning points at the caller of `sketchcanvas_env.data.load`.
 
     Args:
         what: how much of which data set, as in "2 of 40 sketches and 1 of 20 photos of shoes".
         skipped: (name, reason) of each file or sketch.
         refuse: raise instead of warn.
+        above: functions between the loader and this one; 0 where the loader itself calls it.
 
     Raises:
         ValueError: something is skipped, and `refuse`.
@@ -132,5 +133,5 @@ def report_skipped(what: str, skipped: Sequence[tuple[str, str]], refuse: bool) 
             f"{what} are left out ({'; '.join(lines[:_NAMED])}{more}); the data set's `skipped` lists all, and "
             "strict=True refuses them",
             SkippedDataWarning,
-            stacklevel=4,  # past this function, the loader and `load`
+            stacklevel=4 + above,  # past this function, the loader and `load`
         )

@@ -15,8 +15,20 @@ def read_inside(root: Path, path: Path, limit: int) -> bytes:
         limit: most bytes that are read.
 
     Raises:
-        ValueError: no such file, not a plain one, outside `root`, larger than `limit`, or unreadable. The message
-            gives the reason alone: the caller knows what the file is to its user.
+        ValueError: as `find_inside`, or unreadable.
+    """
+    try:
+        return find_inside(root, path, limit).read_bytes()
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+
+
+def find_inside(root: Path, path: Path, limit: int) -> Path:
+    """Where a file really lies, for a caller who reads it piece by piece; arguments as of `read_inside`.
+
+    Raises:
+        ValueError: no such file, not a plain one, outside `root`, or larger than `limit`. The message gives the reason
+            alone: the caller knows what the file is to its user.
     """
     real = Path(os.path.realpath(path))
     if not real.is_relative_to(os.path.realpath(root)):
@@ -25,8 +37,9 @@ def read_inside(root: Path, path: Path, limit: int) -> bytes:
     if not real.is_file():
         raise ValueError("not a plain file" if os.path.lexists(path) else "no such file")
     try:
-        if (size := real.stat().st_size) > limit:
-            raise ValueError(f"{size:,} bytes; at most {limit:,} are read")
-        return real.read_bytes()
+        size = real.stat().st_size
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
+    if size > limit:
+        raise ValueError(f"{size:,} bytes; at most {limit:,} are read")
+    return real

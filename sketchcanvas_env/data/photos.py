@@ -55,6 +55,64 @@ def read_png(data: bytes) -> Picture:
     return image
 
 
+def read_picture(data: bytes) -> Picture:
+    """The picture of a PNG, JPEG or WebP file, told by its content, decoded and turned as its EXIF says.
+
+    Raises:
+        ValueError: another kind of file, a damaged one, or a side over `MAX_SIDE`; nothing is decoded of the last.
+    """
+    import warnings
+
+    from PIL import Image, ImageOps
+
+    if data.startswith(_SIGNATURE):
+        return read_png(data)
+    if data.startswith(b"\xff\xd8"):
+        kind = "JPEG"
+    elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        kind = "WebP"
+        _check_size(_webp_size(data))  # Pillow's decoder makes room for the picture as soon as it is opened
+    else:
+        raise ValueError("neither a PNG nor a JPEG nor a WebP file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image: Picture = Image.open(io.BytesIO(data), formats=[kind.upper()])
+    except Exception as error:  # as in `read_png`
+        raise ValueError(f"a damaged {kind} file: {error}") from None
+    _check_size(image.size)
+    try:
+        image.load()
+        return ImageOps.exif_transpose(image)
+    except Exception as error:
+        raise ValueError(f"a damaged {kind} file: {error}") from None
+
+
+def padded(image: Picture) -> Picture:
+    """The picture in the middle of a white square: nothing is stretched when `on_white` resizes it."""
+    from PIL import Image
+
+    rgba = image.convert("RGBA")
+    side = max(rgba.size)
+    page = Image.new("RGBA", (side, side), "white")
+    page.alpha_composite(rgba, ((side - rgba.width) // 2, (side - rgba.height) // 2))
+    return page
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    """Width and height that a WebP file's first chunk claims (RFC 9649, sections 2.5 to 2.7)."""
+    kind, body = data[12:16], data[20:30]
+    if len(body) == 10 and kind == b"VP8X":
+        return 1 + int.from_bytes(body[4:7], "little"), 1 + int.from_bytes(body[7:10], "little")
+    if len(body) == 10 and kind == b"VP8 ":
+        width, height = struct.unpack("<HH", body[6:10])
+        return width & 0x3FFF, height & 0x3FFF
+    if len(body) >= 5 and kind == b"VP8L":
+        bits = int.from_bytes(body[1:5], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    raise ValueError("a damaged WebP file: it does not say how large it is")
+
+
 def _check_size(size: tuple[int, ...]) -> None:
     if max(size) > MAX_SIDE:
         raise ValueError(f"a picture of {size[0]} x {size[1]} pixels; at most {MAX_SIDE} x {MAX_SIDE} are decoded")

@@ -1,4 +1,4 @@
-"""Reads a pickled dictionary of NumPy arrays without running anything that the file says.
+"""Reads pickled NumPy arrays, in a dictionary or in an array, without running anything that the file says.
 
 `pickle.load` calls whatever a file names. Refusing foreign names is not enough: with NumPy's own three a file can still
 ask for gigabytes, and nested tuples as keys keep `hash` busy for ever. So nothing of `pickle` that acts is used here.
@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import math
 import pickletools
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +27,8 @@ _OPCODES_PER_TEXT = 64
 time and memory."""
 _MAX_STACK = 4096
 """Things in waiting; picklers set at most a thousand items, of two things each, at a time."""
+MAX_DRAWINGS = 1_000_000
+"""Most arrays of a list that are read; a category of Quick, Draw! has up to about 350,000 drawings."""
 _FLOATS = {"f8": 8, "f4": 4}
 _ORDERS = ("<", ">")
 
@@ -60,7 +64,7 @@ class _Dtype:
 class _Array:
     """`numpy.ndarray` as the file builds it; its content comes with the opcode BUILD."""
 
-    content: NDArray[np.floating] | None = None
+    content: NDArray[Any] | None = None
 
 
 class _Mark:
@@ -96,8 +100,36 @@ def arrays_of(data: bytes) -> dict[str, NDArray[np.floating]]:
         raise ValueError("damaged pickle: a text that is not UTF-8") from None
 
 
+def drawings_of(data: bytes) -> list[NDArray[np.int16]]:
+    """The int16 arrays of a pickled array of such arrays, as `numpy.save` writes drawings of different lengths.
+
+    Args:
+        data: the pickle, of protocol 2 by Python 2, or of protocol 3 or 4 by Python 3; its size is the caller's matter.
+
+    Returns:
+        The arrays in their order, read-only.
+
+    Raises:
+        ValueError: anything else, as `arrays_of`.
+    """
+    machine = _Drawings()
+    try:
+        for steps, (opcode, argument, _) in enumerate(pickletools.genops(data)):
+            machine.step(opcode.name, argument)
+            if steps > _OPCODES_PER_TEXT * min(machine.built + 2, MAX_DRAWINGS) or machine.depth > _MAX_STACK:
+                raise ValueError("more opcodes than a list of arrays needs")
+        return machine.drawings()
+    except (IndexError, KeyError):
+        raise ValueError("damaged pickle: an opcode refers to something that is not there") from None
+    except UnicodeError:
+        raise ValueError("damaged pickle: a text that is not UTF-8") from None
+
+
 class _Machine:
     """The stack, the memo, and what each opcode does to them."""
+
+    sizes: Mapping[str, int] = _FLOATS
+    """Bytes of a number of each type that is read."""
 
     def __init__(self) -> None:
         self.texts = 0
@@ -156,7 +188,7 @@ class _Machine:
             stack.append(_known(module_object, attribute_object))
         elif name == "REDUCE":
             arguments, function = stack.pop(), stack.pop()
-            stack.append(_made(function, arguments))
+            stack.append(_made(function, arguments, self.sizes))
         elif name == "BUILD":
             self._build(stack.pop())
         elif name not in ("PROTO", "FRAME", "STOP"):
@@ -193,9 +225,72 @@ class _Machine:
         if isinstance(target, _Dtype):
             target.order = _byte_order(state)
         elif isinstance(target, _Array) and target.content is None:
-            target.content = _content(state)
+            target.content = _content(state, self.sizes)
         else:
             raise ValueError(f"sets the state of {type(target).__name__.strip('_')}")
+
+
+class _Drawings(_Machine):
+    """Knows lists, Python 2's strings and the array that holds the others, beside what a dictionary needs."""
+
+    sizes: Mapping[str, int] = {"i2": 2, "O8": 8}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.built = 0
+
+    def step(self, name: str, argument: object) -> None:
+        """Obey one opcode."""
+        stack = self._stack
+        if name in ("SHORT_BINSTRING", "BINSTRING"):
+            stack.append(str(argument).encode("latin-1"))  # `pickletools` has read the bytes as Latin-1
+        elif name == "EMPTY_LIST":
+            stack.append([])
+        elif name in ("APPEND", "APPENDS"):
+            items = [stack.pop()] if name == "APPEND" else self._to_mark()
+            if not isinstance(stack[-1], list):
+                raise ValueError(f"appends to {type(stack[-1]).__name__.strip('_')}, not to a list")
+            stack[-1] += items
+        else:
+            if name in ("REDUCE", "BUILD") and (stack[-2] == _Global(_DTYPE) or isinstance(stack[-2], _Dtype)):
+                stack[-1] = _texts(stack[-1])
+            super().step(name, argument)
+
+    def drawings(self) -> list[NDArray[np.int16]]:
+        """What STOP left over."""
+        found = self._stack[0] if len(self._stack) == 1 else None
+        if not isinstance(found, _Array) or found.content is None or found.content.dtype.kind != "O":
+            raise ValueError("holds no array of arrays")
+        return list(found.content)
+
+    def _build(self, state: object) -> None:
+        target = self._stack[-1]
+        if isinstance(target, _Dtype) and target.code == "O8":
+            target.order = "|"
+        elif isinstance(target, _Array) and isinstance(state, tuple) and len(state) == 5 and isinstance(state[4], list):
+            target.content = _objects(state[1], state[2], state[4])
+        else:
+            super()._build(state)
+            self.built += isinstance(target, _Array)
+
+
+def _texts(items: object) -> object:
+    """A tuple whose bytes are texts, as those that describe a type are in Python 2."""
+    if not isinstance(items, tuple):
+        return items
+    return tuple(item.decode("latin-1") if isinstance(item, bytes) else item for item in items)
+
+
+def _objects(shape: object, dtype: object, items: list[object]) -> NDArray[Any]:
+    """The array of arrays of a state (version, shape, type, order, list)."""
+    if dtype != _Dtype("O8", "|") or shape != (len(items),):
+        raise ValueError(f"a list of {len(items):,} that is not the content of an array of as many objects")
+    found = np.empty(len(items), dtype=object)
+    for place, item in enumerate(items):
+        if not isinstance(item, _Array) or item.content is None or item.content.dtype.kind == "O":
+            raise ValueError(f"item {place} is {type(item).__name__.strip('_')}, not an array of numbers")
+        found[place] = item.content
+    return found
 
 
 def _whole(argument: object) -> int:
@@ -214,36 +309,41 @@ def _known(module: str, attribute: str) -> _Global:
     return _Global(name)
 
 
-def _made(function: object, arguments: object) -> _Array | _Dtype:
+def _made(function: object, arguments: object, sizes: Mapping[str, int]) -> _Array | _Dtype:
     """What `_reconstruct` and `dtype` return, for just the arguments that NumPy itself writes."""
     if not isinstance(function, _Global) or not isinstance(arguments, tuple):
         raise ValueError("calls something that is no function of NumPy's")
     if function.name == _RECONSTRUCT and arguments == (_Global(_NDARRAY), (0,), b"b"):
         return _Array()
     if function.name == _DTYPE and arguments and isinstance(arguments[0], str):
-        if arguments[0] not in _FLOATS:
-            raise ValueError(f"holds arrays of type {arguments[0][:20]!r}; only floats ({', '.join(_FLOATS)}) are read")
+        if arguments[0] not in sizes:
+            raise ValueError(f"holds arrays of type {arguments[0][:20]!r}; only {', '.join(sizes)} are read")
         return _Dtype(arguments[0])
     raise ValueError(f"calls {function.name} with arguments that NumPy never writes")
 
 
 def _byte_order(state: object) -> str:
-    """Of a state (version, order, and what plain floats have not)."""
+    """Of a state (version, order, and what plain numbers have not)."""
     if isinstance(state, tuple) and len(state) == 8 and state[2:5] == (None, None, None) and state[1] in _ORDERS:
         return str(state[1])
-    raise ValueError("describes a type that is no plain float")
+    raise ValueError("describes a type that is no plain number")
 
 
-def _content(state: object) -> NDArray[np.floating]:
+def _content(state: object, sizes: Mapping[str, int]) -> NDArray[Any]:
     """The array of a state (version, shape, type, Fortran order, bytes)."""
     if not isinstance(state, tuple) or len(state) != 5:
         raise ValueError("an array whose state is not (version, shape, type, order, bytes)")
     _, shape, dtype, fortran, raw = state
-    if not isinstance(dtype, _Dtype) or not dtype.order or not isinstance(raw, bytes) or not isinstance(fortran, bool):
-        raise ValueError("an array that is not made of plain floats")
+    if (
+        not isinstance(dtype, _Dtype)
+        or dtype.order not in _ORDERS
+        or not isinstance(raw, bytes)
+        or not isinstance(fortran, bool)
+    ):
+        raise ValueError("an array that is not made of plain numbers")
     if not isinstance(shape, tuple) or len(shape) > 2 or not all(type(n) is int and n >= 0 for n in shape):
         raise ValueError("an array whose shape is not made of one or two sizes")
-    claimed = math.prod(shape) * _FLOATS[dtype.code]
+    claimed = math.prod(shape) * sizes[dtype.code]
     if claimed != len(raw):
         raise ValueError(f"an array that claims {claimed:,} bytes comes with {len(raw):,}")
     flat = np.frombuffer(raw, dtype=dtype.order + dtype.code)

@@ -364,7 +364,7 @@ def _hostile(marker: Path) -> dict[str, tuple[Any, str]]:
         "three axes": ({key: np.zeros((1, 1, 3))}, "not made of one or two sizes"),
         "sizes that are no numbers": ({key: _array(("a", 3), b"x" * 24)}, "not made of one or two sizes"),
         "an old state": ({key: Call(reconstruct, np.ndarray, (0,), b"b", state=((1, 3), 1))}, "state is not"),
-        "a type of its own": ({key: _array((1, 3), b"x" * 24, dtype="f8")}, "not made of plain floats"),
+        "a type of its own": ({key: _array((1, 3), b"x" * 24, dtype="f8")}, "not made of plain numbers"),
         "ndarray called": ({key: Call(np.ndarray, (10**10,))}, "calls numpy.ndarray with arguments"),
         "a list": ([STROKE], "opcode EMPTY_LIST has no place"),
         "an array alone": (STROKE, "holds no dictionary"),

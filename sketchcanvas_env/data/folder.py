@@ -1,0 +1,317 @@
+"""The data set of everybody else: a folder of photos and of sketches that are named after them.
+
+    DIR/photos/<id>.png                 or .jpg, .jpeg, .webp; at most 8 MiB and 2048 pixels a side
+    DIR/sketches/<id>__<anything>.svg   or .json, .npy; as many for a photo as there are
+    DIR/splits.json                     optional: {"student": [ids], "train": [ids], "val": [ids], "test": [ids]}
+    DIR/LICENCE.txt, DIR/CITATION.txt   optional: texts that are shown with the data
+
+An id is a file's name without its ending, has no "__" in it and no other character than letters, digits and "._- +".
+Files whose names start with a dot are not looked at; any other file in the two folders is reported.
+
+Strokes:
+
+* `.svg`: shapes in document order (`sketchcanvas_env.svg`), scaled by their bounding box.
+* `.json`: strokes [[[x, y], ...], ...], y down. Where all numbers lie in [0, 1] they are taken as they are, as
+  fractions of the canvas; other coordinates are scaled by their bounding box.
+* `.npy` of shape (points, 3): stroke-3 of sketch-rnn, offsets and whether the pen is lifted; scaled likewise.
+* `.npy` of shape (points, 5): absolute stroke-5 on the unit canvas, as `VectorSketch.to_stroke5` writes it.
+
+Scaling keeps the aspect; so photos that are not square are laid on a white square, not stretched.
+
+Without splits.json the photos are divided by a fixed seed: a fifth each to `train`, `val` and `test`, whose galleries
+then have one size, and the rest to `student`. With it, every photo must be in one list, in one only; a list may be
+missing. A photo without a sketch is a candidate in the gallery of its split.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sketchcanvas_env import svg
+from sketchcanvas_env.data.arrays import MAX_NPY_BYTES, numbers, read_json, read_npy, stroke3_strokes
+from sketchcanvas_env.data.dataset import SPLITS, SketchDataset
+from sketchcanvas_env.data.inside import read_inside
+from sketchcanvas_env.data.paired import Drawing, Layout, in_folder, paired, told
+from sketchcanvas_env.data.photos import padded
+from sketchcanvas_env.data.splits import divided
+from sketchcanvas_env.files import atomic_write
+from sketchcanvas_env.sketch import VectorSketch
+
+SPLITS_FILE = "splits.json"
+LICENCE_FILE = "LICENCE.txt"
+CITATION_FILE = "CITATION.txt"
+MAX_SPLITS_BYTES = 64 * 2**20
+MAX_JSON_BYTES = 4 * 2**20
+MAX_TEXT_BYTES = 2**20
+SHARE = 0.2
+"""Share of the photos that train, val and test have each where no splits.json says otherwise."""
+
+NO_LICENCE = f"not stated: the folder has no {LICENCE_FILE}"
+_MARKER = ".imported"
+"""Says which data set a folder was begun with."""
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+_ID = re.compile(r"(?!\.)(?!.*__)[\w.\-+ ]{1,150}")
+_NAME = re.compile(r"(?!\.)[\w.\-+ ]{1,200}")
+_LAYOUT = "photos/<id>.png (or .jpg, .webp) and sketches/<id>__<anything>.svg (or .json, .npy)"
+
+
+def load_folder(root: str | PathLike[str] | None, strict: bool = False) -> SketchDataset:
+    """Read a folder of photos and sketches; everything is checked now and read again when asked for.
+
+    Args:
+        root: the folder; the text of this module says what is in it.
+        strict: refuse the folder for any file that cannot be used, instead of leaving it out.
+
+    Returns:
+        The data set `folder`. `skipped` names what was left out, and why.
+
+    Warns:
+        SkippedDataWarning: something was left out: how much, and the first names.
+
+    Raises:
+        FileNotFoundError: the folder lacks photos/ or sketches/.
+        ValueError: no root, a splits.json that is wrong, nothing that can be used, or `strict` and something cannot.
+    """
+    layout, skipped = _layout(root)
+    return told(paired(layout, skipped), layout, strict)
+
+
+def check_folder(root: str | PathLike[str]) -> tuple[SketchDataset | None, tuple[tuple[str, str], ...]]:
+    """Everything that is wrong with a folder, file by file, without a warning.
+
+    Returns:
+        The data set of what can be used, None where nothing can be said about it; and (file, reason) of the rest.
+
+    Raises:
+        FileNotFoundError: the folder lacks photos/ or sketches/.
+    """
+    try:
+        layout, skipped = _layout(root)
+    except ValueError as error:
+        return None, ((str(root), str(error)),)
+    dataset = paired(layout, skipped)
+    wrong = dataset.skipped
+    if not len(dataset) and not wrong:
+        wrong = (("sketches", "holds no sketch"),)
+    return dataset, wrong
+
+
+def _layout(root: str | PathLike[str] | None) -> tuple[Layout, list[tuple[str, str]]]:
+    """What the folder's names say there is, and the (file, reason) of names that say nothing."""
+    if root is None:
+        raise ValueError(f"which folder? Pass root=, or 'folder:DIR' as the name; it holds {_LAYOUT}")
+    folder = Path(root).expanduser()
+    if not (folder / "photos").is_dir() or not (folder / "sketches").is_dir():
+        raise FileNotFoundError(f"{folder} is no folder of sketches and photos: there must be {_LAYOUT}")
+
+    skipped: list[tuple[str, str]] = []
+    photos: dict[str, str] = {}
+    for name in _names(folder / "photos"):
+        photo, ending = Path(name).stem, Path(name).suffix.lower()
+        if ending not in _PICTURES:
+            skipped.append((f"photos/{name}", f"its ending is none of {', '.join(_PICTURES)}"))
+        elif not _ID.fullmatch(photo):
+            skipped.append((f"photos/{name}", "its name is no id: letters, digits and '._- +', without '__'"))
+        elif photo in photos:
+            skipped.append((f"photos/{name}", f"{photos[photo]} has the same id"))
+        else:
+            photos[photo] = f"photos/{name}"
+
+    drawings: dict[str, Drawing] = {}
+    for name in _names(folder / "sketches"):
+        sketch, ending = Path(name).stem, Path(name).suffix.lower()
+        photo, between, _ = sketch.partition("__")
+        if ending not in _PARSERS:
+            skipped.append((f"sketches/{name}", f"its ending is none of {', '.join(_PARSERS)}"))
+        elif not between or not _ID.fullmatch(photo) or not _NAME.fullmatch(sketch):
+            skipped.append((f"sketches/{name}", "its name is not of the form <id>__<anything>"))
+        elif sketch in drawings:
+            skipped.append((f"sketches/{name}", f"{drawings[sketch].name} has the same name"))
+        elif photo not in photos:
+            skipped.append((f"sketches/{name}", f"there is no photo {photo!r}"))
+        else:
+            drawings[sketch] = Drawing(sketch, photo, f"sketches/{name}")
+
+    split = _splits(folder, photos, skipped)
+    layout = Layout(
+        name="folder",
+        root=folder,
+        photos={photo: name for photo, name in photos.items() if photo in split},
+        drawings=[drawing for drawing in drawings.values() if drawing.photo in split],
+        split=split,
+        fetch=in_folder(folder, max(MAX_NPY_BYTES, MAX_JSON_BYTES, svg.MAX_BYTES)),
+        parse=lambda name, data: _PARSERS[Path(name).suffix.lower()](data),
+        square=padded,
+        licence=_text(folder, LICENCE_FILE) or NO_LICENCE,
+        citation=_text(folder, CITATION_FILE),
+    )
+    return layout, skipped
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _splits(folder: Path, photos: Iterable[str], skipped: list[tuple[str, str]]) -> dict[str, str]:
+    """The split of every photo; what splits.json does not agree about with the folder goes to `skipped`."""
+    ids = set(photos)
+    path = folder / SPLITS_FILE
+    if not path.exists() and not path.is_symlink():
+        return divided(ids, dict.fromkeys(SPLITS[1:], int(SHARE * len(ids))))
+    try:
+        lists = read_json(read_inside(folder, path, MAX_SPLITS_BYTES))
+        if not isinstance(lists, dict) or not lists.keys() <= set(SPLITS):
+            raise ValueError(f"must be an object with lists named {', '.join(SPLITS)}, no others")
+        split: dict[str, str] = {}
+        for name, members in lists.items():
+            if not isinstance(members, list) or not all(isinstance(member, str) for member in members):
+                raise ValueError(f"{name!r} must be a list of ids")
+            for member in members:
+                if member in split:
+                    raise ValueError(f"photo {member[:100]!r} is listed twice, in {split[member]!r} and in {name!r}")
+                split[member] = name
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    skipped += [
+        (SPLITS_FILE, f"lists {photo[:100]!r}, but there is no such photo") for photo in sorted(split.keys() - ids)
+    ]
+    skipped += [(SPLITS_FILE, f"photo {photo!r} is in no split") for photo in sorted(ids - split.keys())]
+    return {photo: name for photo, name in split.items() if photo in ids}
+
+
+def _text(folder: Path, name: str) -> str:
+    path = folder / name
+    if not path.exists() and not path.is_symlink():
+        return ""
+    try:
+        return read_inside(folder, path, MAX_TEXT_BYTES).decode("utf-8").strip()
+    except UnicodeError:
+        raise ValueError(f"{path}: not a text in UTF-8") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+# ------------------------------------------------------------------------------------------------------- sketches
+
+
+def _parse_json(data: bytes) -> VectorSketch:
+    if len(data) > MAX_JSON_BYTES:
+        raise ValueError(f"{len(data):,} bytes; at most {MAX_JSON_BYTES:,} are read")
+    strokes = read_json(data)
+    if not isinstance(strokes, list) or not strokes:
+        raise ValueError("empty, or no list of strokes [[[x, y], ...], ...]")
+    points = [numbers(stroke) for stroke in strokes]
+    on_canvas = all(stroke.size and stroke.min() >= 0.0 and stroke.max() <= 1.0 for stroke in points)
+    return VectorSketch.from_strokes(points) if on_canvas else VectorSketch.fit(points)
+
+
+def _parse_npy(data: bytes) -> VectorSketch:
+    rows = read_npy(data)
+    if rows.size == 0:
+        raise ValueError("empty: it has no points")
+    if rows.ndim == 2 and rows.shape[1] == 3:
+        return VectorSketch.fit(stroke3_strokes(rows))
+    if rows.ndim == 2 and rows.shape[1] == 5:
+        return VectorSketch.from_stroke5(rows)
+    raise ValueError(f"an array of shape {rows.shape}, not (points, 3) or (points, 5)")
+
+
+_PARSERS: dict[str, Callable[[bytes], VectorSketch]] = {
+    ".svg": svg.read_svg,
+    ".json": _parse_json,
+    ".npy": _parse_npy,
+}
+
+
+# ------------------------------------------------------------------------------------------------------- writing
+
+
+def write_folder(
+    dataset: SketchDataset, root: str | PathLike[str], on_file: Callable[[], object] = lambda: None
+) -> tuple[str, ...]:
+    """Write a data set as such a folder; the same call goes on where one was interrupted.
+
+    Photos are written as PNG with the pixels that the data set gives, sketches as stroke-5 with all their points, and
+    splits, licence and citation beside them. Every file is written atomically.
+
+    Args:
+        dataset: one that has photos.
+        root: the folder: missing, empty, or one in which this data set has been begun.
+        on_file: called after every photo and every sketch.
+
+    Returns:
+        What such a folder cannot say, one sentence each: abstraction levels, and candidates from another split.
+
+    Raises:
+        ValueError: an id that cannot be the name of a file, a data set without photos, or a folder with something else.
+    """
+    folder = Path(root).expanduser()
+    split = dict(zip(dataset.photo_ids.tolist(), dataset.split.tolist(), strict=True))
+    galleries = {name: dataset.gallery(name).tolist() for name in SPLITS}
+    for name, gallery in galleries.items():
+        split |= {photo: name for photo in gallery if photo not in split}
+    wrong = next((photo for photo in split if not _ID.fullmatch(photo)), None)
+    if wrong is not None:
+        raise ValueError(f"photo {wrong[:100]!r} cannot be the name of a file there")
+    _begin(folder, dataset)
+    lists = {name: sorted(photo for photo in split if split[photo] == name) for name in SPLITS}
+    _write_text(folder / SPLITS_FILE, json.dumps(lists, indent=1))
+    for name, text in ((LICENCE_FILE, dataset.licence), (CITATION_FILE, dataset.citation)):
+        if text:
+            _write_text(folder / name, text.rstrip() + "\n")
+    # Files are written atomically: one that is there is whole.
+    for photo in sorted(split):
+        if not (path := folder / "photos" / f"{photo}.png").exists():
+            with atomic_write(path) as temporary:
+                _save_photo(temporary, dataset.photo(photo))
+        on_file()
+    written: Counter[str] = Counter()
+    width = len(str(max(Counter(dataset.photo_ids.tolist()).values())))
+    for row, photo in enumerate(dataset.photo_ids.tolist()):
+        written[photo] += 1
+        if not (path := folder / "sketches" / f"{photo}__{written[photo]:0{width}}.npy").exists():
+            with atomic_write(path) as temporary:
+                _save_sketch(temporary, dataset.sketch(row))
+        on_file()
+    lost = []
+    if dataset.level.any():
+        lost.append("abstraction levels: the sketches of all of them are there, but nothing says which is which")
+    if any(split[photo] != name for name, gallery in galleries.items() for photo in gallery):
+        lost.append("galleries: each holds the photos of its own split, without those borrowed from another")
+    return tuple(lost)
+
+
+def _begin(folder: Path, dataset: SketchDataset) -> None:
+    """Mark the folder as one of this data set; refuse what holds another, or something else."""
+    marker = folder / _MARKER
+    own = f"{dataset.name} {dataset.hash}\n"
+    if marker.exists():
+        if read_inside(folder, marker, MAX_TEXT_BYTES) != own.encode():
+            raise ValueError(f"{folder} holds another data set, or another version of {dataset.name}: choose another")
+        return
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder} is not empty: choose another folder")
+    _write_text(marker, own)
+
+
+def _write_text(path: Path, text: str) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _save_photo(path: Path, photo: NDArray[np.uint8]) -> None:
+    from PIL import Image
+
+    Image.fromarray(photo).save(path, format="PNG")
+
+
+def _save_sketch(path: Path, sketch: VectorSketch) -> None:
+    np.save(path, sketch.to_stroke5(max(2, sketch.n_points)), allow_pickle=False)
