@@ -260,9 +260,19 @@ def test_baselines_by_name(toy: Toy) -> None:
     assert not baselines.is_name("runs/reinforce")
 
 
-@pytest.mark.parametrize("name", ["best", "fixed", "fixed:", "fixed:big", "fixed:-16", ""])
+def test_the_hull_by_name() -> None:
+    table = toy_table()
+    np.testing.assert_array_equal(baselines.by_name("hull:0.01", table), baselines.hull(table, 0.01e9))
+    assert baselines.is_name("hull:0.01")
+
+
+@pytest.mark.parametrize(
+    "name", ["best", "fixed", "fixed:", "fixed:big", "fixed:-16", "", "hull", "hull:", "hull:0", "hull:-1", "hull:inf"]
+)
 def test_unknown_baselines(name: str) -> None:
-    with pytest.raises(ValueError, match="there are fixed:16, fixed:32, fixed:64, fixed:128, random, best"):
+    with pytest.raises(
+        ValueError, match="there are fixed:16, fixed:32, fixed:64, fixed:128, hull:GFLOPS, random, best"
+    ):
         baselines.by_name(name, toy_table())
 
 
