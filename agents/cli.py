@@ -27,12 +27,17 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = typer.Typer(help="Look at a data set: counts, licences, pictures.", no_args_is_help=True)
+data_app = typer.Typer(
+    help="Look at a data set (counts, licences, pictures), check a folder of your own, make one of another data set.",
+    no_args_is_help=True,
+)
 app.add_typer(data_app, name="data")
 report_app = typer.Typer()
 app.add_typer(report_app, name="report")
 
-Dataset = Annotated[str, typer.Option(help="Name of the data set.")]
+Dataset = Annotated[
+    str, typer.Option(help="Name of the data set; of one in a folder of yours, 'folder:DIR', or 'folder' with --root.")
+]
 StudentName = Annotated[
     str | None, typer.Option("--student", help="Whose outcomes; default: the data set's default student.")
 ]
@@ -47,7 +52,7 @@ Cost = Annotated[
 MaxPoints = Annotated[int, typer.Option(help="Points a sketch is bounded to before the selector sees it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 SelectorName = Annotated[str, typer.Option("--selector", help="Network: gru, conv, transformer, stats or linear.")]
-Root = Annotated[Path | None, typer.Option(help="Folder of a published data set that does not come with the package.")]
+Root = Annotated[Path | None, typer.Option(help="Folder of a data set that does not come with the package.")]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Refuse a data set with files that cannot be used, instead of naming them.")
 ]
@@ -62,6 +67,7 @@ DEFAULT_CANVASES = "32,64,128,256"
 
 def _env(
     dataset: str,
+    root: Path | None,
     student: str | None,
     table: Path | None,
     canvases: str,
@@ -72,7 +78,7 @@ def _env(
     from agents.environment import EnvConfig
 
     return EnvConfig(
-        dataset=dataset,
+        dataset=dataset if root is None else f"{dataset}:{root}",
         student=student,
         table=str(table) if table is not None else None,
         canvases=_sides(canvases),
@@ -115,12 +121,16 @@ def _command() -> str:
     """The command as typed, for provenance; where a user keeps a data set is nobody else's business."""
     import shlex
 
+    from sketchcanvas_env.data import FOLDER_DATASETS
+
     words = list(sys.argv[1:])
     for index, word in enumerate(words):
         if word.startswith("--root="):
             words[index] = "--root=ROOT"
         elif index and words[index - 1] == "--root":
             words[index] = "ROOT"
+        elif any(word.removeprefix("--dataset=").startswith(f"{name}:") for name in FOLDER_DATASETS):
+            words[index] = word.partition(":")[0] + ":ROOT"
     return shlex.join(["sketchcanvas", *words])
 
 
@@ -146,6 +156,7 @@ def compare(
         str, typer.Option(help="quick: few agents, 3 seeds, a look. full: every algorithm and network, 10 seeds.")
     ] = "quick",
     dataset: Dataset = "emoji",
+    root: Root = None,
     student: StudentName = None,
     table: TablePath = None,
     canvases: Canvases = DEFAULT_CANVASES,
@@ -190,7 +201,7 @@ def compare(
         changes["algorithms"] = tuple(algorithms.split(","))
     if seeds is not None:
         changes["seeds"] = seeds
-    env = _env(dataset, student, table, canvases, tradeoff, cost, max_points)
+    env = _env(dataset, root, student, table, canvases, tradeoff, cost, max_points)
     config = replace(ready(preset, env), **changes)
     with bars() as start:
         result = run(config, out, _workers(jobs, engine, address), start, logdir)
@@ -209,6 +220,7 @@ def compare(
 @app.command()
 def sweep(
     dataset: Dataset = "emoji",
+    root: Root = None,
     student: StudentName = None,
     table: TablePath = None,
     canvases: Canvases = DEFAULT_CANVASES,
@@ -245,7 +257,7 @@ def sweep(
 
     config = SweepConfig(
         compare=CompareConfig(
-            env=_env(dataset, student, table, canvases, 0.0, cost, max_points),
+            env=_env(dataset, root, student, table, canvases, 0.0, cost, max_points),
             algorithms=tuple(algorithms.split(",")),
             seeds=seeds,
             total_steps=steps,
@@ -294,6 +306,7 @@ def train(
         str, typer.Argument(help="Name of the algorithm; an unknown one lists them all.")
     ] = "reinforce",
     dataset: Dataset = "emoji",
+    root: Root = None,
     student: StudentName = None,
     table: TablePath = None,
     canvases: Canvases = DEFAULT_CANVASES,
@@ -320,7 +333,7 @@ def train(
     from agents.evaluate import evaluate as judge
     from agents.progress import bars
 
-    env = _env(dataset, student, table, canvases, tradeoff, cost, max_points)
+    env = _env(dataset, root, student, table, canvases, tradeoff, cost, max_points)
     network = registry.network_of(algorithm, selector)
     config = registry.make_config(algorithm, env=env, seed=seed, total_steps=steps, threads=threads, **network)
     env.task("train")  # unknown names and bad values end here, before any work
@@ -390,10 +403,10 @@ def evaluate(
     Example: sketchcanvas evaluate --student hog --out runs/rows/hog.json
     """
     if policies:
-        if strict or any(option is not None for option in (root, role, out)):
-            raise ValueError("--root, --strict, --role and --out belong to a student: leave the policies out")
+        if strict or role is not None or out is not None:
+            raise ValueError("--strict, --role and --out belong to a student: leave the policies out")
         sides = canvases or DEFAULT_CANVASES
-        _evaluate_policies(policies, dataset, student, table, sides, tradeoff, cost, split, as_json)
+        _evaluate_policies(policies, dataset, root, student, table, sides, tradeoff, cost, split, as_json)
     elif student is None:
         raise ValueError("name policies to evaluate (such as fixed:64), or a student with --student")
     elif table is not None:
@@ -436,6 +449,7 @@ def _evaluate_student(
 def _evaluate_policies(
     policies: list[str],
     dataset: str,
+    root: Path | None,
     student: str | None,
     table: Path | None,
     canvases: str,
@@ -451,7 +465,7 @@ def _evaluate_policies(
 
     results = {}
     for name in policies:
-        env = _env(dataset, student, table, canvases, tradeoff, cost, 64)
+        env = _env(dataset, root, student, table, canvases, tradeoff, cost, 64)
         if baselines.is_name(name):
             outcomes = env.outcomes(split)
             choice: Any = baselines.by_name(name, outcomes, **env.reward_weights())
@@ -822,6 +836,75 @@ def data_show(
     from agents import plots
 
     _tell(f"wrote {plots.contact_sheet(_load_data(dataset, root), split, photos, out, seed)}")
+
+
+@data_app.command("check")
+def data_check(
+    folder: Annotated[Path, typer.Argument(help="Folder with photos/ and sketches/.")],
+    as_json: AsJson = False,
+) -> None:
+    """Read every file of a folder of photos and sketches and say what is wrong with each; exit code 2 if anything is.
+
+    Example: sketchcanvas data check my-sketches
+    """
+    from agents import report
+    from sketchcanvas_env.data import SPLITS
+    from sketchcanvas_env.data.folder import check_folder
+
+    loaded, wrong = check_folder(folder)
+    counts = (
+        {}
+        if loaded is None
+        else {split: {"photos": len(loaded.gallery(split)), "sketches": len(loaded.indices(split))} for split in SPLITS}
+    )
+    cells = [(split, str(row["photos"]), str(row["sketches"])) for split, row in counts.items()]
+    if not as_json:
+        for file, reason in wrong:
+            print(f"{file if file.isprintable() else repr(file)}: {reason}")
+    _print(
+        as_json,
+        {"splits": counts, "wrong": [list(one) for one in wrong]},
+        report.rich_table("can be used", ("split", "photos", "sketches"), cells),
+    )
+    if wrong:
+        raise ValueError(f"{folder}: {len(wrong)} to mend, each named above")
+    _tell(f"{folder} is in order")
+
+
+@data_app.command("import")
+def data_import(
+    dataset: Annotated[str, typer.Argument(help="Name of the data set.")],
+    places: Annotated[
+        list[Path], typer.Argument(metavar="[ROOT] FOLDER", help="Where it is, if in a folder; the folder to write.")
+    ],
+    strict: Strict = False,
+) -> None:
+    """Write a data set as a folder of photos and sketches, which loads faster and can be edited.
+
+    Goes on where it was interrupted.
+
+    Example: sketchcanvas data import chairv2 ~/ChairV2 chairs
+    """
+    from agents.progress import bars
+    from sketchcanvas_env.data.folder import write_folder
+
+    if len(places) > 2:
+        raise ValueError(f"name the data set's folder and the one to write, not {len(places)} folders")
+    loaded = _load_data(dataset, places[0] if len(places) == 2 else None, strict)
+    files = len({photo for gallery in loaded.galleries.values() for photo in gallery.tolist()}) + len(loaded)
+    done = 0
+    with bars() as start:
+        tell = start(f"writing {places[-1]}", files)
+
+        def on_file() -> None:
+            nonlocal done
+            done += 1
+            tell(done)
+
+        lost = write_folder(loaded, places[-1], on_file)
+    for sentence in lost:
+        _tell(f"not kept: {sentence}")
+    _tell(f"wrote {len(loaded)} sketches to {places[-1]}: '--dataset folder:{places[-1]}' names it")
 
 
 def main() -> None:

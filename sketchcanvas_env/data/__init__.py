@@ -65,12 +65,12 @@ def load(name: str = "emoji", root: str | PathLike[str] | None = None, strict: b
         return _loaded[key][1]
     if name in FOLDER_DATASETS:
         return FOLDER_DATASETS[name](root, strict)
-    if name not in DATASETS:
+    if short not in DATASETS:
         known = ", ".join([*sorted(DATASETS), *FOLDER_DATASETS])
         raise ValueError(f"unknown data set {name!r}; there are {known}")
-    if root is not None:
-        raise ValueError(f"the data set {name!r} needs no root: it is not read from a folder")
-    return DATASETS[name]()
+    if root is not None or colon:
+        raise ValueError(f"the data set {short!r} needs no root: it is not read from a folder")
+    return DATASETS[short]()
 
 
 def _state_of(root: str) -> str:
