@@ -186,7 +186,7 @@ def read_all(folder: str | Path) -> list[StoredRun]:
         FileNotFoundError: no such folder, or none with rows.
         ValueError: a damaged row.
     """
-    rows = sorted(Path(folder).glob("*.safetensors"))
+    rows = sorted(Path(folder).glob("[!.]*.safetensors"))
     if not rows:
         raise FileNotFoundError(f"there are no stored runs in {folder}")
     return [read(row) for row in rows]

@@ -7,6 +7,7 @@ The card carries the weights' SHA-256, so two files that do not belong together 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load as parse_safetensors
+from safetensors.torch import save_file
 
 import students.latency
 import students.provenance
@@ -26,10 +28,11 @@ from agents.evaluate import GIGA
 from agents.selectors import Selector
 from agents.training import Run
 from sketchcanvas_env.features import FEATURE_NAMES
-from sketchcanvas_env.files import atomic_write, sha256_file
+from sketchcanvas_env.files import atomic_write, read_json, sha256_file
 from sketchcanvas_env.sketch import VectorSketch
 from sketchcanvas_env.table import OutcomeTable, check_canvases
 from sketchcanvas_env.task import MAX_POINTS
+from students.weights import read_weights
 
 FORMAT = 1
 """Version of the card; another one is refused."""
@@ -137,7 +140,7 @@ def save(path: str | Path, run: Run, table: OutcomeTable, curve: Sequence[CurveP
 
 def shipped() -> tuple[str, ...]:
     """Names of the selectors that come with the package, one for each data set that has one."""
-    return tuple(sorted(path.stem for path in WEIGHTS_FOLDER.glob("*.json")))
+    return tuple(sorted(path.stem for path in WEIGHTS_FOLDER.glob("[!.]*.json")))
 
 
 def load(path: str | Path) -> SavedSelector:
@@ -163,13 +166,11 @@ def load(path: str | Path) -> SavedSelector:
                 f"no saved selector: {file} is missing (a selector is a .safetensors and a .json file)"
             )
     card = _read_card(card_path)
-    if sha256_file(weights) != card["weights_sha256"]:
-        raise ValueError(f"{weights} is not the file that {card_path.name} describes: the SHA-256 differs")
     try:
         canvases = check_canvases(card["canvases"])
         selector = selectors.create(**card["selector"])
         env = EnvConfig(**card["config"]["env"])
-    except (TypeError, KeyError, ValueError) as error:
+    except (TypeError, KeyError, ValueError, OverflowError) as error:
         raise ValueError(f"{card_path} is damaged: {error}") from None
     if (canvases, card["max_points"]) != (env.canvases, env.max_points):
         raise ValueError(f"{card_path}: canvases or max_points are not those of the run in its config")
@@ -181,9 +182,13 @@ def load(path: str | Path) -> SavedSelector:
         raise ValueError(
             f"{card_path}: the network reads {selector.n_stats} statistics, this version takes {len(FEATURE_NAMES)}"
         )
+    # Read once: a file that is hashed and then read again may have changed in between.
+    data = read_weights(weights, selector.state_dict())
+    if hashlib.sha256(data).hexdigest() != card["weights_sha256"]:
+        raise ValueError(f"{weights} is not the file that {card_path.name} describes: the SHA-256 differs")
     try:
-        tensors = load_file(weights)
-    except SafetensorError as error:
+        tensors = parse_safetensors(data)
+    except (SafetensorError, KeyError, ValueError) as error:
         raise ValueError(f"{weights} is damaged: {error}") from None
     _fill(selector, tensors, weights)
     return SavedSelector(selector.eval(), canvases, int(card["max_points"]), card)
@@ -193,7 +198,7 @@ def _fill(selector: Selector, tensors: dict[str, torch.Tensor], path: Path) -> N
     wanted = selector.state_dict()
     missing, extra = sorted(set(wanted) - set(tensors)), sorted(set(tensors) - set(wanted))
     if missing or extra:
-        raise ValueError(f"{path}: missing tensors {missing or 'none'}, extra tensors {extra or 'none'}")
+        raise ValueError(f"{path}: missing tensors {missing[:3] or 'none'}, extra tensors {extra[:3] or 'none'}")
     for name, tensor in tensors.items():
         if tensor.shape != wanted[name].shape or tensor.dtype != wanted[name].dtype:
             raise ValueError(
@@ -206,12 +211,7 @@ def _fill(selector: Selector, tensors: dict[str, torch.Tensor], path: Path) -> N
 
 
 def _read_card(path: Path) -> dict[str, Any]:
-    if path.stat().st_size > MAX_CARD_BYTES:
-        raise ValueError(f"{path} is larger than any card ({MAX_CARD_BYTES} bytes)")
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not JSON: {error}") from None
+    card = read_json(path, MAX_CARD_BYTES)
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         raise ValueError(f"{path} is no card of a selector in format {FORMAT}")
     missing = [name for name in _FIELDS if name not in card]

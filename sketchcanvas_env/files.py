@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 _CHUNK = 1 << 20
 
@@ -36,6 +38,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Raises:
         IsADirectoryError: `path` is a folder.
+        OSError: the disk is full, or the folder cannot be written to; it names the final file.
 
     Example:
         >>> import tempfile
@@ -58,8 +61,11 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         _sync(temporary)
         os.replace(temporary, final)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        # A write that fails (a full disk) does not say which file it was for.
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            error.filename = os.fspath(final)
         raise
     # A folder cannot be opened for syncing everywhere (Windows); the rename itself is done by now.
     with suppress(OSError):
@@ -74,6 +80,32 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def read_json(path: str | os.PathLike[str], limit: int) -> Any:
+    """The value of a JSON file that nobody vouches for.
+
+    Args:
+        path: a file.
+        limit: most bytes that are read.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: larger than `limit`, or not JSON that can be read; the message names the file.
+    """
+    with open(path, "rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise ValueError(f"{os.fspath(path)} is larger than {limit:,} bytes")
+    return parse_json(data, os.fspath(path))
+
+
+def parse_json(text: str | bytes, name: str) -> Any:
+    """The value of a JSON text; ValueError naming `name` for any text that cannot be read, a deep one, too."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{name} is not JSON: {error}") from None
 
 
 def sha256_file(path: str | os.PathLike[str]) -> str:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
+from xml.parsers import expat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +21,23 @@ from sketchcanvas_env.sketch import DEFAULT_MARGIN, MAX_POINTS, MAX_STROKES, Vec
 MAX_BYTES = 1 << 20
 MAX_ELEMENTS = 5_000
 MAX_DEPTH = 32
+MAX_TRANSFORMS = 5_000
 MAX_NUMBER = 1e6
 
 _NAMESPACE = "{http://www.w3.org/2000/svg}"
 _SKIPPED = {"title", "desc", "metadata", "defs"}
 _CURVE_STEPS = 16
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+# No run of digits fits this in two ways: one that did would be tried in all of them.
+_NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
+_ITEM = re.compile(rf"({_NUMBER.pattern})[\s,]*")
 _SEPARATOR = re.compile(r"[\s,]*")
 _ARGUMENTS = {"M": 2, "L": 2, "H": 1, "V": 1, "C": 6, "S": 4, "Q": 4, "T": 2, "A": 7, "Z": 0}
+_DECLARATION = re.compile(r"(?:^|;)\s*(fill|stroke|display|visibility)\s*:([^;]*)")
+_PIECE = 1 << 16
+"""Bytes parsed at a time: a refusal inside one stops the parser at its end, not at once."""
+_MAX_NAME = 200
+"""Characters of a tag, a namespace, or of what a message quotes."""
+_MAX_ATTRIBUTES = 200
 _TRANSFORM = re.compile(r"\s*([a-zA-Z]+)\s*\(([^()]*)\)\s*,?")
 
 Matrix = NDArray[np.float64]
@@ -51,8 +61,8 @@ def read_svg(source: str | Path | bytes, margin: float | None = DEFAULT_MARGIN) 
 
     Raises:
         SvgError: not a well-formed SVG, compressed, larger than 1 MiB, a document type or entity, more than 5,000
-            elements or 32 levels, an element or transform that is not known, a number that is not finite, too many
-            points, or no visible stroke. The message names the file (when given) and the element.
+            elements, 5,000 transforms or 32 levels, an element or transform that is not known, a number that is not
+            finite, too many points, or no visible stroke. The message names the file (when given) and the element.
         FileNotFoundError: the path does not exist.
     """
     name = "SVG" if isinstance(source, bytes) else str(source)
@@ -95,8 +105,11 @@ def _read(data: bytes) -> tuple[list[NDArray[np.float64]], tuple[float, float, f
     if data[:2] == b"\x1f\x8b":
         raise SvgError("compressed SVG is not read; decompress it first")
     try:
+        _check_size(data)
         root = fromstring(data, forbid_dtd=True, forbid_entities=True, forbid_external=True)
-    except ParseError as error:
+    except SvgError:
+        raise
+    except (ParseError, expat.ExpatError) as error:
         raise SvgError(f"not well-formed XML ({error})") from None
     except DefusedXmlException as error:
         raise SvgError(f"document types and entities are refused ({type(error).__name__})") from None
@@ -107,44 +120,96 @@ def _read(data: bytes) -> tuple[list[NDArray[np.float64]], tuple[float, float, f
     return _strokes(root), _view_box(root)
 
 
+def _check_size(data: bytes) -> None:
+    """Refuse a document whose tree would be too large, before there is one.
+
+    The parser that makes the tree knows namespaces and writes a namespace's whole name in front of every name in it, so
+    a megabyte of XML could become gigabytes. This one does not know them.
+
+    Raises:
+        SvgError: a document type, too many or too deep elements, a name that is too long, too many attributes.
+        ExpatError: not well-formed XML; it is the ParseError of a tree, too.
+    """
+    depth = count = 0
+
+    def start(tag: str, attributes: list[str]) -> None:
+        nonlocal depth, count
+        depth, count = depth + 1, count + 1
+        if count > MAX_ELEMENTS:
+            raise SvgError(f"more than {MAX_ELEMENTS} elements")
+        if depth > MAX_DEPTH:
+            raise SvgError(f"elements nested deeper than {MAX_DEPTH}")
+        namespaces = [v for n, v in zip(attributes[::2], attributes[1::2], strict=True) if n.startswith("xmlns")]
+        if max(map(len, [tag, *namespaces])) > _MAX_NAME:
+            raise SvgError(f"a name longer than {_MAX_NAME} characters: {tag[:20]}")
+        if len(attributes) > 2 * _MAX_ATTRIBUTES:
+            raise SvgError(f"an element with more than {_MAX_ATTRIBUTES} attributes: <{tag}>")
+
+    def end(tag: str) -> None:
+        nonlocal depth
+        depth -= 1
+
+    def doctype(*_: object) -> None:
+        raise SvgError("document types and entities are refused")
+
+    parser = expat.ParserCreate()
+    parser.ordered_attributes = True
+    parser.StartElementHandler, parser.EndElementHandler, parser.StartDoctypeDeclHandler = start, end, doctype
+    for place in range(0, len(data), _PIECE):
+        parser.Parse(data[place : place + _PIECE], place + _PIECE >= len(data))
+
+
 def _view_box(root: Element) -> tuple[float, float, float, float] | None:
     text = root.get("viewBox")
     if text is None:
         return None
-    values = _numbers(text, "viewBox")
+    values = _numbers(text, "viewBox", 4)
     if len(values) != 4 or values[2] <= 0 or values[3] <= 0:
         raise SvgError(f"viewBox needs four numbers with a positive width and height, not {text[:60]!r}")
     return values[0], values[1], values[2], values[3]
 
 
+class _Budget:
+    """What all shapes of a document may cost together, seen or not."""
+
+    def __init__(self) -> None:
+        self._left = MAX_POINTS
+
+    def spend(self, points: int) -> None:
+        if points > self._left:
+            raise SvgError(f"more than {MAX_POINTS} points")
+        self._left -= points
+
+
+# Transforms may overflow one by one; what comes of all of them is looked at.
+@np.errstate(over="ignore", invalid="ignore")
 def _strokes(root: Element) -> list[NDArray[np.float64]]:
     strokes: list[NDArray[np.float64]] = []
-    count = points = 0
+    budget = _Budget()
+    transforms = 0
     # An explicit stack: a deep file must not exhaust Python's own.
-    stack: list[tuple[Element, Matrix, dict[str, str], int]] = [(root, np.eye(3), {}, 1)]
+    stack: list[tuple[Element, Matrix, dict[str, str]]] = [(root, np.eye(3), {})]
     while stack:
-        element, matrix, inherited, depth = stack.pop()
-        count += 1
-        if count > MAX_ELEMENTS:
-            raise SvgError(f"more than {MAX_ELEMENTS} elements")
-        if depth > MAX_DEPTH:
-            raise SvgError(f"elements nested deeper than {MAX_DEPTH}")
+        element, matrix, inherited = stack.pop()
         tag = element.tag.removeprefix(_NAMESPACE)
         if tag.startswith("{") or tag in _SKIPPED:
             continue  # an editor's own elements, and elements that draw nothing
-        where = f"<{tag}" + (f" id={element.get('id')!r}>" if element.get("id") else ">")
+        where = f"<{tag}" + (f" id={element.get('id', '')[:_MAX_NAME]!r}>" if element.get("id") else ">")
         style = {**inherited, **_style(element)}
         if style.pop("display", None) == "none":
             continue
-        if element.get("transform"):
-            matrix = matrix @ _transform(element.get("transform", ""), where)
+        if text := element.get("transform"):
+            transforms += text.count("(")
+            if transforms > MAX_TRANSFORMS:
+                raise SvgError(f"more than {MAX_TRANSFORMS} transforms")
+            matrix = matrix @ _transform(text, where)
         if tag in ("svg", "g"):
             if tag == "svg" and element is not root:
                 raise SvgError("a nested <svg> is not read")
-            stack += [(child, matrix, style, depth + 1) for child in reversed(element)]
+            stack += [(child, matrix, style) for child in reversed(element)]
         elif tag in _SHAPES:
             try:
-                shape = [s for s in _SHAPES[tag](element) if s]
+                shape = [s for s in _SHAPES[tag](element, budget) if s]
             except SvgError as error:
                 raise SvgError(f"{where}: {error}") from None
             if _visible(style):
@@ -153,9 +218,8 @@ def _strokes(root: Element) -> list[NDArray[np.float64]]:
                     if not (np.isfinite(moved).all() and np.abs(moved).max() <= MAX_NUMBER):
                         raise SvgError(f"{where}: a coordinate beyond {MAX_NUMBER:g} after its transforms")
                     strokes.append(moved)
-                    points += len(moved)
-                if points > MAX_POINTS or len(strokes) > MAX_STROKES:
-                    raise SvgError(f"more than {MAX_POINTS} points or {MAX_STROKES} strokes")
+                if len(strokes) > MAX_STROKES:
+                    raise SvgError(f"more than {MAX_STROKES} strokes")
         else:
             raise SvgError(f"element {where} is not read; only paths and basic shapes are")
     if not strokes:
@@ -166,10 +230,7 @@ def _strokes(root: Element) -> list[NDArray[np.float64]]:
 def _style(element: Element) -> dict[str, str]:
     names = ("fill", "stroke", "display", "visibility")
     style = {name: element.get(name, "").strip() for name in names if element.get(name) is not None}
-    for declaration in element.get("style", "").split(";"):
-        name, _, value = declaration.partition(":")
-        if name.strip() in names:
-            style[name.strip()] = value.strip()
+    style.update((name, value.strip()) for name, value in _DECLARATION.findall(element.get("style", "")))
     return style
 
 
@@ -194,10 +255,12 @@ def _bounded(value: float, what: str) -> float:
     return value
 
 
-def _numbers(text: str, what: str) -> list[float]:
-    values = []
+def _numbers(text: str, what: str, limit: int) -> list[float]:
+    values: list[float] = []
     position = _skip(text, 0)
     while position < len(text):
+        if len(values) >= limit:
+            raise SvgError(f"{what} holds more than {limit} numbers")
         value, position = _take_number(text, position, what)
         values.append(value)
     return values
@@ -209,20 +272,21 @@ def _skip(text: str, position: int) -> int:
 
 
 def _take_number(text: str, position: int, what: str) -> tuple[float, int]:
-    match = _NUMBER.match(text, position)
+    match = _ITEM.match(text, position)
     if match is None:
         raise SvgError(f"{what}: expected a number at {text[position : position + 20]!r}")
-    return _bounded(float(match.group()), what), _skip(text, match.end())
+    return _bounded(float(match.group(1)), what), match.end()
 
 
 def _transform(text: str, where: str) -> Matrix:
     matrix = np.eye(3)
+    text = text.rstrip()
     position = 0
-    while position < len(text.rstrip()):
+    while position < len(text):
         match = _TRANSFORM.match(text, position)
         if match is None:
             raise SvgError(f"{where}: unreadable transform {text[:60]!r}")
-        name, values = match.group(1), _numbers(match.group(2), f"{where} transform")
+        name, values = match.group(1), _numbers(match.group(2), f"{where} transform", 6)
         position = match.end()
         matrix = matrix @ _transform_matrix(name, values, where)
     return matrix
@@ -258,42 +322,47 @@ def _attribute(element: Element, name: str, default: float = 0.0) -> float:
     return default if text is None else _number(text, name)
 
 
-def _line(element: Element) -> list[Points]:
+def _line(element: Element, budget: _Budget) -> list[Points]:
     get = _attribute
+    budget.spend(2)
     return [[(get(element, "x1"), get(element, "y1")), (get(element, "x2"), get(element, "y2"))]]
 
 
-def _polyline(element: Element) -> list[Points]:
-    values = _numbers(element.get("points", ""), "points")
+def _polyline(element: Element, budget: _Budget) -> list[Points]:
+    values = _numbers(element.get("points", ""), "points", 2 * MAX_POINTS)
+    budget.spend(len(values) // 2)
     if len(values) % 2:
         raise SvgError("points holds an odd number of coordinates")
     return [list(zip(values[::2], values[1::2], strict=True))]
 
 
-def _polygon(element: Element) -> list[Points]:
-    (points,) = _polyline(element)
+def _polygon(element: Element, budget: _Budget) -> list[Points]:
+    (points,) = _polyline(element, budget)
     return [points + points[:1]]
 
 
-def _circle(element: Element) -> list[Points]:
+def _circle(element: Element, budget: _Budget) -> list[Points]:
     radius = _attribute(element, "r")
-    return _oval(_attribute(element, "cx"), _attribute(element, "cy"), radius, radius)
+    return _oval(_attribute(element, "cx"), _attribute(element, "cy"), radius, radius, budget)
 
 
-def _ellipse(element: Element) -> list[Points]:
-    return _oval(*(_attribute(element, name) for name in ("cx", "cy", "rx", "ry")))
+def _ellipse(element: Element, budget: _Budget) -> list[Points]:
+    cx, cy, rx, ry = (_attribute(element, name) for name in ("cx", "cy", "rx", "ry"))
+    return _oval(cx, cy, rx, ry, budget)
 
 
-def _oval(cx: float, cy: float, rx: float, ry: float) -> list[Points]:
+def _oval(cx: float, cy: float, rx: float, ry: float, budget: _Budget) -> list[Points]:
     if rx < 0 or ry < 0:
         raise SvgError("a negative radius")
     if rx == 0 or ry == 0:
         return []
+    budget.spend(4 * _CURVE_STEPS + 1)
     angles = np.linspace(0.0, 2.0 * math.pi, 4 * _CURVE_STEPS + 1)
     return [[(cx + rx * math.cos(a), cy + ry * math.sin(a)) for a in angles]]
 
 
-def _rect(element: Element) -> list[Points]:
+def _rect(element: Element, budget: _Budget) -> list[Points]:
+    budget.spend(4 * (_CURVE_STEPS + 1) + 1)
     x, y, width, height = (_attribute(element, name) for name in ("x", "y", "width", "height"))
     if width < 0 or height < 0:
         raise SvgError("a negative width or height")
@@ -313,7 +382,7 @@ def _rect(element: Element) -> list[Points]:
     return [points + points[:1]]
 
 
-def _path(element: Element) -> list[Points]:
+def _path(element: Element, budget: _Budget) -> list[Points]:
     lines: list[Points] = []
     current: Points = []
     x = y = start_x = start_y = 0.0
@@ -321,6 +390,7 @@ def _path(element: Element) -> list[Points]:
     previous = ""
     for letter, values in _commands(element.get("d", "")):
         command = letter.upper()
+        budget.spend(1)  # a command that draws nothing takes time, too
         if not previous and command != "M":
             raise SvgError(f"path data must begin with a move, not {letter!r}")
         if letter.islower() and command not in "HVAZ":
@@ -328,6 +398,8 @@ def _path(element: Element) -> list[Points]:
         if command == "M":
             if current:
                 lines.append(current)
+            if len(lines) > MAX_STROKES:
+                raise SvgError(f"more than {MAX_STROKES} moves")
             x, y = values
             start_x, start_y = x, y
             current = [(x, y)]
@@ -339,7 +411,6 @@ def _path(element: Element) -> list[Points]:
         else:
             if not current:  # drawing on after a close starts a new subpath at its start
                 current = [(x, y)]
-            origin = np.array([x, y])
             piece: list[list[float]]
             if command == "L":
                 piece = [values]
@@ -348,9 +419,11 @@ def _path(element: Element) -> list[Points]:
             elif command == "V":
                 piece = [[x, values[0] + (y if letter.islower() else 0.0)]]
             elif command == "A":
+                origin = np.array([x, y])
                 end = np.array(values[5:]) + (origin if letter.islower() else 0.0)
                 piece = _arc(origin, end, values[0], values[1], values[2], bool(values[3]), bool(values[4])).tolist()
             else:
+                origin = np.array([x, y])
                 smooth = previous in ("CS" if command == "S" else "QT") and control is not None
                 mirrored = 2 * origin - np.array(control) if smooth and control else origin
                 ends = np.array(values).reshape(-1, 2)
@@ -358,12 +431,13 @@ def _path(element: Element) -> list[Points]:
                     ends = np.concatenate([mirrored[None], ends])
                 piece = _bezier(np.concatenate([origin[None], ends])).tolist()
                 control = (float(ends[-2, 0]), float(ends[-2, 1]))
-            current += [(float(px), float(py)) for px, py in piece]
+            if command not in "LHV":
+                # Short arcs have few points, and each takes as long as a curve.
+                budget.spend(max(len(piece), _CURVE_STEPS) - 1)
+            current += [(px, py) for px, py in piece]
             x, y = current[-1]
             _bounded(x, "a path coordinate")
             _bounded(y, "a path coordinate")
-            if len(current) > MAX_POINTS:
-                raise SvgError(f"more than {MAX_POINTS} points")
         previous = command
         if command not in "CSQT":
             control = None
@@ -444,7 +518,7 @@ def _arc(
     return points
 
 
-_SHAPES: dict[str, Callable[[Element], list[Points]]] = {
+_SHAPES: dict[str, Callable[[Element, _Budget], list[Points]]] = {
     "path": _path,
     "line": _line,
     "polyline": _polyline,

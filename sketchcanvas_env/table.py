@@ -29,7 +29,7 @@ import numpy.typing as npt
 from sketchcanvas_env import data
 from sketchcanvas_env import reward as rules
 from sketchcanvas_env.data import SPLITS, SketchDataset
-from sketchcanvas_env.npz import write_npz
+from sketchcanvas_env.npz import check_members, check_zip, write_npz
 
 FORMAT = 1
 """Version of the file format; a file of another version is refused."""
@@ -48,6 +48,7 @@ _MAX_FILE_BYTES = 256 << 20
 _MAX_MEMBER_BYTES = 256 << 20
 _MAX_TOTAL_BYTES = 512 << 20
 _MAX_NPY_HEADER = 4096
+_MAX_REASON = 300
 
 # Name of each array in the file: its kind, and its shape in terms of N rows, K canvases, P photos. A table may lack
 # the last, and then neither file nor hash knows of it.
@@ -424,7 +425,7 @@ class OutcomeTable:
             raise FileNotFoundError(f"no outcome table at {os.fspath(path)}") from None
         except Exception as error:
             # A broken archive fails in many ways (zlib, struct, tokenize ...); to the caller they are one.
-            reason = str(error) or type(error).__name__
+            reason = (str(error) or type(error).__name__)[:_MAX_REASON]
             raise TableError(f"{os.fspath(path)}: not a usable outcome table: {reason}") from error
 
 
@@ -434,7 +435,7 @@ class OutcomeTable:
 def available_tables(folder: str | os.PathLike[str] | None = None) -> dict[str, list[str]]:
     """The students whose tables are shipped, for each data set, by the names of the files."""
     found: dict[str, list[str]] = {}
-    for file in sorted(Path(folder or TABLES).glob("*-*.npz")):
+    for file in sorted(Path(folder or TABLES).glob("[!.]*-*.npz")):
         dataset, _, student = file.stem.partition("-")
         found.setdefault(dataset, []).append(student)
     return found
@@ -613,7 +614,7 @@ def _check_rows(table: OutcomeTable) -> None:
         raise TableError(f"unknown split {sorted(unknown)[0]!r}: it must be one of {', '.join(SPLITS)}")
     for split in table.splits:
         size = table.gallery_size.get(split)
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size < 2**31:
             raise TableError(f"gallery_size must give the number of photos of split {split!r}, got {size!r}")
     lacking = set(table.photo_ids.tolist()) - set(table.photos.tolist())
     if lacking:
@@ -677,8 +678,7 @@ def _upper_hull(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The fields of an OutcomeTable out of a file; errors do not name the file yet."""
-    if os.path.getsize(path) > _MAX_FILE_BYTES:
-        raise TableError(f"larger than {_MAX_FILE_BYTES >> 20} MiB")
+    check_zip(path, _MAX_FILE_BYTES)
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         names = [member.filename for member in members]
@@ -687,10 +687,10 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
         if len(set(names)) != len(names) or set(names) != expected:
             odd = sorted(set(names) ^ expected) or sorted(name for name in names if names.count(name) > 1)
             raise TableError(f"missing, unknown or repeated member {odd[0]!r}")
-        if max(member.file_size for member in members) > _MAX_MEMBER_BYTES or (
-            sum(member.file_size for member in members) > _MAX_TOTAL_BYTES
-        ):
+        total = sum(member.file_size for member in members)
+        if max(member.file_size for member in members) > _MAX_MEMBER_BYTES or total > _MAX_TOTAL_BYTES:
             raise TableError(f"unpacks to more than {_MAX_TOTAL_BYTES >> 20} MiB")
+        check_members(members, os.path.getsize(path))
         arrays = {}
         for member in members:
             name = member.filename.removesuffix(".npy")

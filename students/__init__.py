@@ -26,7 +26,7 @@ def backbone_names() -> tuple[str, ...]:
 
 def available() -> tuple[str, ...]:
     """Names of the trained students shipped with the package, as ``<dataset>-<backbone>``."""
-    return tuple(sorted(p.stem for p in WEIGHTS_FOLDER.glob("*.safetensors")))
+    return tuple(sorted(p.stem for p in WEIGHTS_FOLDER.glob("[!.]*.safetensors")))
 
 
 def create(name: str = "mobilenet_v2", pretrained: bool = False, **config: Any) -> Student:

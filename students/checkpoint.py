@@ -15,10 +15,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sketchcanvas_env.files import atomic_write
+from sketchcanvas_env.files import atomic_write, parse_json
 
 _STATE = "state"
 _FORMAT = {"format": "sketchcanvas-checkpoint-1"}
+_MAX_TENSORS = 20_000
+"""Most tensors that are read; the largest student's, with two moments each, are fewer than 5,000."""
 
 
 def save(path: str | Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
@@ -54,12 +56,17 @@ def load(path: str | Path, config: Mapping[str, Any]) -> tuple[dict[str, Tensor]
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            if metadata.get("format") != _FORMAT["format"]:
+                raise ValueError(f"{path} is not a checkpoint of this version ({metadata.get('format')!r})")
+            names = list(file.keys())
+            if len(names) > _MAX_TENSORS:
+                raise ValueError(f"{path} is not a checkpoint: it holds {len(names):,} tensors")
+            tensors = {name: file.get_tensor(name) for name in names}
     except SafetensorError as error:
         raise ValueError(f"{path} is not a checkpoint: {error}") from None
-    if metadata.get("format") != _FORMAT["format"]:
-        raise ValueError(f"{path} is not a checkpoint of this version ({metadata.get('format')!r})")
-    state = json.loads(metadata[_STATE])
+    state = parse_json(metadata.get(_STATE, ""), f"{path} is not a checkpoint: its state")
+    if not isinstance(state, dict) or not isinstance(state.get("config"), dict):
+        raise ValueError(f"{path} is not a checkpoint: its state says nothing of the run's settings")
     # Through JSON, so that tuples and lists compare equal.
     wanted, found = json.loads(json.dumps(config)), state["config"]
     if wanted != found:

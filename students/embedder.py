@@ -32,6 +32,12 @@ class Head:
     share: float  # of the cosine similarity of two embeddings; the shares of all heads sum to 1
 
 
+# Far beyond use: a card from elsewhere cannot ask for all memory.
+MAX_SIDE = 4096
+MAX_SIZE = 4096
+MAX_CANVASES = 64
+
+
 @dataclass(frozen=True)
 class StudentConfig:
     """Everything needed to rebuild a student's network; stored in the card beside its weights."""
@@ -61,17 +67,25 @@ class StudentConfig:
             raise ValueError(f"unknown normalisation {self.normalisation!r}; there are {sorted(NORMALISATION)}")
         if self.ink not in ("dark", "light"):
             raise ValueError(f"ink must be 'dark' or 'light', got {self.ink!r}")
-        if self.photo_side < 8:
-            raise ValueError(f"photo_side must be at least 8, got {self.photo_side}")
+        if not isinstance(self.photo_side, int) or not 8 <= self.photo_side <= MAX_SIDE:
+            raise ValueError(f"photo_side must be at least 8 and at most {MAX_SIDE}, got {self.photo_side}")
         strides = [head.stride for head in self.heads]
         if not strides or len(set(strides)) != len(strides) or set(strides) - {8, 16, 32}:
             raise ValueError(f"heads need distinct strides out of 8, 16 and 32, got {strides}")
-        if min(min(head.grid, head.dim) for head in self.heads) < 1 or min(h.share for h in self.heads) <= 0:
-            raise ValueError(f"every head needs grid and dim of at least 1 and a share above 0, got {self.heads}")
-        if abs(sum(head.share for head in self.heads) - 1.0) > 1e-6:
+        sizes = [size for head in self.heads for size in (head.grid, head.dim)]
+        whole = all(isinstance(size, int) and 1 <= size <= MAX_SIZE for size in sizes)
+        if not whole or not min(head.share for head in self.heads) > 0:
+            raise ValueError(
+                f"every head needs grid and dim from 1 to {MAX_SIZE} and a share above 0, got {self.heads}"
+            )
+        if not abs(sum(head.share for head in self.heads) - 1.0) <= 1e-6:
             raise ValueError(f"the heads' shares must sum to 1, got {[head.share for head in self.heads]}")
         if not self.canvases or self.canvases[0] < 8 or list(self.canvases) != sorted(set(self.canvases)):
             raise ValueError(f"canvases must be distinct, ascending and at least 8, got {self.canvases}")
+        if self.canvases[-1] > MAX_SIDE or len(self.canvases) > MAX_CANVASES:
+            raise ValueError(
+                f"there may be {MAX_CANVASES} canvases of up to {MAX_SIDE} pixels, got {self.canvases[-5:]}"
+            )
 
     @property
     def domains(self) -> tuple[str, ...]:

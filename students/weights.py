@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,13 @@ import torch
 from safetensors.torch import load as parse_safetensors
 from safetensors.torch import save as render_safetensors
 
+from sketchcanvas_env.files import read_json
 from students.embedder import Student, config_from_dict
 from students.pretrained import check_state
 
 FORMAT = 1
+MAX_CARD_BYTES = 1 << 20
+_TYPES = (torch.float32, torch.float16)
 
 
 def weights_path(path: str | Path) -> Path:
@@ -29,7 +34,7 @@ def weights_path(path: str | Path) -> Path:
     """
     path = Path(path)
     if path.is_dir():
-        there = sorted(p.name for p in path.glob("*.safetensors"))
+        there = sorted(p.name for p in path.glob("[!.]*.safetensors"))
         if len(there) != 1:
             raise ValueError(f"folder {path} holds {there or 'no students'}; name one .safetensors file")
         return path / there[0]
@@ -94,10 +99,7 @@ def load_card(path: str | Path) -> dict[str, Any]:
     file = card_path(weights_path(path))
     if not file.is_file():
         raise FileNotFoundError(f"no card {file}; {_siblings(file)}")
-    try:
-        card = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{file} is not JSON: {error}") from error
+    card = read_json(file, MAX_CARD_BYTES)
     if not isinstance(card, dict) or not isinstance(card.get("config"), dict) or "sha256" not in card:
         raise ValueError(f"{file} is not a student's card: it needs 'config' and 'sha256'")
     if card.get("format") != FORMAT:
@@ -116,7 +118,12 @@ def load_student(path: str | Path) -> Student:
     if not file.is_file():
         raise FileNotFoundError(f"no weights file {file}; {_siblings(file)}")
     card = load_card(file)
-    data = file.read_bytes()
+    try:
+        student = Student(config_from_dict(card["config"]))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{card_path(file)}: {error}") from error
+    wanted = student.state_dict()
+    data = read_weights(file, wanted)
     digest = hashlib.sha256(data).hexdigest()
     if digest != card["sha256"]:
         raise ValueError(f"{file} does not match its card: sha256 is {digest}, the card says {card['sha256']}")
@@ -124,19 +131,31 @@ def load_student(path: str | Path) -> Student:
         state = parse_safetensors(data)
     except Exception as error:
         raise ValueError(f"{file} is not a readable safetensors file: {error}") from error
-    try:
-        config = config_from_dict(card["config"])
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{card_path(file)}: {error}") from error
-    student = Student(config)
-    check_state(state, {name: t.shape for name, t in student.state_dict().items()}, file.name)
+    for name, tensor in state.items():
+        if name in wanted and tensor.dtype not in _TYPES:
+            raise ValueError(f"{file}: {name} is of type {tensor.dtype}; {_TYPES} are read")
+    check_state(state, {name: t.shape for name, t in wanted.items()}, str(file))
     student.load_state_dict(state)
-    student.name = str(card.get("name", config.backbone))
+    student.name = str(card.get("name", student.config.backbone))
     student.weights_hash = digest
     return student.eval()
 
 
+def read_weights(file: Path, wanted: Mapping[str, torch.Tensor]) -> bytes:
+    """The bytes of a .safetensors file that should hold just these tensors.
+
+    Raises:
+        ValueError: the file is larger than such a file can be; nothing is read then.
+    """
+    # Names and places stand in the header, some hundred bytes a tensor.
+    limit = (1 << 16) + sum(512 + 4 * tensor.numel() for tensor in wanted.values())
+    with open(file, "rb") as stream:
+        if os.fstat(stream.fileno()).st_size > limit:
+            raise ValueError(f"{file} is larger than the {limit:,} bytes of the network that its card describes")
+        return stream.read(limit)
+
+
 def _siblings(file: Path) -> str:
     """Say which students lie beside a file that is missing."""
-    names = sorted(p.name for p in file.parent.glob("*.safetensors")) if file.parent.is_dir() else []
+    names = sorted(p.name for p in file.parent.glob("[!.]*.safetensors")) if file.parent.is_dir() else []
     return f"{file.parent} holds {names or 'no students'}"

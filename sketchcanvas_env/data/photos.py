@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,9 @@ SIDE = 256
 MAX_SIDE = 2048
 """Largest side of a picture that is decoded."""
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+_MAX_CHUNKS = 10_000
+"""Most chunks that a PNG file may have; encoders write a picture's 8 MB in a thousand or less."""
 
 
 def on_white(image: Picture) -> NDArray[np.uint8]:
@@ -35,6 +39,9 @@ def on_white(image: Picture) -> NDArray[np.uint8]:
 def read_png(data: bytes) -> Picture:
     """A PNG file's picture, decoded, every checksum compared.
 
+    What does not make up the picture (texts, colour profiles, further frames) is left out unread: it may inflate to
+    anything.
+
     Raises:
         ValueError: not a PNG file, a damaged one, or a side over `MAX_SIDE`; nothing is decoded of the last.
     """
@@ -44,10 +51,7 @@ def read_png(data: bytes) -> Picture:
         raise ValueError("not a PNG file")
     _check_size(struct.unpack(">II", data[16:24]))
     try:
-        # Decoding alone does not look at the checksums, and checking them uses the object up.
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            image.verify()
-        image = Image.open(io.BytesIO(data), formats=["PNG"])
+        image = Image.open(io.BytesIO(_essential(data)), formats=["PNG"])
         _check_size(image.size)  # a second header may say something else
         image.load()
     except Exception as error:  # Pillow's decoders raise whatever a damaged file makes them stumble over
@@ -111,6 +115,25 @@ def _webp_size(data: bytes) -> tuple[int, int]:
         bits = int.from_bytes(body[1:5], "little")
         return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
     raise ValueError("a damaged WebP file: it does not say how large it is")
+
+
+def _essential(data: bytes) -> bytes:
+    """A PNG file of just the chunks that make up the picture, all checksums compared; ValueError for a damaged one."""
+    kept, place = [_SIGNATURE], len(_SIGNATURE)
+    for _ in range(_MAX_CHUNKS):
+        length = int.from_bytes(data[place : place + 4], "big")
+        end = place + 12 + length
+        if end > len(data):
+            raise ValueError("it is cut short")
+        name = data[place + 4 : place + 8]
+        if zlib.crc32(data[place + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+            raise ValueError(f"a wrong checksum in {name!r}")
+        if name in _CHUNKS:
+            kept.append(data[place:end])
+        if name == b"IEND":
+            return b"".join(kept)
+        place = end
+    raise ValueError(f"it has more than {_MAX_CHUNKS:,} chunks")
 
 
 def _check_size(size: tuple[int, ...]) -> None:

@@ -184,7 +184,7 @@ def test_cut_weights(saved: Path, size: int) -> None:
         ("[]", "no card"),
         ('{"format": 2}', "no card of a selector in format 1"),
         ('{"format": 1}', "the card lacks algorithm, canvases, max_points"),
-        ('"' + "x" * (1 << 20) + '"', "larger than any card"),
+        ('"' + "x" * (1 << 20) + '"', "larger than 1,048,576 bytes"),
     ],
 )
 def test_cards_that_are_none(saved: Path, text: str, message: str) -> None:

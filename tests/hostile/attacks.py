@@ -1,0 +1,648 @@
+"""Files that mean harm, one function each: what they do, to which reader, and the reason that it must give.
+
+Small ones that a person can read lie in `corpus/`, as do the fuzzer's finds; the others are made here.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from sketchcanvas_env.svg import MAX_BYTES
+from tests.hostile.readers import READERS, svg, write
+
+CORPUS = Path(__file__).parent / "corpus"
+
+
+@dataclass(frozen=True)
+class Attack:
+    """A hostile file.
+
+    Attributes:
+        reader: key of `READERS`.
+        make: writes the file into a folder and returns its path.
+        reason: regular expression of what the error must say; None where the part that means harm is left out unread,
+            and the file may be read without it.
+    """
+
+    reader: str
+    make: Callable[[Path], Path]
+    reason: str | None
+
+
+def _file(reader: str, data: bytes | Callable[[], bytes], reason: str | None) -> Attack:
+    return Attack(
+        reader, lambda folder: write(READERS[reader], folder, data if isinstance(data, bytes) else data()), reason
+    )
+
+
+def _card(reader: str, change: Callable[[dict[str, Any]], bytes | dict[str, Any]], reason: str) -> Attack:
+    """A good weights file beside a bad card."""
+
+    def make(folder: Path) -> Path:
+        card = READERS[reader].good()[1]
+        assert card is not None
+        changed = change(json.loads(card))
+        return write(
+            READERS[reader], folder, card=changed if isinstance(changed, bytes) else json.dumps(changed).encode()
+        )
+
+    return Attack(reader, make, reason)
+
+
+# ---------------------------------------------------------------------------------------------------------------- SVG
+
+_DOT = '<circle r="3"/>'
+_FULL = MAX_BYTES - 200
+
+
+def _filled(piece: str, around: str = "{}") -> bytes:
+    """An SVG as large as is read, full of one piece."""
+    room = (_FULL - len(around)) // len(piece)
+    return svg(around.format(piece * room))
+
+
+def _billion_laughs() -> bytes:
+    lines = "".join(f'<!ENTITY a{i} "' + f"&a{i - 1};" * 10 + '">' for i in range(1, 10))
+    return f'<!DOCTYPE svg [<!ENTITY a0 "lol">{lines}]><svg><desc>&a9;</desc></svg>'.encode()
+
+
+def _quadratic_blowup() -> bytes:
+    return f'<!DOCTYPE svg [<!ENTITY a "{"a" * 300_000}">]><svg><desc>{"&a;" * 200_000}</desc></svg>'.encode()
+
+
+def _nested_use() -> bytes:
+    levels = "".join(f'<g id="l{i}">' + f'<use href="#l{i - 1}"/>' * 10 + "</g>" for i in range(1, 20))
+    return svg(f'<g id="l0">{_DOT}</g>{levels}')
+
+
+def _nested_patterns() -> bytes:
+    patterns = "".join(
+        f'<pattern id="p{i}" width="1" height="1"><rect width="9" height="9" fill="url(#p{i - 1})"/></pattern>'
+        for i in range(1, 20)
+    )
+    return svg(f'{patterns}<rect width="9" height="9" fill="url(#p19)"/>')
+
+
+def _distinct(count: int, form: str) -> str:
+    return "".join(form.format(f"{i:x}") for i in range(count))
+
+
+def _utf7() -> bytes:
+    return b'<?xml version="1.0" encoding="utf-7"?>+ADw-svg xmlns="http://www.w3.org/2000/svg"/+AD4-'
+
+
+SVG: dict[str, tuple[bytes | Callable[[], bytes], str]] = {
+    "empty": (b"", "empty"),
+    "blanks": (b" \n\t", "empty"),
+    "gzip": (lambda: gzip.compress(svg(_DOT)), "compressed"),
+    "gzip bomb": (lambda: gzip.compress(bytes(64 << 20)), "compressed"),
+    "billion laughs": (_billion_laughs, "entities are refused"),
+    "quadratic blowup": (_quadratic_blowup, "entities are refused"),
+    "parameter entities": (
+        b"<!DOCTYPE s [<!ENTITY % a \"<!ENTITY b 'c'>\">%a;]><svg>&b;</svg>",
+        "entities are refused",
+    ),
+    "external DTD": (b'<!DOCTYPE svg SYSTEM "http://127.0.0.1:9/evil.dtd"><svg/>', "entities are refused"),
+    "nested use": (_nested_use, "element <use> is not read"),
+    "nested patterns": (_nested_patterns, "element <pattern"),
+    "30,000 pixels of image": (svg('<image width="30000" height="30000" href="a.png"/>'), "<image> is not read"),
+    "filter of 30,000 pixels": (svg('<filter id="f"><feTurbulence/></filter>'), "<filter"),
+    "5,000 nested groups": (lambda: svg("<g>" * 5_000 + _DOT + "</g>" * 5_000), "nested deeper"),
+    "100,000 open groups": (lambda: svg("<g>" * 100_000), "nested deeper"),
+    "a megabyte of elements": (lambda: _filled("<g/>"), "more than 5000 elements"),
+    "a megabyte of elements in defs": (lambda: _filled("<g/>", "<defs>{}</defs>" + _DOT), "more than 5000 elements"),
+    "depth in metadata": (
+        lambda: svg("<metadata>" + "<a>" * 100_000 + "</a>" * 100_000 + "</metadata>" + _DOT),
+        "nested deeper",
+    ),
+    "more than a megabyte": (lambda: svg(_DOT + " " * MAX_BYTES), "larger than"),
+    "a megabyte path of lines": (lambda: _filled("1 1 ", '<path d="M1 1 {}"/>'), "more than 50000 points"),
+    "a megabyte path of curves": (lambda: _filled("c1 1 2 3 4 5", '<path d="M1 1 {}"/>'), "more than 50000 points"),
+    "a megabyte path of arcs": (lambda: _filled("a9 9 0 01 2 3", '<path d="M1 1 {}"/>'), "points|finite number"),
+    "a megabyte path of closes": (lambda: _filled("z", '<path d="M1 1 {}"/>'), "more than 50000"),
+    "a megabyte path of moves": (lambda: _filled("M1 1", '<path d="{}"/>'), "more than 5000 moves"),
+    "a megabyte path of moves and curves": (lambda: _filled("M1 1c1 1 2 3 4 5", '<path d="{}"/>'), "more than 50000"),
+    "a megabyte of unseen paths": (
+        lambda: _filled('<path fill="none" d="M1 1' + "c1 1 2 3 4 5" * 80 + '"/>', "{}" + _DOT),
+        "more than 50000",
+    ),
+    "unseen circles": (lambda: svg('<circle fill="none" r="1"/>' * 4_900 + _DOT), "more than 50000 points"),
+    "a megabyte of points": (lambda: _filled("1 ", '<polyline points="{}"/>'), "more than 100000 numbers"),
+    "a megabyte of viewBox": (lambda: svg(_DOT, f'viewBox="{"1 " * 500_000}"'), "viewBox"),
+    "a megabyte of transforms": (lambda: _filled("rotate(1)", f'<g transform="{{}} ">{_DOT}</g>'), "more than 5000 tr"),
+    "transforms spread out": (
+        lambda: _filled('<g transform="' + "rotate(1)" * 100 + '"/>', "{}" + _DOT),
+        "more than 5000 transforms",
+    ),
+    "a megabyte in a transform": (lambda: _filled("1 ", f'<g transform="matrix({{}})">{_DOT}</g>'), "transform"),
+    "a megabyte of style": (lambda: _filled(";", '<circle r="3" style="{}fill:none"/>'), "no visible stroke"),
+    "a megabyte of digits": (lambda: _filled("1", '<circle r="{}x"/>'), "not a plain number"),
+    "a megabyte of blanks in a number": (lambda: _filled(" ", '<circle r="1{}x"/>'), "not a plain number"),
+    "a megabyte of letters in a transform": (lambda: _filled("a", f'<g transform="{{}}">{_DOT}</g>'), "unreadable tr"),
+    "a megabyte of identifier": (lambda: _filled("a", '<use id="{}"/>'), "is not read"),
+    "a megabyte of tag": (lambda: f"<{'a' * 1_000_000}/>".encode(), "not <svg>|longer"),
+    "a megabyte of command": (lambda: _filled("k", '<path d="M1 1{}"/>'), "unknown path command"),
+    # A parser that knows namespaces writes the whole URI in front of every name.
+    "a namespace bomb of elements": (
+        lambda: svg(_distinct(4_900, "<a:b{}/>"), f'xmlns:a="{"u" * 900_000}"'),
+        "longer than",
+    ),
+    "a namespace bomb of attributes": (
+        lambda: svg("<g" + _distinct(50_000, ' a:b{}=""') + "/>", f'xmlns:a="{"u" * 400_000}"'),
+        "longer than|attributes",
+    ),
+    "a megabyte of attributes": (lambda: svg("<g" + _distinct(80_000, ' a{}=""') + "/>"), "attributes"),
+    "NaN": (svg('<circle r="nan"/>'), "not a plain number"),
+    "NaN in a path": (svg('<path d="M nan nan L 1 1"/>'), "path data|unknown path command"),
+    "infinity": (svg('<path d="M 1 1 L 1e999 1"/>'), "not a finite number"),
+    "1e308": (svg('<path d="M 1e308 1e308 L -1e308 1"/>'), "not a finite number"),
+    "1e308 in a viewBox": (svg(_DOT, 'viewBox="0 0 1e308 1e308"'), "not a finite number"),
+    "1e308 by transforms": (
+        svg(f'<g transform="{"scale(1e6)" * 60}">{_DOT}</g>'),
+        "beyond 1e[+]06 after its transforms",
+    ),
+    "a huge exponent": (svg(f'<circle r="1e{"9" * 9_000}"/>'), "not a finite number"),
+    "script": (svg("<script>fetch('http://127.0.0.1:9/')</script>"), "<script> is not read"),
+    "an event": (svg('<g onload="alert(1)"/>'), "no visible stroke"),
+    "a foreign object": (svg("<foreignObject><html/></foreignObject>"), "<foreignObject> is not read"),
+    "an external style sheet": (
+        b'<?xml-stylesheet href="http://127.0.0.1:9/a.css"?>' + svg("<style>@import url(file:///etc/passwd)</style>"),
+        "<style> is not read",
+    ),
+    "an external image": (svg('<image href="http://127.0.0.1:9/a.png"/>'), "<image> is not read"),
+    "an image of a file": (svg('<image href="file:///etc/passwd"/>'), "<image> is not read"),
+    "an external use": (svg('<use href="file:///etc/passwd#a"/>'), "<use> is not read"),
+    "an external fill": (svg('<rect width="3" height="3" fill="none" stroke="none"/>'), "no visible stroke"),
+    "XInclude": (
+        svg('<x:include xmlns:x="http://www.w3.org/2001/XInclude" href="file:///etc/passwd" parse="text"/>'),
+        "no visible stroke",
+    ),
+    "UTF-7": (_utf7, "unreadable encoding|not well-formed"),
+    "UTF-16 that says it is UTF-8": (
+        ('<?xml version="1.0" encoding="utf-8"?>' + svg(_DOT).decode()).encode("utf-16"),
+        "not well-formed",
+    ),
+    "UTF-32": (lambda: svg(_DOT).decode().encode("utf-32"), "not well-formed|unreadable"),
+    "latin-1 that says it is UTF-8": (
+        '<?xml version="1.0" encoding="utf-8"?><svg><desc>\xe9</desc></svg>'.encode("latin-1"),
+        "not well-formed",
+    ),
+    "an encoding that is none": (b'<?xml version="1.0" encoding="rot13"?><svg/>', "unreadable encoding|not well"),
+    "an encoding that is a module": (b'<?xml version="1.0" encoding="os.path"?><svg/>', "unreadable encoding|not well"),
+    "a nul byte": (svg("\0" + _DOT), "not well-formed"),
+    "a folder's listing": (b"<html><body>404</body></html>", "root element"),
+}
+
+
+def _svg_entity_of_a_file(folder: Path) -> Path:
+    secret = folder.parent / "secret.txt"
+    secret.write_text("secret")
+    text = f'<!DOCTYPE svg [<!ENTITY x SYSTEM "{secret.as_uri()}">]><svg><desc>&x;</desc>{_DOT}</svg>'
+    return write(READERS["svg"], folder, text.encode())
+
+
+# ---------------------------------------------------------------------------------------------------------------- PNG
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    """A PNG chunk with its length and checksum."""
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def png(
+    size: tuple[int, int], rows: bytes, extra: bytes = b"", colour: int = 0, depth: int = 8, interlace: int = 0
+) -> bytes:
+    """A PNG file that claims a size, whatever its rows hold; `extra` chunks stand before them."""
+    header = struct.pack(">IIBBBBB", *size, depth, colour, 0, 0, interlace)
+    body = chunk(b"IHDR", header) + extra + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+_ROWS = bytes(9 * 8)  # of 8 x 8 grey pixels
+_INFLATES = zlib.compress(bytes(64 << 20), 9)
+
+
+def _as(kind: str) -> bytes:
+    body = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(body, format=kind)
+    return body.getvalue()
+
+
+PNG: dict[str, tuple[bytes | Callable[[], bytes], str | None]] = {
+    "empty": (b"", "not a PNG"),
+    "signature alone": (b"\x89PNG\r\n\x1a\n", "not a PNG"),
+    "30,000 x 30,000": (lambda: png((30_000, 30_000), bytes(1 << 20)), "30000 x 30000 pixels; at most"),
+    "2^31 pixels wide": (lambda: png((2**31 - 1, 1), _ROWS), "2147483647 x 1 pixels; at most"),
+    "2^32 pixels wide": (lambda: png((2**32 - 1, 2**32 - 1), _ROWS), "pixels; at most"),
+    "no pixels": (lambda: png((0, 8), _ROWS), "damaged PNG"),
+    "a bomb in iCCP": (lambda: png((8, 8), _ROWS, chunk(b"iCCP", b"a\0\0" + _INFLATES)), None),
+    "a bomb in zTXt": (lambda: png((8, 8), _ROWS, chunk(b"zTXt", b"a\0\0" + _INFLATES)), None),
+    "many bombs in zTXt": (
+        lambda: png((8, 8), _ROWS, chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(1_000_000), 9)) * 100),
+        None,
+    ),
+    "a bomb in iTXt": (lambda: png((8, 8), _ROWS, chunk(b"iTXt", b"a\0\1\0\0\0" + _INFLATES)), None),
+    "a bomb in IDAT": (lambda: png((8, 8), bytes(256 << 20)), None),
+    "500,000 empty chunks": (lambda: png((8, 8), _ROWS, chunk(b"tEXt", b"") * 500_000), "chunks"),
+    "500,000 pieces of IDAT": (lambda: png((8, 8), b"", chunk(b"IDAT", b"") * 500_000), "chunks"),
+    "100,000 frames": (
+        lambda: png((8, 8), _ROWS, chunk(b"acTL", struct.pack(">II", 2**31 - 1, 0))),
+        None,
+    ),
+    "a chunk longer than the file": (
+        lambda: png((8, 8), _ROWS).replace(b"\0\0\0\0IEND", b"\xff\xff\xff\xffIEND"),
+        "damaged PNG",
+    ),
+    "no header": (lambda: b"\x89PNG\r\n\x1a\n" + chunk(b"IDAT", bytes(99)) + bytes(30), "damaged PNG"),
+    "two headers": (lambda: png((8, 8), _ROWS)[:33] + png((30_000, 30_000), _ROWS)[8:], "damaged PNG|30000 x 30000"),
+    "cut short": (lambda: png((8, 8), _ROWS)[:-20], "damaged PNG"),
+    "no rows": (lambda: png((8, 8), b""), "damaged PNG"),
+    "a wrong checksum": (lambda: png((8, 8), _ROWS)[:-1] + b"\0", "damaged PNG"),
+    "a colour type that is none": (lambda: png((8, 8), _ROWS, colour=7), "damaged PNG"),
+    "JPEG": (lambda: _as("JPEG"), "not a PNG"),
+    "WebP": (lambda: _as("WEBP"), "not a PNG"),
+    "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(%pipe%id) (w) file\n", "not a PNG"),
+    "SVG": (svg(_DOT), "not a PNG"),
+}
+
+
+def _link(target: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        outside = folder.parent / "outside.png"
+        outside.write_bytes(READERS["png"].good()[0])
+        path = folder / "hostile.png"
+        path.symlink_to(target.format(outside=outside))
+        return path
+
+    return make
+
+
+def _pipe(folder: Path) -> Path:
+    path = folder / "hostile.png"
+    os.mkfifo(path)
+    return path
+
+
+# ---------------------------------------------------------------------------------------------------- pickle and npz
+
+
+_PICKLE: dict[str, tuple[bytes | Callable[[], bytes], str]] = {
+    "os.system": (b"cposix\nsystem\n(S'touch hostile-ran'\ntR.", r"global posix\.system"),
+    "eval": (b"\x80\x04\x8c\x08builtins\x8c\x04eval\x93\x8c\x041+1 \x85R.", r"global builtins\.eval"),
+    "numpy.load": (b"\x80\x03cnumpy\nload\nX\x0b\0\0\0/etc/passwd\x85R.", r"global numpy\.load"),
+    "numpy's f2py": (b"\x80\x03cnumpy.f2py.crackfortran\ngetlincoef\n)R.", "global numpy.f2py"),
+    "a subprocess": (b"\x80\x03csubprocess\nPopen\nX\x02\0\0\0id\x85R.", r"global subprocess\.Popen"),
+    "a socket": (b"\x80\x03csocket\nsocket\n)R.", r"global socket\.socket"),
+    "a memo bomb": (
+        lambda: b"\x80\x03)" + b"".join(b"r" + struct.pack("<I", i) for i in range(2**21)) + b".",
+        "more o",
+    ),
+    "a memo far out": (b"\x80\x03}r\xff\xff\xff\xffj\xff\xff\xff\xff.", "two|holds no dictionary"),
+    "a stack bomb": (lambda: b"\x80\x03" + b"(" * (8 << 20) + b".", "more opcodes"),
+    "nested tuples": (lambda: b"\x80\x03)" + b"\x85" * (8 << 20) + b".", "more opcodes"),
+    "bytes of 2^62": (b"\x80\x04}\x8e" + struct.pack("<Q", 2**62) + b"x.", "expected"),
+    "a frame of 2^62": (b"\x80\x04\x95" + struct.pack("<Q", 2**62) + b"].", "EMPTY_LIST|frame"),
+    "a long integer": (lambda: b"\x80\x02\x8b" + struct.pack("<i", 8 << 20) + b"\xff" * (8 << 20) + b".", "LONG4 has"),
+    "a decimal integer": (lambda: b"L" + b"9" * (8 << 20) + b"L\n.", "limit|LONG has"),
+    "an escape that is none": (b"S'\\q'\n.", "STRING has no place|escape"),
+    "a text of surrogates": (b"V\\ud800\n.", "UNICODE has no place"),
+    "a megabyte of name": (lambda: b"c" + b"a" * (1 << 20) + b"\nb\n.", "global a"),
+    "a megabyte of key": (lambda: b"\x80\x03}X" + struct.pack("<I", 1 << 20) + b"k" * (1 << 20) + b"Ns.", "'kkk"),
+}
+
+
+def npy(shape: str, dtype: str, body: bytes = b"") -> bytes:
+    """An .npy file with a header of our own."""
+    header = f"{{'descr': {dtype}, 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + body
+
+
+def npz(
+    changes: dict[str, bytes | None], extra: dict[str, bytes] | None = None, method: int = zipfile.ZIP_DEFLATED
+) -> bytes:
+    """The good table with members replaced (None: left out) or added."""
+    body = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(READERS["table"].good()[0])) as old,
+        zipfile.ZipFile(body, "w", method, compresslevel=9 if method == zipfile.ZIP_DEFLATED else None) as new,
+    ):
+        for name in old.namelist():
+            content = changes.get(name, old.read(name))
+            if content is not None:
+                new.writestr(name, content)
+        for name, content in (extra or {}).items():
+            new.writestr(name, content)
+    return body.getvalue()
+
+
+def _header(**changes: Any) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(READERS["table"].good()[0])) as archive:
+        stored = json.loads(str(np.load(io.BytesIO(archive.read("header.npy")))))
+    return header_npy(json.dumps({**stored, **changes}))
+
+
+def header_npy(text: str) -> bytes:
+    """The member `header.npy` of a table."""
+    return npy("()", f"'<U{len(text)}'", text.encode("utf-32-le"))
+
+
+def _many_members() -> bytes:
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w") as archive:
+        for i in range(20_000):
+            archive.writestr(f"{i}", b"")
+    return body.getvalue()
+
+
+def _lying_sizes(claimed: int) -> bytes:
+    """A member whose directory entry claims another size than it unpacks to."""
+    data = bytearray(npz({"ranks.npy": bytes(4 << 20)}))
+    at = data.rindex(b"PK\x01\x02", 0, data.rindex(b"ranks.npy"))
+    data[at + 24 : at + 28] = struct.pack("<I", claimed)
+    return bytes(data)
+
+
+def _encrypted() -> bytes:
+    data = bytearray(npz({}))
+    at = data.rindex(b"PK\x01\x02")
+    data[at + 8] |= 1
+    return bytes(data)
+
+
+def _overlapping() -> bytes:
+    """Two entries of the directory that share one place in the file."""
+    data = bytearray(npz({}))
+    first = data.index(b"PK\x01\x02")
+    second = data.index(b"PK\x01\x02", first + 4)
+    data[second + 42 : second + 46] = data[first + 42 : first + 46]
+    return bytes(data)
+
+
+_OBJECT = b"\x80\x03cposix\nsystem\nX\x12\0\0\0touch hostile-ran  \x85R."
+
+TABLE: dict[str, tuple[bytes | Callable[[], bytes], str]] = {
+    "empty": (b"", "not a usable outcome table"),
+    "no zip": (b"PK" + bytes(100), "not a usable outcome table"),
+    "objects": (lambda: npz({"ranks.npy": npy("(1, 1)", "'|O'", _OBJECT)}), "dtype object"),
+    "objects in a record": (lambda: npz({"ranks.npy": npy("(1,)", "[('a', '|O')]", _OBJECT)}), "ranks: dtype"),
+    "a pickle": (lambda: npz({"ranks.npy": _OBJECT}), "magic"),
+    "a header that calls": (
+        lambda: npz({"ranks.npy": npy("__import__('os').system('id')", "'<i4'")}),
+        "malformed node",
+    ),
+    "a header of shapes": (lambda: npz({"ranks.npy": npy("(" * 2_000 + ")" * 2_000, "'<i4'")}), "not a usable"),
+    "a header that is huge": (lambda: npz({"ranks.npy": npy("(" + "1," * 30_000 + ")", "'<i4'")}), "not a usable"),
+    "a shape of terabytes": (
+        lambda: npz({"ranks.npy": npy("(2**40, 4)".replace("2**40", str(2**40)), "'<i4'")}),
+        "byte",
+    ),
+    "a shape beyond 64 bits": (lambda: npz({"ranks.npy": npy(f"({2**80}, {2**80})", "'<i4'")}), "bytes follow"),
+    "a negative shape": (lambda: npz({"ranks.npy": npy("(-1, -4)", "'<i4'", bytes(16))}), "not a usable"),
+    "a wide string": (lambda: npz({"photos.npy": npy("(1,)", f"'<U{2**40}'")}), "not a usable"),
+    "a string of no width": (lambda: npz({"photos.npy": npy(f"({2**60},)", "'<U0'")}), "bytes follow"),
+    "letters that are none": (lambda: npz({"photos.npy": npy("(1,)", "'<U1'", b"\xff" * 4)}), "not a usable"),
+    "times": (lambda: npz({"ranks.npy": npy("(1, 1)", "'<M8[s]'", bytes(8))}), "dtype datetime64"),
+    "NaN": (
+        lambda: npz({"flops.npy": npy("(4,)", "'<f8'", struct.pack("<4d", 1, 2, 3, float("nan")))}),
+        "flops must be finite",
+    ),
+    "a zip bomb": (lambda: npz({"ranks.npy": npy(f"({16 << 20}, 4)", "'<i4'", bytes(256 << 20))}), "unpacks to"),
+    "a zip bomb of strings": (lambda: npz({"photos.npy": npy(f"({50 << 20},)", "'<U1'", bytes(200 << 20))}), "unpacks"),
+    "a bomb that hides its size": (lambda: _lying_sizes(1_000), "not a usable"),
+    "a size of 4 GB": (lambda: _lying_sizes(0xFFFFFFFE), "unpacks to"),
+    "20,000 members": (_many_members, "more members than"),
+    "a name that slips out": (lambda: npz({}, {"../../evil.npy": b"x"}), "'../../evil.npy'"),
+    "an absolute name": (lambda: npz({}, {"/etc/cron.d/evil.npy": b"x"}), "'/etc/cron.d/evil.npy'"),
+    "a long name": (lambda: npz({}, {"a" * 60_000: b"x"}), "missing, unknown or repeated"),
+    "LZMA": (lambda: npz({}, method=zipfile.ZIP_LZMA), "compressed in a way"),
+    "bzip2": (lambda: npz({}, method=zipfile.ZIP_BZIP2), "compressed in a way"),
+    "encrypted": (_encrypted, "not a usable"),
+    "members that overlap": (_overlapping, "not a usable"),
+    "a deep header": (lambda: npz({"header.npy": header_npy('{"a":' * 50_000)}), "not a usable"),
+    "a header of digits": (lambda: npz({"header.npy": header_npy("9" * 100_000)}), "not a usable"),
+    "a deep meta": (lambda: npz({"header.npy": header_npy("[" * 50_000 + "]" * 50_000)}), "not a usable"),
+    "NaN in meta": (
+        lambda: npz({"header.npy": _header(meta={"a": float("nan"), "latency": {"machine": "m"}})}),
+        "JSON-able",
+    ),
+    "a gallery of text": (lambda: npz({"header.npy": _header(gallery_size={"train": "9"})}), "gallery_size"),
+    "a gallery of 10^400": (
+        lambda: npz({"header.npy": _header(gallery_size=dict.fromkeys(("train", "val", "test"), 10**400))}),
+        "not a usable",
+    ),
+    "a margin of 10^400": (
+        lambda: npz({"header.npy": _header(meta={"triplet_margin": 10**400})}),
+        "not a usable|margin",
+    ),
+}
+
+
+# -------------------------------------------------------------------------------------------------------- safetensors
+
+
+def tensors(header: bytes | dict[str, Any], body: bytes = b"", size: int | None = None) -> bytes:
+    """A safetensors file with a header of our own."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text) if size is None else size) + text + body
+
+
+def _one(dtype: str, shape: list[int], ends: tuple[int, int]) -> dict[str, Any]:
+    return {"w": {"dtype": dtype, "shape": shape, "data_offsets": list(ends)}}
+
+
+SAFETENSORS: dict[str, tuple[bytes | Callable[[], bytes], str]] = {
+    "empty": (b"", ""),
+    "a header of 2^63 bytes": (tensors(b"{}", size=2**63), ""),
+    "a header longer than the file": (tensors(b"{}", size=10_000), ""),
+    "a header that is no JSON": (tensors(b"{x"), ""),
+    "a header that is deep": (lambda: tensors(b'{"a":' * 100_000), ""),
+    "a header of blanks": (lambda: tensors(b"{}" + b" " * (8 << 20)), ""),
+    "100,000 tensors of nothing": (
+        lambda: tensors({f"t{i}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(100_000)}),
+        "",
+    ),
+    "a tensor of terabytes": (tensors(_one("F32", [2**40], (0, 2**42))), ""),
+    "a shape that overflows": (tensors(_one("F32", [2**33, 2**33], (0, 4)), bytes(4)), ""),
+    "offsets that overlap": (
+        tensors(
+            {
+                "a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
+                "b": {"dtype": "F32", "shape": [1], "data_offsets": [2, 6]},
+            },
+            bytes(6),
+        ),
+        "",
+    ),
+    "offsets that run backwards": (tensors(_one("F32", [1], (4, 0)), bytes(4)), ""),
+    "a name twice": (
+        tensors(
+            b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"w":{"dtype":"F32","shape":[1],'
+            b'"data_offsets":[4,8]}}',
+            bytes(8),
+        ),
+        "",
+    ),
+    "bytes that no tensor owns": (tensors(_one("F32", [1], (0, 4)), bytes(400)), ""),
+    "a type that is none": (tensors(_one("F99", [1], (0, 4)), bytes(4)), ""),
+    "a pickle": (_OBJECT, ""),
+}
+"""For each of the three readers; the reason is the library's, so only the file's name is asked for."""
+
+
+def good_tensors(reader: str) -> dict[str, Any]:
+    """The tensors of the good file of a reader."""
+    from safetensors.torch import load
+
+    return load(READERS[reader].good()[0])
+
+
+def _retyped(reader: str, dtype: str) -> bytes:
+    """All tensors of a good file in another type."""
+    import torch
+    from safetensors.torch import save
+
+    kind = getattr(torch, dtype)
+    return save({name: tensor.float().to(kind) for name, tensor in good_tensors(reader).items()})
+
+
+def _spoiled(reader: str, value: float) -> bytes:
+    from safetensors.torch import save
+
+    state = good_tensors(reader)
+    name = sorted(name for name, tensor in state.items() if tensor.is_floating_point())[0]
+    state[name].view(-1)[0] = value
+    return save(state)
+
+
+def _huge_weights(folder: Path, reader: str) -> Path:
+    """A weights file of 8 GB that takes no room on the disk."""
+    path = write(READERS[reader], folder)
+    os.truncate(path, 8 << 30)
+    return path
+
+
+_CARDS: dict[str, tuple[Callable[[dict[str, Any]], bytes | dict[str, Any]], str]] = {
+    "empty": (lambda card: b"", "JSON"),
+    "no text": (lambda card: b"\xff\xfe\xfd", "JSON"),
+    "deep lists": (lambda card: b"[" * 100_000, "JSON"),
+    "deep objects": (lambda card: b'{"a":' * 100_000, "JSON"),
+    "deep in a field": (lambda card: json.dumps(card).encode()[:-1] + b',"x":' + b"[" * 90_000, "JSON"),
+    "huge": (lambda card: json.dumps({**card, "x": "y" * (20 << 20)}).encode(), "larger than"),
+    "a number of 100,000 digits": (lambda card: b'{"format": ' + b"1" * 100_000 + b"}", "JSON"),
+    "a list": (lambda card: b"[]", "card"),
+    "null": (lambda card: b"null", "card"),
+    "another format": (lambda card: {**card, "format": 10**400}, "format"),
+}
+
+_STUDENT_CONFIGS: dict[str, tuple[dict[str, Any], str]] = {
+    "a backbone of no kind": ({"backbone": ["a"]}, "unhashable|backbone"),
+    "a backbone from the network": ({"backbone": "hf-hub:evil/model"}, "unknown backbone"),
+    "10,000 canvases": ({"canvases": list(range(32, 10_032))}, "canvases"),
+    "canvases of text": ({"canvases": "abc"}, "canvas|int"),
+    "a canvas of infinity": ({"canvases": [float("inf")]}, "infinity|canvas"),
+    "a canvas of a million": ({"canvases": [10**6]}, "canvas"),
+    "a head of a billion": ({"heads": [{"stride": 32, "grid": 1, "dim": 10**9, "share": 1.0}]}, "dim"),
+    "a grid of a billion": ({"heads": [{"stride": 32, "grid": 10**9, "dim": 1, "share": 1.0}]}, "grid"),
+    "a head of half a unit": ({"heads": [{"stride": 32, "grid": 1, "dim": 1.5, "share": 1.0}]}, "dim|heads"),
+    "a share of NaN": ({"heads": [{"stride": 32, "grid": 1, "dim": 4, "share": float("nan")}]}, "share"),
+    "heads that are none": ({"heads": 3}, "heads|iterable"),
+    "photos of a million": ({"photo_side": 10**6}, "photo_side"),
+    "photos of NaN": ({"photo_side": float("nan")}, "photo_side"),
+    "a setting too many": ({"evil": 1}, "unknown student settings"),
+}
+
+
+def _with_config(changes: dict[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return lambda card: {**card, "config": {**card["config"], **changes}}
+
+
+def _with(changes: dict[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return lambda card: {**card, **changes}
+
+
+_SELECTOR_CARDS: dict[str, tuple[dict[str, Any], str]] = {
+    "100,000 canvases": ({"canvases": list(range(1, 100_001))}, "canvases"),
+    "a network of a list": ({"selector": [1]}, "damaged"),
+    "a network of no name": ({"selector": {"name": ["a"], "n_actions": 4}}, "damaged"),
+    "a wide network": ({"selector": {"name": "stats", "n_actions": 4, "n_stats": 19, "hidden": 10**9}}, "damaged"),
+    "a network of infinity": ({"selector": {"name": "stats", "n_actions": float("inf"), "n_stats": 3}}, "damaged"),
+    "a config of a list": ({"config": []}, "damaged"),
+    "a config of a text": ({"config": "env"}, "damaged"),
+    "an environment of a list": ({"config": {"env": [1]}}, "damaged"),
+    "canvases of a number": ({"canvases": 3}, "damaged"),
+    "points of 10^400": ({"max_points": 10**400}, "max_points"),
+}
+
+_CHECKPOINT_STATES: dict[str, tuple[str | None, str]] = {
+    "none": (None, "not a checkpoint"),
+    "no JSON": ("{", "not a checkpoint"),
+    "deep": ("[" * 100_000, "not a checkpoint"),
+    "a list": ("[]", "not a checkpoint"),
+    "no config": ("{}", "not a checkpoint"),
+    "a config of a list": ('{"config": [1]}', "not a checkpoint"),
+    "a number of 100,000 digits": ("9" * 100_000, "not a checkpoint"),
+}
+
+
+def _checkpoint_state(state: str | None) -> bytes:
+    metadata = {"format": "sketchcanvas-checkpoint-1"} | ({} if state is None else {"state": state})
+    return tensors({"__metadata__": metadata, **_one("F32", [1], (0, 4))}, bytes(4))
+
+
+# ------------------------------------------------------------------------------------------------------- all together
+
+
+def _all() -> dict[str, Attack]:
+    found: dict[str, Attack] = {}
+    for reader, cases in (("svg", SVG), ("png", PNG), ("pickle", _PICKLE), ("table", TABLE)):
+        found |= {f"{reader}: {name}": _file(reader, data, reason) for name, (data, reason) in cases.items()}
+    for reader in ("student", "selector", "checkpoint"):
+        found |= {f"{reader}: {name}": _file(reader, data, reason) for name, (data, reason) in SAFETENSORS.items()}
+    for reader in ("student", "selector"):
+        found |= {f"{reader} card: {name}": _card(reader, make, reason) for name, (make, reason) in _CARDS.items()}
+        for value in ("nan", "inf"):
+            found[f"{reader}: {value}"] = _file(
+                reader, lambda r=reader, v=value: _spoiled(r, float(v)), "NaN or infinity"
+            )
+        for kind in ("bool", "int64", "complex64", "float8_e4m3fn", "float64"):
+            found[f"{reader}: weights of {kind}"] = _file(
+                reader, lambda r=reader, k=kind: _retyped(r, k), f"{kind}|larger than"
+            )
+        found[f"{reader}: weights of 8 GB"] = Attack(reader, lambda f, r=reader: _huge_weights(f, r), "larger than")
+    found |= {
+        f"student card: {name}": _card("student", _with_config(changes), reason)
+        for name, (changes, reason) in _STUDENT_CONFIGS.items()
+    }
+    found |= {
+        f"selector card: {name}": _card("selector", _with(changes), reason)
+        for name, (changes, reason) in _SELECTOR_CARDS.items()
+    }
+    found |= {
+        f"checkpoint state: {name}": _file("checkpoint", _checkpoint_state(state), reason)
+        for name, (state, reason) in _CHECKPOINT_STATES.items()
+    }
+    found |= {
+        "svg: an entity of a file": Attack("svg", _svg_entity_of_a_file, "entities are refused"),
+        "png: a link out": Attack("png", _link("{outside}"), "a link that leads out of"),
+        "png: a relative link out": Attack("png", _link("../outside.png"), "a link that leads out of"),
+        "png: a link to itself": Attack("png", _link("hostile.png"), "not a plain file"),
+        "png: a link to a device": Attack("png", _link("/dev/zero"), "a link that leads out of"),
+        "png: a pipe": Attack("png", _pipe, "not a plain file"),
+    }
+    return found
+
+
+ATTACKS = _all()

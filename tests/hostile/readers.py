@@ -1,0 +1,145 @@
+"""The readers of files that nobody vouches for: the errors that each promises, and a good file."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from PIL import Image
+
+import students
+from agents import saved, selectors
+from agents.training import Run
+from sketchcanvas_env.data.inside import read_inside
+from sketchcanvas_env.data.photos import on_white, read_png
+from sketchcanvas_env.data.unpickle import arrays_of
+from sketchcanvas_env.svg import SvgError, read_svg
+from sketchcanvas_env.table import OutcomeTable, TableError
+from students import checkpoint
+from students.weights import load_student, save_student
+from tests.agents.support import small
+from tests.helpers import qmul_arrays, toy_table
+
+LIMIT = 64 << 20
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A reader as the tests see it.
+
+    Attributes:
+        suffix: of its files.
+        read: takes the path of a file.
+        errors: what it may raise for a file that is there.
+        good: the bytes of a file that it reads, and of the card beside it where it wants one.
+        sealed: writes the sha256 of the file into the card, so that the checks behind that one are reached.
+    """
+
+    suffix: str
+    read: Callable[[Path], object]
+    errors: type[Exception]
+    good: Callable[[], tuple[bytes, bytes | None]]
+    sealed: str | None = None
+
+
+def write(reader: Reader, folder: Path, data: bytes | None = None, card: bytes | None = None) -> Path:
+    """A file for a reader, with what is given in place of the good content; a JSON card that is given is sealed."""
+    good, good_card = reader.good()
+    path = folder / f"hostile{reader.suffix}"
+    content = good if data is None else data
+    path.write_bytes(content)
+    if good_card is not None:
+        text = good_card if card is None else card
+        if card is None and reader.sealed is not None:
+            text = json.dumps({**json.loads(text), reader.sealed: hashlib.sha256(content).hexdigest()}).encode()
+        path.with_suffix(".json").write_bytes(text)
+    return path
+
+
+def svg(body: str, attributes: str = 'viewBox="0 0 100 100"') -> bytes:
+    """An SVG around some elements."""
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {attributes}>{body}</svg>'.encode()
+
+
+def _svg() -> tuple[bytes, None]:
+    return svg(
+        '<title>t</title><g fill="none" stroke="black" transform="translate(3,4) rotate(20 1 2)">'
+        '<path d="M10 50 A 40 40 0 0 1 90 50 c 1 2 3 4 5 6 s 1 1 2 2 q 1 2 3 4 t 5 6 h 3 v 4 z"/>'
+        '<polyline points="1,2 3,4 5 6"/><rect x="3" y="4" width="30" height="20" rx="3"/></g>'
+        '<circle cx="50" cy="50" r="30" style="fill:none;stroke:#000"/>'
+    ), None
+
+
+def _pickle() -> tuple[bytes, None]:
+    return pickle.dumps(qmul_arrays(train=2, test=1, sketches=1), protocol=3), None
+
+
+def _png() -> tuple[bytes, None]:
+    body = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (24, 24, 4), dtype=np.uint8)).save(body, format="PNG")
+    return body.getvalue(), None
+
+
+@lru_cache
+def _table() -> tuple[bytes, None]:
+    with TemporaryDirectory() as folder:
+        return toy_table().save(Path(folder) / "t.npz").read_bytes(), None
+
+
+@lru_cache
+def _student() -> tuple[bytes, bytes]:
+    heads = [{"stride": 32, "grid": 1, "dim": 4, "share": 1.0}]
+    torch.manual_seed(0)
+    with TemporaryDirectory() as folder:
+        path = save_student(
+            students.create("mobilenet_v3_small", canvases=(32,), photo_side=32, heads=heads),
+            Path(folder) / "s.safetensors",
+            {},
+        )
+        return path.read_bytes(), path.with_suffix(".json").read_bytes()
+
+
+@lru_cache
+def _selector() -> tuple[bytes, bytes]:
+    from agents.environment import EnvConfig
+
+    config = small("reinforce", EnvConfig(canvases=(16, 32, 64, 128), max_points=40))
+    from sketchcanvas_env.features import FEATURE_NAMES
+
+    torch.manual_seed(0)
+    network = selectors.create("stats", 4, len(FEATURE_NAMES), 8)
+    run = Run(config, network, config.total_steps, 1.0)
+    with TemporaryDirectory() as folder:
+        path = saved.save(Path(folder) / "s", run, toy_table())
+        return path.read_bytes(), path.with_suffix(".json").read_bytes()
+
+
+def _checkpoint() -> tuple[bytes, None]:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "c.safetensors"
+        checkpoint.save(path, {"weights.w": torch.ones(3, 2)}, {"config": {"seed": 1}, "steps": 3})
+        return path.read_bytes(), None
+
+
+def _photo(path: Path) -> object:
+    return on_white(read_png(read_inside(path.parent, path, LIMIT)))
+
+
+READERS = {
+    "svg": Reader(".svg", read_svg, SvgError, _svg),
+    "pickle": Reader("_Coordinate", lambda path: arrays_of(path.read_bytes()), ValueError, _pickle),
+    "png": Reader(".png", _photo, ValueError, _png),
+    "table": Reader(".npz", OutcomeTable.load, TableError, _table),
+    "student": Reader(".safetensors", load_student, ValueError, _student, "sha256"),
+    "selector": Reader(".safetensors", saved.load, ValueError, _selector, "weights_sha256"),
+    "checkpoint": Reader(".safetensors", lambda path: checkpoint.load(path, {"seed": 1}), ValueError, _checkpoint),
+}

@@ -1,0 +1,68 @@
+"""Hostile files: each is refused quickly, in little memory, by name and reason, and nothing else happens."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.hostile.attacks import ATTACKS
+from tests.hostile.readers import READERS
+
+NAMED_BY_CALLER = ("png", "pickle")
+"""Readers of bytes: the data set that calls them adds the file's name (`tests/sketchcanvas_env/test_qmul.py`)."""
+
+Report = dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """What came of reading everything in a process with an audit hook (`watch.py`)."""
+    folder = tmp_path_factory.mktemp("hostile")
+    out = folder / "report.json"
+    (folder / "files").mkdir()
+    subprocess.run(
+        [sys.executable, "-m", "tests.hostile.watch", str(folder / "files"), str(out)],
+        check=True,
+        timeout=300,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    found: Report = json.loads(out.read_text())
+    by_time = sorted(found, key=lambda name: -found[name]["seconds"])
+    print("slowest:", *(f"{name}: {1e3 * found[name]['seconds']:.0f} ms" for name in by_time[:5]), sep="\n  ")
+    return found
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_is_refused_and_nothing_else_happens(report: Report, name: str) -> None:
+    attack, told = ATTACKS[name], report[name]
+    assert told["seen"] == []
+    assert told["seconds"] < 2.0  # a guard against hanging; the aim is 0.1 s
+    assert told["memory"] is None or told["memory"] < 100e6
+    if attack.reason is None:
+        assert told["error"] is None or READERS[attack.reader].errors.__name__ in told["kinds"]
+        return
+    assert READERS[attack.reader].errors.__name__ in told["kinds"], told["error"]
+    assert re.search(attack.reason, told["error"]), told["error"]
+    assert told["length"] < 1_000
+    if attack.reader not in NAMED_BY_CALLER:
+        assert re.search(r"hostile\.(svg|npz|safetensors|json)", told["error"]), told["error"]
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_good_files_are_read_under_the_same_watch(report: Report, name: str) -> None:
+    assert report[f"good {name}"]["error"] is None
+
+
+def test_the_watch_sees_what_it_should(report: Report) -> None:
+    [opened] = report["a control that reads outside"]["seen"]
+    assert "outside.txt" in opened
+    [ran] = report["a control that runs something"]["seen"]
+    assert ran.startswith("os.system")
