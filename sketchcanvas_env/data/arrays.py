@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 MAX_NPY_BYTES = 8 * 2**20
 """Largest file that is read: a drawing of `sketch.MAX_POINTS` rows of five float64 takes a quarter of it."""
-MAX_NPY_HEADER = 1024
+_MAX_HEADER = 1024
 """Longest description of an array that is parsed, bytes."""
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
@@ -24,22 +25,33 @@ def read_npy(data: bytes) -> NDArray[np.float64]:
         ValueError: another kind of file or of array, a number that is not finite, or a header that does not speak of
             exactly the bytes that follow it.
     """
-    body = io.BytesIO(data)
-    try:
-        header = _HEADERS[np.lib.format.read_magic(body)]
-        shape, fortran, dtype = header(body, max_header_size=MAX_NPY_HEADER)
-    except (ValueError, KeyError, TypeError, SyntaxError, RecursionError, MemoryError):
-        # The parser of the header raises whatever a damaged one makes it stumble over.
-        raise ValueError("not a .npy file, or a damaged one") from None
+    shape, fortran, dtype, start = npy_header(data)
     if dtype.kind not in "biuf":
         raise ValueError(f"holds {dtype}, not real numbers")
-    rest = data[body.tell() :]
+    rest = data[start:]
     if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(rest):
         raise ValueError(f"a damaged .npy file: it claims {shape} of {dtype} but {len(rest):,} bytes follow")
     array = np.frombuffer(rest, dtype).reshape(shape, order="F" if fortran else "C").astype(np.float64)
     if not np.isfinite(array).all():
         raise ValueError("a number that is not finite")
     return array
+
+
+def npy_header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """What a `.npy` file says of its array: shape, Fortran order, type; and where its content starts.
+
+    Raises:
+        ValueError: another kind of file, or a damaged one.
+    """
+    body = io.BytesIO(data)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of numbers as Python 2 wrote them
+            header = _HEADERS[np.lib.format.read_magic(body)]
+            shape, fortran, dtype = header(body, max_header_size=_MAX_HEADER)
+    except Exception:  # NumPy's parser raises whatever a damaged header makes it stumble over
+        raise ValueError("not a .npy file, or a damaged one") from None
+    return shape, fortran, dtype, body.tell()
 
 
 def read_json(data: bytes) -> Any:

@@ -20,7 +20,6 @@ fifth `train`, a tenth `val`, a fifth `test`. So no drawing moves when files or 
 
 from __future__ import annotations
 
-import io
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sketchcanvas_env.data.arrays import MAX_NPY_HEADER, numbers, read_json, stroke3_strokes
+from sketchcanvas_env.data.arrays import npy_header, numbers, read_json, stroke3_strokes
 from sketchcanvas_env.data.dataset import SPLITS, SketchDataset, report_skipped
 from sketchcanvas_env.data.inside import find_inside
 from sketchcanvas_env.data.unpickle import drawings_of
@@ -249,14 +248,12 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
 
 def _arrays(part: str, data: bytes) -> list[NDArray[np.int16]]:
     """The drawings of a .npy file that holds a pickled array of arrays."""
-    body = io.BytesIO(data)
     try:
-        np.lib.format.read_magic(body)
-        _, _, dtype = np.lib.format.read_array_header_1_0(body, max_header_size=MAX_NPY_HEADER)
+        _, _, dtype, start = npy_header(data)
         if dtype.kind != "O":
             raise ValueError(f"holds {dtype}, not arrays of different lengths")
-        return drawings_of(data[body.tell() :])
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        return drawings_of(data[start:])
+    except ValueError as error:
         raise ValueError(f"{part}: {error}") from None
 
 
