@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import pickletools
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,9 +23,9 @@ MAX_BYTES = 64 * 2**20
 MAX_ARRAYS = 20_000
 """Most arrays that are read. ShoeV2, the larger of QMUL's two sets, is described with fewer than 7,000."""
 
-_OPCODES_PER_TEXT = 64
-"""Opcodes for every text read so far. A real file has one text a key and 25 to 45 opcodes; a flood of empty ones costs
-time and memory."""
+_OPCODES_PER_ITEM = 64
+"""Opcodes for every item read so far: in a dictionary its texts, one a key, in a list its arrays. A real file has 20 to
+45; a flood of others costs time and memory."""
 _MAX_STACK = 4096
 """Things in waiting; picklers set at most a thousand items, of two things each, at a time."""
 MAX_DRAWINGS = 1_000_000
@@ -88,16 +89,8 @@ def arrays_of(data: bytes) -> dict[str, NDArray[np.floating]]:
     if len(data) > MAX_BYTES:
         raise ValueError(f"{len(data):,} bytes; at most {MAX_BYTES:,} are read")
     machine = _Machine()
-    try:
-        for steps, (opcode, argument, _) in enumerate(pickletools.genops(data)):
-            machine.step(opcode.name, argument)
-            if steps > _OPCODES_PER_TEXT * min(machine.texts + 2, MAX_ARRAYS) or machine.depth > _MAX_STACK:
-                raise ValueError("more opcodes than a dictionary of arrays needs")
-        return machine.result()
-    except (IndexError, KeyError):
-        raise ValueError("damaged pickle: an opcode refers to something that is not there") from None
-    except UnicodeError:
-        raise ValueError("damaged pickle: a text that is not UTF-8") from None
+    _run(machine, data, MAX_ARRAYS, "a dictionary of arrays")
+    return machine.result()
 
 
 def drawings_of(data: bytes) -> list[NDArray[np.int16]]:
@@ -113,12 +106,19 @@ def drawings_of(data: bytes) -> list[NDArray[np.int16]]:
         ValueError: anything else, as `arrays_of`.
     """
     machine = _Drawings()
+    _run(machine, data, MAX_DRAWINGS, "a list of arrays")
+    return machine.drawings()
+
+
+def _run(machine: _Machine, data: bytes, most: int, what: str) -> None:
+    """Let a machine obey a pickle of at most `most` arrays."""
     try:
-        for steps, (opcode, argument, _) in enumerate(pickletools.genops(data)):
-            machine.step(opcode.name, argument)
-            if steps > _OPCODES_PER_TEXT * min(machine.built + 2, MAX_DRAWINGS) or machine.depth > _MAX_STACK:
-                raise ValueError("more opcodes than a list of arrays needs")
-        return machine.drawings()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of escapes in a name that is refused anyway
+            for steps, (opcode, argument, _) in enumerate(pickletools.genops(data)):
+                machine.step(opcode.name, argument)
+                if steps > _OPCODES_PER_ITEM * min(machine.items + 2, most) or machine.depth > _MAX_STACK:
+                    raise ValueError(f"more opcodes than {what} needs")
     except (IndexError, KeyError):
         raise ValueError("damaged pickle: an opcode refers to something that is not there") from None
     except UnicodeError:
@@ -132,9 +132,14 @@ class _Machine:
     """Bytes of a number of each type that is read."""
 
     def __init__(self) -> None:
-        self.texts = 0
+        self._texts = 0
         self._stack: list[object] = []
         self._memo: dict[int, object] = {}
+
+    @property
+    def items(self) -> int:
+        """What opcodes are counted by: texts read so far."""
+        return self._texts
 
     @property
     def depth(self) -> int:
@@ -153,7 +158,7 @@ class _Machine:
         stack = self._stack
         if name in _VALUES:
             stack.append(argument)
-            self.texts += isinstance(argument, str)
+            self._texts += isinstance(argument, str)
         elif name in _CONSTANTS:
             stack.append(_CONSTANTS[name])
         elif name in ("BINGET", "LONG_BINGET"):
@@ -237,7 +242,12 @@ class _Drawings(_Machine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.built = 0
+        self._built = 0
+
+    @property
+    def items(self) -> int:
+        """What opcodes are counted by: arrays read so far."""
+        return self._built
 
     def step(self, name: str, argument: object) -> None:
         """Obey one opcode."""
@@ -271,7 +281,7 @@ class _Drawings(_Machine):
             target.content = _objects(state[1], state[2], state[4])
         else:
             super()._build(state)
-            self.built += isinstance(target, _Array)
+            self._built += isinstance(target, _Array)
 
 
 def _texts(items: object) -> object:
