@@ -261,6 +261,7 @@ def write_folder(
     wrong = next((photo for photo in split if not _ID.fullmatch(photo)), None)
     if wrong is not None:
         raise ValueError(f"photo {wrong[:100]!r} cannot be the name of a file there")
+    dataset.photo(next(iter(split)))  # what has no photos ends here, before anything is written
     _begin(folder, dataset)
     lists = {name: sorted(photo for photo in split if split[photo] == name) for name in SPLITS}
     _write_text(folder / SPLITS_FILE, json.dumps(lists, indent=1))
