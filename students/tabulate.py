@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from os import PathLike
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +16,19 @@ from sketchcanvas_env import reward as rules
 from sketchcanvas_env.data import SPLITS, SketchDataset
 from sketchcanvas_env.sketch import VectorSketch
 from sketchcanvas_env.table import TOP, OutcomeTable
-from students import WEIGHTS_FOLDER
-from students.provenance import versions
+from students import WEIGHTS_FOLDER, blocks
+from students.blocks import BlockFile, Columns
+from students.provenance import PACKAGES, versions
 from students.weights import load_card
+
+UNSAVED = "unsaved"
+"""`weights_hash` of a student that was not read from a file."""
+
+# Photos widened to float64 at once, and distances judged at once: some 40 and 30 MB.
+_CHUNK = 2048
+_PIECE = 1 << 22
+# More than the tile of any BLAS kernel on today's processors (up to 8 or 16 float64).
+_TILE = 16
 
 
 class Embedder(Protocol):
@@ -45,23 +59,99 @@ class Embedder(Protocol):
 
 
 def tabulate(
-    student: Embedder, dataset: SketchDataset, canvases: Sequence[int] | None = None, progress: bool = False
+    student: Embedder,
+    dataset: SketchDataset,
+    canvases: Sequence[int] | None = None,
+    progress: bool = False,
+    folder: str | PathLike[str] | None = None,
 ) -> OutcomeTable:
     """Rank the true photo of every sketch outside the `student` split, at every canvas.
+
+    Photos and sketches are read, embedded and ranked in blocks of `students.blocks.BLOCK`, and what comes out is stored
+    at once: until the table is put together at the end, memory is bounded by a block and the gallery. A table depends
+    neither on the blocks nor on how often the work was interrupted.
 
     Args:
         student: frozen; the table is as good as its determinism.
         dataset: the sketches are ranked among their split's gallery.
         canvases: sides, rising; all of the student's when None.
         progress: show a progress bar on standard error.
+        folder: where finished blocks are kept, and found by the next call for the same student, data and canvases;
+            blocks of anything else that lie there are left alone. A temporary folder when None.
 
     Raises:
-        ValueError: a canvas that the student cannot embed, or no sketch outside the `student` split.
+        ValueError: a canvas that the student cannot embed, no sketch outside the `student` split, or a `folder` for a
+            student that was never saved: nothing tells its blocks from those of another.
+        OSError: the disk is full.
     """
+    if folder is None:
+        with TemporaryDirectory(prefix="tabulate-", ignore_cleanup_errors=True) as temporary:
+            return _tabulate(student, dataset, canvases, progress, Path(temporary))
+    if student.weights_hash == UNSAVED:
+        raise ValueError("a student that was never saved has no hash to know its blocks by: save it, or give no folder")
+    return _tabulate(student, dataset, canvases, progress, Path(folder))
+
+
+def build_table(
+    student: Embedder,
+    dataset: SketchDataset,
+    path: str | PathLike[str],
+    canvases: Sequence[int] | None = None,
+    progress: bool = False,
+) -> OutcomeTable:
+    """`tabulate` into a file that appears whole; a build that was killed goes on in the folder `<path>.unfinished`.
+
+    Args:
+        student: frozen, and saved.
+        dataset: see `tabulate`.
+        path: the table's file.
+        canvases: see `tabulate`.
+        progress: show a progress bar on standard error.
+
+    Returns:
+        The table. The folder is gone unless another build keeps its blocks there.
+
+    Raises:
+        ValueError: see `tabulate`.
+        IsADirectoryError: `path` is a folder.
+        OSError: the disk is full; what was finished is kept.
+    """
+    final = Path(path)
+    if final.is_dir():
+        raise IsADirectoryError(f"{final} is a folder: give the name of a file in it")
+    folder = final.with_name(f"{final.name}.unfinished")
+    table = tabulate(student, dataset, canvases, progress, folder)
+    table.save(final)
+    key = blocks.key(_settings(student, dataset, tuple(table.canvases.tolist())))
+    for leftover in folder.glob(f"{key}.*"):
+        leftover.unlink(missing_ok=True)
+    with suppress(OSError):  # not empty: another build's
+        folder.rmdir()
+    return table
+
+
+def _settings(student: Embedder, dataset: SketchDataset, sides: tuple[int, ...]) -> dict[str, Any]:
+    """Everything that decides a table's rows."""
+    return {
+        "dataset": dataset.name,
+        "dataset_hash": dataset.hash,
+        "student": student.name,
+        "student_hash": student.weights_hash,
+        "canvases": sides,
+        "top": TOP,
+        "triplet_margin": rules.TRIPLET_MARGIN,
+        "versions": versions((*PACKAGES, "sketchcanvas", "scikit-image")),
+        "block": blocks.BLOCK,
+    }
+
+
+def _tabulate(
+    student: Embedder, dataset: SketchDataset, canvases: Sequence[int] | None, progress: bool, folder: Path
+) -> OutcomeTable:
     from rich.console import Console
     from rich.progress import Progress
 
-    sides = tuple(student.canvases if canvases is None else canvases)
+    sides = tuple(int(side) for side in (student.canvases if canvases is None else canvases))
     unknown = sorted(set(sides) - set(student.canvases))
     if unknown or not sides or list(sides) != sorted(set(sides)):
         raise ValueError(f"canvases must be some of {list(student.canvases)}, rising; got {list(sides)}")
@@ -71,33 +161,38 @@ def tabulate(
         raise ValueError(f"data set {dataset.name!r} has sketches to train on only: there is nothing to tabulate")
     rows = np.concatenate([dataset.indices(split) for split in splits])
     photos = np.unique(np.concatenate([dataset.gallery(split) for split in splits]))
-    place = {photo: index for index, photo in enumerate(photos.tolist())}
-    shape = (len(rows), len(sides))
-    ranks, top = np.zeros(shape, np.int32), np.full((*shape, TOP), -1, np.int32)
-    distances, triplet = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    key = blocks.key(_settings(student, dataset, sides))
 
-    with Progress(console=Console(stderr=True), disable=not progress) as bar:
-        task = bar.add_task("embedding photos", total=1 + len(sides) * len(splits))
-        embedded = student.embed_photos(np.stack([dataset.photo(photo) for photo in photos.tolist()]))
-        bar.advance(task)
+    per_side = (len(sides),)
+    columns: Columns = {
+        "ranks": (np.int32, per_side),
+        "distances": (np.float32, per_side),
+        "triplet": (np.float32, per_side),
+        "top": (np.int32, (*per_side, TOP)),
+    }
+    with (
+        Progress(console=Console(stderr=True), disable=not progress) as bar,
+        BlockFile(folder / f"{key}.sketches", columns, len(rows)) as stored,
+    ):
+        task = bar.add_task("photos", total=len(photos))
+        embedded = _embed_photos(student, dataset, photos, folder / f"{key}.photos", lambda n: bar.advance(task, n))
+        task = bar.add_task("sketches", total=len(rows))
         start = 0
         for split in splits:
-            own = dataset.indices(split)
-            sketches = [dataset.sketch(int(row)) for row in own]
-            gallery = np.array([place[photo] for photo in dataset.gallery(split).tolist()])
+            gallery = np.searchsorted(photos, dataset.gallery(split))
             column = {photo: index for index, photo in enumerate(dataset.gallery(split).tolist())}
-            true = np.array([column[photo] for photo in dataset.photo_ids[own].tolist()])
-            piece = slice(start, start + len(own))
-            for k, side in enumerate(sides):
-                bar.update(task, description=f"{split} at {side} px")
-                between = euclidean(student.embed(sketches, side), embedded[gallery])
-                ranks[piece, k] = rules.rank_of_true(between, true)
-                distances[piece, k] = between[np.arange(len(own)), true]
-                triplet[piece, k] = rules.triplet_loss(between, true)
-                nearest = np.argsort(between, axis=1, kind="stable")[:, :TOP]
-                top[piece, k, : nearest.shape[1]] = gallery[nearest]
-                bar.advance(task)
-            start += len(own)
+            candidates = np.asarray(embedded[gallery])
+            stop = start + len(dataset.indices(split))
+            for block, done in stored.blocks(start, stop):
+                if not done:
+                    sketches = [dataset.sketch(int(row)) for row in rows[block]]
+                    true = np.array([column[photo] for photo in dataset.photo_ids[rows[block]].tolist()])
+                    outcomes = [_outcomes(student.embed(sketches, side), candidates, true) for side in sides]
+                    found = {name: np.stack([each[name] for each in outcomes], axis=1) for name in columns}
+                    found["top"] = np.where(found["top"] < 0, -1, gallery[found["top"]])
+                    stored.store(block, **found)
+                bar.advance(task, block.stop - block.start)
+            start = stop
 
     return OutcomeTable(
         dataset=dataset.name,
@@ -106,10 +201,10 @@ def tabulate(
         student_hash=student.weights_hash,
         canvases=np.array(sides),
         flops=np.array([student.flops(side) for side in sides]),
-        ranks=ranks,
-        distances=distances,
-        triplet=triplet,
-        top=top,
+        ranks=stored.rows["ranks"],
+        distances=stored.rows["distances"],
+        triplet=stored.rows["triplet"],
+        top=stored.rows["top"],
         photos=photos,
         sketch_ids=dataset.sketch_ids[rows],
         photo_ids=dataset.photo_ids[rows],
@@ -118,6 +213,50 @@ def tabulate(
         gallery_size={split: len(dataset.gallery(split)) for split in splits},
         meta={"triplet_margin": rules.TRIPLET_MARGIN, "versions": versions()},
     )
+
+
+def _embed_photos(
+    student: Embedder,
+    dataset: SketchDataset,
+    photos: NDArray[np.str_],
+    path: Path,
+    advance: Callable[[int], object],
+) -> NDArray[np.float32]:
+    """Embeddings (P, D) float32 of photos, mapped from the file that they were stored in."""
+    dim = student.embed_photos(np.stack([dataset.photo(str(photos[0]))])).shape[1]
+    with BlockFile(path, {"embedding": (np.float32, (dim,))}, len(photos)) as stored:
+        for block, done in stored.blocks(0, len(photos)):
+            if not done:
+                images = np.stack([dataset.photo(photo) for photo in photos[block].tolist()])
+                stored.store(block, embedding=student.embed_photos(images))
+            advance(block.stop - block.start)
+    return stored.rows["embedding"]
+
+
+def _outcomes(
+    queries: NDArray[np.float32], gallery: NDArray[np.float32], true: NDArray[np.int64]
+) -> dict[str, NDArray[Any]]:
+    """What a table tells of each query at one canvas; `top` in columns of the gallery, -1 where it has too few.
+
+    The triplet loss is a mean over the whole gallery and a rank counts ties, so every distance is needed: an index that
+    finds only the nearest photos (faiss) would save nothing here.
+    """
+    between = euclidean(queries, gallery)
+    n, size = between.shape
+    found: dict[str, NDArray[Any]] = {
+        "ranks": np.empty(n, np.int32),
+        "distances": between[np.arange(n), true],
+        "triplet": np.empty(n, np.float64),
+        "top": np.full((n, TOP), -1),
+    }
+    step = max(1, _PIECE // size)
+    for start in range(0, n, step):
+        piece = slice(start, start + step)
+        found["ranks"][piece] = rules.rank_of_true(between[piece], true[piece])
+        found["triplet"][piece] = rules.triplet_loss(between[piece], true[piece])
+        first = nearest(between[piece], TOP)
+        found["top"][piece, : first.shape[1]] = first
+    return found
 
 
 def check_student(table: OutcomeTable) -> None:
@@ -135,9 +274,39 @@ def check_student(table: OutcomeTable) -> None:
 
 
 def euclidean(queries: NDArray[np.float32], gallery: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Euclidean distances (n, G) float64 between unit vectors (n, D) and (G, D), in [0, 2]."""
-    cosine = queries.astype(np.float64) @ gallery.astype(np.float64).T
-    return np.sqrt(np.clip(2.0 - 2.0 * cosine, 0.0, 4.0))
+    """Euclidean distances (n, G) float64 between unit vectors (n, D) and (G, D), in [0, 2].
+
+    A distance is a matter of the two vectors alone, bit by bit, wherever they stand and whatever stands beside them: so
+    equal photos are at equal distances, and ties are ties. The gallery is widened to float64 a piece at a time.
+    """
+    wide = _padded(queries)
+    between = np.empty((len(queries), len(gallery)))
+    for start in range(0, len(gallery), _CHUNK):
+        chunk = gallery[start : start + _CHUNK]
+        cosine = (wide @ _padded(chunk).T)[: len(queries), : len(chunk)]
+        between[:, start : start + _CHUNK] = np.sqrt(np.clip(2.0 - 2.0 * cosine, 0.0, 4.0))
+    return between
+
+
+def _padded(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Vectors (n, D) in float64, and zeros up to a whole number of tiles.
+
+    BLAS sums the rows and columns that are left over beside its tiles in another order, by one bit: seen with OpenBLAS.
+    """
+    wide = np.zeros((-(-len(vectors) // _TILE) * _TILE, vectors.shape[1]))
+    wide[: len(vectors)] = vectors
+    return wide
+
+
+def nearest(distances: NDArray[np.float64], k: int) -> NDArray[np.int64]:
+    """Columns (n, min(k, G)) of the `k` smallest of each row of (n, G) distances: rising, the first of equals first."""
+    k = min(k, distances.shape[1])
+    limits = np.partition(distances, k - 1, axis=1)[:, k - 1]
+    columns = np.empty((len(distances), k), np.int64)
+    for row, (line, limit) in enumerate(zip(distances, limits, strict=True)):
+        near = np.flatnonzero(line <= limit)
+        columns[row] = near[np.argsort(line[near], kind="stable")[:k]]
+    return columns
 
 
 def scores(table: OutcomeTable) -> dict[str, dict[str, dict[str, float]]]:
