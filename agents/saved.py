@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as parse_safetensors
-from safetensors.torch import save_file
+from safetensors.torch import save as render_safetensors
 
 import students.latency
 import students.provenance
@@ -118,7 +118,7 @@ def save(path: str | Path, run: Run, table: OutcomeTable, curve: Sequence[CurveP
     weights = stem(path).with_suffix(".safetensors")
     tensors = {name: tensor.contiguous() for name, tensor in run.selector.state_dict().items()}
     with atomic_write(weights) as temporary:
-        save_file(tensors, temporary)
+        temporary.write_bytes(render_safetensors(tensors))
     card = {
         "format": FORMAT,
         "algorithm": run.config.algorithm,

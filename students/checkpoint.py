@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as render_safetensors
 from torch import Tensor
 
 from sketchcanvas_env.files import atomic_write, parse_json
@@ -32,8 +32,9 @@ def save(path: str | Path, tensors: Mapping[str, Tensor], state: Mapping[str, An
         state: JSON-able numbers and texts.
     """
     copies = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
+    data = render_safetensors(copies, metadata={**_FORMAT, _STATE: json.dumps(state, sort_keys=True)})
     with atomic_write(path) as temporary:
-        save_file(copies, temporary, metadata={**_FORMAT, _STATE: json.dumps(state, sort_keys=True)})
+        temporary.write_bytes(data)
 
 
 def load(path: str | Path, config: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -56,6 +56,8 @@ class StudentConfig:
     def __post_init__(self) -> None:
         """Check every field; ValueError says which is wrong and what is allowed."""
         object.__setattr__(self, "canvases", tuple(int(c) for c in self.canvases))
+        if not isinstance(self.backbone, str):  # a card may say anything
+            raise ValueError(f"backbone must be a name, got {self.backbone!r}")
         check_backbone(self.backbone)
         if self.normalisation is None or self.same_padding is None:
             normalisation, same_padding = wanted_inputs(self.backbone)
