@@ -292,6 +292,14 @@ BAD_PHOTOS = {
         _photo(lambda path: Image.new("L", (MAX_SIDE + 1, 1)).save(path, format="WEBP")),
         "^a picture of 2049 x 1 pixels; at most",
     ),
+    "a WebP that claims much": (
+        _photo(lambda path: path.write_bytes(b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0" + bytes(4) + b"\xff\x3f\0" * 2)),
+        "^a picture of 16384 x 16384 pixels; at most",  # and not what a decoder says that has made room for it
+    ),
+    "a WebP that claims nothing": (
+        _photo(lambda path: path.write_bytes(b"RIFF\x16\0\0\0WEBPJUNK" + bytes(14))),
+        "a damaged WebP file: it does not say how large it is",
+    ),
     "a huge file": (_photo(lambda path: os.truncate(path, 2**33)), "8,589,934,592 bytes; at most"),
     "a link out": (_linked_out("photos/p02.png"), "a link that leads out of"),
     "a folder": (_photo(lambda path: (path.unlink(), path.mkdir())), "not a plain file"),
