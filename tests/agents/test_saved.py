@@ -259,7 +259,7 @@ def test_a_failed_save_leaves_the_old_one_whole(
     def full(*_: Any, **__: Any) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr("agents.saved.save_file", full)
+    monkeypatch.setattr("agents.saved.render_safetensors", full)
     with pytest.raises(OSError, match="no space"):
         agents.save(saved, run, toy_env.outcomes("train"))
     assert {path.name: path.read_bytes() for path in saved.parent.iterdir()} == before

@@ -2,7 +2,7 @@
 
 The hook sees what Python code and NumPy, torch or Pillow underneath ask of the system through Python: opening a file
 outside the folder, a socket, a process, a name looked up by `pickle`. Each is written down for the attack during which
-it happened. OUT is JSON: for each attack its error, seconds, bytes of memory at most, and what the hook saw.
+it happened. OUT is JSON: for each attack its error, the processor's seconds, memory at most in bytes, what was seen.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def watched(hook: Hook, folder: Path, read: Any, path: Path) -> dict[str, Any]:
     before = _peak()
     hook.folder, hook.seen = str(folder), []
     error = None
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -76,7 +76,7 @@ def watched(hook: Hook, folder: Path, read: Any, path: Path) -> dict[str, Any]:
             read(path)
     except Exception as caught:
         error = caught
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     hook.folder = None
     peak = _peak()
     return {
