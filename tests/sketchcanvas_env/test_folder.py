@@ -428,7 +428,7 @@ def test_name_and_root_in_one_string(tmp_path: Path) -> None:
         load("folder:")
     with pytest.raises(ValueError, match="'emoji' needs no root"):
         load(f"emoji:{folder}")
-    with pytest.raises(ValueError, match=r"unknown data set 'shoes:x'; there are emoji, chairv2, .*, folder"):
+    with pytest.raises(ValueError, match=r"unknown data set 'shoes:x'; there are emoji, .*chairv2, .*folder"):
         load("shoes:x")
     (folder / "sketches" / "p00__0.json").write_text("{")
     with pytest.raises(ValueError, match="cannot be used"):
