@@ -27,13 +27,16 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
     folder = tmp_path_factory.mktemp("hostile")
     out = folder / "report.json"
     (folder / "files").mkdir()
-    subprocess.run(
+    ended = subprocess.run(
         [sys.executable, "-m", "tests.hostile.watch", str(folder / "files"), str(out)],
-        check=True,
+        capture_output=True,
+        text=True,
         timeout=300,
         cwd=Path(__file__).parents[2],
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
     )
+    if ended.returncode:
+        pytest.fail(f"the reader died at {ended.stdout.splitlines()[-1:]}:\n{ended.stderr[-2000:]}")
     found: Report = json.loads(out.read_text())
     by_time = sorted(found, key=lambda name: -found[name]["seconds"])
     print("slowest:", *(f"{name}: {1e3 * found[name]['seconds']:.0f} ms" for name in by_time[:5]), sep="\n  ")

@@ -108,6 +108,7 @@ def main(root: Path, out: Path) -> None:
         folder = root / str(number) / "root"
         folder.mkdir(parents=True)
         path = attack.make(folder)
+        print(name, flush=True)  # the last line says which attack ended this process
         report[name] = {**watched(hook, folder, READERS[attack.reader].read, path), "file": str(path)}
         for file in folder.iterdir():
             file.unlink()
