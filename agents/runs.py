@@ -5,7 +5,7 @@ it earned on `val` meanwhile. The name holds a hash of everything that the resul
 on where a killed one stopped, and another setting or another table never takes an old row for its own.
 
 Where the jobs run is no concern of theirs: in this process, in others on this machine (joblib), or on a Ray cluster.
-A worker that dies loses its job, not the rows; the job is tried again.
+A worker that dies loses its job, not the rows; the job is tried again, alone.
 """
 
 from __future__ import annotations
@@ -145,18 +145,17 @@ def run_all(
     }
     left = {row: job for row, job in jobs.items() if not _is_there(row)}
     tell = start_bar("runs", len(jobs)) if start_bar is not None else lambda done: None
-    for _ in range(where.retries + 1):
+    tell(len(jobs) - len(left))
+    for row, (run, curve) in _finished(left, where, start_bar):
+        saved.save(row, run, _outcomes(run.config), curve)
+        del left[row]
         tell(len(jobs) - len(left))
-        for row, (run, curve) in _finished(left, where, start_bar):
-            saved.save(row, run, _outcomes(run.config), curve)
-            del left[row]
-            tell(len(jobs) - len(left))
-        if not left:
-            return [read(row) for row in rows]
-    raise RunsError(
-        f"{len(left)} of {len(jobs)} runs were lost with their workers {where.retries + 1} times; the others are in "
-        f"{folder}, and the same command goes on from there"
-    )
+    if left:
+        raise RunsError(
+            f"{len(left)} of {len(jobs)} runs were lost, each with its worker {where.retries + 1} times; the others "
+            f"are in {folder}, and the same command goes on from there"
+        )
+    return [read(row) for row in rows]
 
 
 def read(path: str | Path) -> StoredRun:
@@ -207,7 +206,7 @@ def _is_there(row: Path) -> bool:
 def _finished(
     jobs: dict[Path, _Job], where: Workers, start_bar: Callable[[str, int], Callable[[int], None]] | None
 ) -> Iterator[tuple[Path, tuple[Run, tuple[CurvePoint, ...]]]]:
-    """Results as they come, in any order; ends early when workers die."""
+    """Results as they come, in any order, but for jobs that were lost with their workers."""
     # What is asked for is copied: the caller takes finished jobs out of its own.
     jobs = dict(jobs)
     if where.engine == "ray":
@@ -221,15 +220,35 @@ def _finished(
 
 
 def _in_processes(jobs: dict[Path, _Job], where: Workers) -> Iterator[tuple[Path, Any]]:
-    from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    # One job at a time to a worker: they take seconds to minutes, and a lost batch would be several lost runs.
-    parallel = Parallel(n_jobs=where.jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="all")
-    try:
-        yield from parallel(delayed(_named)(row, job) for row, job in jobs.items())
-    except TerminatedWorkerError:
-        return
+    waiting = dict(jobs)
+    while waiting:
+        try:
+            for row, result in _parallel(waiting, where.jobs):
+                del waiting[row]
+                yield row, result
+        except TerminatedWorkerError:
+            # One death ends the whole pool and does not say whose it was. Jobs start in order, so it was one of the
+            # first: each of these goes on alone, where it can take no other with it.
+            for row in list(waiting)[: where.jobs]:
+                suspect = {row: waiting.pop(row)}
+                for _ in range(where.retries):
+                    try:
+                        yield from _parallel(suspect, 1)
+                        break
+                    except TerminatedWorkerError:
+                        continue
+
+
+def _parallel(jobs: dict[Path, _Job], at_once: int) -> Iterator[tuple[Path, Any]]:
+    """Results of jobs in processes of their own, as they come."""
+    from joblib import Parallel, delayed
+
+    # One job at a time to a worker: they take seconds to minutes, and a lost batch would be several lost runs. With
+    # n_jobs=1 joblib would stay in this process.
+    parallel = Parallel(n_jobs=max(2, at_once), return_as="generator_unordered", batch_size=1, pre_dispatch="all")
+    yield from parallel(delayed(_named)(row, job) for row, job in jobs.items())
 
 
 def _on_ray(jobs: dict[Path, _Job], where: Workers) -> Iterator[tuple[Path, Any]]:

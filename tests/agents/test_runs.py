@@ -176,9 +176,10 @@ def test_a_killed_worker_loses_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("mortal")
 def test_a_worker_that_always_dies_is_given_up_and_the_others_kept(tmp_path: Path) -> None:
-    with pytest.raises(RunsError, match=r"of 4 runs were lost with their workers 2 times"):
+    with pytest.raises(RunsError, match=r"1 of 4 runs were lost, each with its worker 2 times"):
         runs.run_all(mortal_jobs(tmp_path / "died", always=True), tmp_path, workers=Workers(jobs=2, retries=1))
-    assert 1 not in {run.config.seed for run in runs.read_all(tmp_path)}
+    # It takes none of the others with it, although it is among the first.
+    assert {run.config.seed for run in runs.read_all(tmp_path)} == {0, 2, 3}
 
 
 def test_a_job_that_raises_is_not_tried_again(tmp_path: Path) -> None:
