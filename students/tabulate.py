@@ -24,9 +24,8 @@ from students.weights import load_card
 UNSAVED = "unsaved"
 """`weights_hash` of a student that was not read from a file."""
 
-# Photos widened to float64 at once, and distances judged at once: some 40 and 30 MB.
-_CHUNK = 2048
-_PIECE = 1 << 22
+_CHUNK = 256  # photos widened to float64 at once: few enough to stay in the processor's cache
+_PIECE = 1 << 22  # distances judged at once, 32 MiB
 # More than the tile of any BLAS kernel on today's processors (up to 8 or 16 float64).
 _TILE = 16
 
