@@ -24,6 +24,7 @@ from sketchcanvas_env.data import SPLITS, SketchDataset
 from sketchcanvas_env.files import atomic_write
 from sketchcanvas_env.reward import rank_of_true
 from students.embedder import Student, evaluating
+from students.gallery import embed_gallery
 from students.hog import HogRetriever
 from students.latency import machine
 from students.provenance import commit, versions
@@ -336,7 +337,7 @@ def ranks_of(
         ValueError: the split has no sketches.
     """
     rows = _rows_of(dataset, split)
-    photos = embedder.embed_photos(_gallery_images(dataset, split))
+    photos = embed_gallery(embedder, dataset, dataset.gallery(split).tolist())
     sketches = [dataset.sketch(int(row)) for row in rows]
     true = _columns(dataset, split, dataset.photo_ids[rows])
     columns = [

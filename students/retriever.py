@@ -12,6 +12,7 @@ from sketchcanvas_env.live import Outcome
 from sketchcanvas_env.reward import rank_of_true, triplet_loss
 from sketchcanvas_env.sketch import VectorSketch
 from sketchcanvas_env.table import TOP
+from students.gallery import embed_gallery
 from students.tabulate import Embedder, euclidean
 
 
@@ -40,17 +41,22 @@ class StudentRetriever:
             raise ValueError("a gallery needs photos, each with an id of its own")
         if len(images) != len(self.photo_ids):
             raise ValueError(f"{len(self.photo_ids)} ids for {len(images)} images")
-        self.canvases = student.canvases
-        self.flops = [student.flops(canvas) for canvas in student.canvases]
-        self._student = student
-        self._photos = student.embed_photos(images)
-        self._place = {photo: index for index, photo in enumerate(self.photo_ids.tolist())}
+        self._set(student, student.embed_photos(images))
 
     @classmethod
     def of(cls, student: Embedder, dataset: SketchDataset, split: str) -> StudentRetriever:
-        """The gallery of a data set's split."""
-        gallery = dataset.gallery(split).tolist()
-        return cls(student, gallery, np.stack([dataset.photo(photo) for photo in gallery]))
+        """The gallery of a data set's split: photos, or classes where the data set is for recognition."""
+        retriever = cls.__new__(cls)
+        retriever.photo_ids = dataset.gallery(split)
+        retriever._set(student, embed_gallery(student, dataset, retriever.photo_ids.tolist()))
+        return retriever
+
+    def _set(self, student: Embedder, gallery: NDArray[np.float32]) -> None:
+        self.canvases = student.canvases
+        self.flops = [student.flops(canvas) for canvas in student.canvases]
+        self._student = student
+        self._photos = gallery
+        self._place = {photo: index for index, photo in enumerate(self.photo_ids.tolist())}
 
     def retrieve(self, sketch: VectorSketch, canvas: int, photo_id: str) -> Outcome:
         """Draw the sketch at `canvas`, embed it, and rank the gallery.

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from sketchcanvas_env import reward as rules
 from sketchcanvas_env.data import SPLITS, SketchDataset
+from sketchcanvas_env.data.recognition import SUFFIX
 from sketchcanvas_env.sketch import VectorSketch
 from sketchcanvas_env.table import TOP, OutcomeTable
 from students import WEIGHTS_FOLDER, blocks
 from students.blocks import BlockFile, Columns
+from students.gallery import REFERENCES, embed_gallery
 from students.provenance import PACKAGES, versions
 from students.weights import load_card
 
@@ -141,6 +143,7 @@ def _settings(student: Embedder, dataset: SketchDataset, sides: tuple[int, ...])
         "triplet_margin": rules.TRIPLET_MARGIN,
         "versions": versions((*PACKAGES, "sketchcanvas", "scikit-image")),
         "block": blocks.BLOCK,
+        "references": REFERENCES,
     }
 
 
@@ -221,13 +224,12 @@ def _embed_photos(
     path: Path,
     advance: Callable[[int], object],
 ) -> NDArray[np.float32]:
-    """Embeddings (P, D) float32 of photos, mapped from the file that they were stored in."""
-    dim = student.embed_photos(np.stack([dataset.photo(str(photos[0]))])).shape[1]
+    """Embeddings (P, D) float32 of photos, or of classes, mapped from the file that they were stored in."""
+    dim = embed_gallery(student, dataset, photos[:1].tolist()).shape[1]
     with BlockFile(path, {"embedding": (np.float32, (dim,))}, len(photos)) as stored:
         for block, done in stored.blocks(0, len(photos)):
             if not done:
-                images = np.stack([dataset.photo(photo) for photo in photos[block].tolist()])
-                stored.store(block, embedding=student.embed_photos(images))
+                stored.store(block, embedding=embed_gallery(student, dataset, photos[block].tolist()))
             advance(block.stop - block.start)
     return stored.rows["embedding"]
 
@@ -264,7 +266,8 @@ def check_student(table: OutcomeTable) -> None:
     Raises:
         ValueError: the hashes differ; the message says how to build the table anew.
     """
-    card = WEIGHTS_FOLDER / f"{table.dataset}-{table.student}.json"
+    # A student for retrieval does recognition too.
+    card = WEIGHTS_FOLDER / f"{table.dataset.removesuffix(SUFFIX)}-{table.student}.json"
     if card.is_file() and (digest := load_card(card)["sha256"]) != table.student_hash:
         raise ValueError(
             f"the outcome table was made with other weights of {table.student!r} than the shipped ones (sha256 "

@@ -9,17 +9,41 @@ from hashlib import sha256
 from os import PathLike
 from pathlib import Path
 
-from sketchcanvas_env.data.dataset import SPLITS, SketchDataset, SkippedDataWarning, check_split
+from sketchcanvas_env.data.dataset import (
+    RECOGNITION,
+    RETRIEVAL,
+    SPLITS,
+    TASKS,
+    SketchDataset,
+    SkippedDataWarning,
+    check_split,
+)
 from sketchcanvas_env.data.emoji import load_emoji
 from sketchcanvas_env.data.folder import load_folder
 from sketchcanvas_env.data.fscoco import load_fscoco
 from sketchcanvas_env.data.qmul import load_qmul
 from sketchcanvas_env.data.quickdraw import load_quickdraw
+from sketchcanvas_env.data.recognition import recognition
 from sketchcanvas_env.data.sketchy import load_sketchy
 
-__all__ = ["DATASETS", "FOLDER_DATASETS", "SPLITS", "SketchDataset", "SkippedDataWarning", "check_split", "load"]
+__all__ = [
+    "DATASETS",
+    "FOLDER_DATASETS",
+    "RECOGNITION",
+    "RETRIEVAL",
+    "SPLITS",
+    "TASKS",
+    "SketchDataset",
+    "SkippedDataWarning",
+    "check_split",
+    "load",
+    "recognition",
+]
 
-DATASETS: dict[str, Callable[[], SketchDataset]] = {"emoji": load_emoji}
+DATASETS: dict[str, Callable[[], SketchDataset]] = {
+    "emoji": load_emoji,
+    "emoji_recognition": lambda: recognition(load_emoji()),
+}
 """Loader of every data set that needs no folder, by name."""
 
 FOLDER_DATASETS: dict[str, Callable[[str | PathLike[str] | None, bool], SketchDataset]] = {
@@ -28,6 +52,7 @@ FOLDER_DATASETS: dict[str, Callable[[str | PathLike[str] | None, bool], SketchDa
     "sketchy": load_sketchy,
     "fscoco": load_fscoco,
     "quickdraw": load_quickdraw,
+    "quickdraw_recognition": lambda root, strict: recognition(load_quickdraw(root, strict)),
     "folder": load_folder,
 }
 """Loader of every data set that is read from a folder of the user's, by name; called with `root` and `strict`."""

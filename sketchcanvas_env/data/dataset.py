@@ -18,6 +18,8 @@ A student's ranks on its own training sketches are near perfect at every canvas,
 from them: hence four splits, not three.
 """
 
+RETRIEVAL, RECOGNITION = TASKS = ("retrieval", "recognition")
+"""What sketches are ranked among: photos, or classes (`sketchcanvas_env.data.recognition`)."""
 
 _NAMED = 5
 
@@ -42,6 +44,9 @@ class SketchDataset:
         licence: what the data may be used for, and who made it.
         citation: what to cite in a publication; empty where nothing is asked for.
         skipped: (name, reason) of every file or sketch that could not be used.
+        classes: (N,) str, the class of each sketch; None where a data set has no classes.
+        task: one of `TASKS`. For recognition `photo_ids` and `galleries` hold classes, and `photo` gives a picture of a
+            class for people to look at.
     """
 
     name: str
@@ -56,6 +61,8 @@ class SketchDataset:
     read_photo: Callable[[str], NDArray[np.uint8]] = field(repr=False)
     citation: str = ""
     skipped: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    classes: NDArray[np.str_] | None = field(default=None, repr=False)
+    task: str = RETRIEVAL
 
     def __len__(self) -> int:
         """Number of sketches."""

@@ -1,7 +1,8 @@
 """The embedded data set `emoji`: OpenMoji line drawings looking for Microsoft's Fluent 3D renders.
 
 Different artists drew the two sides, so the domain gap is real. Level 0 sketches are the designers' line art; levels
-1 to 3 are synthetic freehand variants of it (`sketchcanvas_env.freehand`). `build_emoji.py` made the files.
+1 to 3 are synthetic freehand variants of it (`sketchcanvas_env.freehand`). `build_emoji.py` made the files. The classes
+are Unicode's subgroups, such as "animal-bird" or "musical-instrument", as OpenMoji's own index has them.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ def load_emoji() -> SketchDataset:
         licence=(FOLDER / "LICENCES.md").read_text(encoding="utf-8"),
         read_sketch=read_sketch,
         read_photo=read_photo,
+        classes=np.array([photos[photo_id]["subgroup"] for photo_id in photo_ids.tolist()]),
     )
 
 

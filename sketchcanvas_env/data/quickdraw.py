@@ -11,7 +11,7 @@ not kept. Rows in .npz are offsets, and whether the pen is lifted. Both are scal
 
 A data set without photos: what a sketch belongs to is its category. So `photo_ids` holds categories, the gallery of
 every split holds all of them, and `photo` raises a ValueError that says so. Retrieval among photos is not possible
-(`tabulate` ends with that message); recognition among categories is.
+(`tabulate` ends with that message); recognition among categories is, see `sketchcanvas_env.data.recognition`.
 
 Splits divide the drawings, not the categories. In .npz the halves of `train`, as they alternate, are `student` and
 `train`; `valid` is `val` and `test` is `test`. In ndjson the SHA-256 of a drawing's id decides: half are `student`, a
@@ -123,17 +123,19 @@ def load_quickdraw(root: str | PathLike[str] | None, strict: bool = False) -> Sk
 
     categories = np.array(sorted(owner), dtype=np.str_)
     split = np.array([drawing.split for drawing in drawings])
+    classes = np.array([drawing.category for drawing in drawings])
     return SketchDataset(
         name="quickdraw",
         hash=digest.hexdigest(),
         sketch_ids=np.array([drawing.sketch_id for drawing in drawings]),
-        photo_ids=np.array([drawing.category for drawing in drawings]),
+        photo_ids=classes,
         split=split,
         level=np.zeros(len(drawings), dtype=np.int8),
         galleries={name: categories if (split == name).any() else categories[:0] for name in SPLITS},
         licence=LICENCE,
         citation=CITATION,
         skipped=tuple(skipped),
+        classes=classes,
         read_sketch=lambda row: drawings[row].read(),
         read_photo=read_photo,
     )
