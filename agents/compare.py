@@ -28,7 +28,7 @@ from agents.progress import Start
 from agents.runs import TRAIN_SPLIT, StoredRun, Workers
 from agents.statistics import Difference, Estimate, Profile
 from agents.training import TrainConfig, pinned_threads
-from sketchcanvas_env.files import atomic_write
+from sketchcanvas_env.files import atomic_write, read_json
 from sketchcanvas_env.table import OutcomeTable
 from students.provenance import commit
 
@@ -37,6 +37,7 @@ RUNS_FOLDER = "runs"
 """Where a comparison's rows lie in its folder."""
 
 RESULT_FILE = "result.json"
+MAX_RESULT_BYTES = 64 << 20
 
 PROFILE_THRESHOLDS = tuple(np.round(np.linspace(-0.5, 1.0, 31), 2).tolist())
 """Levels of gap closed at which performance profiles are taken."""
@@ -357,14 +358,27 @@ def read_config(folder: str | Path) -> CompareConfig:
         FileNotFoundError: no result in the folder.
         ValueError: a damaged one.
     """
+    settings = read_result(folder)["config"]
+    try:
+        return CompareConfig(env=EnvConfig(**settings.pop("env")), **settings)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{Path(folder) / RESULT_FILE} is no result of a comparison: {error}") from None
+
+
+def read_result(folder: str | Path) -> dict[str, Any]:
+    """What `CompareResult.save` wrote, as JSON values.
+
+    Raises:
+        FileNotFoundError: no result in the folder.
+        ValueError: a damaged one.
+    """
     path = Path(folder) / RESULT_FILE
     if not path.is_file():
         raise FileNotFoundError(f"no comparison in {folder}: {path} is missing")
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))["config"]
-        return CompareConfig(env=EnvConfig(**settings.pop("env")), **settings)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is no result of a comparison: {error}") from None
+    stored = read_json(path, MAX_RESULT_BYTES)
+    if not isinstance(stored, dict) or not {"config", "provenance"} <= stored.keys():
+        raise ValueError(f"{path} is no result of a comparison")
+    return stored
 
 
 def validate(folder: str | Path) -> list[str]:
@@ -377,7 +391,7 @@ def validate(folder: str | Path) -> list[str]:
         FileNotFoundError: no result, or a run is missing.
         ValueError: a damaged file.
     """
-    stored = json.loads((Path(folder) / RESULT_FILE).read_text(encoding="utf-8")) if _has_result(folder) else {}
+    stored = read_result(folder)
     again = reread(folder).to_json()
     told = ("config", "rows", "verdicts", "profile_thresholds", "hull", "front", "runs")
     lines: list[str] = []
@@ -387,11 +401,6 @@ def validate(folder: str | Path) -> list[str]:
     for name in ("table_hash", "student_hash", "dataset_hash"):
         lines += _differences(f"provenance.{name}", stored["provenance"].get(name), again["provenance"][name])
     return lines
-
-
-def _has_result(folder: str | Path) -> bool:
-    read_config(folder)
-    return True
 
 
 def _differences(where: str, one: Any, other: Any) -> list[str]:

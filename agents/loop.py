@@ -192,9 +192,12 @@ def train(
         steps = 0
         if resume and checkpoint is not None:
             tensors, state = checkpoints.load(checkpoint, config.to_json())
-            learner.restore(tensors)
-            learner.generator.set_state(tensors["generator"])
-            steps = int(state["steps"])
+            try:
+                learner.restore(tensors)
+                learner.generator.set_state(tensors["generator"])
+                steps = int(state["steps"])
+            except (KeyError, TypeError, RuntimeError) as error:
+                raise ValueError(f"{checkpoint} is no checkpoint of this algorithm: {error}") from None
         # The environment's place in its stream of sketches is found again by replaying it: no state of it is
         # saved.
         shown = Shown(env, *replay(env, config.seed, steps // config.num_envs))

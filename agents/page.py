@@ -6,7 +6,6 @@ provenance says on what they were trained and on what they were evaluated.
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -332,7 +331,7 @@ def _sketch_beside_photo(task: Task, row: int, path: Path) -> Path:
 
 
 def _provenance(result: CompareResult, folder: str | Path, task: Task) -> Section:
-    stored = json.loads((Path(folder) / compare.RESULT_FILE).read_text(encoding="utf-8"))["provenance"]
+    stored = compare.read_result(folder)["provenance"]
     then, now = _flat(stored), _flat(result.provenance)
     entries = tuple((name, then.get(name, "-"), now.get(name, "-")) for name in {**then, **now})
     env = _flat(result.config.to_json()["env"])

@@ -28,7 +28,7 @@ from agents.environment import EnvConfig
 from agents.selectors import Selector, stroke5_rows, true_lengths
 from agents.training import pinned_threads
 from sketchcanvas_env.features import FEATURE_NAMES
-from sketchcanvas_env.files import atomic_write
+from sketchcanvas_env.files import atomic_write, read_json
 from sketchcanvas_env.sketch import VectorSketch
 from students import latency
 from students.embedder import Student
@@ -37,6 +37,7 @@ from students.flops import count_params
 SMALLEST = 32
 """The canvas that selectors are held against, pixels: the smallest of the default ones."""
 
+MAX_BYTES = 1 << 20
 _WARM_UP = 3
 
 
@@ -114,7 +115,7 @@ class SelectorCosts:
             ValueError: another file.
         """
         try:
-            fields = json.loads(Path(path).read_text(encoding="utf-8"))
+            fields = read_json(path, MAX_BYTES)
             return cls(**{**fields, "selectors": tuple(SelectorCost(**one) for one in fields["selectors"])})
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{path} is no record of selector costs: {error}") from None

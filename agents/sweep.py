@@ -22,14 +22,14 @@ import numpy as np
 import numpy.typing as npt
 
 from agents import baselines, policy, runs, statistics
-from agents.compare import RUNS_FOLDER, VAL_SPLIT, CompareConfig, provenance_of
+from agents.compare import MAX_RESULT_BYTES, RUNS_FOLDER, VAL_SPLIT, CompareConfig, provenance_of
 from agents.environment import EnvConfig
 from agents.evaluate import Evaluation, as_probabilities, evaluate
 from agents.progress import Start
 from agents.runs import StoredRun, Workers
 from agents.statistics import Interval
 from agents.training import TrainConfig, pinned_threads
-from sketchcanvas_env.files import atomic_write
+from sketchcanvas_env.files import atomic_write, read_json
 from sketchcanvas_env.table import OutcomeTable
 
 SWEEP_FILE = "sweep.json"
@@ -275,7 +275,7 @@ def reread(folder: str | Path) -> SweepResult:
     if not path.is_file():
         raise FileNotFoundError(f"no sweep in {folder}: {path} is missing; 'sketchcanvas sweep' makes one")
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))["config"]
+        settings = read_json(path, MAX_RESULT_BYTES)["config"]
         compare = settings.pop("compare")
         compare = CompareConfig(env=EnvConfig(**compare.pop("env")), **compare)
         config = SweepConfig(compare=compare, **settings)
@@ -447,7 +447,7 @@ def _read_candidates(path: Path) -> tuple[Sequence[Candidate], str]:
     if not path.is_file():
         raise FileNotFoundError(f"no sweep in {path.parent}: {path.name} is missing; 'sketchcanvas sweep' makes one")
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = read_json(path, MAX_RESULT_BYTES)
         candidates = [Candidate(**fields) for fields in stored["candidates"]]
         split = str(stored["config"]["compare"]["split"])
     except (ValueError, KeyError, TypeError) as error:

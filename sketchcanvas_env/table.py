@@ -460,7 +460,10 @@ def load_table(dataset: str = "emoji", student: str | None = None) -> OutcomeTab
     """
     shipped = available_tables()
     if dataset not in shipped:
-        raise ValueError(f"no outcome table for data set {dataset!r}: {_listing(shipped)}")
+        raise ValueError(
+            f"no outcome table comes with data set {dataset!r}: build one with 'sketchcanvas tabulate' and name it "
+            f"with table=; {_listing(shipped)}"
+        )
     if student is None:
         student = DEFAULT_STUDENT.get(dataset, shipped[dataset][0])
     if student not in shipped[dataset]:
