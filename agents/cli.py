@@ -504,25 +504,25 @@ def tabulate(
 ) -> None:
     """Build the outcome table of a student: rank, distance, triplet loss and FLOPs of every sketch at every canvas.
 
+    Works in blocks beside OUT (OUT.unfinished): the same command goes on where a killed one stopped.
+
     Example: sketchcanvas tabulate --student runs/emoji/student.safetensors --out runs/table.npz
     """
     import students
     from agents import report
     from students.hog import HogRetriever
-    from students.tabulate import Embedder, scores
-    from students.tabulate import tabulate as build
+    from students.tabulate import Embedder, build_table, scores
 
     sides = None if canvases is None else _sides(canvases)
     embedder: Embedder = HogRetriever() if student == "hog" else students.load(student)
-    result = build(embedder, _load_data(dataset, root, strict), sides, progress=True)
-    path = result.save(out)
+    result = build_table(embedder, _load_data(dataset, root, strict), out, sides, progress=True)
     title = f"{result.student} on {dataset}: sketches of {len(result.photos)} photos"
     _print(
         as_json,
-        {"table": str(path), "hash": result.hash, "scores": scores(result)},
+        {"table": str(out), "hash": result.hash, "scores": scores(result)},
         report.rich_table(title, report.SCORE_COLUMNS, report.score_cells(result)),
     )
-    _tell(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
+    _tell(f"wrote {out} ({out.stat().st_size / 1e6:.2f} MB)")
 
 
 @app.command()
