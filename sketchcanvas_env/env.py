@@ -13,7 +13,7 @@ from gymnasium import error
 
 from sketchcanvas_env import reward as rules
 from sketchcanvas_env import sampling
-from sketchcanvas_env.data import SketchDataset
+from sketchcanvas_env.data import RETRIEVAL, SketchDataset
 from sketchcanvas_env.live import Retriever
 from sketchcanvas_env.render import Shown, picture, sentence
 from sketchcanvas_env.table import OutcomeTable
@@ -95,6 +95,15 @@ class SketchCanvasEnv(OfTask, gym.Env[Observation, np.int64]):
     measured anew. A table without latency raises ValueError; `sketchcanvas latency PATH --student
     NAME` measures it and adds it.
 
+    **Recognition.** With `task="recognition"` the student names what it sees: sketches are ranked among classes
+    instead of photos. What stands for a class is its prototype, the normalised mean of the embeddings of its sketches
+    in the split `student`. Everything above and below holds with "class" for "photo": `rank` is the place of the true
+    class, `L_tri` its triplet loss against the other classes, `env.unwrapped.photo_ids` holds the true classes, and
+    `table.acc(1)` is the share of sketches named rightly at each canvas. The classes of `emoji` are 89 of Unicode's
+    subgroups ("animal-bird", "musical-instrument"); the few sketches of subgroups that `student` lacks are left out.
+    `dataset="emoji_recognition"` means the same. Other data sets that have classes need a `table` of such outcomes
+    (`students.tabulate` on `sketchcanvas_env.data.recognition(dataset)`).
+
     **Preferences.** In `SketchCanvasPreference-v0` every episode has a tradeoff of its own, drawn uniformly from
     `preferences` = (low, high) and shown to the agent, so that one agent can learn the whole front of accuracy
     against cost. Reward, `reward_vector`, oracle and regret go by the episode's tradeoff; `reward_range` holds for
@@ -141,7 +150,7 @@ class SketchCanvasEnv(OfTask, gym.Env[Observation, np.int64]):
     gym.make(
         "SketchCanvas-v0", dataset="emoji", split="train", student=None, canvases=(32, 64, 128, 256),
         tradeoff=0.2, rank_weight=1.0, triplet_weight=0.1, cost="flops", max_points=200, table=None,
-        render_mode=None, preferences=None,
+        render_mode=None, preferences=None, task="retrieval",
     )
     gym.make("SketchCanvasPreference-v0")  # the same with preferences=(0.0, 0.8)
     ```
@@ -159,6 +168,7 @@ class SketchCanvasEnv(OfTask, gym.Env[Observation, np.int64]):
       photos, the cost) or `"ansi"` (one line).
     * `preferences`: (low, high) within [0, 1], between which each episode's tradeoff is drawn; `tradeoff` then says
       nothing. None: all episodes share `tradeoff`.
+    * `task`: `"retrieval"`, or `"recognition"` (see above).
 
     An argument that is out of range, or names what does not exist, raises ValueError before any work starts.
 
@@ -207,6 +217,15 @@ class SketchCanvasEnv(OfTask, gym.Env[Observation, np.int64]):
     >>> bool(reward == info["reward_vector"].mean())
     True
 
+    Naming what a sketch shows, instead of finding its photo:
+
+    >>> env = gym.make("SketchCanvas-v0", task="recognition")
+    >>> _, info = env.reset(options={"index": 0})
+    >>> str(env.unwrapped.sketch_ids[0]), str(env.unwrapped.photo_ids[0])
+    ('1F642/0', 'face-smiling')
+    >>> env.unwrapped.table.gallery_size["train"]
+    89
+
     ## Version History
 
     * v0: first version; `SketchCanvas-v0` and `SketchCanvasPreference-v0`.
@@ -229,6 +248,7 @@ class SketchCanvasEnv(OfTask, gym.Env[Observation, np.int64]):
         table: str | os.PathLike[str] | OutcomeTable | None = None,
         retriever: Retriever | None = None,
         preferences: Sequence[float] | None = None,
+        task: str = RETRIEVAL,
     ) -> None:
         """Make an environment; the class describes the arguments.
 
@@ -241,6 +261,7 @@ class SketchCanvasEnv(OfTask, gym.Env[Observation, np.int64]):
         self.task = make_task(
             dataset=dataset,
             split=split,
+            task=task,
             student=student,
             canvases=canvases,
             tradeoff=tradeoff,

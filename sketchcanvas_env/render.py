@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from sketchcanvas_env.data import RECOGNITION
 from sketchcanvas_env.raster import rasterise
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def picture(task: Task, row: int, shown: Shown | None) -> npt.NDArray[np.uint8]:
     font = ImageFont.load_default(size=13)
     left, middle, right = (_MARGIN + i * (PANEL + _MARGIN) for i in range(3))
     sketch = task.sketch(row)
+    nearest = "nearest classes" if task.dataset.task == RECOGNITION else "nearest photos"
 
     def title(x: int, text: str) -> None:
         pen.text((x, 3), text, fill=_INK, font=font)
@@ -108,13 +110,13 @@ def picture(task: Task, row: int, shown: Shown | None) -> npt.NDArray[np.uint8]:
             font=font,
             anchor="mm",
         )
-        title(right, "nearest photos")
+        title(right, nearest)
         return np.array(page)
     side = task.canvases[shown.action]
     title(middle, f"canvas {side} x {side}")
     panel(middle, _enlarged(rasterise(sketch, side)))
     _photos(task, str(task.photo_ids[row]), shown, page, pen, font, right)
-    title(right, "nearest photos")
+    title(right, nearest)
     pen.text((left, _HEAD + PANEL + 8), _outcome(task, shown), fill=_INK, font=font)
     return np.array(page)
 

@@ -18,7 +18,7 @@ from gymnasium import spaces
 
 from sketchcanvas_env import data
 from sketchcanvas_env import reward as rules
-from sketchcanvas_env.data import SketchDataset, check_split
+from sketchcanvas_env.data import RECOGNITION, RETRIEVAL, TASKS, SketchDataset, check_split
 from sketchcanvas_env.features import batch_features
 from sketchcanvas_env.live import Retriever
 from sketchcanvas_env.raster import check_side
@@ -263,6 +263,7 @@ def make_task(
     *,
     dataset: str | SketchDataset = "emoji",
     split: str = "train",
+    task: str = RETRIEVAL,
     student: str | None = None,
     canvases: Sequence[int] = DEFAULT_CANVASES,
     tradeoff: float = 0.2,
@@ -278,6 +279,7 @@ def make_task(
     Args:
         dataset: name of a data set, or a data set.
         split: one of its splits.
+        task: "retrieval" takes the data set as it is, "recognition" ranks classes (`data.recognition`).
         student: whose outcomes; None for the data set's default student, or for whoever's `table` it is.
         canvases: sides on offer, rising.
         tradeoff: weight of cost against accuracy, in [0, 1].
@@ -307,11 +309,14 @@ def make_task(
         raise ValueError(f"max_points must be an integer from 2 to {MAX_POINTS}, got {max_points!r}")
     if not isinstance(split, str):
         raise ValueError(f"split must be a name, got {split!r}")
+    if not isinstance(task, str) or task not in TASKS:
+        raise ValueError(f"unknown task {task!r}: there are {', '.join(TASKS)}")
     if isinstance(table, bytes) or not isinstance(table, str | os.PathLike | OutcomeTable | None):
         raise ValueError(f"table must be the path of an outcome table, got {type(table).__name__}")
     recipe = {
         "dataset": dataset,
         "split": split,
+        "task": task,
         "student": student,
         "canvases": sides,
         "tradeoff": float(tradeoff),
@@ -325,6 +330,8 @@ def make_task(
     if not isinstance(dataset, str | SketchDataset):
         raise ValueError(f"dataset must be a name or a SketchDataset, got {type(dataset).__name__}")
     source = data.load(dataset) if isinstance(dataset, str) else dataset
+    if task == RECOGNITION:
+        source = data.recognition(source)
     if retriever is not None:
         if table is not None or student is not None:
             raise ValueError("retriever computes the outcomes itself: give it without table and without student")

@@ -14,7 +14,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from sketchcanvas_env import sampling
-from sketchcanvas_env.data import SketchDataset
+from sketchcanvas_env.data import RETRIEVAL, SketchDataset
 from sketchcanvas_env.env import (
     Observation,
     check_index,
@@ -66,6 +66,7 @@ class SketchCanvasVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64]
         render_mode: see there; `render` gives one picture or line for each sub-environment.
         table: see there.
         preferences: see there.
+        task: see there.
 
     Live mode is not vectorised here; `SyncVectorEnv` over single environments does it.
 
@@ -107,6 +108,7 @@ class SketchCanvasVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64]
         render_mode: str | None = None,
         table: str | os.PathLike[str] | OutcomeTable | None = None,
         preferences: Sequence[float] | None = None,
+        task: str = RETRIEVAL,
     ) -> None:
         """Make an environment; the class describes the arguments.
 
@@ -121,6 +123,7 @@ class SketchCanvasVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64]
         self.task = make_task(
             dataset=dataset,
             split=split,
+            task=task,
             student=student,
             canvases=canvases,
             tradeoff=tradeoff,

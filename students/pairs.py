@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sketchcanvas_env.data import SketchDataset
+from sketchcanvas_env.data import RECOGNITION, SketchDataset
 from sketchcanvas_env.freehand import LEVELS, freehand, seed_of
 from sketchcanvas_env.sketch import VectorSketch
 from students.renderings import Renderings
@@ -76,8 +76,10 @@ def make_pairs(
         workers: processes that draw freehand variants.
 
     Raises:
-        ValueError: the data set has no split `student`.
+        ValueError: the data set has no split `student`, or no photos since it is for recognition.
     """
+    if dataset.task == RECOGNITION:
+        raise ValueError(f"data set {dataset.name!r} has classes and no photos to train on: train for retrieval")
     rows = dataset.indices("student")
     rows = rows[dataset.level[rows] == 0]
     if not len(rows):

@@ -587,7 +587,7 @@ def test_the_default_arguments_are_those_of_the_docstring() -> None:
         "dataset": "emoji", "split": "train", "student": None, "canvases": (32, 64, 128, 256),
         "tradeoff": 0.2,
         "rank_weight": 1.0, "triplet_weight": 0.1, "cost": "flops", "max_points": 200, "render_mode": None,
-        "table": None, "preferences": None,
+        "table": None, "preferences": None, "task": "retrieval",
     }  # fmt: skip
     for name in defaults:
         assert f"{name}=" in SketchCanvasEnv.__doc__  # type: ignore[operator]
