@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -55,19 +56,24 @@ SAVERS: dict[str, Callable[[Path], None]] = {
 }
 
 
-@pytest.fixture
-def small_files() -> Iterator[Callable[[], None]]:
-    """Call it, and the system refuses any file over 4 KB from then on, in the midst of a write."""
+@contextmanager
+def small_files() -> Iterator[None]:
+    """The system refuses any file over 4 KB, in the midst of a write; for no longer than it takes, as this is true of
+    the tests' own log as well.
+    """
     resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("name", SAVERS)
 @pytest.mark.parametrize("when", ["writing", "flushing"])
 def test_a_full_disk_leaves_the_old_file_and_names_the_new(
-    name: str, when: str, tmp_path: Path, small_files: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+    name: str, when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / name
     SAVERS[name](path)
@@ -83,9 +89,7 @@ def test_a_full_disk_leaves_the_old_file_and_names_the_new(
         again = SAVERS[name]
     if when == "flushing":
         monkeypatch.setattr(os, "fsync", full)
-    else:
-        small_files()
-    with pytest.raises(OSError, match=name) as caught:
+    with small_files() if when == "writing" else nullcontext(), pytest.raises(OSError, match=name) as caught:
         again(path)
     assert caught.value.errno in (errno.ENOSPC, errno.EFBIG)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
