@@ -20,6 +20,7 @@ from sketchcanvas_env.data.dataset import (
 )
 from sketchcanvas_env.data.emoji import load_emoji
 from sketchcanvas_env.data.folder import load_folder
+from sketchcanvas_env.data.folds import FOLDS, crossfitted, fold
 from sketchcanvas_env.data.fscoco import load_fscoco
 from sketchcanvas_env.data.qmul import load_qmul
 from sketchcanvas_env.data.quickdraw import load_quickdraw
@@ -29,6 +30,7 @@ from sketchcanvas_env.data.sketchy import load_sketchy
 __all__ = [
     "DATASETS",
     "FOLDER_DATASETS",
+    "FOLDS",
     "RECOGNITION",
     "RETRIEVAL",
     "SPLITS",
@@ -36,6 +38,8 @@ __all__ = [
     "SketchDataset",
     "SkippedDataWarning",
     "check_split",
+    "crossfitted",
+    "fold",
     "load",
     "recognition",
 ]
@@ -56,6 +60,23 @@ FOLDER_DATASETS: dict[str, Callable[[str | PathLike[str] | None, bool], SketchDa
     "folder": load_folder,
 }
 """Loader of every data set that is read from a folder of the user's, by name; called with `root` and `strict`."""
+
+
+def _part(
+    make: Callable[[SketchDataset, int], SketchDataset],
+    number: int,
+    root: str | PathLike[str] | None,
+    strict: bool,
+) -> SketchDataset:
+    # Under the one name, so that the whole is read once for all its parts.
+    whole = load(f"chairv2:{os.fspath(root)}") if root is not None and not strict else load("chairv2", root, strict)
+    return make(whole, number)
+
+
+# ChairV2 is too small for four splits: `sketchcanvas_env.data.folds`.
+for _number in range(FOLDS):
+    FOLDER_DATASETS[f"chairv2_fold{_number}"] = partial(_part, fold, _number)
+    FOLDER_DATASETS[f"chairv2_crossfit{_number}"] = partial(_part, crossfitted, _number)
 
 _loaded: dict[tuple[str, str], tuple[str, SketchDataset]] = {}
 
