@@ -1,0 +1,96 @@
+"""Outcomes of cross-fitted students: three tables, each of the fold that its student has not seen, as one.
+
+    sketchcanvas distill students/configs/chairv2-mobilenet_v2.json --direct --dataset chairv2_fold0 --root ROOT --out fold0
+    sketchcanvas tabulate --student fold0/student.safetensors --dataset chairv2_fold0:ROOT --out fold0.npz
+    ...                                                                        (the same for fold1 and fold2)
+    python -m students.crossfit --dataset chairv2_crossfit0:ROOT --out crossfit0.npz fold0.npz fold1.npz fold2.npz
+
+`sketchcanvas_env.data.folds` says why. The three students share a recipe, not weights; what holds for the joint table
+holds for that recipe.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sketchcanvas_env.data import SketchDataset, load
+from sketchcanvas_env.table import OutcomeTable, TableError
+
+
+def joined(tables: Sequence[OutcomeTable], dataset: SketchDataset) -> OutcomeTable:
+    """One table of the cross-fitted data set from one of each fold.
+
+    Args:
+        tables: of each fold's split `val`, by the student that has not seen it; the same network and canvases.
+        dataset: `sketchcanvas_env.data.crossfitted` of what the folds are of.
+
+    Returns:
+        The table; `student_hash` is that of the three hashes, and `meta["folds"]` has them.
+
+    Raises:
+        TableError: tables of different networks or canvases, or sketches that none or two of them tell of.
+    """
+    first = tables[0]
+    for table in tables:
+        if table.student != first.student or not np.array_equal(table.canvases, first.canvases):
+            raise TableError("the folds' tables are of different networks or canvases")
+        if not np.array_equal(table.flops, first.flops) or table.margin != first.margin:
+            raise TableError("the folds' tables count FLOPs or triplet losses differently")
+    photos = np.unique(np.concatenate([table.photos for table in tables]))
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(table, name) for table in tables]) for name in ("ranks", "distances", "triplet")
+    }
+    columns["top"] = np.concatenate([_renamed(table, photos) for table in tables])
+    ids = np.concatenate([table.sketch_ids for table in tables])
+    rows = np.concatenate([dataset.indices(split) for split in ("train", "val", "test")])
+    wanted = dataset.sketch_ids[rows]
+    if len(set(ids.tolist())) != len(ids) or set(ids.tolist()) != set(wanted.tolist()):
+        raise TableError(f"the folds' tables do not tell of every sketch of {dataset.name!r} once")
+    place = {name: row for row, name in enumerate(ids.tolist())}
+    order = np.array([place[name] for name in wanted.tolist()])
+    hashes = [table.student_hash for table in tables]
+    return OutcomeTable(
+        dataset=dataset.name,
+        dataset_hash=dataset.hash,
+        student=first.student,
+        student_hash=sha256("\n".join(hashes).encode()).hexdigest(),
+        canvases=first.canvases,
+        flops=first.flops,
+        **{name: values[order] for name, values in columns.items()},
+        photos=photos,
+        sketch_ids=wanted,
+        photo_ids=dataset.photo_ids[rows],
+        split=dataset.split[rows],
+        level=dataset.level[rows],
+        gallery_size={split: len(dataset.gallery(split)) for split in ("train", "val", "test")},
+        meta={"triplet_margin": first.margin, "versions": first.meta.get("versions", {}), "folds": hashes},
+    )
+
+
+def _renamed(table: OutcomeTable, photos: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """`table.top` as places in another list of photos, which has all of the table's."""
+    places = np.append(np.searchsorted(photos, table.photos), -1)
+    return np.asarray(places[table.top])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command of this module."""
+    parser = ArgumentParser(description="Join the outcome tables of three folds.")
+    parser.add_argument("tables", type=Path, nargs="+", help="outcome tables of the folds, in order")
+    parser.add_argument("--dataset", required=True, help="the cross-fitted data set, such as chairv2_crossfit0:ROOT")
+    parser.add_argument("--out", type=Path, required=True, help="the joint table")
+    chosen = parser.parse_args(arguments)
+    dataset = load(chosen.dataset)
+    tables = [OutcomeTable.load(path) for path in chosen.tables]
+    table = joined(tables, dataset)
+    print(table.save(chosen.out))
+
+
+if __name__ == "__main__":
+    main()

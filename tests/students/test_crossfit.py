@@ -1,0 +1,59 @@
+"""Tables of folds, joined: each sketch's outcomes are those of the student that has not seen it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sketchcanvas_env.data import FOLDS, crossfitted, fold
+from sketchcanvas_env.table import OutcomeTable, TableError, check_dataset
+from students.crossfit import joined
+from students.tabulate import tabulate
+from tests.helpers import toy_dataset
+from tests.students.test_tabulate import Pixels
+
+
+class Shifted(Pixels):
+    """Another student for every fold."""
+
+    def __init__(self, number: int) -> None:
+        self.weights_hash = f"fold {number}"
+        self._shift = number
+
+    def embed(self, sketches, canvas, batch_size=64, progress=False):  # type: ignore[no-untyped-def]
+        return super().embed(sketches, canvas * (1 + self._shift))
+
+
+@pytest.fixture
+def tables() -> list[OutcomeTable]:
+    whole = toy_dataset()
+    return [tabulate(Shifted(number), fold(whole, number)) for number in range(FOLDS)]
+
+
+def test_rows_come_from_the_student_of_their_fold(tables: list[OutcomeTable], tmp_path: Path) -> None:
+    whole = toy_dataset()
+    turned = crossfitted(whole, 1)
+    table = joined(tables, turned)
+    check_dataset(table, turned)
+    assert len(table) == len(turned) and table.meta["folds"] == ["fold 0", "fold 1", "fold 2"]
+    for place, split in enumerate(("train", "val", "test")):
+        part, source = table.select(split), tables[(1 + place) % FOLDS]
+        where = [source.sketch_ids.tolist().index(name) for name in part.sketch_ids.tolist()]
+        assert np.array_equal(part.ranks, source.ranks[where])
+        assert np.array_equal(part.triplet, source.triplet[where])
+        assert np.array_equal(part.photos[part.top], source.photos[source.top[where]])
+        assert part.gallery_size[split] == source.gallery_size["val"]
+    assert OutcomeTable.load(table.save(tmp_path / "joined.npz")).hash == table.hash
+
+
+def test_tables_that_do_not_belong_together(tables: list[OutcomeTable]) -> None:
+    turned = crossfitted(toy_dataset(), 0)
+    with pytest.raises(TableError, match="once"):
+        joined([tables[0], tables[1]], turned)
+    with pytest.raises(TableError, match="once"):
+        joined([*tables[:2], tables[1]], turned)
+    with pytest.raises(TableError, match="different networks"):
+        joined([replace(tables[0], student="another"), *tables[1:]], turned)
