@@ -21,7 +21,6 @@ from students import WEIGHTS_FOLDER, blocks
 from students.blocks import BlockFile, Columns
 from students.gallery import REFERENCES, embed_gallery
 from students.provenance import PACKAGES, versions
-from students.weights import load_card
 
 UNSAVED = "unsaved"
 """`weights_hash` of a student that was not read from a file."""
@@ -266,6 +265,8 @@ def check_student(table: OutcomeTable) -> None:
     Raises:
         ValueError: the hashes differ; the message says how to build the table anew.
     """
+    from students.weights import load_card  # torch: ranking does without
+
     # A student for retrieval does recognition too.
     card = WEIGHTS_FOLDER / f"{table.dataset.removesuffix(SUFFIX)}-{table.student}.json"
     if card.is_file() and (digest := load_card(card)["sha256"]) != table.student_hash:
