@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from agents import cli
+from agents.cli.common import typed_command
 from agents.compare import CompareConfig
 from agents.environment import EnvConfig
 from sketchcanvas_env import data
@@ -75,8 +76,16 @@ def test_help_does_not_load_torch() -> None:
     assert done.stdout.split() == ["False", "False"]
 
 
+def test_the_package_runs_as_a_program_too() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "agents.cli", "pick", "nowhere", "--min-acc", "1"], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("sketchcanvas: ") and "nowhere" in done.stderr
+
+
 def test_defaults_are_those_of_the_configurations() -> None:
-    options = {name: p.default for name, p in inspect.signature(cli.compare).parameters.items()}
+    options = {name: p.default for name, p in inspect.signature(cli.compare.compare).parameters.items()}
     env, compare = EnvConfig(), CompareConfig()
     assert options["canvases"] == ",".join(map(str, env.canvases))
     assert options["steps"] == compare.total_steps
@@ -311,8 +320,8 @@ def test_evaluate_a_student_and_report(toy: Toy, tmp_path: Path, capsys: pytest.
 def test_where_data_lie_is_not_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for typed in (["--root", "/home/me/data"], ["--root=/home/me/data"]):
         monkeypatch.setattr(sys, "argv", ["/usr/bin/sketchcanvas", "evaluate", *typed, "--split", "val"])
-        assert "/home/me" not in cli._command()
-        assert cli._command().replace("=", " ") == "sketchcanvas evaluate --root ROOT --split val"
+        assert "/home/me" not in typed_command()
+        assert typed_command().replace("=", " ") == "sketchcanvas evaluate --root ROOT --split val"
 
 
 def test_what_is_left_out_of_a_data_set_is_told(

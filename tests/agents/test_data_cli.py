@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import agents
-from agents import cli
+from agents.cli.common import typed_command
 from agents.compare import CompareConfig, compare
 from agents.environment import EnvConfig
 from sketchcanvas_env import data
@@ -175,4 +175,4 @@ def test_provenance_keeps_a_users_folders_to_itself(
     words: list[str], wanted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.argv", ["sketchcanvas", "evaluate", *words])
-    assert cli._command() == f"sketchcanvas evaluate {wanted}"
+    assert typed_command() == f"sketchcanvas evaluate {wanted}"

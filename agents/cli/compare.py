@@ -1,0 +1,176 @@
+"""`compare`, `sweep` and `pick`: many runs of many algorithms, and a choice among their results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from agents.cli.common import env_config, show, tell, workers
+from agents.cli.options import (
+    DEFAULT_CANVASES,
+    Address,
+    AsJson,
+    Canvases,
+    Cost,
+    Dataset,
+    Engine,
+    Jobs,
+    MaxPoints,
+    ReportedSplit,
+    Root,
+    SelectorName,
+    Steps,
+    StudentName,
+    TablePath,
+    Threads,
+    Tradeoff,
+)
+
+
+def compare(
+    preset: Annotated[
+        str, typer.Option(help="quick: few agents, 3 seeds, a look. full: every algorithm and network, 10 seeds.")
+    ] = "quick",
+    dataset: Dataset = "emoji",
+    root: Root = None,
+    student: StudentName = None,
+    table: TablePath = None,
+    canvases: Canvases = DEFAULT_CANVASES,
+    tradeoff: Tradeoff = 0.2,
+    cost: Cost = "flops",
+    max_points: MaxPoints = 64,
+    algorithms: Annotated[
+        str | None,
+        typer.Option(help="Instead of the preset's, by commas; 'ppo/gru' names the network too."),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="Runs of each algorithm, instead of the preset's.")] = None,
+    steps: Steps = 30_720,
+    selector: SelectorName = "stats",
+    threads: Threads = 1,
+    split: ReportedSplit = "test",
+    jobs: Jobs = 1,
+    engine: Engine = "local",
+    address: Address = None,
+    out: Annotated[Path, typer.Option(help="Folder for the result, tables, plots and runs.")] = Path("runs/compare"),
+    logdir: Annotated[Path | None, typer.Option(help="TensorBoard folder, one folder a run.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train algorithms over seeds and hold them against every baseline: the main job.
+
+    Trains on the split train, evaluates exhaustively on the reported split, prints the table and writes it
+    as JSON, Markdown and plots. Finished runs are kept in OUT: the same command goes on from there, and
+    'sketchcanvas report' makes a page of it.
+
+    Example: sketchcanvas compare --seeds 5 --tradeoff 0.3 --jobs 2
+    """
+    from dataclasses import replace
+
+    from agents import plots, report
+    from agents.compare import RESULT_FILE
+    from agents.compare import compare as run
+    from agents.compare import preset as ready
+    from agents.progress import bars
+    from sketchcanvas_env.files import atomic_write
+
+    changes: dict[str, Any] = {"total_steps": steps, "selector": selector, "split": split, "threads": threads}
+    if algorithms is not None:
+        changes["algorithms"] = tuple(algorithms.split(","))
+    if seeds is not None:
+        changes["seeds"] = seeds
+    env = env_config(dataset, root, student, table, canvases, tradeoff, cost, max_points)
+    config = replace(ready(preset, env), **changes)
+    with bars() as start:
+        result = run(config, out, workers(jobs, engine, address), start, logdir)
+    result.save(out / RESULT_FILE)
+    with atomic_write(out / "result.md") as temporary:
+        temporary.write_text(report.compare_markdown(result), encoding="utf-8")
+    picture = plots.accuracy_against_gflops(result, out / "accuracy-gflops.png")
+    plots.learning_curves(result, out / "learning-curves.png")
+    show(as_json, result.to_json(), report.compare_table(result), report.verdict_table(result))
+    if preset == "quick" and algorithms is None:
+        tell("quick: a look with few agents and seeds; --preset full is the evidence")
+    tell(report.finding(result))
+    tell(f"{result.seconds:.0f} s; wrote {out / RESULT_FILE}, {picture} and the runs beside them")
+
+
+def sweep(
+    dataset: Dataset = "emoji",
+    root: Root = None,
+    student: StudentName = None,
+    table: TablePath = None,
+    canvases: Canvases = DEFAULT_CANVASES,
+    cost: Cost = "flops",
+    max_points: MaxPoints = 64,
+    tradeoffs: Annotated[str, typer.Option(help="Tradeoffs, rising, separated by commas.")] = "0.02,0.1,0.2,0.4,0.7,1",
+    algorithms: Annotated[str, typer.Option(help="Algorithms, by commas.")] = "reinforce,cost_sensitive",
+    preference: Annotated[
+        str, typer.Option(help="Algorithms that also train one selector for all tradeoffs, by commas; '' for none.")
+    ] = "cost_sensitive",
+    seeds: Annotated[int, typer.Option(help="Runs of each algorithm at each tradeoff.")] = 3,
+    steps: Steps = 30_720,
+    selector: SelectorName = "stats",
+    threads: Threads = 1,
+    split: ReportedSplit = "test",
+    jobs: Jobs = 1,
+    engine: Engine = "local",
+    address: Address = None,
+    out: Annotated[Path, typer.Option(help="Folder for the result, tables, plot and runs.")] = Path("runs/sweep"),
+    as_json: AsJson = False,
+) -> None:
+    """Train selectors at several tradeoffs, and one for all of them: the front of accuracy against FLOPs.
+
+    Finished runs are kept in OUT: the same command goes on from there. 'sketchcanvas pick' chooses from the result.
+
+    Example: sketchcanvas sweep --tradeoffs 0.05,0.1,0.2 --seeds 5 --jobs 2
+    """
+    from agents import plots, report
+    from agents.compare import CompareConfig
+    from agents.progress import bars
+    from agents.sweep import SWEEP_FILE, SweepConfig
+    from agents.sweep import sweep as run
+    from sketchcanvas_env.files import atomic_write
+
+    config = SweepConfig(
+        compare=CompareConfig(
+            env=env_config(dataset, root, student, table, canvases, 0.0, cost, max_points),
+            algorithms=tuple(algorithms.split(",")),
+            seeds=seeds,
+            total_steps=steps,
+            selector=selector,
+            split=split,
+            threads=threads,
+        ),
+        tradeoffs=tuple(float(one) for one in tradeoffs.split(",")),
+        preference=tuple(one for one in preference.split(",") if one),
+    )
+    with bars() as start:
+        result = run(config, out, workers(jobs, engine, address), start)
+    result.save(out / SWEEP_FILE)
+    with atomic_write(out / "sweep.md") as temporary:
+        temporary.write_text(report.sweep_markdown(result), encoding="utf-8")
+    picture = plots.pareto(result, out / "pareto.png")
+    show(as_json, result.to_json(), *report.sweep_tables(result))
+    tell(f"{result.seconds:.0f} s; wrote {out / SWEEP_FILE}, {picture} and the runs beside them")
+
+
+def pick(
+    folder: Annotated[Path, typer.Argument(help="Folder of a sweep.")] = Path("runs/sweep"),
+    max_gflops: Annotated[
+        float | None, typer.Option(help="Mean GFLOPs that a query may cost, selector included.", min=0.0)
+    ] = None,
+    min_acc: Annotated[float | None, typer.Option(help="acc@1 to reach, percent.", min=0.0, max=100.0)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Choose an operating point of a sweep: the best under a budget, or the cheapest that is good enough.
+
+    The choice is made on val; fixed canvases take part. What is printed says where the selector is saved.
+
+    Example: sketchcanvas pick runs/sweep --max-gflops 0.2
+    """
+    from agents import report
+    from agents.sweep import pick as choose
+
+    found = choose(folder, max_gflops, None if min_acc is None else min_acc / 100)
+    show(as_json, found.to_json(), report.pick_table(found))

@@ -1,0 +1,151 @@
+"""`data`: look at a data set, check a folder of one's own, write one data set as such a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agents.cli.common import load_data, show, tell
+from agents.cli.options import AsJson, Root, Strict
+
+app = typer.Typer(
+    help="Look at a data set (counts, licences, pictures), check a folder of your own, make one of another data set.",
+    no_args_is_help=True,
+)
+
+
+@app.command("info")
+def data_info(
+    dataset: Annotated[str, typer.Argument(help="Name of the data set.")] = "emoji",
+    root: Root = None,
+    strict: Strict = False,
+    as_json: AsJson = False,
+) -> None:
+    """Counts by split and abstraction level, the hash, and the licences.
+
+    Example: sketchcanvas data info
+    """
+    import numpy as np
+
+    from agents import report
+    from sketchcanvas_env.data import SPLITS
+
+    loaded = load_data(dataset, root, strict)
+    counts = {}
+    for split in SPLITS:
+        rows = loaded.indices(split)
+        if not len(rows):
+            continue  # a data set need not have all four
+        points = [loaded.sketch(int(row)).n_points for row in rows]
+        counts[split] = {
+            "photos": len(np.unique(loaded.photo_ids[rows])),
+            "gallery": len(loaded.gallery(split)),
+            "sketches": len(rows),
+            "median points": float(np.median(points)),
+            "p95 points": float(np.percentile(points, 95)),
+        }
+    columns = ("split", *next(iter(counts.values())))
+    cells = [(split, *(f"{value:g}" for value in row.values())) for split, row in counts.items()]
+    show(
+        as_json,
+        {
+            "name": loaded.name,
+            "hash": loaded.hash,
+            "splits": counts,
+            "licence": loaded.licence,
+            "citation": loaded.citation,
+            "skipped": [list(one) for one in loaded.skipped],
+        },
+        report.rich_table(f"{loaded.name} ({loaded.hash[:12]})", columns, cells),
+    )
+    if not as_json:
+        print("\n".join(text for text in (loaded.licence, loaded.citation) if text))
+
+
+@app.command("show")
+def data_show(
+    dataset: Annotated[str, typer.Argument(help="Name of the data set.")] = "emoji",
+    root: Root = None,
+    split: Annotated[str, typer.Option(help="Which split.")] = "train",
+    photos: Annotated[int, typer.Option(help="How many photos.", min=1, max=200)] = 16,
+    seed: Annotated[int, typer.Option(help="Which ones.")] = 0,
+    out: Annotated[Path, typer.Option(help="The PNG file.")] = Path("runs/contact-sheet.png"),
+) -> None:
+    """Draw photos with their sketches, level by level.
+
+    Example: sketchcanvas data show --split val --out sheet.png
+    """
+    from agents import plots
+
+    tell(f"wrote {plots.contact_sheet(load_data(dataset, root), split, photos, out, seed)}")
+
+
+@app.command("check")
+def data_check(
+    folder: Annotated[Path, typer.Argument(help="Folder with photos/ and sketches/.")],
+    as_json: AsJson = False,
+) -> None:
+    """Read every file of a folder of photos and sketches and say what is wrong with each; exit code 2 if anything is.
+
+    Example: sketchcanvas data check my-sketches
+    """
+    from agents import report
+    from sketchcanvas_env.data import SPLITS
+    from sketchcanvas_env.data.folder import check_folder
+
+    loaded, wrong = check_folder(folder)
+    counts = (
+        {}
+        if loaded is None
+        else {split: {"photos": len(loaded.gallery(split)), "sketches": len(loaded.indices(split))} for split in SPLITS}
+    )
+    cells = [(split, str(row["photos"]), str(row["sketches"])) for split, row in counts.items()]
+    if not as_json:
+        for file, reason in wrong:
+            print(f"{file if file.isprintable() else repr(file)}: {reason}")
+    show(
+        as_json,
+        {"splits": counts, "wrong": [list(one) for one in wrong]},
+        report.rich_table("can be used", ("split", "photos", "sketches"), cells),
+    )
+    if wrong:
+        raise ValueError(f"{folder}: {len(wrong)} to mend, each named above")
+    tell(f"{folder} is in order")
+
+
+@app.command("import")
+def data_import(
+    dataset: Annotated[str, typer.Argument(help="Name of the data set.")],
+    places: Annotated[
+        list[Path], typer.Argument(metavar="[ROOT] FOLDER", help="Where it is, if in a folder; the folder to write.")
+    ],
+    strict: Strict = False,
+) -> None:
+    """Write a data set as a folder of photos and sketches, which loads faster and can be edited.
+
+    Goes on where it was interrupted.
+
+    Example: sketchcanvas data import chairv2 ~/ChairV2 chairs
+    """
+    from agents.progress import bars
+    from sketchcanvas_env.data.folder import write_folder
+
+    if len(places) > 2:
+        raise ValueError(f"name the data set's folder and the one to write, not {len(places)} folders")
+    loaded = load_data(dataset, places[0] if len(places) == 2 else None, strict)
+    files = len({photo for gallery in loaded.galleries.values() for photo in gallery.tolist()}) + len(loaded)
+    done = 0
+    with bars() as start:
+        advance = start(f"writing {places[-1]}", files)
+
+        def on_file() -> None:
+            nonlocal done
+            done += 1
+            advance(done)
+
+        lost = write_folder(loaded, places[-1], on_file)
+    for sentence in lost:
+        tell(f"not kept: {sentence}")
+    tell(f"wrote {len(loaded)} sketches to {places[-1]}: '--dataset folder:{places[-1]}' names it")

@@ -1,0 +1,57 @@
+"""`distill`: a student, by a teacher or without one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from agents.cli.common import tell, typed_command
+from agents.cli.options import Root
+
+
+def distill(
+    config: Annotated[Path, typer.Argument(help="JSON file with the settings of the run, see students/configs.")],
+    dataset: Annotated[str | None, typer.Option(help="Name of the data set, instead of the file's.")] = None,
+    root: Root = None,
+    teacher: Annotated[str | None, typer.Option(help="A shipped student or a path, instead of the file's.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for checkpoint, log and TensorBoard events.")] = Path(
+        "runs/distill"
+    ),
+    save: Annotated[Path | None, typer.Option(help="The weights' file, instead of one in OUT.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Training steps, instead of the file's.", min=1)] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed, instead of the file's.", min=0)] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(help="Torch threads, instead of the file's. Two runs of one thread beat one of two.", min=1),
+    ] = None,
+    direct: Annotated[
+        bool, typer.Option("--direct", help="Leave the teacher out: the same run, trained directly.")
+    ] = False,
+) -> None:
+    """Train a student from a config file: by a teacher, or directly where the file names none (this makes teachers).
+
+    Goes on from the checkpoint in OUT when there is one.
+
+    Example: sketchcanvas distill students/configs/emoji-mobilenet_v2.json --out runs/emoji --seed 1
+    """
+    from dataclasses import replace
+
+    from students import train as training
+
+    asked: dict[str, Any] = {
+        "dataset": dataset,
+        "root": None if root is None else str(root),
+        "teacher": teacher,
+        "steps": steps,
+        "seed": seed,
+        "threads": threads,
+    }
+    settings = replace(
+        training.TrainConfig.read(config), **{name: value for name, value in asked.items() if value is not None}
+    )
+    if direct:
+        settings = replace(settings, teacher=None)
+    path = training.run(settings, out, save, typed_command())
+    tell(f"wrote {path}; 'sketchcanvas evaluate --student {path}' says what it scores")

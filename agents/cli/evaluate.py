@@ -1,0 +1,140 @@
+"""`evaluate`: policies or a student on every sketch of a split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agents.cli.common import env_config, load_data, show, sides_of, tell, typed_command
+from agents.cli.options import DEFAULT_CANVASES, AsJson, Cost, Dataset, Root, Split, Strict, TablePath, Tradeoff
+
+if TYPE_CHECKING:
+    from sketchcanvas_env.data import SketchDataset
+
+
+def evaluate(
+    policies: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Saved selectors (paths) or baselines: fixed:64, random, best_fixed, oracle. Without any, the student."
+        ),
+    ] = None,
+    dataset: Dataset = "emoji",
+    student: Annotated[
+        str | None,
+        typer.Option(
+            help="With policies: whose outcomes, default the data set's default student. Without: the student to "
+            "evaluate, a shipped name, a .safetensors path, or hog."
+        ),
+    ] = None,
+    table: TablePath = None,
+    canvases: Annotated[
+        str | None,
+        typer.Option(help=f"Sides, pixels, rising; default {DEFAULT_CANVASES} for policies, all it has for a student."),
+    ] = None,
+    tradeoff: Tradeoff = 0.2,
+    cost: Cost = "flops",
+    split: Split = "val",
+    root: Root = None,
+    strict: Strict = False,
+    role: Annotated[
+        str | None, typer.Option(help="Of a student: 'teacher' for one that others learned from; else its card says.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="File for a student's row, see 'report students'.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Evaluate policies, or a student, on every sketch of a split, exactly: nothing is sampled.
+
+    Example: sketchcanvas evaluate fixed:64 random oracle runs/compare/ppo-0
+
+    Example: sketchcanvas evaluate --student hog --out runs/rows/hog.json
+    """
+    if policies:
+        if strict or role is not None or out is not None:
+            raise ValueError("--strict, --role and --out belong to a student: leave the policies out")
+        sides = canvases or DEFAULT_CANVASES
+        _evaluate_policies(policies, dataset, root, student, table, sides, tradeoff, cost, split, as_json)
+    elif student is None:
+        raise ValueError("name policies to evaluate (such as fixed:64), or a student with --student")
+    elif table is not None:
+        raise ValueError("--table belongs to evaluating policies: a student is evaluated from its weights")
+    else:
+        _evaluate_student(student, load_data(dataset, root, strict), canvases, split, role, out, as_json)
+
+
+def _evaluate_student(
+    name: str,
+    dataset: SketchDataset,
+    canvases: str | None,
+    split: str,
+    role: str | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    from agents import report, student_report
+    from students.evaluation import evaluate_student, open_student
+
+    sides = None if canvases is None else sides_of(canvases)
+    embedder, card = open_student(name, dataset.name)
+    row = evaluate_student(
+        embedder, dataset, split, sides, card=card, role=role, command=typed_command(), progress=True
+    )
+    if out is not None:
+        row.write(out)
+    line = student_report.line_of(row)
+    show(
+        as_json,
+        line.to_json(),
+        report.rich_table(
+            f"{row.name}, {row.role}, on {student_report.place(row)}",
+            student_report.SCORE_COLUMNS,
+            student_report.score_cells(line),
+        ),
+    )
+    if out is not None:
+        tell(f"wrote {out}")
+
+
+def _evaluate_policies(
+    policies: list[str],
+    dataset: str,
+    root: Path | None,
+    student: str | None,
+    table: Path | None,
+    canvases: str,
+    tradeoff: float,
+    cost: str,
+    split: str,
+    as_json: bool,
+) -> None:
+    from dataclasses import replace
+
+    from agents import baselines, policy, report, saved
+    from agents.evaluate import evaluate as judge
+
+    results = {}
+    for name in policies:
+        env = env_config(dataset, root, student, table, canvases, tradeoff, cost, 64)
+        if baselines.is_name(name):
+            outcomes = env.outcomes(split)
+            choice: Any = baselines.by_name(name, outcomes, **env.reward_weights())
+            own_flops: Any = 0.0
+        else:
+            one = saved.load(name)
+            if one.canvases != env.canvases:
+                raise ValueError(
+                    f"{name} chooses from canvases {one.canvases}: pass --canvases {','.join(map(str, one.canvases))}"
+                )
+            env = replace(env, max_points=one.max_points)
+            outcomes, task = env.outcomes(split), env.task(split)
+            choice, own_flops = policy.actions_of(one.selector, task), policy.flops_of(one.selector, task)
+        results[name] = judge(outcomes, choice, selector_flops=own_flops, **env.reward_weights())
+    rows = [report.policy_cells(name, result) for name, result in results.items()]
+    title = f"{dataset}, split {split}, tradeoff {tradeoff} against {cost}"
+    show(
+        as_json,
+        {name: result.to_json() for name, result in results.items()},
+        report.rich_table(title, report.POLICY_COLUMNS, rows),
+    )

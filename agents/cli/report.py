@@ -1,0 +1,179 @@
+"""`report`: the page about a comparison, and the studies of students and selectors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agents.cli.common import load_data, show, sides_of, tell, typed_command
+from agents.cli.options import AsJson, Dataset, MaxPoints, Root, Split, Strict, Threads
+
+app = typer.Typer()
+
+
+@app.callback(invoke_without_command=True)
+def report(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Option("--compare", help="Folder of a comparison.")] = Path("runs/compare"),
+    sweep_folder: Annotated[Path | None, typer.Option("--sweep", help="Folder of a sweep to show beside it.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The HTML file; default: report.html in the comparison.")] = None,
+    validate: Annotated[
+        bool, typer.Option("--validate", help="Only evaluate the stored selectors anew and compare every number.")
+    ] = False,
+) -> None:
+    """Write one self-contained HTML page (and Markdown) about a comparison, or check that its numbers still follow.
+
+    Example: sketchcanvas report --compare runs/compare --sweep runs/sweep
+
+    Example: sketchcanvas report --compare agents/results/emoji-full --validate
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if validate:
+        _validate(folder)
+        return
+    from agents import page
+
+    for file in page.write(folder, sweep_folder, out or folder / "report.html"):
+        tell(f"wrote {file}")
+
+
+def _validate(folder: Path) -> None:
+    from agents.compare import validate
+
+    lines = validate(folder)
+    if lines:
+        more = f" (and {len(lines) - 20} more)" if len(lines) > 20 else ""
+        raise ValueError(f"{folder} does not follow from its selectors:\n" + "\n".join(lines[:20]) + more)
+    tell(f"{folder}: every stored number follows from the stored selectors")
+
+
+@app.command("students")
+def report_students(
+    rows: Annotated[
+        Path | None, typer.Option(help="Folder of rows ('evaluate --student --out'); default: the stored ones.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for students.json and students.md.")] = Path("runs/students"),
+    as_json: AsJson = False,
+) -> None:
+    """The paper's table from stored rows: teacher, trained directly, distilled, with intervals and differences.
+
+    Example: sketchcanvas report students --rows runs/rows --out runs/students
+    """
+    from agents import report, student_report
+    from students.evaluation import RESULTS_FOLDER, read_rows
+
+    result = student_report.build(read_rows(RESULTS_FOLDER if rows is None else rows))
+    files = result.save(out)
+    tables = []
+    for section in result.sections:
+        title = student_report.section_title(section)
+        tables.append(report.rich_table(title, student_report.COLUMNS, student_report.headline_cells(section)))
+        tables.append(
+            report.rich_table("by canvas", student_report.canvas_columns(), student_report.canvas_cells(section))
+        )
+        if section.differences:
+            columns, cells = student_report.DIFFERENCE_COLUMNS, student_report.difference_cells(section)
+            tables.append(report.rich_table("paired differences", columns, cells))
+    show(as_json, result.to_json(), *tables)
+    for section in result.sections:
+        for note in section.notes:
+            tell(f"{section.dataset} {section.split}: {note}")
+    tell(f"wrote {files[0]} and {files[1]}")
+
+
+@app.command("pilot")
+def report_pilot(
+    student: Annotated[str, typer.Option(help="A shipped student or a .safetensors path.")] = "emoji",
+    dataset: Dataset = "emoji",
+    root: Root = None,
+    strict: Strict = False,
+    split: Split = "val",
+    canvases: Annotated[str | None, typer.Option(help="Sides, rising; default: all the student has.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for pilot.json, pilot.md and pilot.png.")] = Path("runs/students"),
+    as_json: AsJson = False,
+) -> None:
+    """The pilot study: accuracy against canvas size, for sketches and for photos as queries.
+
+    Example: sketchcanvas report pilot --student emoji-mobilenet_v2 --out runs/pilot
+    """
+    from agents import plots, report, student_report
+    from students.embedder import Student
+    from students.evaluation import open_student
+
+    embedder, card = open_student(student, dataset)
+    if card is None or not isinstance(embedder, Student):
+        raise ValueError(f"the pilot study asks a network with photos of any size; {student!r} is none")
+    result = student_report.pilot(
+        embedder,
+        load_data(dataset, root, strict),
+        split,
+        None if canvases is None else sides_of(canvases),
+        card=card,
+        command=typed_command(),
+        progress=True,
+    )
+    files = (*result.save(out), plots.accuracy_against_canvas(result, out / "pilot.png"))
+    columns, cells = student_report.pilot_columns(result), student_report.pilot_cells(result)
+    show(as_json, result.to_json(), report.rich_table(f"acc@1 on {dataset}, split {split}", columns, cells))
+    tell(f"wrote {', '.join(map(str, files))}")
+
+
+@app.command("selectors")
+def report_selectors(
+    student: Annotated[str, typer.Option(help="A shipped student or a .safetensors path.")] = "emoji",
+    dataset: Dataset = "emoji",
+    root: Root = None,
+    sketches: Annotated[int, typer.Option(help="How many sketches of val to measure on.", min=1)] = 50,
+    max_points: MaxPoints = 64,
+    out: Annotated[Path, typer.Option(help="The JSON file.")] = Path("runs/selectors.json"),
+    as_json: AsJson = False,
+) -> None:
+    """What each selector network costs beside the student's cheapest canvas: FLOPs, and milliseconds on one thread.
+
+    Run it while the machine does nothing else.
+
+    Example: sketchcanvas report selectors --sketches 20
+    """
+    import students
+    from agents import report
+    from agents.selector_latency import measure
+
+    data = load_data(dataset, root)
+    drawn = [data.sketch(int(row)) for row in data.indices("val")[:sketches]]
+    found = measure(students.load(student), drawn, max_points=max_points)
+    found.save(out)
+    title = f"{found.student} at {found.canvas} px: {found.student_flops / 1e6:.1f} MFLOPs, {found.student_ms:.2f} ms"
+    show(as_json, found.to_json(), report.rich_table(title, report.COST_COLUMNS, report.cost_cells(found)))
+    tell(f"wrote {out}")
+
+
+@app.command("ceiling")
+def report_ceiling(
+    student: Annotated[str, typer.Option(help="A shipped student or a .safetensors path.")] = "emoji",
+    dataset: Dataset = "emoji",
+    root: Root = None,
+    split: Split = "val",
+    copies: Annotated[int, typer.Option(help="Moved copies of every sketch.", min=2)] = 8,
+    threads: Threads = 1,
+    out: Annotated[Path, typer.Option(help="Folder for ceiling.json, ceiling.md and ceiling.png.")] = Path(
+        "runs/ceiling"
+    ),
+    as_json: AsJson = False,
+) -> None:
+    """How much of the oracle's gap is luck of the raster, and how much can be foreseen from the strokes.
+
+    Example: sketchcanvas report ceiling --copies 4
+    """
+    import students
+    from agents.ceiling import study
+    from agents.training import pinned_threads
+
+    with pinned_threads(threads):
+        found = study(students.load(student), load_data(dataset, root), split, copies=copies, progress=True)
+    found.save(out)
+    print(json.dumps(found.to_json(), indent=2, allow_nan=False) if as_json else found.markdown())
+    tell(f"wrote ceiling.json, ceiling.md and ceiling.png to {out}")

@@ -1,0 +1,87 @@
+"""`train`: one selector."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agents.cli.common import env_config, show, tell
+from agents.cli.options import (
+    DEFAULT_CANVASES,
+    AsJson,
+    Canvases,
+    Cost,
+    Dataset,
+    MaxPoints,
+    Root,
+    SelectorName,
+    StudentName,
+    TablePath,
+    Threads,
+    Tradeoff,
+)
+
+
+def train(
+    algorithm: Annotated[
+        str, typer.Argument(help="Name of the algorithm; an unknown one lists them all.")
+    ] = "reinforce",
+    dataset: Dataset = "emoji",
+    root: Root = None,
+    student: StudentName = None,
+    table: TablePath = None,
+    canvases: Canvases = DEFAULT_CANVASES,
+    tradeoff: Tradeoff = 0.2,
+    cost: Cost = "flops",
+    max_points: MaxPoints = 64,
+    seed: Annotated[int, typer.Option(help="Seed of weights, sketches and actions.")] = 0,
+    steps: Annotated[int, typer.Option(help="Environment steps, exactly.")] = 40_960,
+    selector: SelectorName = "stats",
+    threads: Threads = 1,
+    out: Annotated[Path, typer.Option(help="Where to save the selector (.safetensors and .json).")] = Path(
+        "runs/selector"
+    ),
+    logdir: Annotated[Path | None, typer.Option(help="TensorBoard folder.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint beside OUT.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train one selector, save it, and evaluate it on the split val.
+
+    Example: sketchcanvas train reinforce --tradeoff 0.3 --logdir runs/tb --out runs/mine
+    """
+    from agents import algorithms as registry
+    from agents import policy, report, saved
+    from agents.evaluate import evaluate as judge
+    from agents.progress import bars
+
+    env = env_config(dataset, root, student, table, canvases, tradeoff, cost, max_points)
+    network = registry.network_of(algorithm, selector)
+    config = registry.make_config(algorithm, env=env, seed=seed, total_steps=steps, threads=threads, **network)
+    env.task("train")  # unknown names and bad values end here, before any work
+    place = out.with_name(out.name + ".checkpoint.safetensors")
+    with bars() as start:
+        run = registry.train_run(
+            config,
+            on_progress=start(f"{algorithm}, seed {seed}", steps),
+            logdir=logdir,
+            checkpoint=place if resume or registry.ALGORITHMS[algorithm].resumable else None,
+            resume=resume,
+        )
+    path = saved.save(out, run, env.outcomes("train"))
+    task = env.task("val")
+    result = judge(
+        env.outcomes("val"),
+        policy.actions_of(run.selector, task),
+        selector_flops=policy.flops_of(run.selector, task),
+        **env.reward_weights(),
+    )
+    title = f"{dataset}, split val, after {run.steps:,} steps in {run.seconds:.0f} s"
+    rows = [report.policy_cells(algorithm, result)]
+    show(
+        as_json,
+        {"saved": str(path), "val": result.to_json()},
+        report.rich_table(title, report.POLICY_COLUMNS, rows),
+    )
+    tell(f"wrote {path}")
