@@ -1,8 +1,8 @@
 """SketchCanvas: choosing a canvas for each sketch, as a Gymnasium environment.
 
 Importing this package registers `SketchCanvas-v0`, and `SketchCanvasPreference-v0` where every episode has a tradeoff
-of its own, which the agent sees. The public names below are loaded when they are first used, so that the import stays
-light: it needs Gymnasium and NumPy only.
+of its own, which the agent sees, and `mo-SketchCanvas-v0` with a vector reward for MO-Gymnasium. The public names below
+are loaded when they are first used, so that the import stays light: it needs Gymnasium and NumPy only.
 
     >>> import gymnasium as gym
     >>> import sketchcanvas_env
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sketchcanvas_env.env import SketchCanvasEnv
     from sketchcanvas_env.features import FEATURE_NAMES, stroke_features
     from sketchcanvas_env.live import Outcome, Retriever
+    from sketchcanvas_env.multi_objective import MOSketchCanvasEnv
     from sketchcanvas_env.raster import rasterise
     from sketchcanvas_env.sketch import VectorSketch
     from sketchcanvas_env.svg import read_svg
@@ -37,6 +38,7 @@ PREFERENCES = (0.0, 0.8)
 # Public name -> (module, name there).
 _LAZY = {
     "FEATURE_NAMES": ("features", "FEATURE_NAMES"),
+    "MOSketchCanvasEnv": ("multi_objective", "MOSketchCanvasEnv"),
     "Outcome": ("live", "Outcome"),
     "OutcomeTable": ("table", "OutcomeTable"),
     "Retriever": ("live", "Retriever"),
@@ -56,6 +58,7 @@ _LAZY = {
 __all__ = [
     "FEATURE_NAMES",
     "PREFERENCES",
+    "MOSketchCanvasEnv",
     "Outcome",
     "OutcomeTable",
     "Retriever",
@@ -98,3 +101,11 @@ for _id, _kwargs in (("SketchCanvas-v0", {}), ("SketchCanvasPreference-v0", {"pr
             vector_entry_point="sketchcanvas_env.vector:SketchCanvasVectorEnv",
             kwargs=_kwargs,
         )
+
+# Its rewards are vectors: Gymnasium's checker, which asks for numbers, stays off, and so do its vector environments.
+if "mo-SketchCanvas-v0" not in registry:
+    register(
+        id="mo-SketchCanvas-v0",
+        entry_point="sketchcanvas_env.multi_objective:MOSketchCanvasEnv",
+        disable_env_checker=True,
+    )

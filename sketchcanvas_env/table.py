@@ -311,7 +311,7 @@ class OutcomeTable:
         Raises:
             ValueError: latency that nobody measured.
         """
-        return _upper_hull(np.column_stack([self.costs(cost), self.acc()]))
+        return upper_hull(np.column_stack([self.costs(cost), self.acc()]))
 
     def hull_acc(self, at: npt.ArrayLike, cost: str = "flops") -> Any:
         """acc@1 that mixing fixed canvases reaches at a mean cost.
@@ -656,7 +656,7 @@ def best_columns(rewards: npt.NDArray[np.float64], costs: npt.NDArray[np.float64
     return np.asarray(order[np.argmax(rewards[..., order], axis=-1)], dtype=np.int64)
 
 
-def _upper_hull(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def upper_hull(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Upper concave hull of (x, y) points from the leftmost to the highest; (M, 2), slopes falling."""
     # By x, the higher first where x is equal; then only points that are higher than everything cheaper
     # matter.
