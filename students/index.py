@@ -1,0 +1,475 @@
+"""An index: pictures embedded once, so that sketches can be searched among them at any time.
+
+    NAME.safetensors   "embeddings" (G, D) float32 unit vectors; "ids" and "skipped", UTF-8 texts of one line an entry
+    NAME.json          whose embeddings they are, where the pictures lie, versions, and the SHA-256 of the other file
+
+The names stand beside the embeddings and not in the JSON: that stays small whatever the number of pictures, so that a
+hostile one costs nothing to refuse. Searching needs the two files alone; the pictures are opened when they are shown.
+
+    python -m students.index emoji:test students/indexes/emoji
+
+builds the index that comes with the package: the gallery of the test split, on which neither student nor selectors were
+trained. A folder of one's own stands in place of `emoji:test`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sketchcanvas_env.data import DATASETS, SPLITS, SketchDataset
+from sketchcanvas_env.data.inside import read_inside
+from sketchcanvas_env.data.paired import MAX_PHOTO_BYTES
+from sketchcanvas_env.data.photos import SIDE, on_white, padded, read_picture
+from sketchcanvas_env.files import atomic_write, read_json
+from students import DEFAULT_STUDENT, blocks, provenance
+from students.blocks import BlockFile
+from students.tabulate import UNSAVED, Embedder
+
+FORMAT = 1
+"""Version of the files; another one is refused."""
+
+INDEXES_FOLDER = Path(__file__).parent / "indexes"
+"""Where the indexes lie that come with the package."""
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+"""Endings of the files that are looked at."""
+
+FOLDER, DATASET = "folder", "dataset"
+MAX_CARD_BYTES = 1 << 20
+MAX_PHOTOS = 1_000_000
+MAX_DIM = 1 << 16
+MAX_ID = 512
+"""Characters of a picture's path below its folder."""
+_MAX_REASON = 200
+_NORM_SLACK = 1e-3
+_TENSORS = ("embeddings", "ids", "skipped")
+
+Advance = Callable[[int], object]
+"""Is told how many more pictures are done."""
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoIndex:
+    """Embedded pictures.
+
+    Attributes:
+        ids: the pictures' names, unique: paths below the folder with "/" between parts, or ids of a data set.
+        embeddings: (G, D) float32, unit vectors, read-only.
+        student: whose embeddings they are: what `students.load` takes.
+        student_hash: SHA-256 of that student's weights, hex.
+        kind: what `source` is, "folder" or "dataset".
+        source: a folder as its user named it, or "NAME:SPLIT" of a data set.
+        skipped: (name, reason) of the pictures that could not be used.
+    """
+
+    ids: tuple[str, ...]
+    embeddings: NDArray[np.float32]
+    student: str
+    student_hash: str
+    kind: str
+    source: str
+    skipped: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be an index.
+
+        Raises:
+            ValueError: it says what is wrong.
+        """
+        if self.kind not in (FOLDER, DATASET):
+            raise ValueError(f"kind must be {FOLDER!r} or {DATASET!r}, not {self.kind!r}")
+        for name in self.ids:
+            if reason := _unfit(name):
+                raise ValueError(f"{name[:100]!r} cannot be the name of a picture: {reason}")
+        if not self.ids or len(set(self.ids)) != len(self.ids):
+            raise ValueError("an index needs pictures, each with a name of its own")
+        wanted = (len(self.ids), self.embeddings.shape[-1])
+        if self.embeddings.shape != wanted or self.embeddings.dtype != np.float32:
+            raise ValueError(f"embeddings are {self.embeddings.shape} {self.embeddings.dtype}, not {wanted} float32")
+        # NaN is near nothing.
+        if not (np.abs(np.linalg.norm(self.embeddings, axis=1) - 1.0) <= _NORM_SLACK).all():
+            raise ValueError("embeddings must be unit vectors: one is not, or is not finite")
+        frozen = self.embeddings.view()
+        frozen.flags.writeable = False
+        object.__setattr__(self, "embeddings", frozen)
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self.ids)
+
+    def photo(self, name: str) -> NDArray[np.uint8]:
+        """A picture as the student saw it, (256, 256, 3) uint8 on white.
+
+        Raises:
+            KeyError: not in the index.
+            ValueError: its file is gone, or cannot be read any more; the message names it.
+        """
+        if name not in self._names:
+            raise KeyError(f"picture {name!r} is not in this index of {len(self)}")
+        if self.kind == DATASET:
+            dataset, _ = _dataset(self.source)
+            return dataset.photo(name)
+        try:
+            return _read_photo(Path(self.source).expanduser(), name)
+        except ValueError as error:
+            raise ValueError(f"{self.source}/{name}: {error}") from None
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(self.ids)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write `path`.safetensors and `path`.json, each atomically, the card last.
+
+        Returns:
+            The path of the embeddings.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        from safetensors.numpy import save as render_safetensors
+
+        weights, card = _files(path)
+        data = render_safetensors(
+            {
+                "embeddings": np.ascontiguousarray(self.embeddings),
+                "ids": _as_bytes(self.ids),
+                "skipped": _as_bytes(f"{name}\t{reason}" for name, reason in self.skipped),
+            }
+        )
+        settings = {
+            "format": FORMAT,
+            "kind": self.kind,
+            "source": self.source,
+            "photos": len(self),
+            "dim": self.embeddings.shape[1],
+            "skipped": len(self.skipped),
+            "student": self.student,
+            "student_hash": self.student_hash,
+            "commit": provenance.commit(),
+            "versions": provenance.versions((*provenance.PACKAGES, "sketchcanvas")),
+            "sha256": hashlib.sha256(data).hexdigest(),
+        }
+        with atomic_write(weights) as temporary:
+            temporary.write_bytes(data)
+        with atomic_write(card) as temporary:
+            temporary.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        return weights
+
+
+def shipped() -> tuple[str, ...]:
+    """Names of the indexes that come with the package."""
+    return tuple(sorted(path.stem for path in INDEXES_FOLDER.glob("[!.]*.json")))
+
+
+def load(name_or_path: str | os.PathLike[str] = "emoji") -> PhotoIndex:
+    """Read an index, believing nothing before it is checked.
+
+    Args:
+        name_or_path: of a shipped one ("emoji"), or of either of its two files, or of both without their endings.
+
+    Raises:
+        FileNotFoundError: one of the files is missing.
+        ValueError: a damaged file, or two that do not belong together.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as parse_safetensors
+
+    known = isinstance(name_or_path, str) and name_or_path in shipped()
+    weights, card_path = _files(INDEXES_FOLDER / name_or_path if known else name_or_path)
+    for file in (weights, card_path):
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"no index: {file} is missing ('sketchcanvas index FOLDER --out NAME' makes NAME.safetensors and "
+                f"NAME.json; shipped: {', '.join(shipped()) or 'none'})"
+            )
+    card = _read_card(card_path)
+    # Read once: a file that is hashed and then read again may have changed in between.
+    data = _read(
+        weights, card["photos"] * (4 * card["dim"] + 4 * MAX_ID) + card["skipped"] * 4 * (MAX_ID + _MAX_REASON)
+    )
+    if hashlib.sha256(data).hexdigest() != card["sha256"]:
+        raise ValueError(f"{weights} is not the file that {card_path.name} describes: the SHA-256 differs")
+    try:
+        tensors = parse_safetensors(data)
+        if sorted(tensors) != sorted(_TENSORS):
+            raise ValueError(f"holds {sorted(tensors)[:5]}, not {', '.join(_TENSORS)}")
+        skipped = tuple(line.partition("\t")[::2] for line in _lines(tensors["skipped"]))
+        index = PhotoIndex(
+            ids=tuple(_lines(tensors["ids"])),
+            embeddings=tensors["embeddings"],
+            student=card["student"],
+            student_hash=card["student_hash"],
+            kind=card["kind"],
+            source=card["source"],
+            skipped=skipped,
+        )
+    except (SafetensorError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{weights} is damaged: {error}") from None
+    if (len(index), index.embeddings.shape[1], len(skipped)) != (card["photos"], card["dim"], card["skipped"]):
+        raise ValueError(f"{weights} does not hold what {card_path.name} says")
+    return index
+
+
+def build(
+    student: Embedder,
+    name: str,
+    source: str | os.PathLike[str],
+    path: str | os.PathLike[str],
+    strict: bool = False,
+    progress: bool = False,
+) -> PhotoIndex:
+    """Embed pictures into an index on the disk; a build that was killed goes on in the folder `<path>.unfinished`.
+
+    Pictures are read, squared on white and embedded in blocks of `students.blocks.BLOCK`, each stored at once. An index
+    depends neither on the blocks nor on how often the work was interrupted.
+
+    Args:
+        student: frozen, and saved.
+        name: what `students.load` finds it by; stands in the index.
+        source: a folder, searched with the folders below it for files that end in one of `PICTURES`; or "NAME:SPLIT",
+            the gallery of a data set that comes with the package.
+        path: where the index is to be, without ending.
+        strict: refuse the source for any file that cannot be used, instead of leaving it out.
+        progress: show a progress bar on standard error.
+
+    Returns:
+        The index, as it was written. `skipped` names what was left out.
+
+    Raises:
+        FileNotFoundError: no such folder.
+        ValueError: nothing that can be used, a student that was never saved, or `strict` and something cannot be used.
+        OSError: the disk is full; what was finished is kept.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    if student.weights_hash == UNSAVED:
+        raise ValueError("a student that was never saved has no hash to know its embeddings by: save it first")
+    pictures = _open(source)
+    weights, _ = _files(path)
+    folder = weights.with_name(f"{weights.stem}.unfinished")
+    settings = {
+        "pictures": pictures.fingerprint,
+        "student_hash": student.weights_hash,
+        "versions": provenance.versions((*provenance.PACKAGES, "sketchcanvas")),
+        "block": blocks.BLOCK,
+    }
+    rows = folder / f"{blocks.key(settings)}.photos"
+    with Progress(console=Console(stderr=True), disable=not progress) as bar:
+        task = bar.add_task("pictures", total=len(pictures.ids))
+        embeddings, reasons = _embed(student, pictures, rows, lambda n: bar.advance(task, n))
+    bad = [(one, str(reason)) for one, reason in zip(pictures.ids, reasons, strict=True) if reason]
+    skipped = (*pictures.skipped, *bad)
+    if strict and skipped:
+        raise ValueError("\n  ".join([f"{len(skipped)} files of {source} cannot be used", *map(": ".join, skipped)]))
+    good = np.flatnonzero(reasons == "")
+    if not len(good):
+        first = f", the first: {': '.join(skipped[0])}" if skipped else ""
+        raise ValueError(f"{source} holds no picture that can be used ({', '.join(PICTURES)}){first}")
+    index = PhotoIndex(
+        ids=tuple(pictures.ids[place] for place in good),
+        embeddings=embeddings[good],
+        student=DEFAULT_STUDENT.get(name, name),
+        student_hash=student.weights_hash,
+        kind=pictures.kind,
+        source=os.fspath(source),
+        skipped=skipped,
+    )
+    index.save(path)
+    rows.unlink(missing_ok=True)
+    with suppress(OSError):  # not there, or not empty: another build's
+        folder.rmdir()
+    return index
+
+
+# ------------------------------------------------------------------------------------------------------- pictures
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    """What is to be embedded."""
+
+    kind: str
+    ids: tuple[str, ...]
+    read: Callable[[str], NDArray[np.uint8]]  # (256, 256, 3); ValueError says why there is none
+    fingerprint: str  # changes with any picture
+    skipped: tuple[tuple[str, str], ...] = ()  # what cannot be used whatever it holds
+
+
+def _open(source: str | os.PathLike[str]) -> _Pictures:
+    folder = Path(source).expanduser()
+    if not folder.is_dir():
+        name, colon, split = os.fspath(source).partition(":")
+        if colon and name in DATASETS and split in SPLITS:
+            dataset, ids = _dataset(os.fspath(source))
+            return _Pictures(DATASET, ids, dataset.photo, f"{dataset.hash} {split}")
+        raise FileNotFoundError(
+            f"{source} is no folder of pictures (nor a data set's split, such as emoji:test): make it, or name another"
+        )
+    names, skipped = [], []
+    digest = hashlib.sha256(os.path.realpath(folder).encode(errors="surrogateescape"))
+    for path in _walk(folder):
+        name = path.relative_to(folder).as_posix()
+        reason = _unfit(name)
+        if path.suffix.lower() not in PICTURES:
+            reason = f"its ending is none of {', '.join(PICTURES)}"
+        elif path.is_symlink() and path.is_dir():
+            reason = "a link to a folder: only folders themselves are searched"
+        try:
+            state = os.stat(path)
+        except OSError as error:  # a link to nowhere
+            reason = reason or f"cannot be read: {error.strerror}"
+        if reason:
+            skipped.append((_told(name), reason))
+            continue
+        digest.update(f"{name}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
+        names.append(name)
+    if len(names) > MAX_PHOTOS:
+        raise ValueError(f"{source} holds {len(names):,} pictures; an index has at most {MAX_PHOTOS:,}")
+    return _Pictures(FOLDER, tuple(names), lambda name: _read_photo(folder, name), digest.hexdigest(), tuple(skipped))
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Every file below a folder, in a fixed order; names that start with a dot are not looked at."""
+    for place, folders, files in os.walk(folder):
+        links = [name for name in folders if os.path.islink(os.path.join(place, name))]
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in links)
+        for name in sorted((*files, *links)):
+            if not name.startswith("."):
+                yield Path(place, name)
+
+
+def _dataset(source: str) -> tuple[SketchDataset, tuple[str, ...]]:
+    """A data set that comes with the package, and the ids of a split's gallery."""
+    name, _, split = source.partition(":")
+    if name not in DATASETS or split not in SPLITS:
+        raise ValueError(f"{source!r} is no split of a data set that comes with the package")
+    dataset = DATASETS[name]()
+    return dataset, tuple(dataset.gallery(split).tolist())
+
+
+def _read_photo(folder: Path, name: str) -> NDArray[np.uint8]:
+    """A picture below a folder, (256, 256, 3) uint8; ValueError says why there is none."""
+    return on_white(padded(read_picture(read_inside(folder, folder / name, MAX_PHOTO_BYTES))))
+
+
+def _embed(
+    student: Embedder, pictures: _Pictures, rows: Path, advance: Advance
+) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
+    """Embeddings (n, D), zero where there is none, and (n,) the reasons, empty where there is one."""
+    if not pictures.ids:
+        return np.empty((0, 1), np.float32), np.empty(0, np.str_)
+    dim = student.embed_photos(np.full((1, SIDE, SIDE, 3), 255, np.uint8)).shape[1]
+    columns = {"embedding": (np.float32, (dim,)), "reason": (f"U{_MAX_REASON}", ())}
+    with BlockFile(rows, columns, len(pictures.ids)) as stored:
+        for block, done in stored.blocks(0, len(pictures.ids)):
+            if not done:
+                embeddings, reasons = _embed_block(student, pictures.read, pictures.ids[block], dim)
+                stored.store(block, embedding=embeddings, reason=reasons)
+            advance(block.stop - block.start)
+    return stored.rows["embedding"], stored.rows["reason"]
+
+
+def _embed_block(
+    student: Embedder, read: Callable[[str], NDArray[np.uint8]], names: Sequence[str], dim: int
+) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
+    embeddings = np.zeros((len(names), dim), np.float32)
+    reasons = np.full(len(names), "", f"U{_MAX_REASON}")
+    good, images = [], []
+    for place, name in enumerate(names):
+        try:
+            images.append(read(name))
+            good.append(place)
+        except ValueError as error:
+            reasons[place] = " ".join(str(error).split())  # a line of its own
+    if good:
+        embeddings[good] = student.embed_photos(np.stack(images))
+    return embeddings, reasons
+
+
+# ------------------------------------------------------------------------------------------------------- files
+
+
+def _files(path: str | os.PathLike[str]) -> tuple[Path, Path]:
+    """Embeddings and card; a name may have dots in it."""
+    plain = Path(path)
+    if plain.suffix in (".safetensors", ".json"):
+        plain = plain.with_suffix("")
+    return plain.with_name(f"{plain.name}.safetensors"), plain.with_name(f"{plain.name}.json")
+
+
+def _read(file: Path, limit: int) -> bytes:
+    # Names and places of tensors stand in the header.
+    limit += 1 << 12
+    with open(file, "rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if size > limit:
+            raise ValueError(f"{file} is larger than the {limit:,} bytes of the index that its card describes")
+        return stream.read(size)
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    card = read_json(path, MAX_CARD_BYTES)
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        raise ValueError(f"{path} is no card of an index in format {FORMAT}")
+    for name in ("kind", "source", "student", "student_hash", "sha256"):
+        if not isinstance(card.get(name), str):
+            raise ValueError(f"{path}: {name!r} must be a text")
+    for name, low, high in (("photos", 1, MAX_PHOTOS), ("dim", 1, MAX_DIM), ("skipped", 0, MAX_PHOTOS)):
+        value = card.get(name)
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise ValueError(f"{path}: {name!r} must be a whole number from {low} to {high:,}")
+    return card
+
+
+def _as_bytes(lines: Sequence[str] | Iterator[str]) -> NDArray[np.uint8]:
+    # Of what is skipped, a reason may quote what is no text.
+    return np.frombuffer("\n".join(lines).encode(errors="backslashreplace"), np.uint8)
+
+
+def _lines(text: NDArray[np.uint8]) -> list[str]:
+    if text.dtype != np.uint8 or text.ndim != 1:
+        raise ValueError(f"a text is {text.shape} {text.dtype}, not bytes")
+    return text.tobytes().decode().split("\n") if len(text) else []
+
+
+def _unfit(name: str) -> str:
+    """Why a path cannot be a picture's name in an index; empty where it can."""
+    if not name.isprintable():  # a line break, a terminal's commands, bytes that are no text
+        return "its name has characters that cannot be printed"
+    if len(name) > MAX_ID:
+        return f"its path is longer than {MAX_ID} characters"
+    if not name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        return "it is no path below the folder"
+    return ""
+
+
+def _told(name: str) -> str:
+    """A name that a terminal can print."""
+    return name[:MAX_ID] if name[:MAX_ID].isprintable() else ascii(name[:MAX_ID])
+
+
+if __name__ == "__main__":
+    import argparse
+
+    import students
+
+    parser = argparse.ArgumentParser(description="Embed a folder of pictures, or NAME:SPLIT of a data set.")
+    parser.add_argument("source")
+    parser.add_argument("out")
+    parser.add_argument("--student", default="emoji")
+    asked = parser.parse_args()
+    found = build(students.load(asked.student), asked.student, asked.source, asked.out, progress=True)
+    print(f"{len(found)} pictures, {len(found.skipped)} left out")
