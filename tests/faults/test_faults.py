@@ -21,8 +21,8 @@ from sketchcanvas_env.files import atomic_write
 from sketchcanvas_env.table import OutcomeTable, available_tables, load_cached
 from students import checkpoint, weights
 from students.tabulate import tabulate
-from tests.faults.victim import STAGES, Colours, built, trained
-from tests.helpers import TOY, qmul_arrays, toy_dataset, toy_table, write_qmul
+from tests.faults.victim import STAGES, built, trained
+from tests.helpers import TOY, Pixels, qmul_arrays, toy_dataset, toy_table, write_qmul
 from tests.hostile.readers import READERS, write
 
 ROOT = Path(__file__).parents[2]
@@ -126,7 +126,7 @@ def test_a_photo_that_vanishes_during_a_build_stops_it_by_name(tmp_path: Path) -
     photo = dataset.gallery("test")[0]
     (tmp_path / "photo" / f"{photo}.png").unlink()
     with pytest.raises(ValueError, match=rf"{photo}\.png: no such file"):
-        tabulate(Colours(), dataset)
+        tabulate(Pixels(), dataset)
 
 
 # ------------------------------------------------------------------------------------------------------------ kill -9
@@ -158,9 +158,9 @@ def test_a_killed_build_leaves_no_table_and_the_next_one_makes_it(killed: dict[s
     folder = killed[f"tabulate, {stage}"]
     assert len(_leftovers(folder)) == (stage != "embedding")
     assert available_tables(folder) == {}
-    built().save(folder / "toy-colours.npz")
-    assert available_tables(folder) == {"toy": ["colours"]}
-    assert OutcomeTable.load(folder / "toy-colours.npz").hash == built().hash
+    built().save(folder / "toy-pixels.npz")
+    assert available_tables(folder) == {"toy": ["pixels"]}
+    assert OutcomeTable.load(folder / "toy-pixels.npz").hash == built().hash
 
 
 @pytest.mark.parametrize("stage", ["learning", "writing"])
@@ -192,7 +192,7 @@ def test_leftovers_of_weights_are_not_taken_for_weights(tmp_path: Path) -> None:
 def test_two_processes_that_build_one_table_leave_it_whole_at_any_time(tmp_path: Path) -> None:
     expected = built().hash
     builders = [_start("build", tmp_path) for _ in range(2)]
-    path, read = tmp_path / "toy-colours.npz", 0
+    path, read = tmp_path / "toy-pixels.npz", 0
     until = time.monotonic() + 120
     while any(builder.poll() is None for builder in builders):
         assert time.monotonic() < until
@@ -202,4 +202,4 @@ def test_two_processes_that_build_one_table_leave_it_whole_at_any_time(tmp_path:
         time.sleep(0.005)
     assert [builder.returncode for builder in builders] == [0, 0]
     assert read > 0 and OutcomeTable.load(path).hash == expected
-    assert [file.name for file in tmp_path.iterdir()] == ["toy-colours.npz"]
+    assert [file.name for file in tmp_path.iterdir()] == ["toy-pixels.npz"]

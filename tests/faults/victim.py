@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,37 +19,13 @@ from agents import algorithms
 from agents.environment import EnvConfig
 from agents.training import Run, TrainConfig
 from sketchcanvas_env import data, files
-from sketchcanvas_env.sketch import VectorSketch
 from sketchcanvas_env.table import OutcomeTable
 from students.tabulate import tabulate
 from tests.agents.support import small
-from tests.helpers import TOY, TOY_CANVASES, toy_dataset, toy_table
+from tests.helpers import TOY, TOY_CANVASES, Pixels, toy_dataset, toy_table
 
 TIMES = 6
 """How often `build` builds its table."""
-
-
-class Colours:
-    """An embedder that looks at the first points of a sketch and the colour of a photo: nonsense, but exact."""
-
-    name = "colours"
-    weights_hash = "none"
-    canvases = (16, 32)
-
-    def flops(self, canvas: int) -> float:
-        return float(canvas)
-
-    def embed(
-        self, sketches: Sequence[VectorSketch], canvas: int, batch_size: int = 64, progress: bool = False
-    ) -> np.ndarray:
-        return _unit(np.stack([np.append(s.strokes[0][0] + canvas / 100, 0.5) for s in sketches]))
-
-    def embed_photos(self, images: np.ndarray, batch_size: int = 64) -> np.ndarray:
-        return _unit(images[:, 20, 20].astype(np.float32) / 255)
-
-
-def _unit(x: np.ndarray) -> np.ndarray:
-    return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
 
 
 def die_at(owner: Any, name: str, call: int) -> None:
@@ -67,7 +43,7 @@ def die_at(owner: Any, name: str, call: int) -> None:
 
 def built() -> OutcomeTable:
     """The table that `build` and the stages of `tabulate` make."""
-    return tabulate(Colours(), toy_dataset())
+    return tabulate(Pixels(), toy_dataset())
 
 
 def config(folder: Path) -> TrainConfig:
@@ -92,16 +68,16 @@ def trained(folder: Path, resume: bool = False) -> Run:
 
 
 def _tabulate(folder: Path) -> None:
-    built().save(folder / "toy-colours.npz")
+    built().save(folder / "toy-pixels.npz")
 
 
 def _build(folder: Path) -> None:
     for _ in range(TIMES):
-        built().save(folder / "toy-colours.npz")
+        built().save(folder / "toy-pixels.npz")
 
 
 STAGES: dict[str, tuple[Callable[[Path], object], tuple[Any, str, int] | None]] = {
-    "tabulate, embedding": (_tabulate, (Colours, "embed", 3)),
+    "tabulate, embedding": (_tabulate, (Pixels, "embed", 3)),
     "tabulate, writing": (_tabulate, (np.lib.format, "write_array", 5)),
     "train, learning": (trained, (torch.optim.Adam, "step", 3)),
     # Every file is flushed, renamed, and its folder flushed: the table, the first checkpoint, then half of the second.

@@ -12,8 +12,7 @@ from sketchcanvas_env.data import FOLDS, crossfitted, fold
 from sketchcanvas_env.table import OutcomeTable, TableError, check_dataset
 from students.crossfit import joined
 from students.tabulate import tabulate
-from tests.helpers import toy_dataset
-from tests.students.test_tabulate import Pixels
+from tests.helpers import Pixels, toy_dataset
 
 
 class Shifted(Pixels):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import pytest
 import torch
 
 import students
-from sketchcanvas_env.sketch import VectorSketch
 from students.embedder import Head, Student, StudentConfig
 from students.evaluation import (
     StudentRow,
@@ -26,30 +24,7 @@ from students.evaluation import (
     read_rows,
 )
 from students.weights import load_card, save_student
-from tests.helpers import toy_dataset
-
-
-class Pixels:
-    """Looks at the first point of a sketch and the colour of a photo: nonsense, but exact."""
-
-    name = "pixels"
-    weights_hash = "none"
-    canvases = (16, 32)
-
-    def flops(self, canvas: int) -> float:
-        return 1e9 * canvas
-
-    def embed(
-        self, sketches: Sequence[VectorSketch], canvas: int, batch_size: int = 64, progress: bool = False
-    ) -> np.ndarray:
-        return _unit(np.stack([np.append(s.strokes[0][0] + canvas / 100, 0.5) for s in sketches]))
-
-    def embed_photos(self, images: np.ndarray, batch_size: int = 64) -> np.ndarray:
-        return _unit(images[:, 20, 20].astype(np.float32) / 255)
-
-
-def _unit(x: np.ndarray) -> np.ndarray:
-    return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+from tests.helpers import Pixels, toy_dataset
 
 
 def tiny(photo_side: int = 32) -> Student:

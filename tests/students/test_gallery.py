@@ -21,28 +21,18 @@ from students.gallery import embed_gallery
 from students.pairs import PoolConfig, make_pairs
 from students.retriever import StudentRetriever
 from students.tabulate import check_student, tabulate
-from tests.helpers import toy_dataset, toy_photo
+from tests.helpers import Pixels, toy_dataset, toy_photo, unit
 
 
-class FirstPoint:
-    """An embedder that looks at the first point of a sketch, from another side at each canvas."""
+class FirstPoint(Pixels):
+    """Looks at the first point of a sketch from the middle, so that left and right lie apart."""
 
     name = "first point"
-    weights_hash = "none"
-    canvases = (16, 32)
-
-    def flops(self, canvas: int) -> float:
-        return float(canvas)
 
     def embed(
         self, sketches: Sequence[VectorSketch], canvas: int, batch_size: int = 64, progress: bool = False
     ) -> np.ndarray:
-        found = np.stack([np.append(s.strokes[0][0] - 0.5, canvas / 100) for s in sketches])
-        return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
-
-    def embed_photos(self, images: np.ndarray, batch_size: int = 64) -> np.ndarray:
-        found = images[:, 20, 20].astype(np.float32) + 1
-        return found / np.linalg.norm(found, axis=1, keepdims=True)
+        return unit(np.stack([np.append(s.strokes[0][0] - 0.5, canvas / 100) for s in sketches]))
 
 
 class Random(FirstPoint):
@@ -53,8 +43,7 @@ class Random(FirstPoint):
     def embed(
         self, sketches: Sequence[VectorSketch], canvas: int, batch_size: int = 64, progress: bool = False
     ) -> np.ndarray:
-        found = np.stack([self._vector(sketch, canvas) for sketch in sketches])
-        return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+        return unit(np.stack([self._vector(sketch, canvas) for sketch in sketches]))
 
     @staticmethod
     def _vector(sketch: VectorSketch, canvas: int) -> np.ndarray:

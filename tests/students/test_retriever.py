@@ -8,8 +8,7 @@ import pytest
 from sketchcanvas_env import Retriever, SketchCanvasEnv
 from students.retriever import StudentRetriever
 from students.tabulate import tabulate
-from tests.helpers import toy_dataset
-from tests.students.test_tabulate import Pixels
+from tests.helpers import Pixels, toy_dataset
 
 
 def test_live_outcomes_equal_the_table() -> None:

@@ -21,8 +21,7 @@ from sketchcanvas_env.table import OutcomeTable
 from students import blocks, tabulate
 from students.embedder import Student
 from students.tabulate import build_table, euclidean, nearest
-from tests.helpers import toy_dataset, toy_photo
-from tests.students.test_tabulate import Pixels
+from tests.helpers import Pixels, toy_dataset, toy_photo
 
 SMALL = 7
 
@@ -127,7 +126,7 @@ KILLED = """
 import os, signal, sys
 from students import blocks
 from students.tabulate import build_table
-from tests.helpers import toy_dataset
+from tests.helpers import Pixels, toy_dataset
 from tests.students.test_scale import Counting
 
 class Killed(Counting):

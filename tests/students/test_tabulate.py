@@ -16,26 +16,7 @@ from sketchcanvas_env.table import available_tables
 from students.hog import HogRetriever
 from students.tabulate import check_student, scores, tabulate
 from students.weights import load_card
-from tests.helpers import toy_dataset
-
-
-class Pixels:
-    """An embedder that looks at the first points of a sketch and the colour of a photo: nonsense, but exact."""
-
-    name = "pixels"
-    weights_hash = "none"
-    canvases = (16, 32)
-
-    def flops(self, canvas: int) -> float:
-        return float(canvas)
-
-    def embed(
-        self, sketches: Sequence[VectorSketch], canvas: int, batch_size: int = 64, progress: bool = False
-    ) -> np.ndarray:
-        return _unit(np.stack([np.append(s.strokes[0][0] + canvas / 100, 0.5) for s in sketches]))
-
-    def embed_photos(self, images: np.ndarray, batch_size: int = 64) -> np.ndarray:
-        return _unit(images[:, 20, 20].astype(np.float32) / 255)
+from tests.helpers import Pixels, toy_dataset, unit
 
 
 class Collapsed(Pixels):
@@ -44,14 +25,10 @@ class Collapsed(Pixels):
     def embed(
         self, sketches: Sequence[VectorSketch], canvas: int, batch_size: int = 64, progress: bool = False
     ) -> np.ndarray:
-        return _unit(np.ones((len(sketches), 3)))
+        return unit(np.ones((len(sketches), 3)))
 
     def embed_photos(self, images: np.ndarray, batch_size: int = 64) -> np.ndarray:
-        return _unit(np.ones((len(images), 3)))
-
-
-def _unit(x: np.ndarray) -> np.ndarray:
-    return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+        return unit(np.ones((len(images), 3)))
 
 
 def test_by_hand() -> None:
