@@ -43,6 +43,9 @@ DEFAULT_STUDENT = {"emoji": "mobilenet_v2"}
 TABLES = Path(__file__).parent / "tables"
 """Where the shipped tables lie, as <dataset>-<student>.npz."""
 
+COMPANIONS = (".looks.npz", ".prefixes.npz")
+"""How the names of files end that lie beside a table and belong to it: `emoji-hog.looks.npz` to `emoji-hog.npz`."""
+
 # A full table of the shipped data is below 2 MB unpacked; these only stop files that lie.
 _MAX_FILE_BYTES = 256 << 20
 _MAX_MEMBER_BYTES = 256 << 20
@@ -145,7 +148,7 @@ class OutcomeTable:
     def __post_init__(self) -> None:
         """Copy and check."""
         for name, given in self._arrays().items():
-            object.__setattr__(self, name, _own(name, given, _ARRAYS[name][0]))
+            object.__setattr__(self, name, own_column(name, given, _ARRAYS[name][0]))
         object.__setattr__(self, "gallery_size", dict(self.gallery_size))
         object.__setattr__(self, "meta", dict(self.meta))
         _check(self)
@@ -436,6 +439,8 @@ def available_tables(folder: str | os.PathLike[str] | None = None) -> dict[str, 
     """The students whose tables are shipped, for each data set, by the names of the files."""
     found: dict[str, list[str]] = {}
     for file in sorted(Path(folder or TABLES).glob("[!.]*-*.npz")):
+        if file.name.endswith(COMPANIONS):
+            continue
         dataset, _, student = file.stem.partition("-")
         found.setdefault(dataset, []).append(student)
     return found
@@ -539,7 +544,7 @@ def check_canvases(canvases: Iterable[int]) -> tuple[int, ...]:
     return tuple(int(side) for side in sides)
 
 
-def _own(name: str, value: npt.ArrayLike, kind: Any) -> npt.NDArray[Any]:
+def own_column(name: str, value: npt.ArrayLike, kind: Any) -> npt.NDArray[Any]:
     """A read-only copy in the column's dtype; a value that the dtype cannot hold is an error."""
     given = np.asarray(value)
     if kind is str:

@@ -136,12 +136,12 @@ class Task:
     @cached_property
     def sketch_ids(self) -> npt.NDArray[np.str_]:
         """(n,) names of the sketches."""
-        return _fixed(self.dataset.sketch_ids[self.index])
+        return fixed(self.dataset.sketch_ids[self.index])
 
     @cached_property
     def photo_ids(self) -> npt.NDArray[np.str_]:
         """(n,) names of their true photos."""
-        return _fixed(self.dataset.photo_ids[self.index])
+        return fixed(self.dataset.photo_ids[self.index])
 
     def sketch(self, row: int) -> VectorSketch:
         """The drawing in row `row` of the split."""
@@ -337,7 +337,7 @@ def make_task(
             raise ValueError("retriever computes the outcomes itself: give it without table and without student")
         return _live_task(source, check_split(split), sides, retriever, recipe)
     return _table_task(
-        _find_table(source, student, table),
+        find_table(source, student, table),
         source,
         split,
         sides,
@@ -365,9 +365,10 @@ def checked_preferences(preferences: Sequence[float] | None) -> tuple[float, flo
     return low, high
 
 
-def _find_table(
+def find_table(
     dataset: SketchDataset, student: str | None, table: str | os.PathLike[str] | OutcomeTable | None
 ) -> OutcomeTable:
+    """The whole table that arguments of `make_task` speak of, which raises what `make_task` raises about it."""
     if table is None:
         found = load_table(dataset.name, student)
     else:
@@ -427,10 +428,10 @@ def _table_task(
         canvases=canvases,
         flops=chosen.flops,
         costs=costs,
-        index=_fixed(index),
+        index=fixed(index),
         points=points,
         stats=stats,
-        comp=_fixed(rules.compute_reward(costs)),
+        comp=fixed(rules.compute_reward(costs)),
         limits=_limits(costs, gallery, rank_weight, triplet_weight, chosen.margin),
         tradeoff=tradeoff,
         rank_weight=rank_weight,
@@ -438,10 +439,10 @@ def _table_task(
         cost=cost,
         lookup=Lookup(
             table=chosen,
-            acc=_fixed(rules.accuracy_reward(chosen.ranks, chosen.triplet, rank_weight, triplet_weight)),
-            rewards=_fixed(rewards),
-            oracle=_fixed(oracle),
-            regret=_fixed(best - rewards),
+            acc=fixed(rules.accuracy_reward(chosen.ranks, chosen.triplet, rank_weight, triplet_weight)),
+            rewards=fixed(rewards),
+            oracle=fixed(oracle),
+            regret=fixed(best - rewards),
         ),
         recipe=recipe.value,
     )
@@ -472,12 +473,12 @@ def _live_task(
         dataset=dataset,
         split=split,
         canvases=canvases,
-        flops=_fixed(flops),
-        costs=_fixed(costs),
-        index=_fixed(index),
+        flops=fixed(flops),
+        costs=fixed(costs),
+        index=fixed(index),
         points=points,
         stats=stats,
-        comp=_fixed(rules.compute_reward(costs)),
+        comp=fixed(rules.compute_reward(costs)),
         # The retriever's gallery is its own: a rank has no limit here, so 1 / rank goes down to zero.
         limits=_limits(costs, np.inf, numbers["rank_weight"], numbers["triplet_weight"], rules.TRIPLET_MARGIN),
         cost=recipe["cost"],
@@ -549,7 +550,7 @@ def _split_observations(
     dataset = source.dataset
     sketches = [dataset.sketch(int(row)) for row in dataset.indices(split)]
     points = np.stack([sketch.to_stroke5(max_points).ravel() for sketch in sketches])
-    return _fixed(points), _fixed(batch_features(sketches))
+    return fixed(points), fixed(batch_features(sketches))
 
 
 def split_observations(
@@ -583,10 +584,10 @@ def _observations(
     rows = np.searchsorted(dataset.indices(split), index)
     if len(rows) == len(points) and (rows == np.arange(len(rows))).all():
         return points, stats
-    return _fixed(points[rows]), _fixed(stats[rows])
+    return fixed(points[rows]), fixed(stats[rows])
 
 
-def _fixed(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def fixed(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """The array, contiguous and read-only; a view of another's memory is copied first."""
     own = np.ascontiguousarray(array)
     if own is array and own.base is not None:

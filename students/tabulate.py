@@ -122,7 +122,7 @@ def build_table(
     folder = final.with_name(f"{final.name}.unfinished")
     table = tabulate(student, dataset, canvases, progress, folder)
     table.save(final)
-    key = blocks.key(_settings(student, dataset, tuple(table.canvases.tolist())))
+    key = blocks.key(settings_of(student, dataset, tuple(table.canvases.tolist())))
     for leftover in folder.glob(f"{key}.*"):
         leftover.unlink(missing_ok=True)
     with suppress(OSError):  # not empty: another build's
@@ -130,7 +130,7 @@ def build_table(
     return table
 
 
-def _settings(student: Embedder, dataset: SketchDataset, sides: tuple[int, ...]) -> dict[str, Any]:
+def settings_of(student: Embedder, dataset: SketchDataset, sides: tuple[int, ...]) -> dict[str, Any]:
     """Everything that decides a table's rows."""
     return {
         "dataset": dataset.name,
@@ -162,7 +162,7 @@ def _tabulate(
         raise ValueError(f"data set {dataset.name!r} has sketches to train on only: there is nothing to tabulate")
     rows = np.concatenate([dataset.indices(split) for split in splits])
     photos = np.unique(np.concatenate([dataset.gallery(split) for split in splits]))
-    key = blocks.key(_settings(student, dataset, sides))
+    key = blocks.key(settings_of(student, dataset, sides))
 
     per_side = (len(sides),)
     columns: Columns = {
@@ -176,7 +176,7 @@ def _tabulate(
         BlockFile(folder / f"{key}.sketches", columns, len(rows)) as stored,
     ):
         task = bar.add_task("photos", total=len(photos))
-        embedded = _embed_photos(student, dataset, photos, folder / f"{key}.photos", lambda n: bar.advance(task, n))
+        embedded = store_gallery(student, dataset, photos, folder / f"{key}.photos", lambda n: bar.advance(task, n))
         task = bar.add_task("sketches", total=len(rows))
         start = 0
         for split in splits:
@@ -188,7 +188,7 @@ def _tabulate(
                 if not done:
                     sketches = [dataset.sketch(int(row)) for row in rows[block]]
                     true = np.array([column[photo] for photo in dataset.photo_ids[rows[block]].tolist()])
-                    outcomes = [_outcomes(student.embed(sketches, side), candidates, true) for side in sides]
+                    outcomes = [judge(euclidean(student.embed(sketches, side), candidates), true) for side in sides]
                     found = {name: np.stack([each[name] for each in outcomes], axis=1) for name in columns}
                     found["top"] = np.where(found["top"] < 0, -1, gallery[found["top"]])
                     stored.store(block, **found)
@@ -216,7 +216,7 @@ def _tabulate(
     )
 
 
-def _embed_photos(
+def store_gallery(
     student: Embedder,
     dataset: SketchDataset,
     photos: NDArray[np.str_],
@@ -233,15 +233,19 @@ def _embed_photos(
     return stored.rows["embedding"]
 
 
-def _outcomes(
-    queries: NDArray[np.float32], gallery: NDArray[np.float32], true: NDArray[np.int64]
-) -> dict[str, NDArray[Any]]:
-    """What a table tells of each query at one canvas; `top` in columns of the gallery, -1 where it has too few.
+def judge(between: NDArray[np.float64], true: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    """What a table tells of each of n queries at one canvas.
 
     The triplet loss is a mean over the whole gallery and a rank counts ties, so every distance is needed: an index that
     finds only the nearest photos (faiss) would save nothing here.
+
+    Args:
+        between: (n, G) float64 distances to the photos of the gallery.
+        true: (n,) column of the true photo.
+
+    Returns:
+        (n,) "ranks", "distances" and "triplet", and (n, 5) "top": columns of the gallery, -1 where it has too few.
     """
-    between = euclidean(queries, gallery)
     n, size = between.shape
     found: dict[str, NDArray[Any]] = {
         "ranks": np.empty(n, np.int32),

@@ -1,0 +1,177 @@
+"""Build what sequences of looks need beside an outcome table: distances of the nearest photos, and fused looks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from os import PathLike
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sketchcanvas_env import reward as rules
+from sketchcanvas_env.data import SketchDataset
+from sketchcanvas_env.looks import LookTable, looks_path
+from sketchcanvas_env.table import TOP, OutcomeTable, check_dataset
+from sketchcanvas_env.task import DEFAULT_CANVASES
+from students import blocks
+from students.blocks import BlockFile, Columns
+from students.provenance import versions
+from students.tabulate import Embedder, euclidean, judge, settings_of, store_gallery
+
+_PIECE = 1 << 21  # distances of one look held at once, 16 MiB: there are as many of these as canvases
+
+
+def build_looks(
+    student: Embedder,
+    dataset: SketchDataset,
+    table: OutcomeTable,
+    fused_canvases: Sequence[int] | None = None,
+    progress: bool = False,
+) -> LookTable:
+    """Look at every sketch of an outcome table again, and keep what the table left out.
+
+    Sketches are embedded and ranked in blocks of `students.blocks.BLOCK`; memory is bounded by a block and the gallery.
+
+    Args:
+        student: whose table it is.
+        dataset: what the table was made from.
+        table: the whole table.
+        fused_canvases: sides of which every set of two or more is fused; None for those of the environment's default
+            canvases that the table has.
+        progress: show a progress bar on standard error.
+
+    Raises:
+        ValueError: another student, a canvas that the table has not, or ranks that come out other than in the table:
+            then it was made elsewhere, with other versions, and is to be made anew.
+        TableError: another data set.
+    """
+    check_dataset(table, dataset)
+    if (student.name, student.weights_hash) != (table.student, table.student_hash):
+        raise ValueError(f"the outcome table holds what {table.student!r} saw, not this student {student.name!r}")
+    fused = [side for side in DEFAULT_CANVASES if side in table.canvases] if fused_canvases is None else fused_canvases
+    sets = sets_of(table.columns(fused).tolist() if len(fused) else [])
+    with TemporaryDirectory(prefix="looks-", ignore_cleanup_errors=True) as folder:
+        columns = _look(student, dataset, table, sets, progress, Path(folder))
+    return LookTable(
+        outcomes_hash=table.hash,
+        distances=columns["distances"],
+        fused_of=np.array(sets, dtype=np.int64),
+        fused_ranks=columns["fused_ranks"].reshape(len(table), len(sets)),
+        fused_triplet=columns["fused_triplet"].reshape(len(table), len(sets)),
+        meta={"fused_canvases": [int(side) for side in fused], "versions": versions()},
+    )
+
+
+def add_looks(
+    student: Embedder,
+    dataset: SketchDataset,
+    path: str | PathLike[str],
+    fused_canvases: Sequence[int] | None = None,
+    progress: bool = False,
+) -> Path:
+    """`build_looks` for the outcome table in a file, written beside it; gives the file's name.
+
+    Raises:
+        ValueError: see `build_looks`.
+        FileNotFoundError: no table at `path`.
+    """
+    table = OutcomeTable.load(path)
+    return build_looks(student, dataset, table, fused_canvases, progress).save(looks_path(path))
+
+
+def sets_of(columns: Sequence[int]) -> list[int]:
+    """All sets of two or more of some columns, as bit masks, rising.
+
+    Example:
+        >>> sets_of([0, 2, 3])
+        [5, 9, 12, 13]
+    """
+    chosen = [some for size in range(2, len(columns) + 1) for some in combinations(columns, size)]
+    return sorted(sum(1 << column for column in some) for some in chosen)
+
+
+def _look(
+    student: Embedder, dataset: SketchDataset, table: OutcomeTable, sets: list[int], progress: bool, folder: Path
+) -> NDArray[Any]:
+    """Rows of the looks' columns in the order of the table."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    sides = table.canvases.tolist()
+    where = {name: row for row, name in enumerate(dataset.sketch_ids.tolist())}
+    photos = np.unique(np.concatenate([dataset.gallery(split) for split in table.splits]))
+    # A split at a time, since each has a gallery of its own.
+    order = np.concatenate([np.flatnonzero(table.split == split) for split in table.splits])
+    columns: Columns = {
+        "distances": (np.float32, (len(sides), TOP)),
+        "fused_ranks": (np.int32, (len(sets),)),
+        "fused_triplet": (np.float32, (len(sets),)),
+    }
+    key = blocks.key({**settings_of(student, dataset, tuple(sides)), "outcomes": table.hash, "fused": sets})
+    with (
+        Progress(console=Console(stderr=True), disable=not progress) as bar,
+        BlockFile(folder / f"{key}.looks", columns, len(order)) as stored,
+    ):
+        task = bar.add_task("photos", total=len(photos))
+        embedded = store_gallery(student, dataset, photos, folder / f"{key}.photos", lambda n: bar.advance(task, n))
+        task = bar.add_task("looks", total=len(order))
+        start = 0
+        for split in table.splits:
+            gallery = dataset.gallery(split)
+            candidates = np.asarray(embedded[np.searchsorted(photos, gallery)])
+            place = {photo: column for column, photo in enumerate(gallery.tolist())}
+            stop = start + int((table.split == split).sum())
+            for block, _ in stored.blocks(start, stop):
+                rows = order[block]
+                sketches = [dataset.sketch(where[name]) for name in table.sketch_ids[rows].tolist()]
+                true = np.array([place[photo] for photo in table.photo_ids[rows].tolist()])
+                queries = [student.embed(sketches, side) for side in sides]
+                step = max(1, _PIECE // len(gallery))
+                pieces = [slice(first, first + step) for first in range(0, len(rows), step)]
+                found = [
+                    _looks(
+                        [euclidean(each[piece], candidates) for each in queries], true[piece], sets, table, rows[piece]
+                    )
+                    for piece in pieces
+                ]
+                stored.store(block, **{name: np.concatenate([each[name] for each in found]) for name in columns})
+                bar.advance(task, block.stop - block.start)
+            start = stop
+    result = np.empty(len(order), dtype=stored.rows.dtype)
+    result[order] = stored.rows
+    return result
+
+
+def _looks(
+    between: list[NDArray[np.float64]],
+    true: NDArray[np.int64],
+    sets: list[int],
+    table: OutcomeTable,
+    rows: NDArray[np.int64],
+) -> dict[str, NDArray[Any]]:
+    """The looks' columns of n sketches from their distances (n, G) at each canvas; compared with the table's rows."""
+    single = [judge(each, true) for each in between]
+    ranks = np.stack([each["ranks"] for each in single], axis=1)
+    wrong = int((ranks != table.ranks[rows]).sum())
+    if wrong:
+        raise ValueError(
+            f"{wrong} of {ranks.size} ranks are other than in the outcome table: it was made with other versions or on "
+            "another kind of machine; make it anew with 'sketchcanvas tabulate --looks'"
+        )
+    distances = np.full((len(rows), len(between), TOP), rules.MAX_DISTANCE)
+    for column, (each, found) in enumerate(zip(between, single, strict=True)):
+        have = min(TOP, each.shape[1])
+        distances[:, column, :have] = np.take_along_axis(each, found["top"][:, :have], axis=1)
+    fused = [
+        judge(rules.fused_distance([each for k, each in enumerate(between) if one >> k & 1]), true) for one in sets
+    ]
+    empty = np.empty((len(rows), 0))
+    return {
+        "distances": distances,
+        "fused_ranks": np.stack([each["ranks"] for each in fused], axis=1) if sets else empty,
+        "fused_triplet": np.stack([each["triplet"] for each in fused], axis=1) if sets else empty,
+    }
