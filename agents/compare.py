@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from agents import algorithms, baselines, policy, provenance, runs, statistics
+from agents import algorithms, baselines, provenance, runs, statistics
 from agents.environment import EnvConfig
-from agents.evaluate import Evaluation, as_probabilities, evaluate
+from agents.evaluate import Evaluation, evaluate_options
+from agents.options import Options
 from agents.progress import Start
 from agents.runs import TRAIN_SPLIT, StoredRun, Workers
 from agents.statistics import Difference, Estimate, Profile
@@ -38,6 +39,9 @@ RUNS_FOLDER = "runs"
 
 RESULT_FILE = "result.json"
 MAX_RESULT_BYTES = 64 << 20
+
+Decisions = Mapping[str, Sequence[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]]
+"""What the runs of each agent do on a split: options and FLOPs of deciding, (N,) each."""
 
 PROFILE_THRESHOLDS = tuple(np.round(np.linspace(-0.5, 1.0, 31), 2).tolist())
 """Levels of gap closed at which performance profiles are taken."""
@@ -143,7 +147,7 @@ class Row:
 
     Attributes:
         name: what to call it.
-        kind: "fixed", "random", "best_fixed", "oracle", "agent", "hull" or "chosen".
+        kind: "fixed", "random", "best_fixed", "oracle", "rule", "agent", "hull" or "chosen".
         evaluation: how it does; of an agent, with its seeds averaged for every sketch.
         seeds: an agent's seeds one by one, empty for the others.
         seconds: wall-clock training time of each seed.
@@ -312,15 +316,24 @@ def judge(
         start: reading of `time.perf_counter` when the work began, None for now.
     """
     begun = time.perf_counter() if start is None else start
-    outcomes = config.env.outcomes(config.split)
+    outcomes, options = config.env.outcomes(config.split), config.env.options(config.split)
     with pinned_threads(config.threads):
         # Choices, like weights, may hang on the number of threads where two logits are all but equal.
-        agents = _agent_rows(outcomes, config, trained)
-        chosen = _chosen_row(outcomes, config, trained)
-        verdicts = _verdicts(outcomes, config, [row for row in agents if row.kind == "agent"], trained)
+        decisions = {
+            agent: [run.config.env.decide(run.selector.selector, config.split) for run in of_agent]
+            for agent, of_agent in trained.items()
+        }
+        name, best = best_on_val(config.env, trained)
+    # On the reported split the chosen selector is one of those whose decisions are known.
+    place = next(i for i, run in enumerate(trained[name]) if run is best)
+    agents = _agent_rows(outcomes, options, config, trained, decisions)
+    chosen = Row(
+        f"chosen on val ({name}, seed {best.config.seed})", "chosen", _judge(options, config)(*decisions[name][place])
+    )
+    verdicts = _verdicts(options, config, [row for row in agents if row.kind == "agent"], decisions)
     return CompareResult(
         config=config,
-        rows=(*baseline_rows(outcomes, config), *agents, chosen),
+        rows=(*baseline_rows(outcomes, options, config), *agents, chosen),
         verdicts=tuple(verdicts),
         hull=outcomes.hull(),
         front=outcomes.pareto_front(),
@@ -392,13 +405,14 @@ def validate(folder: str | Path) -> list[str]:
         ValueError: a damaged file.
     """
     stored = read_result(folder)
-    again = reread(folder).to_json()
+    result = reread(folder)
+    again, config = result.to_json(), result.config
     told = ("config", "rows", "verdicts", "profile_thresholds", "hull", "front", "runs")
     lines: list[str] = []
     for name in told:
         # Through JSON, so that tuples and lists, 1 and 1.0, are alike.
         lines += _differences(name, stored.get(name), json.loads(json.dumps(again[name])))
-    for name in ("table_hash", "student_hash", "dataset_hash"):
+    for name in ("table_hash", "student_hash", "dataset_hash", *config.env.extra_hashes()):
         lines += _differences(f"provenance.{name}", stored["provenance"].get(name), again["provenance"][name])
     return lines
 
@@ -420,50 +434,48 @@ def _differences(where: str, one: Any, other: Any) -> list[str]:
     return [] if one == other else [f"{where}: stored {one!r}, now {other!r}"]
 
 
-def baseline_rows(outcomes: OutcomeTable, config: CompareConfig) -> list[Row]:
-    """Each fixed canvas, random, best fixed, oracle: what needs no training.
+def baseline_rows(outcomes: OutcomeTable, options: Options, config: CompareConfig) -> list[Row]:
+    """Each fixed canvas, random, best fixed, oracle, and the environment's own rules: what needs no training.
 
     Args:
         outcomes: the reported split on the canvases on offer.
-        config: names the reward and the resamples.
+        options: what policies can end with there.
+        config: names the environment and the resamples.
     """
-    weights = config.env.reward_weights()
-    judged = _judge(outcomes, config)
-    best = int(outcomes.canvases[outcomes.best_fixed(**weights)])
+    judged = _judge(options, config)
+    best = int(outcomes.canvases[options.best_fixed()])
     return [
         *(Row(f"fixed {side}", "fixed", judged(baselines.fixed(outcomes, int(side)))) for side in outcomes.canvases),
         Row("random", "random", judged(baselines.random(outcomes))),
-        Row(f"best fixed ({best})", "best_fixed", judged(baselines.best_fixed(outcomes, **weights))),
-        Row("oracle", "oracle", judged(baselines.oracle(outcomes, **weights))),
+        Row(f"best fixed ({best})", "best_fixed", judged(baselines.fixed(outcomes, best))),
+        Row("oracle", "oracle", judged(options.oracle)),
+        *(Row(name, "rule", judged(choice)) for name, choice in config.env.rules(config.split).items()),
     ]
 
 
-def _agent_rows(outcomes: OutcomeTable, config: CompareConfig, trained: Mapping[str, Sequence[StoredRun]]) -> list[Row]:
+def _agent_rows(
+    outcomes: OutcomeTable,
+    options: Options,
+    config: CompareConfig,
+    trained: Mapping[str, Sequence[StoredRun]],
+    decisions: Decisions,
+) -> list[Row]:
     """For each agent: how it does, and the coin toss that costs the same."""
-    judged = _judge(outcomes, config)
+    judged = _judge(options, config)
     rows = []
     for name, of_agent in trained.items():
-        choices, costs = zip(*(_decisions(run, config, config.split) for run in of_agent), strict=True)
+        choices, costs = zip(*decisions[name], strict=True)
         agent = Row(
             name=name,
             kind="agent",
-            evaluation=judged(
-                np.mean([as_probabilities(outcomes, one) for one in choices], axis=0), np.mean(costs, axis=0)
-            ),
-            seeds=tuple(judged(choice, cost) for choice, cost in zip(choices, costs, strict=True)),
+            evaluation=judged(np.mean([options.probabilities(one) for one in choices], axis=0), np.mean(costs, axis=0)),
+            seeds=tuple(judged(choice, cost) for choice, cost in decisions[name]),
             seconds=tuple(run.seconds for run in of_agent),
             curves=tuple(tuple(point.to_json() for point in run.curve) for run in of_agent),
         )
         at = agent.evaluation.gflops * 1e9
         rows += [agent, Row(f"hull at {name}'s cost", "hull", judged(baselines.hull(outcomes, at)))]
     return rows
-
-
-def _chosen_row(outcomes: OutcomeTable, config: CompareConfig, trained: Mapping[str, Sequence[StoredRun]]) -> Row:
-    """The selector with the highest reward on `val`, the first of equals; on the reported split it is one of many."""
-    name, run = best_on_val(config.env, trained)
-    choice, cost = _decisions(run, config, config.split)
-    return Row(f"chosen on val ({name}, seed {run.config.seed})", "chosen", _judge(outcomes, config)(choice, cost))
 
 
 def best_on_val(env: EnvConfig, trained: Mapping[str, Sequence[StoredRun]]) -> tuple[str, StoredRun]:
@@ -473,33 +485,22 @@ def best_on_val(env: EnvConfig, trained: Mapping[str, Sequence[StoredRun]]) -> t
         env: whose reward counts.
         trained: the runs of each agent.
     """
-    rewards = env.outcomes(VAL_SPLIT).rewards(**env.reward_weights())
-    task = env.task(VAL_SPLIT)
+    options = env.options(VAL_SPLIT)
 
     def earned(run: StoredRun) -> float:
-        return float(rewards[np.arange(len(rewards)), policy.actions_of(run.selector.selector, task)].mean())
+        return float(options.rewards_of(run.config.env.decide(run.selector.selector, VAL_SPLIT)[0]).mean())
 
     every = [(name, run) for name, of_agent in trained.items() for run in of_agent]
     return max(every, key=lambda one: earned(one[1]))
 
 
-def _verdicts(
-    outcomes: OutcomeTable, config: CompareConfig, rows: Sequence[Row], trained: Mapping[str, Sequence[StoredRun]]
-) -> list[Verdict]:
-    weights = config.env.reward_weights()
-    rewards = outcomes.rewards(**weights)
-    fixed = rewards[:, config.env.outcomes(VAL_SPLIT).best_fixed(**weights)]
+def _verdicts(options: Options, config: CompareConfig, rows: Sequence[Row], decisions: Decisions) -> list[Verdict]:
+    fixed = options.rewards[:, config.env.options(VAL_SPLIT).best_fixed()]
     differences = [
         statistics.paired_difference(
-            np.mean(
-                [
-                    rewards[np.arange(len(rewards)), _decisions(run, config, config.split)[0]]
-                    for run in trained[row.name]
-                ],
-                axis=0,
-            ),
+            np.mean([options.rewards_of(choice) for choice, _ in decisions[row.name]], axis=0),
             fixed,
-            outcomes.photo_ids,
+            options.photo_ids,
             resamples=config.resamples,
         )
         for row in rows
@@ -528,19 +529,9 @@ def _verdicts(
     ]
 
 
-def _decisions(
-    run: StoredRun, config: CompareConfig, split: str
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """The canvas that a run's selector chooses for every sketch of a split, and what deciding costs in FLOPs."""
-    task = config.env.task(split)
-    return policy.actions_of(run.selector.selector, task), policy.flops_of(run.selector.selector, task)
-
-
-def _judge(outcomes: OutcomeTable, config: CompareConfig) -> Callable[..., Evaluation]:
+def _judge(options: Options, config: CompareConfig) -> Callable[..., Evaluation]:
     def judged(choice: npt.ArrayLike, cost: npt.ArrayLike = 0.0) -> Evaluation:
-        return evaluate(
-            outcomes, choice, selector_flops=cost, resamples=config.resamples, **config.env.reward_weights()
-        )
+        return evaluate_options(options, choice, selector_flops=cost, resamples=config.resamples)
 
     return judged
 
@@ -554,6 +545,7 @@ def provenance_of(env: EnvConfig, config: CompareConfig) -> dict[str, Any]:
     """
     return {
         **provenance.of_table(env.outcomes(config.split)),
+        **env.extra_hashes(),
         "split": config.split,
         "trained_on_split": TRAIN_SPLIT,
         "torch_threads": config.threads,

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from agents import policy
 from agents.environment import EnvConfig
 from agents.evaluate import GIGA
 from agents.selectors import Selector
@@ -66,12 +65,8 @@ class Curve:
         self.spent = 0.0
         self._every = every
         # One number a point: a selector for many tradeoffs is looked at in the middle of them.
-        judged = env if env.preferences is None else env.at(sum(env.preferences) / 2)
-        self._task = judged.task(SPLIT)
-        table = judged.outcomes(SPLIT)
-        self._rewards = table.rewards(**judged.reward_weights())
-        self._right = table.ranks == 1
-        self._flops = table.flops
+        self._env = env if env.preferences is None else env.at(sum(env.preferences) / 2)
+        self._options = self._env.options(SPLIT)
         self._next = every
         self._clock = perf_counter()
 
@@ -87,18 +82,16 @@ class Curve:
     def add(self, steps: int, selector: Selector) -> None:
         """Evaluate the selector as it is now; its mode (training or not) is put back."""
         now = perf_counter()
-        training = selector.training
-        chosen = policy.actions_of(selector.eval(), self._task)
-        rows = np.arange(len(chosen))
-        thinking = policy.flops_of(selector, self._task)
+        options, training = self._options, selector.training
+        chosen, thinking = self._env.decide(selector.eval(), SPLIT)
         selector.train(training)
         self.points.append(
             CurvePoint(
                 steps=steps,
                 seconds=now - self._clock,
-                reward=float(self._rewards[rows, chosen].mean()),
-                acc1=float(self._right[rows, chosen].mean()),
-                gflops=float((self._flops[chosen] + thinking).mean()) / GIGA,
+                reward=float(options.rewards_of(chosen).mean()),
+                acc1=float((options.ranks[np.arange(len(chosen)), chosen] == 1).mean()),
+                gflops=float((options.flops[chosen] + thinking).mean()) / GIGA,
             )
         )
         self._next = (steps // self._every + 1) * self._every

@@ -6,8 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
 import gymnasium as gym
+import numpy as np
+import numpy.typing as npt
 
 import sketchcanvas_env  # noqa: F401  (registers the environments)
+from agents import policy
+from agents.options import Options
+from agents.selectors import Selector
 from sketchcanvas_env.table import OutcomeTable
 from sketchcanvas_env.task import DEFAULT_CANVASES, Task, make_task
 from students.tabulate import check_student
@@ -105,6 +110,42 @@ class EnvConfig:
         if table is None:
             raise ValueError("this environment has no outcome table: live mode cannot be evaluated exhaustively")
         return table
+
+    def options(self, split: str) -> Options:
+        """What a policy can end with on a split, sketch by sketch: here the canvases on offer.
+
+        Raises:
+            ValueError: preferences, when no tradeoff is chosen.
+        """
+        return Options.of_table(self.outcomes(split), **self.reward_weights())
+
+    def decide(self, selector: Selector, split: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """What a selector that learnt in this environment does on a split; nothing is sampled.
+
+        Returns:
+            (N,) column of `options` that every sketch ends with, and (N,) FLOPs (2 x MAC) of deciding.
+
+        Raises:
+            ValueError: preferences, when no tradeoff is chosen; a selector of another environment.
+        """
+        task = self.task(split)
+        return policy.actions_of(selector, task), policy.flops_of(selector, task)
+
+    def rules(self, split: str) -> dict[str, npt.NDArray[np.int64]]:
+        """Policies that need no training, beside the fixed canvases, chance and the oracle: none here.
+
+        Returns:
+            (N,) columns of `options`, by name.
+        """
+        return {}
+
+    def one_shot(self) -> EnvConfig:
+        """The environment with one-step episodes: this one."""
+        return self
+
+    def extra_hashes(self) -> dict[str, str]:
+        """Hashes of what results depend on beside settings, outcome table and data set: nothing here."""
+        return {}
 
     def reward_weights(self) -> RewardWeights:
         """What the reward depends on, as keyword arguments of `OutcomeTable.rewards` and `evaluate`.

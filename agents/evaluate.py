@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agents import statistics
+from agents.options import Options
 from agents.statistics import Interval
 from sketchcanvas_env.table import OutcomeTable
 
@@ -41,8 +42,8 @@ class Evaluation:
         gflops: mean GFLOPs (2 x MAC) per query, selector included.
         student_gflops: the student's part.
         selector_gflops: the selector's part.
-        share: share of the sketches that each canvas gets, by side in pixels.
-        reward: mean reward of the environment.
+        share: share of the sketches that ends with each option, by its name: a canvas's is its side in pixels.
+        reward: mean reward of the environment, in a cascade of whole episodes.
         regret: mean of oracle reward - reward, >= 0.
         gap_closed: 0 at the best fixed canvas (chosen on this very split), 1 at the oracle; nan if those are
             the same.
@@ -62,7 +63,7 @@ class Evaluation:
     gflops: float
     student_gflops: float
     selector_gflops: float
-    share: dict[int, float]
+    share: dict[str, float]
     reward: float
     regret: float
     gap_closed: float
@@ -74,7 +75,6 @@ class Evaluation:
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON-able values; nan becomes None, which JSON can say."""
         fields = asdict(self)
-        fields["share"] = {str(side): part for side, part in self.share.items()}
         return {name: _jsonable(value) for name, value in fields.items()}
 
 
@@ -110,24 +110,56 @@ def evaluate(
     Raises:
         ValueError: choices or costs that do not fit the table, or latency that it does not have.
     """
-    probabilities = as_probabilities(table, choice)
-    thinking = _check_cost(selector_flops, len(table))
-    rewards = table.rewards(tradeoff, rank_weight, triplet_weight, cost)
-    right = (table.ranks == 1).astype(np.float64)
-    n = table.n_canvases
+    return evaluate_options(
+        Options.of_table(table, tradeoff, rank_weight, triplet_weight, cost),
+        choice,
+        selector_flops=selector_flops,
+        resamples=resamples,
+        seed=seed,
+    )
+
+
+def evaluate_options(
+    options: Options,
+    choice: npt.ArrayLike,
+    *,
+    selector_flops: npt.ArrayLike = 0.0,
+    resamples: int = statistics.RESAMPLES,
+    seed: int = 0,
+) -> Evaluation:
+    """Evaluate a policy on all sketches, whatever it is that it can end with.
+
+    Args:
+        options: the outcomes of one split.
+        choice: (N,) option that each sketch ends with, or (N, M) probability of each (`Options.probabilities`).
+        selector_flops: FLOPs (2 x MAC) of deciding, all decisions about a sketch together, one number or (N,).
+        resamples: bootstrap resamples for the intervals.
+        seed: of the bootstrap; policies evaluated with one seed on one split are paired.
+
+    Returns:
+        Exact means with intervals.
+
+    Raises:
+        ValueError: choices or costs that do not fit the outcomes.
+    """
+    probabilities = options.probabilities(choice)
+    thinking = _check_cost(selector_flops, len(options))
+    ranks, rewards, n = options.ranks, options.rewards, options.n_fixed
+    right = (ranks == 1).astype(np.float64)
     # One column for each mean that an interval needs; a resample averages them all at once.
     columns = np.column_stack(
         [
             (probabilities * right).sum(axis=1),
-            probabilities @ table.flops + thinking,
+            probabilities @ options.flops + thinking,
             (probabilities * rewards).sum(axis=1),
             rewards.max(axis=1),
-            right,
-            rewards,
+            right[:, :n],
+            rewards[:, :n],
         ]
     )
-    derived = _derive(columns.mean(axis=0)[None], table.flops, n)
-    sampled = _derive(statistics.resampled_means(columns, table.photo_ids, resamples, seed), table.flops, n)
+    fixed_flops = options.flops[:n]
+    derived = _derive(columns.mean(axis=0)[None], fixed_flops)
+    sampled = _derive(statistics.resampled_means(columns, options.photo_ids, resamples, seed), fixed_flops)
     acc1, flops, reward, best = (float(column.mean()) for column in columns.T[:4])
 
     def expect(values: npt.NDArray[Any]) -> float:
@@ -135,17 +167,17 @@ def evaluate(
 
     share = probabilities.mean(axis=0)
     return Evaluation(
-        n_sketches=len(table),
-        n_photos=len(np.unique(table.photo_ids)),
+        n_sketches=len(options),
+        n_photos=len(np.unique(options.photo_ids)),
         acc1=acc1,
         acc1_interval=statistics.interval(sampled["acc1"]),
-        acc5=expect(table.ranks <= 5),
-        acc10=expect(table.ranks <= 10),
-        mrr=expect(1.0 / table.ranks),
+        acc5=expect(ranks <= 5),
+        acc10=expect(ranks <= 10),
+        mrr=expect(1.0 / ranks),
         gflops=flops / GIGA,
-        student_gflops=float((probabilities @ table.flops).mean()) / GIGA,
+        student_gflops=float((probabilities @ options.flops).mean()) / GIGA,
         selector_gflops=float(thinking.mean()) / GIGA,
-        share={int(side): float(part) for side, part in zip(table.canvases, share, strict=True)},
+        share=dict(zip(options.names, share.tolist(), strict=True)),
         reward=reward,
         regret=max(0.0, best - reward),
         gap_closed=float(derived["gap_closed"][0]),
@@ -157,32 +189,13 @@ def evaluate(
 
 
 def as_probabilities(table: OutcomeTable, choice: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """A policy as (N, K) probabilities.
-
-    Args:
-        table: outcomes.
-        choice: (N,) integer columns, or (N, K) probabilities.
-
-    Raises:
-        ValueError: another shape, columns out of range, rows that are no probabilities.
-    """
-    array = np.asarray(choice)
-    n, k = len(table), table.n_canvases
-    if array.shape == (n,) and array.dtype.kind in "iu":
-        if n and (array.min() < 0 or array.max() >= k):
-            raise ValueError(f"actions must lie in [0, {k}), the canvases are {table.canvases.tolist()}")
-        return np.asarray(np.eye(k)[array])
-    if array.shape == (n, k) and array.dtype.kind == "f":
-        if not np.isfinite(array).all() or (array < 0).any() or not np.allclose(array.sum(axis=1), 1.0):
-            raise ValueError("each row of probabilities must be finite, not negative, and add up to 1")
-        return array.astype(np.float64)
-    raise ValueError(
-        f"a policy on this table is ({n},) integer actions or ({n}, {k}) probabilities, got {array.shape} {array.dtype}"
-    )
+    """A policy on the canvases of a table as (N, K) probabilities; arguments and errors of `Options.probabilities`."""
+    return Options.of_table(table).probabilities(choice)
 
 
-def _derive(means: npt.NDArray[np.float64], flops: npt.NDArray[np.float64], n: int) -> Mapping[str, Any]:
-    """What follows from the means of `evaluate`'s columns, for each resample; (R,) each."""
+def _derive(means: npt.NDArray[np.float64], flops: npt.NDArray[np.float64]) -> Mapping[str, Any]:
+    """What follows from the means of the columns of `evaluate_options`, for each resample; (R,) each."""
+    n = len(flops)
     acc1, cost, reward, oracle = means[:, 0], means[:, 1], means[:, 2], means[:, 3]
     canvas_acc, canvas_reward = means[:, 4 : 4 + n], means[:, 4 + n :]
     return {

@@ -19,13 +19,12 @@ import torch
 from torch import Tensor
 
 from agents.curves import Curve
-from agents.selectors import Selector
+from agents.selectors import Selector, as_tensors
 from agents.tensorboard import Log, batch_scalars
 from agents.training import (
     Progress,
     Run,
     TrainConfig,
-    as_tensors,
     check_files,
     make_selector,
     pinned_threads,

@@ -262,7 +262,7 @@ def _tradeoff(swept: sweep.SweepResult, pictures: Path) -> Section:
 def _levels(shares: Mapping[str, npt.NDArray[np.float64]], table: OutcomeTable, pictures: Path) -> Section:
     levels, sides = np.unique(table.level).tolist(), table.canvases.tolist()
     cells = tuple(
-        (name, *(report.share_text(dict(zip(sides, of_level, strict=True))) for of_level in share.tolist()))
+        (name, *(report.share_text(dict(zip(map(str, sides), of_level, strict=True))) for of_level in share.tolist()))
         for name, share in shares.items()
     )
     return Section(

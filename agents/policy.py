@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from agents.selectors import Selector
-from agents.training import as_tensors
+from agents.selectors import Selector, as_tensors
 from sketchcanvas_env.task import Task
 
 BATCH = 512

@@ -43,9 +43,9 @@ def policy_cells(name: str, evaluation: Evaluation) -> tuple[str, ...]:
     )
 
 
-def share_text(share: Mapping[int, float]) -> str:
+def share_text(share: Mapping[str, float]) -> str:
     """Shares of the canvases, by side, as percentages; those that would round to 0 are left out."""
-    return " ".join(f"{side}:{100 * part:.0f}" for side, part in share.items() if part >= 0.005)
+    return " ".join(f"{name}:{100 * part:.0f}" for name, part in share.items() if part >= 0.005)
 
 
 def compare_table(result: CompareResult) -> Table:

@@ -103,7 +103,7 @@ def name_of(config: TrainConfig, table: OutcomeTable, curve_every: int) -> str:
         table: the outcomes that it learns from.
         curve_every: steps between two points of its learning curve.
     """
-    parts = [config.to_json(), table.hash, table.dataset_hash, curve_every]
+    parts = [config.to_json(), table.hash, table.dataset_hash, curve_every, *config.env.extra_hashes().values()]
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:10]
     return f"{config.algorithm}-{config.selector}-{config.seed}-{digest}"
 

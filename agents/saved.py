@@ -126,7 +126,7 @@ def save(path: str | Path, run: Run, table: OutcomeTable, curve: Sequence[CurveP
         "max_points": run.config.env.max_points,
         "selector": run.selector.settings(),
         "config": run.config.to_json(),
-        "trained_on": provenance.of_table(table),
+        "trained_on": {**provenance.of_table(table), **run.config.env.extra_hashes()},
         "run": {"steps": run.steps, "seconds": run.seconds, "curve": [point.to_json() for point in curve]},
         "commit": students.provenance.commit(),
         "machine": students.latency.machine(),

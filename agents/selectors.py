@@ -28,6 +28,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -502,6 +503,11 @@ def create(
         sizes["hidden"] = hidden
     plain = kind(n_actions, **sizes)
     return PreferenceSelector(plain) if conditioned else plain
+
+
+def as_tensors(obs: Mapping[str, npt.NDArray[Any]]) -> dict[str, Tensor]:
+    """Observations as tensors that share the arrays' memory."""
+    return {name: torch.from_numpy(array) for name, array in obs.items()}
 
 
 def stroke5_rows(points: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -107,11 +107,6 @@ def make_selector(config: TrainConfig, observation_space: gym.Space[Any], n_acti
         torch.manual_seed(config.seed)
         conditioned = "tradeoff" in observation_space.spaces
         return selectors.create(config.selector, n_actions, n_stats, config.hidden, conditioned)
-
-
-def as_tensors(obs: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
-    """Observations as tensors that share the arrays' memory."""
-    return {name: torch.from_numpy(array) for name, array in obs.items()}
 
 
 def env_seed(seed: int) -> int:

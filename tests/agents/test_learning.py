@@ -94,5 +94,5 @@ def test_cost_alone_is_learnt(counting_env: MakeEnv) -> None:
     # With tradeoff 1 only cost counts, so the cheapest canvas is right for every sketch.
     env = EnvConfig(**{**vars(counting_env()), "tradeoff": 1.0})
     found = learn(env, "ppo", total_steps=5_120, lr=1e-2)
-    assert found.share[16] == 1.0
+    assert found.share["16"] == 1.0
     assert found.regret == 0.0
