@@ -278,9 +278,7 @@ class SketchCanvasEnv(OfTask, gym.Env[Observation, np.int64]):
         )
         self.action_space = self.task.action_space()
         self.reward_space = self.task.reward_space()
-        self._stream_rng: np.random.Generator | None = None
-        self._key = np.uint64(0)
-        self._episode = 0
+        self._stream = sampling.Stream()
         self._row: int | None = None
         self._tradeoff: float | None = None
         self._shown: Shown | None = None
@@ -310,16 +308,14 @@ class SketchCanvasEnv(OfTask, gym.Env[Observation, np.int64]):
             check_index(index, len(self.task))
         if tradeoff is not None:
             check_preference(tradeoff, self.preferences)
-        generator = self.np_random
-        if generator is not self._stream_rng:
-            # Seeded, or given a generator of the caller's: either way a new stream.
-            self._stream_rng, self._key, self._episode = generator, sampling.stream_key(generator), 0
+        stream = self._stream
+        stream.follow(self.np_random)
         drawn = index is None or (tradeoff is None and self.preferences is not None)
         if index is None:
-            index = sampling.draw(self._key, self._episode, len(self.task))
+            index = sampling.draw(stream.key, stream.episode, len(self.task))
         if tradeoff is None and self.preferences is not None:
-            tradeoff = sampling.draw_between(self._key, self._episode, *self.preferences)
-        self._episode += drawn
+            tradeoff = sampling.draw_between(stream.key, stream.episode, *self.preferences)
+        stream.episode += drawn
         self._row = int(index)
         # As the observation shows it.
         self._tradeoff = None if tradeoff is None else float(np.float32(tradeoff))

@@ -83,6 +83,26 @@ def draw_between(keys: npt.ArrayLike, episodes: npt.ArrayLike, low: float, high:
     return numbers.astype(np.float32).reshape(np.broadcast_shapes(key.shape, np.shape(episodes)))
 
 
+class Stream:
+    """Where one environment is in its stream of episodes.
+
+    Attributes:
+        key: the stream's key.
+        episode: number of the next episode; who has drawn something for it counts it up.
+    """
+
+    def __init__(self) -> None:
+        """A stream of no generator yet."""
+        self._generator: np.random.Generator | None = None
+        self.key = np.uint64(0)
+        self.episode = 0
+
+    def follow(self, generator: np.random.Generator) -> None:
+        """Start anew if the environment has another generator: it was seeded, or given one of the caller's."""
+        if generator is not self._generator:
+            self._generator, self.key, self.episode = generator, stream_key(generator), 0
+
+
 def _hash(key: npt.NDArray[np.uint64], episodes: npt.ArrayLike) -> npt.NDArray[np.uint64]:
     """The upper 32 bits of SplitMix64's output for each key and episode, at least 1-d."""
     # One-element arrays instead of scalars: numpy warns of overflow for scalars only, and wrapping is the

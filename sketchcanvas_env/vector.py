@@ -8,28 +8,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from gymnasium import error, logger
-from gymnasium.utils import seeding
-from gymnasium.vector import AutoresetMode, VectorEnv
-from gymnasium.vector.utils import batch_space
+from gymnasium import error
 
 from sketchcanvas_env import sampling
 from sketchcanvas_env.data import RETRIEVAL, SketchDataset
-from sketchcanvas_env.env import (
-    Observation,
-    check_index,
-    check_preference,
-    check_render_mode,
-    out_of_range,
-    render_row,
-)
+from sketchcanvas_env.env import Observation, check_preference, check_render_mode, out_of_range
 from sketchcanvas_env.table import OutcomeTable
-from sketchcanvas_env.task import DEFAULT_CANVASES, RENDER_MODES, OfTask, Task, checked_preferences, make_task
+from sketchcanvas_env.task import DEFAULT_CANVASES, Task, checked_preferences, make_task
+from sketchcanvas_env.vector_base import Info, StreamsVectorEnv, check_num_envs
 
-Info = dict[str, Any]
 
-
-class SketchCanvasVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[Any]]):
+class SketchCanvasVectorEnv(StreamsVectorEnv):
     """N copies of `SketchCanvasEnv` stepped by array look-ups; `gym.make_vec("SketchCanvas-v0")` makes one.
 
     With the same seed and actions it gives what `SyncVectorEnv` over N single environments in SAME_STEP mode
@@ -85,13 +74,6 @@ class SketchCanvasVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64]
         (True, False, dtype('float64'))
     """
 
-    metadata = {  # noqa: RUF012 (Gymnasium's own form)
-        "render_modes": list(RENDER_MODES),
-        "render_fps": 1,
-        "autoreset_mode": AutoresetMode.SAME_STEP,
-    }
-    autoreset_mode = AutoresetMode.SAME_STEP
-
     def __init__(
         self,
         num_envs: int = 1,
@@ -116,8 +98,7 @@ class SketchCanvasVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64]
             ValueError: an argument that is out of range or names something that does not exist.
             FileNotFoundError: no file at `table`.
         """
-        if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
-            raise ValueError(f"num_envs must be an integer of at least 1, got {num_envs!r}")
+        n = check_num_envs(num_envs)
         check_render_mode(render_mode)
         self.preferences = checked_preferences(preferences)
         self.task = make_task(
@@ -133,37 +114,13 @@ class SketchCanvasVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64]
             max_points=max_points,
             table=table,
         )
-        self.num_envs = int(num_envs)
-        self.copy = bool(copy)
-        self.render_mode = render_mode
-        self.single_observation_space = self.task.observation_space(self.preferences is not None)
-        self.single_action_space = self.task.action_space()
+        self._set_up(
+            n, copy, render_mode, self.task.observation_space(self.preferences is not None), self.task.action_space()
+        )
         self.reward_space = self.task.reward_space()
-        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
-        self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._outcomes = _Columns(self.task)
-        self._generators: list[np.random.Generator] = []
-        self._seeds: list[int] = []
-        self._keys = np.zeros(self.num_envs, dtype=np.uint64)
-        self._episodes = np.zeros(self.num_envs, dtype=np.int64)
-        self._rows: npt.NDArray[np.int64] | None = None
         # The episodes' own tradeoffs, (N,); None where they share the task's.
-        self._tradeoffs = None if self.preferences is None else np.zeros(self.num_envs, dtype=np.float32)
-        self._buffers: list[Observation] = []
-        self._everyone = np.ones(self.num_envs, dtype=np.bool_)
-        self._everyone.flags.writeable = False
-
-    @property  # type: ignore[misc]
-    def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
-        """The generators that the sub-environments were seeded with, as `SyncVectorEnv` gives them."""
-        self._seed_missing()
-        return tuple(self._generators)
-
-    @property
-    def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override]
-        """The sub-environments' seeds, as `SyncVectorEnv` gives them."""
-        self._seed_missing()
-        return tuple(self._seeds)
+        self._tradeoffs = None if self.preferences is None else np.zeros(n, dtype=np.float32)
 
     # The Gymnasium interface.
 
@@ -191,20 +148,13 @@ class SketchCanvasVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64]
                 preferences do not, a wrong mask.
             gymnasium.error.ResetNeeded: a mask in the very first reset.
         """
-        seeds = self._check_seeds(seed)
         options = options or {}
-        mask = self._check_mask(options.get("reset_mask"))
-        chosen = self._check_indices(options.get("index"))
         weights = self._check_tradeoffs(options.get("tradeoff"))
-        if self._rows is None and mask is not self._everyone:
-            raise error.ResetNeeded("the first reset() must be of every sub-environment: call it without reset_mask")
-        self._seed(seeds, mask)
-        rows = np.zeros(self.num_envs, dtype=np.int64) if self._rows is None else self._rows.copy()
-        keys, episodes = self._keys[mask], self._episodes[mask]
-        rows[mask] = sampling.draw(keys, episodes, len(self.task)) if chosen is None else chosen[mask]
-        self._rows = rows
+        mask, chosen = self._begin(seed, options)
+        rows = self._show(mask, chosen)
         infos: Info = {"sketch_index": np.where(mask, rows, 0), "_sketch_index": mask}
         if self.preferences is not None and self._tradeoffs is not None:
+            keys, episodes = self._keys[mask], self._episodes[mask]
             drawn = sampling.draw_between(keys, episodes, *self.preferences) if weights is None else weights[mask]
             self._tradeoffs[mask] = drawn
             infos.update(tradeoff=np.where(mask, self._tradeoffs, 0.0).astype(np.float64), _tradeoff=mask)
@@ -265,103 +215,17 @@ class SketchCanvasVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64]
         ended = np.ones(self.num_envs, dtype=np.bool_)
         return self._observe(self._rows), rewards, ended, ~ended, infos
 
-    def render(self) -> tuple[Any, ...] | None:
-        """The sketches that wait for a canvas, one picture or line each, as `SyncVectorEnv` gives them.
-
-        To see what came of a choice, render a single environment after `reset(options={"index":
-        sketch_index})` and `step`.
-
-        Returns:
-            N pictures or lines; None (and a warning) without a render mode.
-
-        Raises:
-            gymnasium.error.ResetNeeded: `reset` was never called.
-        """
-        if self.render_mode is None:
-            logger.warn("render() was called without a render mode; make the environment with render_mode=...")
-            return None
-        if self._rows is None:
-            raise error.ResetNeeded("call reset() before render(): there are no sketches yet")
-        return tuple(render_row(self.task, int(row), None, self.render_mode) for row in self._rows)
-
     # How it is done.
 
     def _observe(self, rows: npt.NDArray[np.int64]) -> Observation:
         """The observations of some rows, in fresh arrays or in the buffers whose turn it is."""
-        sources = {"points": self.task.points, "stats": self.task.stats}
-        if self.copy:
-            into = self._empty()
-        else:
-            if not self._buffers:
-                self._buffers = [self._empty() for _ in range(2)]
-            self._buffers.reverse()
-            into = self._buffers[0]
-        for name, source in sources.items():
+        into = self._room()
+        for name, source in (("points", self.task.points), ("stats", self.task.stats)):
             # The rows are in range; "clip" spares take() the safety copy that it makes for out= otherwise.
             np.take(source, rows, axis=0, out=into[name], mode="clip")
         if self._tradeoffs is not None:
             into["tradeoff"][:, 0] = self._tradeoffs
-        # A new dict: what the caller adds to or removes from one does not show in the next.
-        return dict(into)
-
-    def _empty(self) -> Observation:
-        widths = {"points": self.task.points.shape[1], "stats": self.task.stats.shape[1]}
-        if self._tradeoffs is not None:
-            widths["tradeoff"] = 1
-        return {name: np.empty((self.num_envs, width), dtype=np.float32) for name, width in widths.items()}
-
-    def _seed(self, seeds: Sequence[int | None], mask: npt.NDArray[np.bool_]) -> None:
-        """Start the streams of the masked sub-environments with a seed; the first time, those of all."""
-        if not self._generators:
-            pairs = [seeding.np_random(seed) for seed in seeds]
-            self._generators, self._seeds = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-            self._keys[:] = [sampling.stream_key(generator) for generator in self._generators]
-            self._episodes[:] = 0
-            return
-        for i in np.flatnonzero(mask).tolist():
-            if seeds[i] is not None:
-                self._generators[i], self._seeds[i] = seeding.np_random(seeds[i])
-                self._keys[i] = sampling.stream_key(self._generators[i])
-                self._episodes[i] = 0
-
-    def _seed_missing(self) -> None:
-        if not self._generators:
-            self._seed([None] * self.num_envs, self._everyone)
-
-    def _check_seeds(self, seed: int | Sequence[int | None] | None) -> Sequence[int | None]:
-        if seed is None:
-            return [None] * self.num_envs
-        if isinstance(seed, int | np.integer):
-            return [int(seed) + i for i in range(self.num_envs)]
-        if len(seed) != self.num_envs:
-            raise ValueError(
-                f"seed must be one number or {self.num_envs}, one for each sub-environment, got {len(seed)}"
-            )
-        return list(seed)
-
-    def _check_mask(self, mask: object) -> npt.NDArray[np.bool_]:
-        if mask is None:
-            return self._everyone
-        if not isinstance(mask, np.ndarray) or mask.shape != (self.num_envs,) or mask.dtype != np.bool_:
-            raise ValueError(f"options['reset_mask'] must be a bool array of shape ({self.num_envs},), got {mask!r}")
-        if not mask.any():
-            raise ValueError("options['reset_mask'] must be True somewhere")
-        return mask.copy()
-
-    def _check_indices(self, index: object) -> npt.NDArray[np.int64] | None:
-        if index is None:
-            return None
-        if isinstance(index, np.ndarray) and index.ndim:
-            if index.shape != (self.num_envs,) or index.dtype.kind not in "iu":
-                raise ValueError(
-                    f"options['index'] must be one integer or an integer array of shape ({self.num_envs},), "
-                    f"got shape {index.shape} of {index.dtype}"
-                )
-            for extreme in (index.min(), index.max()):
-                check_index(extreme, len(self.task))
-            return index.astype(np.int64)
-        check_index(index, len(self.task))
-        return np.full(self.num_envs, index, dtype=np.int64)
+        return into
 
     def _check_tradeoffs(self, tradeoff: object) -> npt.NDArray[np.float32] | None:
         if tradeoff is None:
@@ -378,17 +242,8 @@ class SketchCanvasVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64]
         check_preference(tradeoff, self.preferences)
         return np.full(self.num_envs, tradeoff, dtype=np.float32)
 
-    def _check_actions(self, actions: object) -> npt.NDArray[np.int64]:
-        choices = np.asarray(actions)
-        if choices.shape != (self.num_envs,) or choices.dtype.kind not in "iu":
-            raise ValueError(
-                f"actions must be an integer array of shape ({self.num_envs},), "
-                f"got shape {choices.shape} of {choices.dtype}"
-            )
-        low, high = choices.min(), choices.max()
-        if low < 0 or high >= len(self.task.canvases):
-            raise ValueError(out_of_range(int(low if low < 0 else high), self.task.canvases))
-        return choices.astype(np.int64, copy=False)
+    def _out_of_range(self, action: int) -> str:
+        return out_of_range(action, self.task.canvases)
 
 
 class _Columns:
