@@ -81,6 +81,7 @@ class CascadeTask:
         answer_triplet: (n, A) float64.
         answer_acc: (n, A) float64, R_acc.
         signals: (n, L) float32, `looks.look_signals`.
+        looks: the table of looks that this was taken from, of all splits and canvases.
         recipe: the arguments of `make_cascade_task`.
     """
 
@@ -94,6 +95,7 @@ class CascadeTask:
     answer_triplet: npt.NDArray[np.float64]
     answer_acc: npt.NDArray[np.float64]
     signals: npt.NDArray[np.float32]
+    looks: LookTable = field(repr=False)
     recipe: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
@@ -462,6 +464,7 @@ def _cascade_task(
         answer_triplet=fixed(triplet),
         answer_acc=fixed(rules.accuracy_reward(ranks, triplet, task.rank_weight, task.triplet_weight)),
         signals=fixed(look_signals(table.top, looks.distances[rows][:, columns])),
+        looks=looks,
         recipe={
             **{name: value for name, value in task.recipe.items() if name != "retriever"},
             "ranking": ranking,

@@ -10,11 +10,12 @@ agreement between looks, and costs. Nothing in it needs the true photo.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import combinations
 from pathlib import Path
 from typing import Any, cast
@@ -83,6 +84,16 @@ class LookTable:
     def __len__(self) -> int:
         """Number of sketches, N."""
         return len(self.distances)
+
+    @cached_property
+    def hash(self) -> str:
+        """Hex SHA-256 of the content: the table that it belongs to, every array's shape and bytes; not `meta`."""
+        digest = hashlib.sha256(self.outcomes_hash.encode())
+        for name in _ARRAYS:
+            array = getattr(self, name)
+            digest.update(f"\n{name} {array.dtype.kind}{array.shape}\n".encode())
+            digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
+        return digest.hexdigest()
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write a compressed .npz without pickles, atomically; equal contents give equal bytes.
