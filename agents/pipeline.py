@@ -152,7 +152,8 @@ class Answer:
         gflops: of the student over all looks.
         selector_gflops: of all decisions.
         milliseconds: by stage, `STAGES`, and their sum, "total".
-        fixed_gflops: what the student would have spent on its largest canvas.
+        fixed_canvas: the student's largest canvas, side in pixels.
+        fixed_gflops: what the student would have spent there.
     """
 
     hits: tuple[Hit, ...]
@@ -161,6 +162,7 @@ class Answer:
     gflops: float
     selector_gflops: float
     milliseconds: Mapping[str, float]
+    fixed_canvas: int
     fixed_gflops: float
 
     def to_json(self) -> dict[str, Any]:
@@ -283,8 +285,8 @@ class Pipeline:
                 for one, look in zip(group, self._look([one.sketch for one in group], canvas, top), strict=True):
                     one.looks.append(look)
             going = [one for group in rooms.values() for one in group]
-        fixed = self.student.flops(self.student.canvases[-1]) / _GIGA
-        return [one.answer(top, fixed) for one in begun]
+        fixed = self.student.canvases[-1]
+        return [one.answer(top, fixed, self.student.flops(fixed) / _GIGA) for one in begun]
 
     def _look(self, sketches: Sequence[VectorSketch], canvas: int, top: int) -> list[Look]:
         from students.tabulate import euclidean, nearest
@@ -368,7 +370,7 @@ class _Begun:
         # What was seen says nothing new: to ask for it again is to stop.
         return None if canvas in [look.canvas for look in self.looks] else canvas
 
-    def answer(self, top: int, fixed_gflops: float) -> Answer:
+    def answer(self, top: int, fixed_canvas: int, fixed_gflops: float) -> Answer:
         """What came of it."""
         looks = tuple(Look(look.canvas, look.gflops, look.hits[:top], look.milliseconds) for look in self.looks)
         milliseconds = {"selector": 1e3 * self._seconds}
@@ -381,6 +383,7 @@ class _Begun:
             gflops=sum(look.gflops for look in looks),
             selector_gflops=self._selector_gflops,
             milliseconds={**milliseconds, "total": sum(milliseconds.values())},
+            fixed_canvas=fixed_canvas,
             fixed_gflops=fixed_gflops,
         )
 

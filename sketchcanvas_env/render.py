@@ -1,4 +1,4 @@
-"""An episode to look at: a picture for `rgb_array`, a line for `ansi`.
+"""An episode to look at: a picture for `rgb_array`, a line for `ansi`; and the page that pictures are put together on.
 
 Pillow is imported when a picture is drawn, not before.
 """
@@ -6,7 +6,7 @@ Pillow is imported when a picture is drawn, not before.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +23,10 @@ PANEL = 256
 _MARGIN = 14
 _HEAD = 24
 _FOOT = 30
-_CELL = 80  # three photos and two gaps of 8 fill a panel
+CELL = 80
+"""Side of a photo, in pixels: three and two gaps of 8 fill a panel."""
 _GAP = 8
+_BELOW = 44  # under a photo, for its label
 
 HEIGHT = _HEAD + PANEL + _FOOT
 WIDTH = 4 * _MARGIN + 3 * PANEL
@@ -82,43 +84,21 @@ def picture(task: Task, row: int, shown: Shown | None) -> npt.NDArray[np.uint8]:
     Returns:
         (`HEIGHT`, `WIDTH`, 3) uint8, the same for the same episode.
     """
-    from PIL import Image, ImageDraw, ImageFont
-
-    page = Image.new("RGB", (WIDTH, HEIGHT), _PAPER)
-    pen = ImageDraw.Draw(page)
-    font = ImageFont.load_default(size=13)
-    left, middle, right = (_MARGIN + i * (PANEL + _MARGIN) for i in range(3))
+    page = Page(WIDTH, HEIGHT)
+    left, middle, right = (panel_x(i) for i in range(3))
     sketch = task.sketch(row)
     nearest = "nearest classes" if task.dataset.task == RECOGNITION else "nearest photos"
-
-    def title(x: int, text: str) -> None:
-        pen.text((x, 3), text, fill=_INK, font=font)
-
-    def panel(x: int, pixels: npt.NDArray[np.uint8]) -> None:
-        page.paste(Image.fromarray(pixels), (x, _HEAD))
-        pen.rectangle((x - 1, _HEAD - 1, x + PANEL, _HEAD + PANEL), outline=_LINE)
-
-    title(left, f"strokes of {task.sketch_ids[row]}")
-    panel(left, rasterise(sketch, PANEL))
+    page.panel(left, f"strokes of {task.sketch_ids[row]}", rasterise(sketch, PANEL))
+    page.title(right, nearest)
     if shown is None:
-        title(middle, "canvas")
-        panel(middle, np.full((PANEL, PANEL), 255, dtype=np.uint8))
-        pen.text(
-            (middle + PANEL // 2, _HEAD + PANEL // 2),
-            "no canvas chosen yet",
-            fill=_FAINT,
-            font=font,
-            anchor="mm",
-        )
-        title(right, nearest)
-        return np.array(page)
+        page.panel(middle, "canvas", np.full((PANEL, PANEL), 255, dtype=np.uint8))
+        page.write(middle + PANEL // 2, _HEAD + PANEL // 2, "no canvas chosen yet", _FAINT, anchor="mm")
+        return page.pixels()
     side = task.canvases[shown.action]
-    title(middle, f"canvas {side} x {side}")
-    panel(middle, _enlarged(rasterise(sketch, side)))
-    _photos(task, str(task.photo_ids[row]), shown, page, pen, font, right)
-    title(right, nearest)
-    pen.text((left, _HEAD + PANEL + 8), _outcome(task, shown), fill=_INK, font=font)
-    return np.array(page)
+    page.panel(middle, f"canvas {side} x {side}", rasterise(sketch, side))
+    _photos(task, str(task.photo_ids[row]), shown, page, right)
+    page.caption(_outcome(task, shown))
+    return page.pixels()
 
 
 def _outcome(task: Task, shown: Shown) -> str:
@@ -140,33 +120,84 @@ def _outcome(task: Task, shown: Shown) -> str:
     return ", ".join(parts)
 
 
-def _enlarged(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def panel_x(place: int) -> int:
+    """Where the panel in a place, counted from 0, begins; pixels from the left."""
+    return _MARGIN + place * (PANEL + _MARGIN)
+
+
+class Page:
+    """A white page for panels, photos and captions; `top` is where a row of them begins, pixels from above."""
+
+    def __init__(self, width: int, height: int) -> None:
+        """Blank."""
+        from PIL import Image, ImageDraw, ImageFont
+
+        self._image = Image.new("RGB", (width, height), _PAPER)
+        self._pen = ImageDraw.Draw(self._image)
+        self._font = ImageFont.load_default(size=13)
+
+    def write(self, x: int, y: int, text: str, colour: tuple[int, int, int] = _INK, anchor: str | None = None) -> None:
+        """A line of text."""
+        self._pen.text((x, y), text, fill=colour, font=self._font, anchor=anchor)
+
+    def title(self, x: int, text: str, top: int = 0) -> None:
+        """Above a panel."""
+        self.write(x, top + 3, text)
+
+    def caption(self, text: str, top: int = 0) -> None:
+        """Below the panels."""
+        self.write(panel_x(0), top + _HEAD + PANEL + 8, text)
+
+    def panel(self, x: int, title: str, pixels: npt.NDArray[np.uint8], top: int = 0) -> None:
+        """A square grey picture, each pixel a block of its own colour."""
+        from PIL import Image
+
+        self.title(x, title, top)
+        self._image.paste(Image.fromarray(enlarged(pixels)), (x, top + _HEAD))
+        self._pen.rectangle((x - 1, top + _HEAD - 1, x + PANEL, top + _HEAD + PANEL), outline=_LINE)
+
+    def photo(
+        self,
+        x: int,
+        place: int,
+        pixels: npt.NDArray[np.uint8],
+        label: str,
+        frame: tuple[int, int, int] | None = None,
+        columns: int = 3,
+        top: int = 0,
+    ) -> None:
+        """A photo in a place, counted from 0, of a grid that begins at `x`; its label stands below."""
+        from PIL import Image
+
+        corner = (x + place % columns * (CELL + _GAP), top + _HEAD + place // columns * (CELL + _BELOW))
+        self._image.paste(Image.fromarray(pixels).resize((CELL, CELL), Image.Resampling.BICUBIC), corner)
+        box = (corner[0] - 1, corner[1] - 1, corner[0] + CELL, corner[1] + CELL)
+        if frame is None:
+            self._pen.rectangle(box, outline=_LINE)
+        else:
+            self._pen.rectangle((box[0] - 2, box[1] - 2, box[2] + 2, box[3] + 2), outline=frame, width=4)
+        self.write(corner[0], corner[1] + CELL + 5, label, frame or _INK)
+
+    def pixels(self) -> npt.NDArray[np.uint8]:
+        """The page, (height, width, 3) uint8."""
+        return np.array(self._image)
+
+
+def enlarged(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """A square picture at the panel's side, each pixel a block of its own colour."""
     places = np.arange(PANEL) * len(pixels) // PANEL
     return pixels[np.ix_(places, places)]
 
 
-def _photos(task: Task, true: str, shown: Shown, page: Any, pen: Any, font: Any, x: int) -> None:
+def grid_width(columns: int) -> int:
+    """Width of a grid of photos, in pixels."""
+    return columns * (CELL + _GAP) - _GAP
+
+
+def _photos(task: Task, true: str, shown: Shown, page: Page, x: int) -> None:
     """Five nearest photos, three above and two below; a true one that is missing takes the sixth place."""
-    cells = [(photo, str(place + 1), _TRUE if photo == true else None) for place, photo in enumerate(shown.top[:5])]
+    for place, photo in enumerate(shown.top[:5]):
+        label, frame = (f"{place + 1} (true)", _TRUE) if photo == true else (str(place + 1), None)
+        page.photo(x, place, task.dataset.photo(photo), label, frame)
     if true not in shown.top[:5]:
-        cells += [("", "", None)] * (5 - len(cells))
-        cells.append((true, f"true: rank {shown.rank}", _MISSED))
-    for place, (photo, label, frame) in enumerate(cells):
-        if not photo:
-            continue
-        corner = (x + place % 3 * (_CELL + _GAP), _HEAD + place // 3 * (_CELL + 44))
-        page.paste(_thumbnail(task, photo), corner)
-        box = (corner[0] - 1, corner[1] - 1, corner[0] + _CELL, corner[1] + _CELL)
-        if frame is None:
-            pen.rectangle(box, outline=_LINE)
-        else:
-            pen.rectangle((box[0] - 2, box[1] - 2, box[2] + 2, box[3] + 2), outline=frame, width=4)
-        text = f"{label} (true)" if frame == _TRUE else label
-        pen.text((corner[0], corner[1] + _CELL + 5), text, fill=frame or _INK, font=font)
-
-
-def _thumbnail(task: Task, photo: str) -> Any:
-    from PIL import Image
-
-    return Image.fromarray(task.dataset.photo(photo)).resize((_CELL, _CELL), Image.Resampling.BICUBIC)
+        page.photo(x, 5, task.dataset.photo(true), f"true: rank {shown.rank}", _MISSED)

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sketchcanvas_env.data import DATASETS, SPLITS, SketchDataset
+from sketchcanvas_env.data import DATASETS, SPLITS
 from sketchcanvas_env.data.inside import read_inside
 from sketchcanvas_env.data.paired import MAX_PHOTO_BYTES
 from sketchcanvas_env.data.photos import SIDE, on_white, padded, read_picture
@@ -88,18 +88,20 @@ class PhotoIndex:
             ValueError: it says what is wrong.
         """
         if self.kind not in (FOLDER, DATASET):
-            raise ValueError(f"kind must be {FOLDER!r} or {DATASET!r}, not {self.kind!r}")
+            raise ValueError(f"kind must be {FOLDER!r} or {DATASET!r}, not {self.kind[:100]!r}")
+        if self.kind == DATASET:
+            _parse_split(self.source)
         for name in self.ids:
             if reason := _unfit(name):
                 raise ValueError(f"{name[:100]!r} cannot be the name of a picture: {reason}")
         if not self.ids or len(set(self.ids)) != len(self.ids):
             raise ValueError("an index needs pictures, each with a name of its own")
-        wanted = (len(self.ids), self.embeddings.shape[-1])
-        if self.embeddings.shape != wanted or self.embeddings.dtype != np.float32:
+        wanted = (len(self.ids), *self.embeddings.shape[1:2])
+        if self.embeddings.shape != wanted or len(wanted) != 2 or self.embeddings.dtype != np.float32:
             raise ValueError(f"embeddings are {self.embeddings.shape} {self.embeddings.dtype}, not {wanted} float32")
         # NaN is near nothing.
         if not (np.abs(np.linalg.norm(self.embeddings, axis=1) - 1.0) <= _NORM_SLACK).all():
-            raise ValueError("embeddings must be unit vectors: one is not, or is not finite")
+            raise ValueError("embeddings must be unit vectors: one is not, or holds NaN or infinity")
         frozen = self.embeddings.view()
         frozen.flags.writeable = False
         object.__setattr__(self, "embeddings", frozen)
@@ -118,8 +120,7 @@ class PhotoIndex:
         if name not in self._names:
             raise KeyError(f"picture {name!r} is not in this index of {len(self)}")
         if self.kind == DATASET:
-            dataset, _ = _dataset(self.source)
-            return dataset.photo(name)
+            return DATASETS[_parse_split(self.source)[0]]().photo(name)
         try:
             return _read_photo(Path(self.source).expanduser(), name)
         except ValueError as error:
@@ -311,13 +312,13 @@ class _Pictures:
 def _open(source: str | os.PathLike[str]) -> _Pictures:
     folder = Path(source).expanduser()
     if not folder.is_dir():
-        name, colon, split = os.fspath(source).partition(":")
-        if colon and name in DATASETS and split in SPLITS:
-            dataset, ids = _dataset(os.fspath(source))
-            return _Pictures(DATASET, ids, dataset.photo, f"{dataset.hash} {split}")
-        raise FileNotFoundError(
-            f"{source} is no folder of pictures (nor a data set's split, such as emoji:test): make it, or name another"
-        )
+        try:
+            name, split = _parse_split(os.fspath(source))
+        except ValueError as error:
+            raise FileNotFoundError(f"{source} is no folder of pictures, and {error}") from None
+        dataset = DATASETS[name]()
+        ids = tuple(dataset.gallery(split).tolist())
+        return _Pictures(DATASET, ids, dataset.photo, f"{dataset.hash} {split}")
     names, skipped = [], []
     digest = hashlib.sha256(os.path.realpath(folder).encode(errors="surrogateescape"))
     for path in _walk(folder):
@@ -351,13 +352,12 @@ def _walk(folder: Path) -> Iterator[Path]:
                 yield Path(place, name)
 
 
-def _dataset(source: str) -> tuple[SketchDataset, tuple[str, ...]]:
-    """A data set that comes with the package, and the ids of a split's gallery."""
+def _parse_split(source: str) -> tuple[str, str]:
+    """Data set and split of "NAME:SPLIT"; ValueError where there is no such."""
     name, _, split = source.partition(":")
     if name not in DATASETS or split not in SPLITS:
-        raise ValueError(f"{source!r} is no split of a data set that comes with the package")
-    dataset = DATASETS[name]()
-    return dataset, tuple(dataset.gallery(split).tolist())
+        raise ValueError(f"{source[:100]!r} is no split of a data set that comes with the package, as emoji:test is")
+    return name, split
 
 
 def _read_photo(folder: Path, name: str) -> NDArray[np.uint8]:

@@ -15,7 +15,7 @@ import sys
 
 import typer
 
-from agents.cli import compare, data, distill, evaluate, report, tables, train
+from agents.cli import compare, data, distill, evaluate, report, search, tables, train
 from agents.cli.common import tell
 
 _COMMANDS = (
@@ -27,6 +27,8 @@ _COMMANDS = (
     tables.tabulate,
     tables.latency,
     distill.distill,
+    search.index,
+    search.query,
 )
 _GROUPS = {"data": data.app, "report": report.app}
 

@@ -59,7 +59,7 @@ def test_strokes_and_canvas_are_shown_pixel_by_pixel(env: SketchCanvasEnv, actio
 
 def test_a_side_that_does_not_divide_the_panel_is_enlarged_all_the_same(toy: Toy) -> None:
     pixels = np.arange(48 * 48, dtype=np.uint8).reshape(48, 48)
-    enlarged = render._enlarged(pixels)
+    enlarged = render.enlarged(pixels)
     assert enlarged.shape == (PANEL, PANEL)
     assert set(np.unique(np.diff(np.flatnonzero(np.diff(enlarged[0].astype(int)))))) <= {5, 6}
 

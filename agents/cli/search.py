@@ -1,0 +1,120 @@
+"""`index`, `query`: embed a folder of pictures once, and search it with sketches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agents.cli.common import show, tell
+from agents.cli.options import AsJson
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from agents.pipeline import Answer
+
+_HIT_COLUMNS = ("photo", "place", "distance")
+
+
+def index(
+    photos: Annotated[str, typer.Argument(help="Folder of pictures (png, jpg, webp), searched with those below it.")],
+    out: Annotated[Path, typer.Option(help="The index: OUT.safetensors and OUT.json are written.")],
+    student: Annotated[str, typer.Option(help="Whose embeddings: a shipped student or a .safetensors path.")] = "emoji",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a folder with files that cannot be used, instead of naming them.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Embed a folder of pictures, so that 'sketchcanvas query' can search it.
+
+    Files that cannot be used are named with the reason and left out. The same command goes on where it was
+    interrupted. NAME:SPLIT indexes the gallery of a data set that comes with the package.
+
+    Example: sketchcanvas index ~/pictures --out my.index
+
+    Example: sketchcanvas index emoji:val --out val.index
+    """
+    import students
+    from students.index import build
+
+    made = build(students.load(student), student, photos, out, strict, progress=True)
+    for file, reason in made.skipped:
+        tell(f"left out: {file}: {reason}")
+    left_out = [list(one) for one in made.skipped]
+    if as_json:
+        show(True, {"index": str(out), "photos": len(made), "student": made.student, "skipped": left_out})
+    tell(f"wrote {out}: {len(made)} pictures, {len(left_out)} files left out")
+
+
+def query(
+    sketches: Annotated[list[Path], typer.Argument(help="SVG files; only their strokes are looked at.")],
+    index: Annotated[str, typer.Option(help="A shipped index, or the path of one of your own.")] = "emoji",
+    top: Annotated[int, typer.Option(help="Photos to name.", min=1)] = 10,
+    selector: Annotated[
+        str | None, typer.Option(help="Who picks the canvas: a shipped selector or a path; default: the shipped one.")
+    ] = None,
+    tradeoff: Annotated[
+        float | None,
+        typer.Option(help="Weight of compute against accuracy, 0 to 1, for a selector that is told it.", min=0, max=1),
+    ] = None,
+    canvas: Annotated[int | None, typer.Option(help="No selector: this side for every sketch, pixels.")] = None,
+    student: Annotated[str | None, typer.Option(help="Where the index's student is, if it has moved.")] = None,
+    engine: Annotated[str, typer.Option(help="What computes.")] = "torch",
+    picture: Annotated[
+        Path | None, typer.Option("--show", help="Also draw strokes, canvases and photos into this PNG file.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find the photos that sketches are likest to, each seen on the canvas that it needs.
+
+    Milliseconds are those of a process that has searched before; sketches searched together share them equally.
+
+    Example: sketchcanvas query drawing.svg
+
+    Example: sketchcanvas query a.svg b.svg --index my.index --tradeoff 0.1 --show found.png
+    """
+    from agents.pipeline import Pipeline
+    from sketchcanvas_env.svg import read_svg
+
+    if canvas is not None and (selector is not None or tradeoff is not None):
+        raise ValueError("--canvas leaves nothing to choose: give it without --selector and --tradeoff")
+    drawn = [read_svg(path) for path in sketches]
+    pipeline = Pipeline.load(index, selector if canvas is None else f"fixed:{canvas}", student, engine)
+    pipeline.search(drawn[0], top, tradeoff)  # what is made ready once is no search's cost
+    answers = pipeline.search_many(drawn, top, tradeoff)
+    names = [str(path) for path in sketches]
+    value = [{"sketch": name, **answer.to_json()} for name, answer in zip(names, answers, strict=True)]
+    show(
+        as_json,
+        {"index": index, "queries": value},
+        *[table for pair in zip(names, answers, strict=True) for table in _tables(*pair)],
+    )
+    if picture is not None:
+        from agents.search_picture import draw
+
+        tell(f"wrote {draw([path.name for path in sketches], drawn, answers, pipeline.index, picture)}")
+
+
+def _tables(name: str, answer: Answer) -> tuple[Table, Table]:
+    """What was found, and what it cost."""
+    from rich.markup import escape
+
+    from agents import report
+    from agents.pipeline import STAGES
+
+    hits = [(escape(hit.photo), str(place), f"{hit.distance:.4f}") for place, hit in enumerate(answer.hits, start=1)]
+    stages = [*STAGES, "total"]
+    spent = [f"{answer.milliseconds[stage]:.2f}" for stage in stages]
+    costs = []
+    for number, look in enumerate(answer.looks, start=1):
+        own = [f"{look.milliseconds[stage]:.2f}" if stage in look.milliseconds else "" for stage in stages]
+        costs.append((f"look {number}", str(look.canvas), f"{look.gflops:.4f}", *own))
+    costs += [
+        ("selector", "", f"{answer.selector_gflops:.3g}", spent[0], *[""] * (len(stages) - 1)),
+        ("together", "", f"{answer.gflops + answer.selector_gflops:.4f}", *spent),
+        ("fixed canvas", str(answer.fixed_canvas), f"{answer.fixed_gflops:.4f}", *[""] * len(stages)),
+    ]
+    columns = ("spent by", "canvas", "GFLOPs", *(f"{stage} ms" for stage in stages))
+    return report.rich_table(escape(name), _HIT_COLUMNS, hits), report.rich_table("", columns, costs)
