@@ -2,7 +2,7 @@
 
     sketchcanvas distill students/configs/chairv2-mobilenet_v2.json --direct --dataset chairv2_fold0 --root ROOT \\
       --out fold0
-    sketchcanvas tabulate --student fold0/student.safetensors --dataset chairv2_fold0:ROOT --out fold0.npz
+    sketchcanvas tabulate --student fold0/student.safetensors --dataset chairv2_fold0:ROOT --looks --out fold0.npz
     ...                                                                        (the same for fold1 and fold2)
     python -m students.crossfit --dataset chairv2_crossfit0:ROOT --out crossfit0.npz fold0.npz fold1.npz fold2.npz
 
@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sketchcanvas_env.data import SketchDataset, load
+from sketchcanvas_env.looks import LookTable, check_looks, looks_path
 from sketchcanvas_env.table import OutcomeTable, TableError
 
 
@@ -48,13 +50,12 @@ def joined(tables: Sequence[OutcomeTable], dataset: SketchDataset) -> OutcomeTab
         name: np.concatenate([getattr(table, name) for table in tables]) for name in ("ranks", "distances", "triplet")
     }
     columns["top"] = np.concatenate([_renamed(table, photos) for table in tables])
-    ids = np.concatenate([table.sketch_ids for table in tables])
     rows = np.concatenate([dataset.indices(split) for split in ("train", "val", "test")])
     wanted = dataset.sketch_ids[rows]
-    if len(set(ids.tolist())) != len(ids) or set(ids.tolist()) != set(wanted.tolist()):
+    ids = [name for table in tables for name in table.sketch_ids.tolist()]
+    if len(set(ids)) != len(ids) or set(ids) != set(wanted.tolist()):
         raise TableError(f"the folds' tables do not tell of every sketch of {dataset.name!r} once")
-    place = {name: row for row, name in enumerate(ids.tolist())}
-    order = np.array([place[name] for name in wanted.tolist()])
+    order = _order(tables, wanted)
     hashes = [table.student_hash for table in tables]
     return OutcomeTable(
         dataset=dataset.name,
@@ -74,7 +75,36 @@ def joined(tables: Sequence[OutcomeTable], dataset: SketchDataset) -> OutcomeTab
     )
 
 
-def _renamed(table: OutcomeTable, photos: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def joined_looks(looks: Sequence[LookTable], tables: Sequence[OutcomeTable], table: OutcomeTable) -> LookTable:
+    """The looks of a joint table, from those of each fold's.
+
+    Args:
+        looks: of each fold.
+        tables: of each fold, in the same order.
+        table: what `joined` made of them.
+
+    Raises:
+        TableError: looks that belong to other tables, or sets of canvases that differ.
+    """
+    for one, own in zip(looks, tables, strict=True):
+        check_looks(one, own)
+        if not np.array_equal(one.fused_of, looks[0].fused_of):
+            raise TableError("the folds' looks are fused over different sets of canvases")
+    order = _order(tables, table.sketch_ids)
+    names = ("distances", "fused_ranks", "fused_triplet")
+    columns: dict[str, Any] = {name: np.concatenate([getattr(one, name) for one in looks])[order] for name in names}
+    found = LookTable(outcomes_hash=table.hash, fused_of=looks[0].fused_of, **columns, meta=looks[0].meta)
+    check_looks(found, table)
+    return found
+
+
+def _order(tables: Sequence[OutcomeTable], wanted: NDArray[np.str_]) -> NDArray[np.int64]:
+    """Where each of the wanted sketches lies when the tables lie one below the other."""
+    place = {name: row for row, name in enumerate(name for table in tables for name in table.sketch_ids.tolist())}
+    return np.array([place[name] for name in wanted.tolist()], dtype=np.int64)
+
+
+def _renamed(table: OutcomeTable, photos: NDArray[np.str_]) -> NDArray[Any]:
     """`table.top` as places in another list of photos, which has all of the table's."""
     places = np.append(np.searchsorted(photos, table.photos), -1)
     return np.asarray(places[table.top])
@@ -87,10 +117,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--dataset", required=True, help="the cross-fitted data set, such as chairv2_crossfit0:ROOT")
     parser.add_argument("--out", type=Path, required=True, help="the joint table")
     chosen = parser.parse_args(arguments)
-    dataset = load(chosen.dataset)
     tables = [OutcomeTable.load(path) for path in chosen.tables]
-    table = joined(tables, dataset)
+    table = joined(tables, load(chosen.dataset))
     print(table.save(chosen.out))
+    beside = [looks_path(path) for path in chosen.tables]
+    if all(path.is_file() for path in beside):
+        looks = joined_looks([LookTable.load(path) for path in beside], tables, table)
+        print(looks.save(looks_path(chosen.out)))
 
 
 if __name__ == "__main__":

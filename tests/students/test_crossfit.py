@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from sketchcanvas_env.data import FOLDS, crossfitted, fold
+from sketchcanvas_env.looks import LookTable, check_looks, looks_path
 from sketchcanvas_env.table import OutcomeTable, TableError, check_dataset
-from students.crossfit import joined
+from students.crossfit import joined, joined_looks, main
+from students.looks import build_looks
 from students.tabulate import tabulate
 from tests.helpers import Pixels, toy_dataset
 
@@ -56,3 +58,32 @@ def test_tables_that_do_not_belong_together(tables: list[OutcomeTable]) -> None:
         joined([*tables[:2], tables[1]], turned)
     with pytest.raises(TableError, match="different networks"):
         joined([replace(tables[0], student="another"), *tables[1:]], turned)
+
+
+def test_looks_are_joined_like_their_tables(tables: list[OutcomeTable]) -> None:
+    whole, turned = toy_dataset(), crossfitted(toy_dataset(), 2)
+    looks = [build_looks(Shifted(k), fold(whole, k), table, (16, 32)) for k, table in enumerate(tables)]
+    table = joined(tables, turned)
+    found = joined_looks(looks, tables, table)
+    for row, name in enumerate(table.sketch_ids.tolist()):
+        number = next(k for k in range(FOLDS) if name in tables[k].sketch_ids.tolist())
+        there = tables[number].sketch_ids.tolist().index(name)
+        assert np.array_equal(found.distances[row], looks[number].distances[there])
+        assert np.array_equal(found.fused_ranks[row], looks[number].fused_ranks[there])
+    with pytest.raises(TableError, match="another outcome table"):
+        joined_looks(looks[::-1], tables, table)
+
+
+def test_the_command_joins_tables_and_looks(
+    tables: list[OutcomeTable], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, turned = toy_dataset(), crossfitted(toy_dataset(), 0)
+    monkeypatch.setattr("students.crossfit.load", lambda name: turned)
+    paths = []
+    for number, table in enumerate(tables):
+        paths.append(table.save(tmp_path / f"{number}.npz"))
+        build_looks(Shifted(number), fold(whole, number), table, (16, 32)).save(looks_path(paths[-1]))
+    main(["--dataset", "toy_crossfit0", "--out", str(tmp_path / "all.npz"), *map(str, paths)])
+    table = OutcomeTable.load(tmp_path / "all.npz")
+    assert table.hash == joined(tables, turned).hash
+    check_looks(LookTable.load(tmp_path / "all.looks.npz"), table)
