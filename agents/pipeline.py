@@ -89,7 +89,7 @@ class PreferenceSelector(Protocol):
 class CascadeSelector(Protocol):
     """Chooses where to look next from what was seen so far."""
 
-    def next(self, sketch: VectorSketch, looks: Sequence[Any]) -> int | None:
+    def next(self, sketch: VectorSketch, looks: Sequence[Look]) -> int | None:
         """The side, in pixels, or None to stop."""
 
     def gflops(self, sketch: VectorSketch) -> float:
@@ -139,6 +139,16 @@ class Look:
     gflops: float
     hits: tuple[Hit, ...]
     milliseconds: Mapping[str, float]
+
+    @property
+    def top(self) -> tuple[str, ...]:
+        """Names of the first photos: as many as a cascade is shown."""
+        return tuple(hit.photo for hit in self.hits[:TOP])
+
+    @property
+    def distances(self) -> tuple[float, ...]:
+        """Their distances, rising."""
+        return tuple(hit.distance for hit in self.hits[:TOP])
 
 
 @dataclass(frozen=True)
