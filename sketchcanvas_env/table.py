@@ -10,18 +10,16 @@ of the fixed canvases, the per-sketch oracle) are exact sums over the table.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
 import os
 import re
-import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +27,9 @@ import numpy.typing as npt
 from sketchcanvas_env import data
 from sketchcanvas_env import reward as rules
 from sketchcanvas_env.data import SPLITS, SketchDataset
-from sketchcanvas_env.npz import check_members, check_zip, write_npz
+from sketchcanvas_env.files import atomic_write
+from sketchcanvas_env.names import Places, blocks, repeats
+from sketchcanvas_env.npz import Rows, read_npz, write_mapped, write_npz
 
 FORMAT = 1
 """Version of the file format; a file of another version is refused."""
@@ -46,11 +46,9 @@ TABLES = Path(__file__).parent / "tables"
 COMPANIONS = (".looks.npz", ".prefixes.npz")
 """How the names of files end that lie beside a table and belong to it: `emoji-hog.looks.npz` to `emoji-hog.npz`."""
 
-# A full table of the shipped data is below 2 MB unpacked; these only stop files that lie.
-_MAX_FILE_BYTES = 256 << 20
-_MAX_MEMBER_BYTES = 256 << 20
-_MAX_TOTAL_BYTES = 512 << 20
-_MAX_NPY_HEADER = 4096
+MAPPED_FROM = 64 << 20
+"""Tables of as many bytes or more are written in the form that is mapped from the disk instead of read."""
+
 _MAX_REASON = 300
 
 # Name of each array in the file: its kind, and its shape in terms of N rows, K canvases, P photos. A table may lack
@@ -70,8 +68,11 @@ _ARRAYS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "milliseconds": (np.float64, ("K",)),
 }
 _OPTIONAL = {"milliseconds"}
+ROWS = tuple(name for name, (_, shape) in _ARRAYS.items() if shape[0] == "N")
+"""Names of the arrays that have a row for each sketch."""
 _HEADER = "header"
 _TEXT = ("dataset", "dataset_hash", "student", "student_hash")
+_FIELDS = (*_TEXT, "gallery_size", "meta")
 _NAME = re.compile(r"[A-Za-z0-9_.]+\Z")
 
 
@@ -94,8 +95,11 @@ class OperatingPoint:
 
 @dataclass(frozen=True, eq=False)
 class OutcomeTable:
-    """Outcomes of one frozen student on N sketches at K canvases. Arrays are copied, checked and made
-    read-only.
+    """Outcomes of one frozen student on N sketches at K canvases. Arrays are checked, and copied unless nobody can
+    write to them.
+
+    A large table lies on the disk and is mapped: it takes memory only where it is looked at, and the checks, the hash
+    and the choice of a split go through it in blocks.
 
     Attributes:
         dataset: name of the data set.
@@ -172,8 +176,7 @@ class OutcomeTable:
     @property
     def splits(self) -> tuple[str, ...]:
         """The splits that the table has rows of, in the order of `SPLITS`."""
-        present = set(self.split.tolist())
-        return tuple(name for name in SPLITS if name in present)
+        return tuple(name for name in SPLITS if (self.split == name).any())
 
     def select(self, split: str | None = None, canvases: Iterable[int] | None = None) -> OutcomeTable:
         """The table's rows of one split and columns of some canvases, as a table.
@@ -183,7 +186,8 @@ class OutcomeTable:
             canvases: sides to keep, rising, None for all.
 
         Returns:
-            A new table; `gallery_size` keeps the splits that are left.
+            A new table; `gallery_size` keeps the splits that are left. Rows that lie together, as those of a split do
+            in a table that was tabulated, are shared with this one and not copied, if all canvases are kept.
 
         Raises:
             ValueError: a split or a canvas that is not there (the message lists those that are), canvases
@@ -193,16 +197,23 @@ class OutcomeTable:
         if split is not None:
             if split not in self.splits:
                 raise ValueError(f"unknown split {split!r}: the table of {self.dataset} has {', '.join(self.splits)}")
-            rows = self.split == split
+            rows = _together(self.split == split)
         columns = np.arange(self.n_canvases) if canvases is None else self.columns(canvases)
         kept = self.splits if split is None else (split,)
+
+        def part(name: str) -> Any:
+            chosen = getattr(self, name)[rows]
+            if _ARRAYS[name][1][1:2] == ("K",) and len(columns) < self.n_canvases:
+                chosen = np.take(chosen, columns, axis=1)
+            chosen.flags.writeable = False  # so that it is not copied once more
+            return chosen
+
         return replace(
             self,
             canvases=self.canvases[columns],
             flops=self.flops[columns],
             milliseconds=None if self.milliseconds is None else self.milliseconds[columns],
-            **{name: getattr(self, name)[rows][:, columns] for name in ("ranks", "distances", "triplet", "top")},
-            **{name: getattr(self, name)[rows] for name in ("sketch_ids", "photo_ids", "split", "level")},
+            **{name: part(name) for name in ROWS},
             gallery_size={name: self.gallery_size[name] for name in kept},
         )
 
@@ -376,13 +387,10 @@ class OutcomeTable:
         """Hex SHA-256 of the content: every array's dtype, shape and bytes, the names and the provenance."""
         digest = hashlib.sha256(self._header().encode())
         for name, array in self._arrays().items():
-            if array.dtype.kind == "U":
-                # The stored width of strings follows the longest; hash what they say, not how they lie.
-                body = json.dumps(array.tolist()).encode()
-            else:
-                body = array.astype(array.dtype.newbyteorder("<")).tobytes()
-            digest.update(f"\n{name} {array.dtype.kind}{array.shape} {len(body)}\n".encode())
-            digest.update(body)
+            length = sum(map(len, _content(array)))
+            digest.update(f"\n{name} {array.dtype.kind}{array.shape} {length}\n".encode())
+            for piece in _content(array):
+                digest.update(piece)
         return digest.hexdigest()
 
     def _arrays(self) -> dict[str, npt.NDArray[Any]]:
@@ -391,13 +399,12 @@ class OutcomeTable:
         return {name: array for name, array in have.items() if name not in _OPTIONAL or array is not None}
 
     def _header(self) -> str:
-        text = {name: getattr(self, name) for name in _TEXT}
-        return json.dumps(
-            {"format": FORMAT, **text, "gallery_size": self.gallery_size, "meta": self.meta}, sort_keys=True
-        )
+        return _header({name: getattr(self, name) for name in _FIELDS})
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the table as a compressed .npz without pickles, atomically; equal tables give equal bytes.
+        """Write the table as an .npz without pickles, atomically; equal tables give equal bytes.
+
+        A table of less than `MAPPED_FROM` bytes is compressed, a larger one is laid down so that it can be mapped.
 
         Args:
             path: where to; the folder is made if it is missing.
@@ -405,12 +412,39 @@ class OutcomeTable:
         Returns:
             The path.
         """
-        write_npz(Path(path), {_HEADER: np.array(self._header()), **self._arrays()})
+        members = {_HEADER: np.array(self._header()), **self._arrays()}
+        large = sum(array.nbytes for array in members.values()) >= MAPPED_FROM
+        (write_mapped if large else write_npz)(Path(path), members)
         return Path(path)
 
     @classmethod
+    def write(cls, path: str | os.PathLike[str], rows: Mapping[str, Rows], **others: Any) -> OutcomeTable:
+        """Write a table whose rows come in blocks, in the form that is mapped, atomically.
+
+        Args:
+            path: where to; the folder is made if it is missing.
+            rows: the arrays that have a row for each sketch, `ROWS`.
+            others: all other fields.
+
+        Returns:
+            The table, mapped from the file.
+
+        Raises:
+            TableError: it cannot be right; there is no file then.
+            OSError: the disk is full.
+        """
+        whole = {name: _ARRAYS[name][0] for name in _ARRAYS if name not in rows and others.get(name) is not None}
+        given = {name: own_column(name, others[name], kind) for name, kind in whole.items()}
+        members = {
+            name: rows[name] if name in rows else given[name] for name in _ARRAYS if name in rows or name in given
+        }
+        with atomic_write(path) as temporary:
+            write_mapped(temporary, {_HEADER: np.array(_header({name: others[name] for name in _FIELDS})), **members})
+            return cls.load(temporary)
+
+    @classmethod
     def load(cls, path: str | os.PathLike[str]) -> OutcomeTable:
-        """Read a table written by `save`, believing nothing in the file before it is checked.
+        """Read or map a table written by `save`, believing nothing in the file before it is checked.
 
         Args:
             path: an .npz file.
@@ -544,9 +578,48 @@ def check_canvases(canvases: Iterable[int]) -> tuple[int, ...]:
     return tuple(int(side) for side in sides)
 
 
+def _header(fields: Mapping[str, Any]) -> str:
+    """What a file says of its table beside the arrays; `fields` are `_FIELDS`."""
+    return json.dumps({"format": FORMAT, **fields}, sort_keys=True)
+
+
+def _content(array: npt.NDArray[Any]) -> Iterator[bytes]:
+    """What an array says, in pieces, for a hash: neither byte order nor the stored width of strings matter."""
+    if array.dtype.kind == "U":
+        # One JSON list of all of them.
+        for rows in blocks(len(array)):
+            yield ("[" if rows.start == 0 else ", ").encode() + json.dumps(array[rows].tolist())[1:-1].encode()
+        yield b"]"
+    else:
+        for rows in blocks(len(array)):
+            yield array[rows].astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+def _together(mask: npt.NDArray[np.bool_]) -> slice | npt.NDArray[np.int64]:
+    """The rows of a mask, as a slice where they follow each other: that gives views instead of copies."""
+    rows = np.flatnonzero(mask)
+    return slice(int(rows[0]), int(rows[-1]) + 1) if rows[-1] - rows[0] + 1 == len(rows) else rows
+
+
+def _unchangeable(array: npt.NDArray[Any]) -> bool:
+    """Whether nobody can write to an array's memory: not through it, nor through what it is a view of."""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        if base.flags.writeable:
+            return False
+        base = base.base
+    try:
+        return base is None or memoryview(base).readonly
+    except TypeError:
+        return False
+
+
 def own_column(name: str, value: npt.ArrayLike, kind: Any) -> npt.NDArray[Any]:
-    """A read-only copy in the column's dtype; a value that the dtype cannot hold is an error."""
+    """The array read-only in the column's dtype, a copy if need be; a value that the dtype cannot hold is an error."""
     given = np.asarray(value)
+    fits = given.dtype.kind == "U" and given.dtype.isnative if kind is str else given.dtype == np.dtype(kind)
+    if fits and given.flags.c_contiguous and given.flags.aligned and _unchangeable(given):
+        return given
     if kind is str:
         if given.dtype.kind != "U" and not (given.dtype.kind == "O" and all(isinstance(v, str) for v in given.flat)):
             if given.size:
@@ -614,40 +687,44 @@ def _check_columns(table: OutcomeTable) -> None:
 
 def _check_rows(table: OutcomeTable) -> None:
     for name in ("sketch_ids", "photos"):
-        array = getattr(table, name)
-        if len(set(array.tolist())) != len(array):
+        if repeats(getattr(table, name)):
             raise TableError(f"{name} must not repeat")
-    unknown = set(table.split.tolist()) - set(SPLITS)
-    if unknown:
-        raise TableError(f"unknown split {sorted(unknown)[0]!r}: it must be one of {', '.join(SPLITS)}")
+    for rows in blocks(len(table)):
+        if unknown := set(table.split[rows].tolist()) - set(SPLITS):
+            raise TableError(f"unknown split {sorted(unknown)[0]!r}: it must be one of {', '.join(SPLITS)}")
     for split in table.splits:
         size = table.gallery_size.get(split)
         if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size < 2**31:
             raise TableError(f"gallery_size must give the number of photos of split {split!r}, got {size!r}")
-    lacking = set(table.photo_ids.tolist()) - set(table.photos.tolist())
-    if lacking:
-        raise TableError(f"photo_ids names {sorted(lacking)[0]!r}, which is not among photos")
     if (table.level < 0).any():
         raise TableError("level must not be negative")
 
 
 def _check_outcomes(table: OutcomeTable) -> None:
-    gallery = np.array([table.gallery_size[name] for name in table.split.tolist()])[:, None]
-    if (table.ranks < 1).any() or (table.ranks > gallery).any():
+    places = Places(table.photos)
+    for rows in blocks(len(table)):
+        true = places.of(table.photo_ids[rows])
+        if (true < 0).any():
+            lacking = str(table.photo_ids[rows][true < 0][0])
+            raise TableError(f"photo_ids names {lacking!r}, which is not among photos")
+        _check_block(table, rows, true[:, None])
+
+
+def _check_block(table: OutcomeTable, rows: slice, true: npt.NDArray[np.int64]) -> None:
+    """The outcomes of some rows; (n, 1) `true` are their true photos' places in `photos`."""
+    ranks, top = table.ranks[rows], table.top[rows]
+    gallery = np.array([table.gallery_size[name] for name in table.split[rows].tolist()])[:, None]
+    if (ranks < 1).any() or (ranks > gallery).any():
         raise TableError("ranks must lie between 1 and the size of the split's gallery")
     for name, high in (("distances", rules.MAX_DISTANCE), ("triplet", rules.MAX_DISTANCE + table.margin)):
-        array = getattr(table, name)
+        array = getattr(table, name)[rows]
         if not np.isfinite(array).all() or (array < 0).any() or (array > high + rules.DISTANCE_SLACK).any():
             raise TableError(f"{name} must be finite and lie in [0, {high:g}]")
-    if (table.top < -1).any() or (table.top >= len(table.photos)).any():
+    if (top < -1).any() or (top >= len(table.photos)).any():
         raise TableError("top must hold indices into photos, or -1 where the gallery has fewer than five")
     # A shuffled column would pass every check so far. Ties count against the true photo, so a rank of five or
     # less means that it is among the five nearest, and a rank of one that it is the nearest.
-    place = {photo: index for index, photo in enumerate(table.photos.tolist())}
-    true = np.array([place[photo] for photo in table.photo_ids.tolist()])[:, None]
-    if ((table.ranks == 1) & (table.top[..., 0] != true)).any() or (
-        (table.ranks <= TOP) & ~(table.top == true[..., None]).any(axis=-1)
-    ).any():
+    if ((ranks == 1) & (top[..., 0] != true)).any() or ((ranks <= TOP) & ~(top == true[..., None]).any(axis=-1)).any():
         raise TableError("ranks and top contradict each other: a true photo ranked among the first is not in top")
 
 
@@ -686,43 +763,10 @@ def upper_hull(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The fields of an OutcomeTable out of a file; errors do not name the file yet."""
-    check_zip(path, _MAX_FILE_BYTES)
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-        names = [member.filename for member in members]
-        expected = {f"{name}.npy" for name in (_HEADER, *_ARRAYS)}
-        expected -= {f"{name}.npy" for name in _OPTIONAL} - set(names)
-        if len(set(names)) != len(names) or set(names) != expected:
-            odd = sorted(set(names) ^ expected) or sorted(name for name in names if names.count(name) > 1)
-            raise TableError(f"missing, unknown or repeated member {odd[0]!r}")
-        total = sum(member.file_size for member in members)
-        if max(member.file_size for member in members) > _MAX_MEMBER_BYTES or total > _MAX_TOTAL_BYTES:
-            raise TableError(f"unpacks to more than {_MAX_TOTAL_BYTES >> 20} MiB")
-        check_members(members, os.path.getsize(path))
-        arrays = {}
-        for member in members:
-            name = member.filename.removesuffix(".npy")
-            with archive.open(member) as file:
-                arrays[name] = _read_npy(name, file, member.file_size)
+    kinds = {name: np.dtype(kind).kind for name, (kind, _) in _ARRAYS.items()}
+    arrays = read_npz(path, {_HEADER: "U", **kinds}, optional=_OPTIONAL)
     header = _read_header(arrays.pop(_HEADER))
     return {**header, **arrays}
-
-
-def _read_npy(name: str, file: IO[bytes], size: int) -> npt.NDArray[Any]:
-    """One array, made only after its header has been found to speak of exactly the bytes that follow it."""
-    body = io.BytesIO(file.read(size))
-    version = np.lib.format.read_magic(body)
-    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    if version not in readers:
-        raise TableError(f"{name}: .npy version {version} is not read here")
-    shape, fortran, dtype = readers[version](body, max_header_size=_MAX_NPY_HEADER)
-    kind = "U" if name == _HEADER else np.dtype(_ARRAYS[name][0]).kind
-    if dtype.kind != kind:
-        raise TableError(f"{name}: dtype {dtype} where one of kind {kind!r} is due")
-    rest = body.getbuffer()[body.tell() :]
-    if dtype.itemsize == 0 or math.prod(shape) * dtype.itemsize != len(rest):
-        raise TableError(f"{name}: says it is {shape} of {dtype} but {len(rest)} bytes follow")
-    return np.frombuffer(bytes(rest), dtype=dtype).reshape(shape, order="F" if fortran else "C")
 
 
 def _read_header(array: npt.NDArray[Any]) -> dict[str, Any]:
@@ -734,9 +778,8 @@ def _read_header(array: npt.NDArray[Any]) -> dict[str, Any]:
         found = header.get("format") if isinstance(header, dict) else None
         raise TableError(f"format {found!r}, this version reads format {FORMAT}")
     del header["format"]
-    wanted = {*_TEXT, "gallery_size", "meta"}
-    if set(header) != wanted:
-        raise TableError(f"header must have {', '.join(sorted(wanted))}, it has {', '.join(sorted(header))}")
+    if set(header) != set(_FIELDS):
+        raise TableError(f"header must have {', '.join(sorted(_FIELDS))}, it has {', '.join(sorted(header))}")
     if not isinstance(header["gallery_size"], dict) or not isinstance(header["meta"], dict):
         raise TableError("gallery_size and meta must be objects")
     return cast("dict[str, Any]", header)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import mmap
 import os
 import struct
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sketchcanvas_env import names
 from sketchcanvas_env import table as tables
-from sketchcanvas_env.table import OutcomeTable, TableError, available_tables, load_cached, load_table
+from sketchcanvas_env.npz import Rows
+from sketchcanvas_env.table import ROWS, OutcomeTable, TableError, available_tables, load_cached, load_table
 from tests.helpers import TOY_CANVASES, TOY_FLOPS, TOY_LATENCY, TOY_MILLISECONDS, Toy, table_of, toy_table
 
 few_ranks = st.sampled_from([1, 1, 2, 7, 1000])
@@ -461,14 +465,112 @@ def test_a_cut_or_flipped_file_is_refused(tmp_path: Path) -> None:
             assert named
 
 
-def test_a_file_that_unpacks_too_far_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = toy_table().save(tmp_path / "t.npz")
-    monkeypatch.setattr(tables, "_MAX_TOTAL_BYTES", 10_000)
-    with pytest.raises(TableError, match="unpacks"):
-        OutcomeTable.load(path)
-    monkeypatch.setattr(tables, "_MAX_FILE_BYTES", 100)
-    with pytest.raises(TableError, match="larger"):
-        OutcomeTable.load(path)
+# ---------------------------------------------------------------- tables that lie on the disk
+
+
+def ordered(table: OutcomeTable) -> np.ndarray:
+    """Rows by split, as they are tabulated."""
+    return np.concatenate([np.flatnonzero(table.split == split) for split in ("train", "val", "test")])
+
+
+def is_mapped(array: np.ndarray) -> bool:
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return isinstance(base.obj if isinstance(base, memoryview) else base, mmap.mmap)
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> OutcomeTable:
+    """The toy table by splits; tables count as large from its size on."""
+    table = toy_table()
+    rows = ordered(table)
+    table = replace(table, **{name: getattr(table, name)[rows] for name in ROWS})
+    members = [np.array(table._header()), *table._arrays().values()]
+    monkeypatch.setattr(tables, "MAPPED_FROM", sum(array.nbytes for array in members))
+    return table
+
+
+def test_a_large_table_is_mapped_and_equal(
+    tmp_path: Path, large: OutcomeTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = large.save(tmp_path / "t.npz")
+    mapped = OutcomeTable.load(path)
+    assert all(is_mapped(array) for array in mapped._arrays().values())
+    assert mapped.hash == large.hash
+    assert mapped.save(path) == path  # over the file that it is mapped from
+    assert OutcomeTable.load(path).hash == mapped.hash == large.hash
+    monkeypatch.setattr(tables, "MAPPED_FROM", tables.MAPPED_FROM + 1)
+    small = OutcomeTable.load(mapped.save(tmp_path / "s.npz"))
+    assert not any(is_mapped(array) for array in small._arrays().values())
+    assert small.hash == large.hash
+    for name in large._arrays():
+        assert np.array_equal(getattr(mapped, name), getattr(large, name))
+
+
+def test_what_is_selected_of_a_mapped_table(tmp_path: Path, large: OutcomeTable) -> None:
+    mapped = OutcomeTable.load(large.save(tmp_path / "t.npz"))
+    for split in mapped.splits:
+        part = mapped.select(split)
+        assert all(is_mapped(getattr(part, name)) for name in ROWS)
+        assert part.hash == large.select(split).hash
+        some = mapped.select(split, (32, 128))
+        assert some.hash == large.select(split, (32, 128)).hash
+        assert is_mapped(some.sketch_ids) and not is_mapped(some.ranks)
+    assert all(np.shares_memory(getattr(large.select("val"), name), getattr(large, name)) for name in ROWS)
+    mixed = replace(mapped, **{name: getattr(mapped, name)[::-1] for name in ROWS})
+    assert mixed.select("val").sketch_ids.tolist() == mapped.select("val").sketch_ids.tolist()[::-1]
+
+
+@pytest.mark.parametrize("block", [1, 7, 1000])
+def test_a_table_is_written_from_blocks(
+    tmp_path: Path, large: OutcomeTable, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    monkeypatch.setattr(names, "BLOCK", block)
+    others = {name: getattr(large, name) for name in (*large._arrays(), *tables._FIELDS) if name not in ROWS}
+
+    def rows(**changed: np.ndarray) -> dict[str, Rows]:
+        arrays = {name: changed.get(name, getattr(large, name)) for name in ROWS}
+        return {
+            name: Rows(
+                array.dtype, array.shape, [array[start : start + block] for start in range(0, len(array), block)]
+            )
+            for name, array in arrays.items()
+        }
+
+    written = OutcomeTable.write(tmp_path / "a.npz", rows(), **others)
+    assert written.hash == large.hash
+    assert (tmp_path / "a.npz").read_bytes() == large.save(tmp_path / "b.npz").read_bytes()
+    without = OutcomeTable.write(tmp_path / "a.npz", rows(), **{**others, "milliseconds": None})
+    assert without.milliseconds is None and without.hash == replace(large, milliseconds=None).hash
+    wrong = np.array(large.ranks)
+    wrong[-1, -1] = 0
+    with pytest.raises(TableError, match="ranks must lie"):
+        OutcomeTable.write(tmp_path / "c.npz", rows(ranks=wrong), **others)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npz", "b.npz"]
+
+
+def test_damage_to_a_mapped_table_is_noticed(tmp_path: Path, large: OutcomeTable) -> None:
+    path = large.save(tmp_path / "t.npz")
+    body = path.read_bytes()
+    expected = large.hash
+    for at in range(0, len(body), 499):
+        path.write_bytes(body[:at] + bytes([body[at] ^ 0x01]) + body[at + 1 :])
+        try:
+            assert OutcomeTable.load(path).hash == expected
+        except TableError as error:
+            named = str(path) in str(error)
+            assert named
+
+
+def test_arrays_that_somebody_can_write_to_are_copied(large: OutcomeTable) -> None:
+    ranks = np.array(large.ranks)
+    view = ranks[:]
+    view.flags.writeable = False
+    for writable in (ranks, view, np.asfortranarray(ranks)):
+        table = replace(large, ranks=writable)
+        assert not np.shares_memory(table.ranks, ranks)
+    assert np.shares_memory(replace(large, student="other").ranks, large.ranks)
 
 
 def test_no_file(tmp_path: Path) -> None:
