@@ -1,7 +1,8 @@
 """SketchCanvas: choosing a canvas for each sketch, as a Gymnasium environment.
 
-Importing this package registers `SketchCanvas-v0`, and `SketchCanvasPreference-v0` where every episode has a tradeoff
-of its own, which the agent sees, and `mo-SketchCanvas-v0` with a vector reward for MO-Gymnasium. The public names below
+Importing this package registers `SketchCanvas-v0`; `SketchCanvasPreference-v0`, where every episode has a tradeoff of
+its own, which the agent sees; `SketchCanvasCascade-v0`, where the agent looks at a sketch on one canvas after another
+until it has seen enough; and `mo-SketchCanvas-v0` with a vector reward for MO-Gymnasium. The public names below
 are loaded when they are first used, so that the import stays light: it needs Gymnasium and NumPy only.
 
     >>> import gymnasium as gym
@@ -18,11 +19,14 @@ from typing import TYPE_CHECKING, Any
 from gymnasium.envs.registration import register, registry
 
 if TYPE_CHECKING:
+    from sketchcanvas_env.cascade_env import SketchCanvasCascadeEnv
+    from sketchcanvas_env.cascade_vector import SketchCanvasCascadeVectorEnv
     from sketchcanvas_env.data import SketchDataset
     from sketchcanvas_env.data import load as load_dataset
     from sketchcanvas_env.env import SketchCanvasEnv
     from sketchcanvas_env.features import FEATURE_NAMES, stroke_features
     from sketchcanvas_env.live import Outcome, Retriever
+    from sketchcanvas_env.looks import LookTable, load_looks
     from sketchcanvas_env.multi_objective import MOSketchCanvasEnv
     from sketchcanvas_env.raster import rasterise
     from sketchcanvas_env.sketch import VectorSketch
@@ -38,10 +42,13 @@ PREFERENCES = (0.0, 0.8)
 # Public name -> (module, name there).
 _LAZY = {
     "FEATURE_NAMES": ("features", "FEATURE_NAMES"),
+    "LookTable": ("looks", "LookTable"),
     "MOSketchCanvasEnv": ("multi_objective", "MOSketchCanvasEnv"),
     "Outcome": ("live", "Outcome"),
     "OutcomeTable": ("table", "OutcomeTable"),
     "Retriever": ("live", "Retriever"),
+    "SketchCanvasCascadeEnv": ("cascade_env", "SketchCanvasCascadeEnv"),
+    "SketchCanvasCascadeVectorEnv": ("cascade_vector", "SketchCanvasCascadeVectorEnv"),
     "SketchCanvasEnv": ("env", "SketchCanvasEnv"),
     "SketchCanvasVectorEnv": ("vector", "SketchCanvasVectorEnv"),
     "SketchDataset": ("data", "SketchDataset"),
@@ -49,6 +56,7 @@ _LAZY = {
     "VectorSketch": ("sketch", "VectorSketch"),
     "available_tables": ("table", "available_tables"),
     "load_dataset": ("data", "load"),
+    "load_looks": ("looks", "load_looks"),
     "load_table": ("table", "load_table"),
     "rasterise": ("raster", "rasterise"),
     "read_svg": ("svg", "read_svg"),
@@ -58,10 +66,13 @@ _LAZY = {
 __all__ = [
     "FEATURE_NAMES",
     "PREFERENCES",
+    "LookTable",
     "MOSketchCanvasEnv",
     "Outcome",
     "OutcomeTable",
     "Retriever",
+    "SketchCanvasCascadeEnv",
+    "SketchCanvasCascadeVectorEnv",
     "SketchCanvasEnv",
     "SketchCanvasVectorEnv",
     "SketchDataset",
@@ -70,6 +81,7 @@ __all__ = [
     "__version__",
     "available_tables",
     "load_dataset",
+    "load_looks",
     "load_table",
     "rasterise",
     "read_svg",
@@ -101,6 +113,13 @@ for _id, _kwargs in (("SketchCanvas-v0", {}), ("SketchCanvasPreference-v0", {"pr
             vector_entry_point="sketchcanvas_env.vector:SketchCanvasVectorEnv",
             kwargs=_kwargs,
         )
+
+if "SketchCanvasCascade-v0" not in registry:
+    register(
+        id="SketchCanvasCascade-v0",
+        entry_point="sketchcanvas_env.cascade_env:SketchCanvasCascadeEnv",
+        vector_entry_point="sketchcanvas_env.cascade_vector:SketchCanvasCascadeVectorEnv",
+    )
 
 # Its rewards are vectors: Gymnasium's checker, which asks for numbers, stays off, and so do its vector environments.
 if "mo-SketchCanvas-v0" not in registry:

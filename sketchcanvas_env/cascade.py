@@ -368,6 +368,27 @@ class CascadeTask:
         """Space of one action: K canvases and stopping."""
         return spaces.Discrete(self.n_canvases + 1)
 
+    def reward_space(self) -> spaces.Box:
+        """Space of the sums of (R_acc, R_comp) over an episode: every looked-at canvas is paid for, at most all."""
+        acc, _ = self.task.limits
+        low, high = np.array([acc[0], self.seen_comp.min()]), np.array([acc[1], 0.0])
+        slack = 1e-12 * np.maximum(1.0, np.maximum(np.abs(low), np.abs(high)))
+        return spaces.Box(low - slack, high + slack, dtype=np.float64)
+
+    @property
+    def reward_range(self) -> tuple[float, float]:
+        """Bounds of every reward, and of every undiscounted return."""
+        (low_acc, low_comp), (high_acc, _) = self.reward_space().low, self.reward_space().high
+        # A look alone pays for itself and no accuracy yet, so accuracy counts here only where it makes the bound wider.
+        low = rules.reward(min(low_acc, 0.0), low_comp, self.task.tradeoff)
+        return float(low), float(rules.reward(high_acc, 0.0, self.task.tradeoff))
+
+    def out_of_range(self, action: int) -> str:
+        """What to say of an action that there is not."""
+        sides = ", ".join(map(str, self.task.canvases))
+        k = self.n_canvases
+        return f"action {action} is out of range: 0 to {k - 1} look at canvases {sides}, {k} stops"
+
     @property
     def look_names(self) -> tuple[str, ...]:
         """(L,) names of the observation `looks`."""

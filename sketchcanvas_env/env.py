@@ -448,13 +448,18 @@ def out_of_range(action: int, canvases: Sequence[int]) -> str:
     return f"action {action} is out of range: 0 to {len(canvases) - 1} stand for canvases {sides}"
 
 
-def check_action(action: object, canvases: Sequence[int]) -> int:
-    """The action as an int; ValueError unless it is an integer that stands for a canvas."""
+def check_integer(action: object) -> int:
+    """The action as an int; ValueError unless it is an integer."""
     if isinstance(action, np.ndarray) and action.shape == ():
         action = action[()]
     if isinstance(action, bool) or not isinstance(action, int | np.integer):
         raise ValueError(f"the action must be an integer, got {action!r} of type {type(action).__name__}")
-    choice = int(action)
+    return int(action)
+
+
+def check_action(action: object, canvases: Sequence[int]) -> int:
+    """The action as an int; ValueError unless it is an integer that stands for a canvas."""
+    choice = check_integer(action)
     if not 0 <= choice < len(canvases):
         raise ValueError(out_of_range(choice, canvases))
     return choice

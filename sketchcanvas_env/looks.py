@@ -26,7 +26,7 @@ import numpy.typing as npt
 from sketchcanvas_env import reward as rules
 from sketchcanvas_env import table as tables
 from sketchcanvas_env.files import parse_json
-from sketchcanvas_env.npz import write_npz
+from sketchcanvas_env.npz import read_npz, write_npz
 from sketchcanvas_env.table import TOP, OutcomeTable, TableError, own_column
 
 FORMAT = 1
@@ -124,8 +124,6 @@ class LookTable:
             FileNotFoundError: no such file.
             TableError: anything else that is wrong with it; the message names the file and the reason.
         """
-        from sketchcanvas_env.npz import read_npz
-
         kinds = {name: np.dtype(kind).kind for name, (kind, _) in _ARRAYS.items()}
         try:
             arrays = read_npz(path, {_HEADER: "U", **kinds})

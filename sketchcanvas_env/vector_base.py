@@ -206,3 +206,20 @@ class StreamsVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64], npt
     def _out_of_range(self, action: int) -> str:
         """What to say of an action that there is not."""
         raise NotImplementedError
+
+
+def only(array: npt.NDArray[Any], mask: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+    """The array with 0 where the mask is False."""
+    return np.where(mask.reshape(-1, *([1] * (array.ndim - 1))), array, np.zeros((), dtype=array.dtype))
+
+
+def spread(array: npt.NDArray[Any], where: npt.NDArray[np.int64], n: int) -> npt.NDArray[Any]:
+    """What some of n sub-environments have to tell, with 0 for the others; (n, ...)."""
+    whole = np.zeros((n, *array.shape[1:]), dtype=array.dtype)
+    whole[where] = array
+    return whole
+
+
+def with_masks(arrays: dict[str, npt.NDArray[Any]], mask: npt.NDArray[np.bool_]) -> Info:
+    """Infos as Gymnasium's vector environments give them: each key has a mask that says of whom it speaks."""
+    return {**arrays, **{f"_{name}": mask for name in arrays}}
