@@ -12,11 +12,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from sketchcanvas_env import names
 from sketchcanvas_env import reward as rules
+from sketchcanvas_env import table as tables
 from sketchcanvas_env.data import SPLITS, SketchDataset
 from sketchcanvas_env.data.recognition import SUFFIX
+from sketchcanvas_env.npz import Rows
 from sketchcanvas_env.sketch import VectorSketch
-from sketchcanvas_env.table import TOP, OutcomeTable
+from sketchcanvas_env.table import ROWS, TOP, OutcomeTable, own_column
 from students import WEIGHTS_FOLDER, blocks
 from students.blocks import BlockFile, Columns
 from students.gallery import REFERENCES, embed_gallery
@@ -68,8 +71,9 @@ def tabulate(
     """Rank the true photo of every sketch outside the `student` split, at every canvas.
 
     Photos and sketches are read, embedded and ranked in blocks of `students.blocks.BLOCK`, and what comes out is stored
-    at once: until the table is put together at the end, memory is bounded by a block and the gallery. A table depends
-    neither on the blocks nor on how often the work was interrupted.
+    at once; a large table (`table.MAPPED_FROM`) is put together on the disk and mapped. So memory is bounded by a
+    block, the gallery and what counts as small, whatever the number of sketches. A table depends neither on the blocks
+    nor on how often the work was interrupted.
 
     Args:
         student: frozen; the table is as good as its determinism.
@@ -77,7 +81,8 @@ def tabulate(
         canvases: sides, rising; all of the student's when None.
         progress: show a progress bar on standard error.
         folder: where finished blocks are kept, and found by the next call for the same student, data and canvases;
-            blocks of anything else that lie there are left alone. A temporary folder when None.
+            blocks of anything else that lie there are left alone. A large table lies there, too. A temporary folder
+            when None.
 
     Raises:
         ValueError: a canvas that the student cannot embed, no sketch outside the `student` split, or a `folder` for a
@@ -85,11 +90,10 @@ def tabulate(
         OSError: the disk is full.
     """
     if folder is None:
+        # What is mapped from a file stays when the file goes.
         with TemporaryDirectory(prefix="tabulate-", ignore_cleanup_errors=True) as temporary:
-            return _tabulate(student, dataset, canvases, progress, Path(temporary))
-    if student.weights_hash == UNSAVED:
-        raise ValueError("a student that was never saved has no hash to know its blocks by: save it, or give no folder")
-    return _tabulate(student, dataset, canvases, progress, Path(folder))
+            return _tabulated(student, dataset, canvases, progress, Path(temporary))
+    return _tabulated(student, dataset, canvases, progress, Path(folder), kept=True)
 
 
 def build_table(
@@ -120,8 +124,7 @@ def build_table(
     if final.is_dir():
         raise IsADirectoryError(f"{final} is a folder: give the name of a file in it")
     folder = final.with_name(f"{final.name}.unfinished")
-    table = tabulate(student, dataset, canvases, progress, folder)
-    table.save(final)
+    table = _tabulated(student, dataset, canvases, progress, folder, kept=True, final=final)
     key = blocks.key(settings_of(student, dataset, tuple(table.canvases.tolist())))
     for leftover in folder.glob(f"{key}.*"):
         leftover.unlink(missing_ok=True)
@@ -146,9 +149,36 @@ def settings_of(student: Embedder, dataset: SketchDataset, sides: tuple[int, ...
     }
 
 
-def _tabulate(
-    student: Embedder, dataset: SketchDataset, canvases: Sequence[int] | None, progress: bool, folder: Path
+def _tabulated(
+    student: Embedder,
+    dataset: SketchDataset,
+    canvases: Sequence[int] | None,
+    progress: bool,
+    folder: Path,
+    kept: bool = False,
+    final: Path | None = None,
 ) -> OutcomeTable:
+    """The table, a small one in memory, a large one mapped; in a file, if one is given as `final`.
+
+    The blocks lie in `folder`; `kept` says that another process may find them there.
+    """
+    if kept and student.weights_hash == UNSAVED:
+        raise ValueError("a student that was never saved has no hash to know its blocks by: save it, or give no folder")
+    rows, others = _outcomes(student, dataset, canvases, progress, folder)
+    if sum(each.nbytes for each in rows.values()) >= tables.MAPPED_FROM:
+        key = blocks.key(settings_of(student, dataset, tuple(others["canvases"].tolist())))
+        return OutcomeTable.write(final or folder / f"{key}.npz", rows, **others)
+    whole: dict[str, Any] = {name: np.concatenate([*each.blocks]) for name, each in rows.items()}
+    table = OutcomeTable(**whole, **others)
+    if final is not None:
+        table.save(final)
+    return table
+
+
+def _outcomes(
+    student: Embedder, dataset: SketchDataset, canvases: Sequence[int] | None, progress: bool, folder: Path
+) -> tuple[dict[str, Rows], dict[str, Any]]:
+    """The rows of a table, in blocks that are read from `folder` when they are asked for, and all its other fields."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -195,25 +225,24 @@ def _tabulate(
                 bar.advance(task, block.stop - block.start)
             start = stop
 
-    return OutcomeTable(
-        dataset=dataset.name,
-        dataset_hash=dataset.hash,
-        student=student.name,
-        student_hash=student.weights_hash,
-        canvases=np.array(sides),
-        flops=np.array([student.flops(side) for side in sides]),
-        ranks=stored.rows["ranks"],
-        distances=stored.rows["distances"],
-        triplet=stored.rows["triplet"],
-        top=stored.rows["top"],
-        photos=photos,
-        sketch_ids=dataset.sketch_ids[rows],
-        photo_ids=dataset.photo_ids[rows],
-        split=dataset.split[rows],
-        level=dataset.level[rows],
-        gallery_size={split: len(dataset.gallery(split)) for split in splits},
-        meta={"triplet_margin": rules.TRIPLET_MARGIN, "versions": versions()},
-    )
+    def in_blocks(name: str) -> Rows:
+        if name in columns:
+            computed = stored.rows[name]
+            return Rows(computed.dtype, computed.shape, (computed[block] for block in names.blocks(len(rows))))
+        own = own_column(name, dataset.level, np.int8) if name == "level" else getattr(dataset, name)
+        return Rows(own.dtype, rows.shape, (own[rows[block]] for block in names.blocks(len(rows))))
+
+    return {name: in_blocks(name) for name in ROWS}, {
+        "dataset": dataset.name,
+        "dataset_hash": dataset.hash,
+        "student": student.name,
+        "student_hash": student.weights_hash,
+        "canvases": np.array(sides),
+        "flops": np.array([student.flops(side) for side in sides]),
+        "photos": photos,
+        "gallery_size": {split: len(dataset.gallery(split)) for split in splits},
+        "meta": {"triplet_margin": rules.TRIPLET_MARGIN, "versions": versions()},
+    }
 
 
 def store_gallery(

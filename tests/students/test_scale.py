@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sketchcanvas_env import table as tables
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.reward import rank_of_true
 from sketchcanvas_env.sketch import VectorSketch
@@ -169,6 +170,28 @@ def test_a_student_that_was_never_saved_keeps_no_blocks(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="never saved"):
         tabulate.tabulate(Counting(weights_hash=unsaved), toy_dataset(), folder=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+# ---------------------------------------------------------------- large tables
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_large_table_goes_from_blocks_to_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interrupted: bool
+) -> None:
+    dataset, path = toy_dataset(), tmp_path / "table.npz"
+    small = build_table(Counting(), dataset, tmp_path / "small.npz")
+    monkeypatch.setattr(tables, "MAPPED_FROM", 0)
+    if interrupted:
+        with pytest.raises(KeyboardInterrupt):
+            build_table(Counting(5), dataset, path)
+    table = build_table(Counting(), dataset, path)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["small.npz", "table.npz"]
+    for large in (table, OutcomeTable.load(path), tabulate.tabulate(Counting(), dataset)):
+        assert large.hash == small.hash
+        assert not large.ranks.flags.writeable and large.ranks.base is not None, "mapped"
+    assert path.stat().st_size > (tmp_path / "small.npz").stat().st_size
 
 
 # ---------------------------------------------------------------- ranking
