@@ -17,7 +17,6 @@ Everything is judged by `agents.evaluate` on all copies, the bootstrap resamplin
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -34,7 +33,7 @@ from agents.statistics import FloatArray
 from sketchcanvas_env import reward as rules
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.features import batch_features
-from sketchcanvas_env.files import atomic_write
+from sketchcanvas_env.files import atomic_write, write_json, write_text
 from sketchcanvas_env.sketch import VectorSketch
 from sketchcanvas_env.table import OutcomeTable
 from students.tabulate import Embedder, euclidean, tabulate
@@ -135,13 +134,8 @@ class Ceiling:
 
     def save(self, folder: str | Path) -> Path:
         """Write ceiling.json, ceiling.md and ceiling.png into a folder, each atomically; gives the folder."""
-        texts = {
-            "ceiling.json": json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n",
-            "ceiling.md": self.markdown(),
-        }
-        for name, text in texts.items():
-            with atomic_write(Path(folder) / name) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+        write_json(Path(folder) / "ceiling.json", self.to_json())
+        write_text(Path(folder) / "ceiling.md", self.markdown())
         _picture(self, Path(folder) / "ceiling.png")
         return Path(folder)
 

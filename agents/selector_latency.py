@@ -28,7 +28,7 @@ from agents.environment import EnvConfig
 from agents.selectors import Selector, stroke5_rows, true_lengths
 from agents.training import pinned_threads
 from sketchcanvas_env.features import FEATURE_NAMES
-from sketchcanvas_env.files import atomic_write, read_json
+from sketchcanvas_env.files import read_json, write_json
 from sketchcanvas_env.sketch import VectorSketch
 from students import latency
 from students.embedder import Student
@@ -122,8 +122,7 @@ class SelectorCosts:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the record as JSON, atomically."""
-        with atomic_write(path) as temporary:
-            temporary.write_text(json.dumps(self.to_json(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        write_json(path, self.to_json(), indent=2)
         return Path(path)
 
 

@@ -9,7 +9,6 @@ that of the one trained network. All lines of a section see the same resamples o
 
 from __future__ import annotations
 
-import json
 import math
 import zlib
 from collections.abc import Iterable, Sequence
@@ -21,9 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from agents import report, statistics
+from agents.compare import MAX_RESULT_BYTES
 from agents.statistics import FloatArray, Interval
 from sketchcanvas_env.data import SketchDataset
-from sketchcanvas_env.files import atomic_write
+from sketchcanvas_env.files import read_json, write_json, write_text
 from students.embedder import Student
 from students.evaluation import ROLES, StudentRow, evaluate_student, photo_ranks_of
 
@@ -344,7 +344,7 @@ def _selectors(groups: list[_Group], folder: Path) -> tuple[list[SelectorLine], 
     found, notes = [], []
     for file in sorted(folder.glob("*/result.json")):
         try:
-            result = json.loads(file.read_text(encoding="utf-8"))
+            result = read_json(file, MAX_RESULT_BYTES)
             made = result["provenance"]
             if (made["dataset"], made["split"]) != (first.dataset, first.split):
                 continue
@@ -704,10 +704,8 @@ def _bullets(lines: Iterable[str]) -> str:
 
 def _save(folder: str | Path, name: str, values: dict[str, Any], text: str) -> tuple[Path, Path]:
     as_json, as_text = Path(folder) / f"{name}.json", Path(folder) / f"{name}.md"
-    with atomic_write(as_json) as temporary:
-        temporary.write_text(json.dumps(values, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    with atomic_write(as_text) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_json(as_json, values)
+    write_text(as_text, text)
     return as_json, as_text
 
 

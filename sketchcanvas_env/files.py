@@ -1,4 +1,4 @@
-"""Writing files so that no half-written one ever stands under its final name, and hashing them."""
+"""Files: written so that no half-written one ever stands under its final name, read under limits, and hashed."""
 
 from __future__ import annotations
 
@@ -82,6 +82,33 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a text in UTF-8; atomic, and it raises, as `atomic_write`."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | os.PathLike[str], value: Any, indent: int = 1) -> None:
+    """Write a value as JSON that every reader takes, with a newline at the end; atomic, as `atomic_write`.
+
+    Args:
+        path: the final name.
+        value: of what JSON knows.
+        indent: spaces a level.
+
+    Raises:
+        ValueError: NaN or infinity in it; nothing is written then.
+        TypeError: something that JSON does not know.
+        OSError: as `atomic_write`.
+    """
+    write_text(path, json.dumps(value, indent=indent, allow_nan=False) + "\n")
+
+
+def is_special(path: str | os.PathLike[str]) -> bool:
+    """Whether there is something that is no plain file: a pipe would be waited for, a device might never end."""
+    return os.path.exists(path) and not os.path.isfile(path)
+
+
 def read_json(path: str | os.PathLike[str], limit: int) -> Any:
     """The value of a JSON file that nobody vouches for.
 
@@ -91,8 +118,10 @@ def read_json(path: str | os.PathLike[str], limit: int) -> Any:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: larger than `limit`, or not JSON that can be read; the message names the file.
+        ValueError: not a plain file, larger than `limit`, or not JSON that can be read; the message names the file.
     """
+    if is_special(path):
+        raise ValueError(f"{os.fspath(path)} is not a plain file")
     with open(path, "rb") as file:
         data = file.read(limit + 1)
     if len(data) > limit:

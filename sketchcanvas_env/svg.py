@@ -16,6 +16,7 @@ from xml.parsers import expat
 import numpy as np
 from numpy.typing import NDArray
 
+from sketchcanvas_env.files import is_special
 from sketchcanvas_env.sketch import DEFAULT_MARGIN, MAX_POINTS, MAX_STROKES, VectorSketch
 
 MAX_BYTES = 1 << 20
@@ -60,14 +61,17 @@ def read_svg(source: str | Path | bytes, margin: float | None = DEFAULT_MARGIN) 
             `viewBox` instead, which keeps the place of the drawing on its page; nothing may leave the page then.
 
     Raises:
-        SvgError: not a well-formed SVG, compressed, larger than 1 MiB, a document type or entity, more than 5,000
-            elements, 5,000 transforms or 32 levels, an element or transform that is not known, a number that is not
-            finite, too many points, or no visible stroke. The message names the file (when given) and the element.
+        SvgError: not a plain file, not a well-formed SVG, compressed, larger than 1 MiB, a document type or entity,
+            more than 5,000 elements, 5,000 transforms or 32 levels, an element or transform that is not known, a number
+            that is not finite, too many points, or no visible stroke. The message names the file (when given) and the
+            element.
         FileNotFoundError: the path does not exist.
     """
     name = "SVG" if isinstance(source, bytes) else str(source)
     try:
         if not isinstance(source, bytes):
+            if is_special(source):
+                raise SvgError("not a plain file")
             with open(source, "rb") as stream:
                 source = stream.read(MAX_BYTES + 1)
         strokes, box = _read(source)

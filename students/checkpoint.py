@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as render_safetensors
 from torch import Tensor
 
-from sketchcanvas_env.files import atomic_write, parse_json
+from sketchcanvas_env.files import atomic_write, is_special, parse_json
 
 _STATE = "state"
 _FORMAT = {"format": "sketchcanvas-checkpoint-1"}
@@ -54,6 +54,8 @@ def load(path: str | Path, config: Mapping[str, Any]) -> tuple[dict[str, Tensor]
     """
     if not Path(path).exists():
         raise FileNotFoundError(f"no checkpoint at {path}")
+    if is_special(path):
+        raise ValueError(f"{path} is not a checkpoint: not a plain file")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

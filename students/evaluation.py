@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 import students
 from sketchcanvas_env.data import SPLITS, SketchDataset
-from sketchcanvas_env.files import atomic_write
+from sketchcanvas_env.files import read_json, write_text
 from sketchcanvas_env.reward import rank_of_true
 from students.embedder import Student, evaluating
 from students.gallery import embed_gallery
@@ -40,6 +40,8 @@ ROLES = ("baseline", "teacher", "direct", "distilled")
 """`baseline` learns nothing; `direct` is trained without a teacher; `teacher` too, and others learn from it."""
 RESULTS_FOLDER = Path(__file__).parent / "results"
 """Stored rows: <data set>/<anything>.json."""
+MAX_ROW_BYTES = 64 << 20
+"""Largest row that is read; those of a thousand sketches at eight canvases have some 50 KB."""
 
 
 @dataclass(frozen=True)
@@ -186,8 +188,7 @@ class StudentRow:
     def write(self, path: str | Path) -> Path:
         """Write the row as JSON, one field or canvas a line, atomically."""
         values = {"format": FORMAT, **asdict(self)}
-        with atomic_write(path) as temporary:
-            temporary.write_text(_lines(values) + "\n", encoding="utf-8")
+        write_text(path, _lines(values) + "\n")
         return Path(path)
 
 
@@ -196,13 +197,10 @@ def read_row(path: str | Path) -> StudentRow:
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: not JSON, or a field that is missing, unknown or wrong; the message names file and field.
+        ValueError: too large, not JSON, or a field that is missing, unknown or wrong; the message names file and field.
     """
     path = Path(path)
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from None
+    values = read_json(path, MAX_ROW_BYTES)
     if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
         raise ValueError(f"{path}: format must be {FORMAT}: it is no student's row of this version")
     known = {field.name for field in fields(StudentRow)}

@@ -28,7 +28,7 @@ import torch
 from numpy.typing import NDArray
 
 from sketchcanvas_env.data import SketchDataset
-from sketchcanvas_env.files import atomic_write
+from sketchcanvas_env.files import write_json
 from sketchcanvas_env.raster import rasterise_batch
 from sketchcanvas_env.sketch import VectorSketch
 from sketchcanvas_env.table import OutcomeTable, check_canvases, check_dataset
@@ -93,8 +93,7 @@ class Latency:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the record as JSON, atomically."""
-        with atomic_write(path) as temporary:
-            temporary.write_text(json.dumps(self.to_json(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        write_json(path, self.to_json(), indent=2)
         return Path(path)
 
 

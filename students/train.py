@@ -28,6 +28,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import students
 from sketchcanvas_env.data import SketchDataset, load
+from sketchcanvas_env.files import read_json
 from sketchcanvas_env.raster import rasterise_batch
 from students import checkpoint as checkpoints
 from students import losses
@@ -41,6 +42,8 @@ from students.renderings import read as read_renderings
 from students.switch_norm import PHOTO, parameter_groups
 from students.teacher import Knowledge, knowledge
 from students.weights import load_student, save_student
+
+MAX_CONFIG_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -110,9 +113,12 @@ class TrainConfig:
         """Read a JSON file with some or all of the fields.
 
         Raises:
-            ValueError: a field that does not exist, or a value out of range.
+            FileNotFoundError: no such file.
+            ValueError: not a JSON object, a field that does not exist, or a value out of range.
         """
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
+        values = read_json(path, MAX_CONFIG_BYTES)
+        if not isinstance(values, dict):
+            raise ValueError(f"{path} must be a JSON object with the fields of TrainConfig")
         unknown = sorted(set(values) - set(cls.__dataclass_fields__))
         if unknown:
             raise ValueError(f"{path}: unknown fields {unknown}; there are {sorted(cls.__dataclass_fields__)}")

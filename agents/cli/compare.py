@@ -72,7 +72,7 @@ def compare(
     from agents.compare import compare as run
     from agents.compare import preset as ready
     from agents.progress import bars
-    from sketchcanvas_env.files import atomic_write
+    from sketchcanvas_env.files import write_text
 
     changes: dict[str, Any] = {"total_steps": steps, "selector": selector, "split": split, "threads": threads}
     if algorithms is not None:
@@ -84,8 +84,7 @@ def compare(
     with bars() as start:
         result = run(config, out, workers(jobs, engine, address), start, logdir)
     result.save(out / RESULT_FILE)
-    with atomic_write(out / "result.md") as temporary:
-        temporary.write_text(report.compare_markdown(result), encoding="utf-8")
+    write_text(out / "result.md", report.compare_markdown(result))
     picture = plots.accuracy_against_gflops(result, out / "accuracy-gflops.png")
     plots.learning_curves(result, out / "learning-curves.png")
     show(as_json, result.to_json(), report.compare_table(result), report.verdict_table(result))
@@ -130,7 +129,7 @@ def sweep(
     from agents.progress import bars
     from agents.sweep import SWEEP_FILE, SweepConfig
     from agents.sweep import sweep as run
-    from sketchcanvas_env.files import atomic_write
+    from sketchcanvas_env.files import write_text
 
     config = SweepConfig(
         compare=CompareConfig(
@@ -148,8 +147,7 @@ def sweep(
     with bars() as start:
         result = run(config, out, workers(jobs, engine, address), start)
     result.save(out / SWEEP_FILE)
-    with atomic_write(out / "sweep.md") as temporary:
-        temporary.write_text(report.sweep_markdown(result), encoding="utf-8")
+    write_text(out / "sweep.md", report.sweep_markdown(result))
     picture = plots.pareto(result, out / "pareto.png")
     show(as_json, result.to_json(), *report.sweep_tables(result))
     tell(f"{result.seconds:.0f} s; wrote {out / SWEEP_FILE}, {picture} and the runs beside them")

@@ -42,7 +42,7 @@ from sketchcanvas_env.data.inside import read_inside
 from sketchcanvas_env.data.paired import Drawing, Layout, in_folder, paired, told
 from sketchcanvas_env.data.photos import padded
 from sketchcanvas_env.data.splits import divided
-from sketchcanvas_env.files import atomic_write
+from sketchcanvas_env.files import atomic_write, write_text
 from sketchcanvas_env.sketch import VectorSketch
 
 SPLITS_FILE = "splits.json"
@@ -264,10 +264,10 @@ def write_folder(
     dataset.photo(next(iter(split)))  # what has no photos ends here, before anything is written
     _begin(folder, dataset)
     lists = {name: sorted(photo for photo in split if split[photo] == name) for name in SPLITS}
-    _write_text(folder / SPLITS_FILE, json.dumps(lists, indent=1))
+    write_text(folder / SPLITS_FILE, json.dumps(lists, indent=1))
     for name, text in ((LICENCE_FILE, dataset.licence), (CITATION_FILE, dataset.citation)):
         if text:
-            _write_text(folder / name, text.rstrip() + "\n")
+            write_text(folder / name, text.rstrip() + "\n")
     # Files are written atomically: one that is there is whole.
     for photo in sorted(split):
         if not (path := folder / "photos" / f"{photo}.png").exists():
@@ -300,12 +300,7 @@ def _begin(folder: Path, dataset: SketchDataset) -> None:
         return
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty: choose another folder")
-    _write_text(marker, own)
-
-
-def _write_text(path: Path, text: str) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(marker, own)
 
 
 def _save_photo(path: Path, photo: NDArray[np.uint8]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from pathlib import Path
 
 import pytest
 
-from sketchcanvas_env.files import atomic_write, sha256_file
+from sketchcanvas_env.files import atomic_write, read_json, sha256_file, write_json, write_text
 
 
 def test_the_file_appears_under_its_name_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -72,3 +73,34 @@ def test_sha256_is_that_of_the_bytes(tmp_path: Path, size: int) -> None:
     body = bytes(i % 251 for i in range(size))
     (tmp_path / "a").write_bytes(body)
     assert sha256_file(tmp_path / "a") == hashlib.sha256(body).hexdigest()
+
+
+def test_json_as_it_is_written(tmp_path: Path) -> None:
+    value = {"b": [1, 2.5], "a": {"ü": None}}
+    write_json(tmp_path / "new" / "a.json", value)
+    assert (tmp_path / "new" / "a.json").read_bytes() == (
+        b'{\n "b": [\n  1,\n  2.5\n ],\n "a": {\n  "\\u00fc": null\n }\n}\n'
+    )
+    assert read_json(tmp_path / "new" / "a.json", 100) == value
+    write_json(tmp_path / "new" / "a.json", [1], indent=2)
+    assert (tmp_path / "new" / "a.json").read_bytes() == b"[\n  1\n]\n"
+
+
+@pytest.mark.parametrize("value", [float("nan"), [float("inf")], {"a": {1, 2}}])
+def test_what_json_cannot_say_leaves_the_old_file(tmp_path: Path, value: object) -> None:
+    (tmp_path / "a.json").write_text("old")
+    with pytest.raises((ValueError, TypeError), match="JSON"):
+        write_json(tmp_path / "a.json", value)
+    assert (tmp_path / "a.json").read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_folder_and_a_file_too_large_are_no_json(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"{re.escape(str(tmp_path))} is not a plain file"):
+        read_json(tmp_path, 100)
+    write_text(tmp_path / "a.json", '"' + "ü" * 50 + '"')
+    assert read_json(tmp_path / "a.json", 102) == "ü" * 50
+    with pytest.raises(ValueError, match=r"a\.json is larger than 101 bytes"):
+        read_json(tmp_path / "a.json", 101)
+    with pytest.raises(FileNotFoundError):
+        read_json(tmp_path / "b.json", 100)

@@ -201,6 +201,14 @@ def test_bad_configurations(values: dict[str, object], message: str, tmp_path: P
         TrainConfig.read(path)
 
 
+@pytest.mark.parametrize(("text", "message"), [("{", "is not JSON"), ("[1]", "must be a JSON object")])
+def test_files_that_are_no_configurations(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=rf"config\.json {message}"):
+        TrainConfig.read(path)
+
+
 @pytest.mark.parametrize("path", sorted((Path(training.__file__).parent / "configs").rglob("*.json")), ids=str)
 def test_shipped_configurations_read(path: Path) -> None:
     config = TrainConfig.read(path)
