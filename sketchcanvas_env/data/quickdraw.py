@@ -35,6 +35,7 @@ from sketchcanvas_env.data.arrays import npy_header, numbers, read_json, stroke3
 from sketchcanvas_env.data.dataset import SPLITS, SketchDataset, report_skipped
 from sketchcanvas_env.data.inside import find_inside
 from sketchcanvas_env.data.unpickle import drawings_of
+from sketchcanvas_env.npz import check_members, check_zip
 from sketchcanvas_env.sketch import VectorSketch
 
 MAX_FILE_BYTES = 2**30
@@ -84,8 +85,8 @@ def load_quickdraw(root: str | PathLike[str] | None, strict: bool = False) -> Sk
 
     Raises:
         FileNotFoundError: no such folder, or none of these files in it.
-        ValueError: no root, a category in two files, a damaged .npz (it is never executed), nothing that can be used,
-            or `strict` and something cannot.
+        ValueError: no root, a category in two files, a .npz that is damaged (it is never executed) or unpacks to far
+            more than its size, nothing that can be used, or `strict` and something cannot.
     """
     if root is None:
         raise ValueError(f"Quick, Draw! does not come with this package: pass root=, a folder with {_LAYOUT}")
@@ -222,7 +223,9 @@ def _of_arrays(name: str, path: Path, skipped: list[tuple[str, str]]) -> Iterato
     """The drawings of a .npz file of sketch-rnn; the wrong ones go to `skipped`."""
     category = _checked_name(name.removesuffix(".npz").removesuffix(".full"))
     try:
+        check_zip(path, MAX_FILE_BYTES)
         with zipfile.ZipFile(path) as archive:
+            check_members(archive.infolist(), path.stat().st_size)
             members = {member.filename: member for member in archive.infolist()}
             if not {f"{part}.npy" for part in _PARTS} <= members.keys():
                 raise ValueError("lacks one of the arrays train, valid and test")

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from sketchcanvas_env.data import SPLITS, SketchDataset, SkippedDataWarning, load
+from sketchcanvas_env.data import SPLITS, SketchDataset, SkippedDataWarning, load, quickdraw
 from sketchcanvas_env.data.quickdraw import MAX_LINE_BYTES
 from sketchcanvas_env.data.unpickle import arrays_of, drawings_of
 from students.hog import HogRetriever
@@ -320,7 +320,8 @@ def test_lists_have_no_place_in_a_dictionary_of_arrays() -> None:
         (lambda content: content.pop("valid"), "lacks one of the arrays"),
         (lambda content: content.update(valid=b"x"), "valid: not a .npy file"),
         (lambda content: content.update(valid=npy(np.zeros((3, 3)))), "valid: holds float64, not arrays"),
-        (lambda content: content.update(valid=npy(objects([]), b"") + bytes(2**28)), "unpacks to 268,"),
+        (lambda content: content.update(valid=npy(objects([]), b"") + bytes(2**25)), "unpacks to more than 100 times"),
+        (lambda content: content.update({f"{n:0100}": b"" for n in range(700)}), "more members than are read here"),
     ],
 )
 def test_npz_files_of_another_kind(tmp_path: Path, change: Callable[[dict[str, bytes]], object], reason: str) -> None:
@@ -331,9 +332,26 @@ def test_npz_files_of_another_kind(tmp_path: Path, change: Callable[[dict[str, b
         load("quickdraw", folder)
 
 
+def test_an_array_too_large_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = parts()
+    folder = write_npz(tmp_path / "q" / "cat.npz", content)
+    assert len(load("quickdraw", folder)) == 17
+    monkeypatch.setattr(quickdraw, "MAX_MEMBER_BYTES", len(content["train"]) - 1)
+    with pytest.raises(ValueError, match=rf"cat\.npz: train\.npy: unpacks to {len(content['train']):,} bytes"):
+        load("quickdraw", folder)
+
+
+def test_a_member_that_is_compressed_in_another_way(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "cat.npz", "w", zipfile.ZIP_LZMA) as archive:
+        for part, content in parts().items():
+            archive.writestr(f"{part}.npy", content)
+    with pytest.raises(ValueError, match=r"cat\.npz: a member is compressed in a way that is not read here"):
+        load("quickdraw", tmp_path)
+
+
 def test_a_file_that_is_no_zip(tmp_path: Path) -> None:
     (tmp_path / "cat.npz").write_bytes(b"PK\x03\x04 no")
-    with pytest.raises(ValueError, match=r"cat\.npz: a damaged \.npz file"):
+    with pytest.raises(ValueError, match=r"cat\.npz: not a zip file"):
         load("quickdraw", tmp_path)
     path = write_npz(tmp_path / "q" / "cat.npz", parts()) / "cat.npz"
     data = bytearray(path.read_bytes())
