@@ -76,15 +76,16 @@ def typed_command() -> str:
 
     from sketchcanvas_env.data import FOLDER_DATASETS
 
-    words = list(sys.argv[1:])
-    for index, word in enumerate(words):
-        if word.startswith("--root="):
-            words[index] = "--root=ROOT"
-        elif index and words[index - 1] == "--root":
-            words[index] = "ROOT"
-        elif any(word.removeprefix("--dataset=").startswith(f"{name}:") for name in FOLDER_DATASETS):
-            words[index] = word.partition(":")[0] + ":ROOT"
-    return shlex.join(["sketchcanvas", *words])
+    words = ["sketchcanvas"]
+    for word in sys.argv[1:]:
+        option, value = word.split("=", 1) if word.startswith("--") and "=" in word else ("", word)
+        name, colon, _ = value.partition(":")
+        if "--root" in (option, words[-1]):
+            value = "ROOT"
+        elif colon and name in FOLDER_DATASETS:
+            value = f"{name}:ROOT"
+        words.append(f"{option}={value}" if option else value)
+    return shlex.join(words)
 
 
 def show(as_json: bool, value: Any, *tables: Table) -> None:

@@ -169,6 +169,10 @@ def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -
         (["--dataset=chairv2:/home/me/x"], "--dataset=chairv2:ROOT"),
         (["--dataset", "folder", "--root", "/home/me/x"], "--dataset folder --root ROOT"),
         (["--dataset", "emoji", "hull:0.2"], "--dataset emoji hull:0.2"),
+        (["--gallery=folder:/home/me=you/x"], "--gallery=folder:ROOT"),
+        (["--gallery", "chairv2_fold0:/home/me/x", "--root=/home/me"], "--gallery chairv2_fold0:ROOT --root=ROOT"),
+        (["folder:/home/me/x", "--root", "--strict"], "folder:ROOT --root ROOT"),
+        (["--out=runs/a=b.json", "--root="], "--out=runs/a=b.json --root=ROOT"),
     ],
 )
 def test_provenance_keeps_a_users_folders_to_itself(
