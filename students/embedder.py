@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from students.backbones import NORMALISATION, build_trunk, check_backbone, wanted_inputs
+from students.layers import pool_to
 from students.switch_norm import PHOTO, recalibrate, set_domain
 
 if TYPE_CHECKING:
@@ -178,9 +179,11 @@ class Student(nn.Module):
         x = torch.as_tensor(rasters)
         if x.ndim != 3 or x.shape[1] != x.shape[2] or x.dtype != torch.uint8:
             raise ValueError(f"rasters must be (B, S, S) uint8, got {tuple(x.shape)} {x.dtype}")
-        x = x.to(self.device)
-        if self.config.ink == "light":
-            x = 255 - x
+        return self.drawn(x.to(self.device))
+
+    def drawn(self, rasters: Tensor) -> Tensor:
+        """`sketch_tensor` for a tensor on the student's device, unchecked: this part is exported with the network."""
+        x = 255 - rasters if self.config.ink == "light" else rasters
         return self.normalised(x.float()[:, None].expand(-1, 3, -1, -1))
 
     def photo_tensor(self, images: npt.NDArray[np.uint8] | Tensor) -> Tensor:
@@ -213,7 +216,7 @@ class Student(nn.Module):
         taps = self.trunk.forward_taps(x)
         parts = []
         for head in self.config.heads:
-            cells = self.heads[str(head.stride)](F.adaptive_avg_pool2d(taps[head.stride], head.grid))
+            cells = self.heads[str(head.stride)](pool_to(taps[head.stride], head.grid))
             parts.append(F.normalize(cells.flatten(1), dim=1) * head.share**0.5)
         return torch.cat(parts, dim=1)
 

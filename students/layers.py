@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 
@@ -19,9 +22,31 @@ class SameConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve input (B, C, H, W) -> (B, C', ceil(H / stride), ceil(W / stride))."""
-        top, bottom = same_pad(input.shape[-2], self.kernel_size[0], self.stride[0])
-        left, right = same_pad(input.shape[-1], self.kernel_size[1], self.stride[1])
+        # int, because the sizes of a traced tensor are tensors: the padding would be computed in the exported graph.
+        top, bottom = same_pad(int(input.shape[-2]), self.kernel_size[0], self.stride[0])
+        left, right = same_pad(int(input.shape[-1]), self.kernel_size[1], self.stride[1])
         if top == bottom and left == right:
             return F.conv2d(input, self.weight, self.bias, self.stride, (top, left), 1, self.groups)
         padded = F.pad(input, (left, right, top, bottom))
         return F.conv2d(padded, self.weight, self.bias, self.stride, 0, 1, self.groups)
+
+
+def pool_to(x: Tensor, grid: int) -> Tensor:
+    """Average-pool x (B, C, H, W) to (B, C, grid, grid), as `adaptive_avg_pool2d` does."""
+    if not torch.onnx.is_in_onnx_export():
+        return F.adaptive_avg_pool2d(x, grid)
+    # ONNX has no such operator: cells of one size are plain pooling, others (and more cells than pixels) are averages
+    # over pixels, which is a matrix.
+    height, width = int(x.shape[2]), int(x.shape[3])
+    if height % grid == 0 and width % grid == 0:
+        return F.avg_pool2d(x, (height // grid, width // grid))
+    cells = torch.from_numpy(np.kron(_pooling(height, grid), _pooling(width, grid)))
+    return (x.flatten(2) @ cells).reshape(-1, x.shape[1], grid, grid)
+
+
+def _pooling(size: int, grid: int) -> NDArray[np.float32]:
+    """Share of each of `size` pixels of one axis in each cell, (size, grid) float32."""
+    # NumPy, because torch's operations would be recorded in the graph.
+    pixel, cell = np.arange(size)[:, None], np.arange(grid)
+    inside = (pixel >= cell * size // grid) & (pixel < -(-(cell + 1) * size // grid))
+    return np.asarray(inside / inside.sum(axis=0), dtype=np.float32)
