@@ -1,0 +1,103 @@
+"""Exported selectors at work: onnxruntime and NumPy, no torch.
+
+>>> selector = OnnxSelector.load("runs/onnx")  # doctest: +SKIP
+>>> selector(sketch)                           # doctest: +SKIP
+64
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.observe import observe
+from sketchcanvas_env.features import FEATURE_NAMES
+from sketchcanvas_env.sketch import VectorSketch
+from sketchcanvas_env.table import check_canvases
+from sketchcanvas_env.task import MAX_POINTS
+from students.runtime import SELECTOR, open_graph, read_card
+
+_GIGA = 1e9
+
+
+class OnnxSelector:
+    """An exported selector: call it with a sketch and it names the canvas, as `agents.saved.SavedSelector` does.
+
+    Attributes:
+        card: everything that the JSON file says.
+        canvases: sides that it chooses from, pixels.
+        max_points: points that a sketch is bounded to before the network sees it.
+        reads: the parts of an observation that it looks at.
+    """
+
+    def __init__(self, card: Mapping[str, Any], session: Any) -> None:
+        """`load` is the way to make one."""
+        self.card = card
+        self.canvases = check_canvases(card["canvases"])
+        self.max_points = int(card["max_points"])
+        if not 2 <= self.max_points <= MAX_POINTS:
+            raise ValueError(f"max_points must lie in [2, {MAX_POINTS}], not {self.max_points}")
+        self.reads = tuple(card["reads"])
+        self._flops = np.array(card["flops"], dtype=np.float64)
+        if self._flops.shape != (self.max_points,) or not (np.isfinite(self._flops) & (self._flops > 0)).all():
+            raise ValueError("it needs finite FLOPs above 0 for each number of points")
+        self._session = session
+        sizes = {"points": 5 * self.max_points, "stats": len(FEATURE_NAMES), "tradeoff": 1}
+        wanted = {name: [1, sizes[name]] for name in self.reads}
+        found = {one.name: one.shape for one in session.get_inputs()}
+        outputs = [one.shape for one in session.get_outputs()]
+        if (found, outputs) != (wanted, [[1, len(self.canvases)]]):
+            raise ValueError(f"its graph turns {found} into {outputs}, not {wanted} into logits of {self.canvases}")
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> OnnxSelector:
+        """Read an exported selector, believing nothing before it is checked.
+
+        Args:
+            folder: written by `sketchcanvas export --onnx`.
+
+        Raises:
+            ImportError: onnxruntime is not installed.
+            FileNotFoundError: no selector was exported there.
+            ValueError: a damaged file, or files that do not belong together.
+        """
+        path = Path(folder)
+        card = read_card(path, SELECTOR)
+        # One thread: a decision is over before another one is awake.
+        session = open_graph(path, card, f"{SELECTOR}.onnx", threads=1)
+        try:
+            return cls(card, session)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"{path / SELECTOR}.json is damaged: {error!r}") from None
+
+    def __call__(self, sketch: VectorSketch, tradeoff: float | None = None) -> int:
+        """The side, in pixels, on which to draw a sketch.
+
+        Args:
+            sketch: the drawing.
+            tradeoff: weight of cost against accuracy in [0, 1], for a selector trained with preferences only.
+
+        Raises:
+            ValueError: a tradeoff that is missing, not wanted or out of range.
+        """
+        return self.canvases[int(self.logits(sketch, tradeoff).argmax())]
+
+    def logits(self, sketch: VectorSketch, tradeoff: float | None = None) -> NDArray[np.float32]:
+        """The network's answer, (K,) float32; arguments and errors are those of a call."""
+        seen = observe(self.reads, sketch, self.max_points, tradeoff)
+        found: NDArray[np.float32] = self._session.run(None, seen)[0][0]
+        return found
+
+    def gflops(self, sketch: VectorSketch, tradeoff: float | None = None) -> float:
+        """What deciding about a sketch costs, in GFLOPs (2 x MAC); arguments and errors are those of a call.
+
+        It is the exported network's own count, which depends on the number of points and on nothing else.
+        """
+        points = observe({*self.reads, "points"}, sketch, self.max_points, tradeoff)["points"]
+        real = int((points.reshape(-1, 5)[:, 4] < 0.5).sum())
+        return float(self._flops[max(real, 1) - 1]) / _GIGA
