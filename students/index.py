@@ -216,7 +216,9 @@ def load(name_or_path: str | os.PathLike[str] = "emoji") -> PhotoIndex:
             source=card["source"],
             skipped=skipped,
         )
-    except (SafetensorError, KeyError, TypeError, ValueError, OverflowError) as error:
+    except KeyError as error:
+        raise ValueError(f"{weights} is damaged: tensors of type {error}, which NumPy does not have") from None
+    except (SafetensorError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{weights} is damaged: {error}") from None
     if (len(index), index.embeddings.shape[1], len(skipped)) != (card["photos"], card["dim"], card["skipped"]):
         raise ValueError(f"{weights} does not hold what {card_path.name} says")

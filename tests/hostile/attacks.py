@@ -499,7 +499,7 @@ SAFETENSORS: dict[str, tuple[bytes | Callable[[], bytes], str]] = {
     "a type that is none": (tensors(_one("F99", [1], (0, 4)), bytes(4)), ""),
     "a pickle": (_OBJECT, ""),
 }
-"""For each of the three readers; the reason is the library's, so only the file's name is asked for."""
+"""For each of the four readers; the reason is the library's, so only the file's name is asked for."""
 
 
 def good_tensors(reader: str) -> dict[str, Any]:
@@ -586,6 +586,38 @@ _SELECTOR_CARDS: dict[str, tuple[dict[str, Any], str]] = {
     "points of 10^400": ({"max_points": 10**400}, "max_points"),
 }
 
+_INDEX_CARDS: dict[str, tuple[dict[str, Any], str]] = {
+    "10^400 photos": ({"photos": 10**400}, "'photos'"),
+    "half a photo": ({"photos": 2.5}, "'photos'"),
+    "a dimension of infinity": ({"dim": float("inf")}, "'dim'"),
+    "a billion skipped": ({"skipped": 10**9}, "'skipped'"),
+    "a student of a list": ({"student": ["a"]}, "'student'"),
+    "a data set that is a path": ({"kind": "dataset", "source": "../../etc:test"}, "no split"),
+}
+
+
+def _index_of(**changes: str) -> Callable[[], bytes]:
+    """A good index with other texts in it."""
+
+    def make() -> bytes:
+        import torch
+        from safetensors.torch import save
+
+        texts = {name: torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8) for name, text in changes.items()}
+        return save({**good_tensors("index"), **texts})
+
+    return make
+
+
+_INDEXES: dict[str, tuple[Callable[[], bytes], str]] = {
+    "a name that slips out": (_index_of(ids="a\nb\n../../etc/passwd"), "no path below"),
+    "an absolute name": (_index_of(ids="a\nb\n/etc/passwd"), "no path below"),
+    "a terminal's commands": (_index_of(ids="a\nb\n\x1b]0;evil\x07"), "cannot be printed"),
+    "a name twice": (_index_of(ids="a\nb\na"), "a name of its own"),
+    "a long name": (_index_of(ids="a\nb\n" + "c" * 3_000), "longer than"),
+    "a megabyte of lines": (_index_of(ids="\n" * (1 << 20)), "larger than"),
+}
+
 _CHECKPOINT_STATES: dict[str, tuple[str | None, str]] = {
     "none": (None, "not a checkpoint"),
     "no JSON": ("{", "not a checkpoint"),
@@ -609,9 +641,9 @@ def _all() -> dict[str, Attack]:
     found: dict[str, Attack] = {}
     for reader, cases in (("svg", SVG), ("png", PNG), ("pickle", _PICKLE), ("table", TABLE)):
         found |= {f"{reader}: {name}": _file(reader, data, reason) for name, (data, reason) in cases.items()}
-    for reader in ("student", "selector", "checkpoint"):
+    for reader in ("student", "selector", "index", "checkpoint"):
         found |= {f"{reader}: {name}": _file(reader, data, reason) for name, (data, reason) in SAFETENSORS.items()}
-    for reader in ("student", "selector"):
+    for reader in ("student", "selector", "index"):
         found |= {f"{reader} card: {name}": _card(reader, make, reason) for name, (make, reason) in _CARDS.items()}
         for value in ("nan", "inf"):
             found[f"{reader}: {value}"] = _file(
@@ -619,7 +651,7 @@ def _all() -> dict[str, Attack]:
             )
         for kind in ("bool", "int64", "complex64", "float8_e4m3fn", "float64"):
             found[f"{reader}: weights of {kind}"] = _file(
-                reader, lambda r=reader, k=kind: _retyped(r, k), f"{kind}|larger than"
+                reader, lambda r=reader, k=kind: _retyped(r, k), f"{kind}|larger than|F8_E4M3"
             )
         found[f"{reader}: weights of 8 GB"] = Attack(reader, lambda f, r=reader: _huge_weights(f, r), "larger than")
     found |= {
@@ -630,6 +662,11 @@ def _all() -> dict[str, Attack]:
         f"selector card: {name}": _card("selector", _with(changes), reason)
         for name, (changes, reason) in _SELECTOR_CARDS.items()
     }
+    found |= {
+        f"index card: {name}": _card("index", _with(changes), reason)
+        for name, (changes, reason) in _INDEX_CARDS.items()
+    }
+    found |= {f"index: {name}": _file("index", data, reason) for name, (data, reason) in _INDEXES.items()}
     found |= {
         f"checkpoint state: {name}": _file("checkpoint", _checkpoint_state(state), reason)
         for name, (state, reason) in _CHECKPOINT_STATES.items()

@@ -146,8 +146,8 @@ def strategies() -> dict[str, st.SearchStrategy[bytes]]:
     }
     png = mutated(READERS["png"].good()[0], TOKENS["png"])
     found |= {"png": png | png.map(_resealed_png), "table": _tables()}
-    found |= {name: _tensors(name) for name in ("selector", "checkpoint")}
-    found |= {f"{name} card": cards(name) for name in ("selector", "student")}
+    found |= {name: _tensors(name) for name in ("selector", "index", "checkpoint")}
+    found |= {f"{name} card": cards(name) for name in ("selector", "student", "index")}
     return found
 
 

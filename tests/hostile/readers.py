@@ -25,6 +25,8 @@ from sketchcanvas_env.data.unpickle import arrays_of
 from sketchcanvas_env.svg import SvgError, read_svg
 from sketchcanvas_env.table import OutcomeTable, TableError
 from students import checkpoint
+from students.index import PhotoIndex
+from students.index import load as load_index
 from students.weights import load_student, save_student
 from tests.agents.support import small
 from tests.helpers import qmul_arrays, toy_table
@@ -123,6 +125,17 @@ def _selector() -> tuple[bytes, bytes]:
         return path.read_bytes(), path.with_suffix(".json").read_bytes()
 
 
+@lru_cache
+def _index() -> tuple[bytes, bytes]:
+    embeddings = np.eye(3, 4, dtype=np.float32)
+    index = PhotoIndex(
+        ("a.png", "b.png", "c/d.png"), embeddings, "emoji", "a" * 64, "folder", "pictures", (("e", "bad"),)
+    )
+    with TemporaryDirectory() as folder:
+        path = index.save(Path(folder) / "i")
+        return path.read_bytes(), path.with_suffix(".json").read_bytes()
+
+
 def _checkpoint() -> tuple[bytes, None]:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "c.safetensors"
@@ -141,5 +154,6 @@ READERS = {
     "table": Reader(".npz", OutcomeTable.load, TableError, _table),
     "student": Reader(".safetensors", load_student, ValueError, _student, "sha256"),
     "selector": Reader(".safetensors", saved.load, ValueError, _selector, "weights_sha256"),
+    "index": Reader(".safetensors", load_index, ValueError, _index, "sha256"),
     "checkpoint": Reader(".safetensors", lambda path: checkpoint.load(path, {"seed": 1}), ValueError, _checkpoint),
 }
