@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from os import PathLike
 from pathlib import Path
+from shutil import rmtree
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -31,6 +32,7 @@ def build_looks(
     table: OutcomeTable,
     fused_canvases: Sequence[int] | None = None,
     progress: bool = False,
+    folder: str | PathLike[str] | None = None,
 ) -> LookTable:
     """Look at every sketch of an outcome table again, and keep what the table left out.
 
@@ -43,6 +45,7 @@ def build_looks(
         fused_canvases: sides of which every set of two or more is fused; None for those of the environment's default
             canvases that the table has.
         progress: show a progress bar on standard error.
+        folder: where finished blocks are kept, and found by the next call; a temporary folder when None.
 
     Raises:
         ValueError: another student, a canvas that the table has not, or ranks that come out other than in the table:
@@ -54,8 +57,8 @@ def build_looks(
         raise ValueError(f"the outcome table holds what {table.student!r} saw, not this student {student.name!r}")
     fused = [side for side in DEFAULT_CANVASES if side in table.canvases] if fused_canvases is None else fused_canvases
     sets = sets_of(table.columns(fused).tolist() if len(fused) else [])
-    with TemporaryDirectory(prefix="looks-", ignore_cleanup_errors=True) as folder:
-        columns = _look(student, dataset, table, sets, progress, Path(folder))
+    with TemporaryDirectory(prefix="looks-", ignore_cleanup_errors=True) as temporary:
+        columns = _look(student, dataset, table, sets, progress, Path(temporary if folder is None else folder))
     return LookTable(
         outcomes_hash=table.hash,
         distances=columns["distances"],
@@ -73,14 +76,27 @@ def add_looks(
     fused_canvases: Sequence[int] | None = None,
     progress: bool = False,
 ) -> Path:
-    """`build_looks` for the outcome table in a file, written beside it; gives the file's name.
+    """`build_looks` for the outcome table in a file, written beside it; goes on in a folder as `build_table` does.
+
+    Args:
+        student: see `build_looks`.
+        dataset: see there.
+        path: the outcome table's file.
+        fused_canvases: see there.
+        progress: see there.
+
+    Returns:
+        Path of the looks' file.
 
     Raises:
         ValueError: see `build_looks`.
         FileNotFoundError: no table at `path`.
     """
-    table = OutcomeTable.load(path)
-    return build_looks(student, dataset, table, fused_canvases, progress).save(looks_path(path))
+    table, final = OutcomeTable.load(path), looks_path(path)
+    folder = final.with_name(f"{final.name}.unfinished")
+    build_looks(student, dataset, table, fused_canvases, progress, folder).save(final)
+    rmtree(folder, ignore_errors=True)
+    return final
 
 
 def sets_of(columns: Sequence[int]) -> list[int]:
@@ -125,7 +141,10 @@ def _look(
             candidates = np.asarray(embedded[np.searchsorted(photos, gallery)])
             place = {photo: column for column, photo in enumerate(gallery.tolist())}
             stop = start + int((table.split == split).sum())
-            for block, _ in stored.blocks(start, stop):
+            for block, done in stored.blocks(start, stop):
+                bar.advance(task, block.stop - block.start)
+                if done:
+                    continue
                 rows = order[block]
                 sketches = [dataset.sketch(where[name]) for name in table.sketch_ids[rows].tolist()]
                 true = np.array([place[photo] for photo in table.photo_ids[rows].tolist()])
@@ -139,7 +158,6 @@ def _look(
                     for piece in pieces
                 ]
                 stored.store(block, **{name: np.concatenate([each[name] for each in found]) for name in columns})
-                bar.advance(task, block.stop - block.start)
             start = stop
     result = np.empty(len(order), dtype=stored.rows.dtype)
     result[order] = stored.rows

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import pytest
 
 from sketchcanvas_env import data
 from sketchcanvas_env.data import SketchDataset
+from sketchcanvas_env.looks import LookTable, looks_path
 from sketchcanvas_env.reward import rank_of_true, triplet_loss
 from sketchcanvas_env.sketch import VectorSketch
 from sketchcanvas_env.table import OutcomeTable
@@ -72,6 +73,20 @@ def toy_dataset(name: str = TOY) -> SketchDataset:
     )
 
 
+def toy_distances(dataset: SketchDataset, seed: int = 0) -> Iterator[tuple[list[str], int, np.ndarray]]:
+    """What the made-up student sees: gallery, place of the true photo, distances (K, G); for each row of its table."""
+    rng = np.random.default_rng(seed)
+    for row in np.flatnonzero(dataset.split != "student"):
+        gallery = dataset.gallery(str(dataset.split[row])).tolist()
+        true = gallery.index(str(dataset.photo_ids[row]))
+        between = []
+        for j in range(len(TOY_CANVASES)):
+            d = rng.uniform(0.4, 1.6, len(gallery)).astype(np.float32)
+            d[true] = max(0.0, d[true] - 0.25 * j - 0.3 * rng.random())
+            between.append(d)
+        yield gallery, true, np.stack(between)
+
+
 def toy_table(dataset: SketchDataset | None = None, seed: int = 0, **changes: object) -> OutcomeTable:
     """Outcomes of a made-up student that gets better with the canvas, on `dataset` without its student split.
 
@@ -81,18 +96,13 @@ def toy_table(dataset: SketchDataset | None = None, seed: int = 0, **changes: ob
         changes: fields to replace.
     """
     dataset = dataset or toy_dataset()
-    rng = np.random.default_rng(seed)
     kept = np.flatnonzero(dataset.split != "student")
     photos = sorted({photo for split in ("train", "val", "test") for photo in dataset.gallery(split).tolist()})
     shape = (len(kept), len(TOY_CANVASES))
     ranks, distances = np.zeros(shape, np.int64), np.zeros(shape, np.float32)
     triplet, top = np.zeros(shape, np.float32), np.full((*shape, 5), -1)
-    for i, row in enumerate(kept):
-        gallery = dataset.gallery(str(dataset.split[row])).tolist()
-        true = gallery.index(str(dataset.photo_ids[row]))
-        for j in range(shape[1]):
-            d = rng.uniform(0.4, 1.6, len(gallery)).astype(np.float32)
-            d[true] = max(0.0, d[true] - 0.25 * j - 0.3 * rng.random())
+    for i, (gallery, true, between) in enumerate(toy_distances(dataset, seed)):
+        for j, d in enumerate(between):
             ranks[i, j] = rank_of_true(d, true)
             distances[i, j] = d[true]
             triplet[i, j] = triplet_loss(d, true)
@@ -119,6 +129,36 @@ def toy_table(dataset: SketchDataset | None = None, seed: int = 0, **changes: ob
         "milliseconds": np.array(TOY_MILLISECONDS),
     }
     return OutcomeTable(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def toy_looks(table: OutcomeTable, dataset: SketchDataset | None = None, seed: int = 0, **changes: object) -> LookTable:
+    """What `toy_table` leaves out of the same student's outcomes; all sets of canvases are fused.
+
+    Args:
+        table: that table.
+        dataset: as there.
+        seed: as there.
+        changes: fields to replace.
+    """
+    sets = [each for each in range(1, 1 << len(TOY_CANVASES)) if each.bit_count() > 1]
+    distances = np.full((len(table), len(TOY_CANVASES), 5), 2.0)
+    ranks, triplet = np.zeros((len(table), len(sets)), np.int64), np.zeros((len(table), len(sets)))
+    for i, (_, true, between) in enumerate(toy_distances(dataset or toy_dataset(), seed)):
+        near = np.sort(between, axis=1)[:, :5]
+        distances[i, :, : near.shape[1]] = near
+        for column, each in enumerate(sets):
+            looks = [d.astype(np.float64) ** 2 for j, d in enumerate(between) if each >> j & 1]
+            fused = np.sqrt(sum(looks) / len(looks))
+            ranks[i, column], triplet[i, column] = rank_of_true(fused, true), triplet_loss(fused, true)
+    fields: dict[str, object] = {
+        "outcomes_hash": table.hash,
+        "distances": distances,
+        "fused_of": np.array(sets),
+        "fused_ranks": ranks,
+        "fused_triplet": triplet,
+        "meta": {"made_by": "tests"},
+    }
+    return LookTable(**{**fields, **changes})  # type: ignore[arg-type]
 
 
 def table_of(ranks: object, flops: object = None, **changes: object) -> OutcomeTable:
@@ -197,10 +237,12 @@ class Toy:
 
 @pytest.fixture(scope="session")
 def toy_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[SketchDataset, OutcomeTable, Path]:
-    """The toy data set, its table, and the table's file."""
+    """The toy data set, its table, and the table's file, with the looks beside it."""
     dataset = toy_dataset()
     table = toy_table(dataset)
-    return dataset, table, table.save(tmp_path_factory.mktemp("toy") / "toy.npz")
+    path = table.save(tmp_path_factory.mktemp("toy") / "toy.npz")
+    toy_looks(table, dataset).save(looks_path(path))
+    return dataset, table, path
 
 
 @pytest.fixture

@@ -21,6 +21,9 @@ def tabulate(
     strict: Strict = False,
     canvases: Annotated[str | None, typer.Option(help="Sides, rising; default: all the student has.")] = None,
     out: Annotated[Path, typer.Option(help="The table's file.")] = Path("runs/table.npz"),
+    looks: Annotated[
+        bool, typer.Option("--looks", help="Also what SketchCanvasCascade-v0 needs, beside OUT as NAME.looks.npz.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Build the outcome table of a student: rank, distance, triplet loss and FLOPs of every sketch at every canvas.
@@ -32,11 +35,13 @@ def tabulate(
     import students
     from agents import report
     from students.hog import HogRetriever
+    from students.looks import add_looks
     from students.tabulate import Embedder, build_table, scores
 
     sides = None if canvases is None else sides_of(canvases)
     embedder: Embedder = HogRetriever() if student == "hog" else students.load(student)
-    result = build_table(embedder, load_data(dataset, root, strict), out, sides, progress=True)
+    source = load_data(dataset, root, strict)
+    result = build_table(embedder, source, out, sides, progress=True)
     title = f"{result.student} on {dataset}: sketches of {len(result.photos)} photos"
     show(
         as_json,
@@ -44,6 +49,9 @@ def tabulate(
         report.rich_table(title, report.SCORE_COLUMNS, report.score_cells(result)),
     )
     tell(f"wrote {out} ({out.stat().st_size / 1e6:.2f} MB)")
+    if looks:
+        beside = add_looks(embedder, source, out, progress=True)
+        tell(f"wrote {beside} ({beside.stat().st_size / 1e6:.2f} MB)")
 
 
 def latency(

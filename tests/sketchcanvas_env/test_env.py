@@ -33,6 +33,7 @@ from tests.helpers import TOY_CANVASES, TOY_FLOPS, TOY_MILLISECONDS, Toy, toy_ta
 
 ENV_ID = "SketchCanvas-v0"
 PREFERENCE_ID = "SketchCanvasPreference-v0"
+CASCADE_ID = "SketchCanvasCascade-v0"
 # mo-SketchCanvas-v0 pays vectors, which these checkers and vector environments refuse: test_multi_objective.py has it.
 OURS = [
     spec.id
@@ -55,11 +56,13 @@ def each(toy: Toy, request: pytest.FixtureRequest) -> SketchCanvasEnv:
 
 
 def rollout(env: gym.Env, n: int, seed: int) -> list[Any]:
-    """Everything that n episodes with arbitrary but fixed actions return."""
+    """Everything that n steps with arbitrary but fixed actions return, and the resets between."""
     actions = np.random.default_rng(99).integers(0, env.action_space.n, n)  # type: ignore[attr-defined]
     seen: list[Any] = [env.reset(seed=seed)]
     for action in actions:
-        seen += [env.step(int(action)), env.reset()]
+        seen.append(env.step(int(action)))
+        if seen[-1][2]:
+            seen.append(env.reset())
     return seen
 
 
@@ -67,7 +70,7 @@ def rollout(env: gym.Env, n: int, seed: int) -> list[Any]:
 
 
 def test_something_is_registered() -> None:
-    assert OURS == [ENV_ID, PREFERENCE_ID]
+    assert {ENV_ID, PREFERENCE_ID, CASCADE_ID} <= set(OURS)
     for spec in map(gym.spec, OURS):
         # A time limit would truncate, and then agents bootstrap from a state that has no future.
         assert spec.max_episode_steps is None
@@ -108,7 +111,8 @@ def test_a_spec_survives_json(toy: Toy, cost: str, name: str) -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_an_import_string_registers(toy: Toy, name: str) -> None:
-    assert isinstance(gym.make(f"sketchcanvas_env:{name}", **toy.kwargs).unwrapped, SketchCanvasEnv)
+    env = gym.make(f"sketchcanvas_env:{name}", **toy.kwargs).unwrapped
+    assert f"{type(env).__module__}:{type(env).__name__}" == gym.spec(name).entry_point
 
 
 def test_a_reload_does_not_warn() -> None:
@@ -236,11 +240,25 @@ def test_a_seed_fixes_everything(toy: Toy, name: str) -> None:
     assert not data_equivalence(first, rollout(two, 50, seed=8), exact=True)
 
 
-def test_an_episode_is_one_step(each: SketchCanvasEnv) -> None:
-    each.reset(seed=0)
+@pytest.mark.parametrize("name", [ENV_ID, PREFERENCE_ID])
+def test_an_episode_is_one_step(toy: Toy, name: str) -> None:
+    env = gym.make(name, **toy.kwargs).unwrapped
+    env.reset(seed=0)
     for action in np.random.default_rng(0).integers(0, 4, 50):
-        assert each.step(action)[2:4] == (True, False)
-        each.reset()
+        assert env.step(action)[2:4] == (True, False)
+        env.reset()
+
+
+def test_no_episode_is_cut_short(each: SketchCanvasEnv) -> None:
+    each.reset(seed=0)
+    ended = 0
+    for action in np.random.default_rng(0).integers(0, each.action_space.n, 200):  # type: ignore[attr-defined]
+        terminated, truncated = each.step(action)[2:4]
+        assert not truncated
+        if terminated:
+            ended += 1
+            each.reset()
+    assert ended > 20
 
 
 def test_reset_without_a_seed_goes_on(env: SketchCanvasEnv) -> None:
@@ -287,8 +305,9 @@ def test_step_needs_a_sketch(each: SketchCanvasEnv) -> None:
     with pytest.raises(ResetNeeded, match="no sketch yet"):
         each.step(0)
     each.reset()
-    each.step(0)
-    with pytest.raises(ResetNeeded, match="ended with its first step"):
+    stop = int(each.action_space.n) - 1  # type: ignore[attr-defined]
+    assert each.step(stop)[2]
+    with pytest.raises(ResetNeeded, match="this episode ended"):
         each.step(0)
 
 
