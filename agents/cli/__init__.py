@@ -15,7 +15,7 @@ import sys
 
 import typer
 
-from agents.cli import compare, data, distill, evaluate, report, search, tables, train
+from agents.cli import compare, data, demo, distill, evaluate, report, search, tables, train
 from agents.cli.common import tell
 
 _COMMANDS = (
@@ -29,6 +29,7 @@ _COMMANDS = (
     distill.distill,
     search.index,
     search.query,
+    demo.demo,
 )
 _GROUPS = {"data": data.app, "report": report.app}
 

@@ -49,7 +49,7 @@ def toy_options(toy: Toy) -> list[str]:
 @pytest.mark.parametrize(
     "command",
     [
-        *("compare", "sweep", "pick", "train", "evaluate", "tabulate", "latency", "distill", "index", "query"),
+        *("compare", "sweep", "pick", "train", "evaluate", "tabulate", "latency", "distill", "index", "query", "demo"),
         *(
             "report",
             "report students",

@@ -1,0 +1,192 @@
+"""The ASGI app: one page, its three files, and five things that it asks for. Nothing is stored, nobody is remembered.
+
+GET  /                the page; /page.css and /page.js beside it
+GET  /api/start       what the page must know: the index, what a drawing may hold, the fixed canvas's price, examples
+GET  /photo?id=NAME   a photo of the index, WebP
+POST /api/search      a drawing, JSON: canvas, raster, cost and photos (`messages` has the shapes)
+POST /api/svg         an SVG file: its strokes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from agents.pipeline import FixedCanvas, Pipeline
+from agents.web import messages
+from agents.web.limits import BodyLimit, Limits, RateLimit, SafeHeaders, TokenBuckets, Workers, body_of, refusal
+from sketchcanvas_env.data import SketchDataset
+from sketchcanvas_env.data import load as load_dataset
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""Names under which a page on this very machine is asked for."""
+
+EXAMPLES = 6
+"""Photos whose sketches stand on the page to start from, one at each abstraction level."""
+
+_TIMED = 5  # searches on the fixed canvas, for its milliseconds
+_CACHED = 512  # photos kept as WebP, some 10 kB each
+_PHOTOS_WAITING = 1_000
+
+_FOLDER = Path(__file__).parent
+_FILES = {
+    "/": ("page.html", "text/html"),
+    "/page.css": ("page.css", "text/css"),
+    "/page.js": ("page.js", "text/javascript"),
+}
+
+
+def create_app(pipeline: Pipeline, limits: Limits | None = None, names: Sequence[str] = LOOPBACK) -> Starlette:
+    """Everything behind the page.
+
+    Searches a few times, to know what a fixed canvas takes here and whether the selector can be told a tradeoff.
+
+    Args:
+        pipeline: what searches.
+        limits: the defaults if None.
+        names: hosts that a browser may ask for. Another is refused, lest a foreign page reach this server by giving
+            its own name this address (DNS rebinding).
+    """
+    limits = limits or Limits()
+    known = frozenset(pipeline.index.ids)
+    emoji = pipeline.index.source.startswith("emoji:")
+    labels = {name: messages.label_of(name) if emoji else name for name in pipeline.index.ids}
+    start = _start(pipeline)
+    searching, painting = Workers(limits.threads, limits.waiting), Workers(1, _PHOTOS_WAITING)
+
+    @lru_cache(maxsize=_CACHED)
+    def webp(name: str) -> bytes:
+        return messages.webp(pipeline.index.photo(name))
+
+    def find(data: bytes) -> dict[str, Any]:
+        wanted = messages.read_search(data)
+        answer = pipeline.search(wanted.sketch, messages.TOP, wanted.tradeoff)
+        return messages.answer_json(answer, wanted.sketch, labels)
+
+    def draw(data: bytes) -> dict[str, Any]:
+        return {"strokes": messages.strokes_json(messages.read_drawing(data))}
+
+    async def search(request: Request) -> JSONResponse:
+        data = await body_of(request, "application/json", limits.body_seconds)
+        return _unstored(await searching.run(find, data))
+
+    async def svg(request: Request) -> JSONResponse:
+        data = await body_of(request, "image/svg+xml", limits.body_seconds)
+        return _unstored(await searching.run(draw, data))
+
+    async def about(request: Request) -> JSONResponse:
+        return _unstored(start)
+
+    async def photo(request: Request) -> Response:
+        name = request.query_params.get("id", "")
+        if name not in known:
+            raise HTTPException(404, "no such photo in the index")
+        try:
+            data = await painting.run(webp, name)
+        except ValueError:
+            raise HTTPException(404, "the photo's file is gone, or cannot be read any more") from None
+        return Response(data, media_type="image/webp", headers={"Cache-Control": "private, max-age=600"})
+
+    return Starlette(
+        routes=[
+            *(_file(path, name, kind) for path, (name, kind) in _FILES.items()),
+            Route("/api/start", about),
+            Route("/photo", photo),
+            Route("/api/search", search, methods=["POST"]),
+            Route("/api/svg", svg, methods=["POST"]),
+        ],
+        middleware=[
+            Middleware(SafeHeaders),
+            Middleware(TrustedHostMiddleware, allowed_hosts=[*map(_in_url, names)], www_redirect=False),
+            Middleware(RateLimit, buckets=TokenBuckets(limits.rate, limits.burst)),
+            Middleware(BodyLimit, most=limits.body_bytes),
+        ],
+        exception_handlers={HTTPException: _refused, ValueError: _wrong, Exception: _failed},
+    )
+
+
+def _start(pipeline: Pipeline) -> dict[str, Any]:
+    """What the page is told when it opens; takes some searches."""
+    dataset = load_dataset("emoji")
+    examples = _example_rows(dataset)
+    sketches = [dataset.sketch(row) for row in examples]
+    first = sketches[0].normalised()
+    side = pipeline.student.canvases[-1]
+    fixed = Pipeline(pipeline.index, pipeline.student, FixedCanvas(side))
+    # The first search fills caches that a user's will find full.
+    times = [fixed.search(first).milliseconds["total"] for _ in range(_TIMED + 1)][1:]
+    pipeline.search(first)
+    try:
+        pipeline.search(first, tradeoff=0.5)
+    except ValueError:
+        told = False
+    else:
+        told = True
+    source = pipeline.index.source
+    return {
+        # Where on its disk a server keeps its pictures is nobody else's business.
+        "index": {"name": Path(source).name, "photos": len(pipeline.index)},
+        "fixed": {"canvas": side, "milliseconds": median(times)},
+        "tradeoff": told,
+        "max_strokes": messages.MAX_STROKES,
+        "max_points": messages.MAX_POINTS,
+        "spacing": messages.SPACING,
+        "examples": [
+            {
+                "label": messages.label_of(str(dataset.photo_ids[row])),
+                "level": int(dataset.level[row]),
+                "strokes": messages.strokes_json(sketch),
+            }
+            for row, sketch in zip(examples, sketches, strict=True)
+        ],
+    }
+
+
+def _example_rows(dataset: SketchDataset) -> list[int]:
+    """Rows of the sketches of `EXAMPLES` photos that lie evenly in the gallery of the test split: nobody chose them."""
+    gallery = dataset.gallery("test")
+    places = (2 * np.arange(EXAMPLES) + 1) * len(gallery) // (2 * EXAMPLES)
+    return [int(row) for photo in gallery[places] for row in np.flatnonzero(dataset.photo_ids == photo)]
+
+
+def _file(path: str, name: str, media_type: str) -> Route:
+    content = (_FOLDER / name).read_bytes()
+
+    async def send(request: Request) -> Response:
+        return Response(content, media_type=media_type, headers={"Cache-Control": "no-cache"})
+
+    return Route(path, send)
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _unstored(value: Any) -> JSONResponse:
+    return JSONResponse(value, headers={"Cache-Control": "no-store"})
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return refusal(error.status_code, error.detail, error.headers)
+
+
+async def _wrong(request: Request, error: Exception) -> Response:
+    return refusal(400, str(error))
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    # Starlette raises the error again once this is sent, so that the server logs it.
+    return refusal(500, "the server failed; its log says why")

@@ -1,0 +1,462 @@
+// The page's only script: a drawing as strokes, sent while it grows, and what comes back. No library, no build step.
+
+const WAIT = 150; // milliseconds from a change to its search, and between searches
+const QUIET = 600; // milliseconds without a change until the result is read out
+const INK = 0.0125; // line width as a share of the board, as the rasteriser has it
+const STEP = 0.02; // of the pen that the arrow keys move, as a share of the board
+const FAR = 0.1; // the same with Shift
+const MAX_HISTORY = 500;
+const MAX_FILE = 1 << 20; // bytes of an SVG that the server takes
+
+const at = (id) => document.getElementById(id);
+const board = at("board");
+const slider = at("tradeoff");
+
+// What the server says when the page opens.
+let server = { fixed: { canvas: 256, milliseconds: NaN }, max_strokes: 400, max_points: 4000, spacing: 1 / 256 };
+
+// --- the drawing: an array of strokes, each an array of [x, y] from 0 to 1; a change makes a new array
+
+let strokes = [];
+let history = [];
+let current = null; // the stroke that is being drawn, the last of `strokes`
+
+function change(next) {
+  history.push(strokes);
+  if (history.length > MAX_HISTORY) history.shift();
+  strokes = next;
+  changed();
+}
+
+function changed() {
+  at("undo").disabled = history.length === 0;
+  at("clear").disabled = strokes.length === 0;
+  at("hint").hidden = strokes.length > 0;
+  redraw();
+  searchSoon();
+}
+
+function undo() {
+  if (!history.length) return;
+  current = null;
+  strokes = history.pop();
+  complain("");
+  changed();
+}
+
+function full(more) {
+  const points = strokes.reduce((sum, stroke) => sum + stroke.length, 0);
+  if (points + more <= server.max_points && strokes.length + (current ? 0 : 1) <= server.max_strokes) return false;
+  complain(`The drawing is full: ${server.max_strokes} strokes and ${server.max_points} points at most.`);
+  return true;
+}
+
+function penDown(point) {
+  if (full(1)) return;
+  current = [point];
+  change([...strokes, current]);
+}
+
+function penTo(points) {
+  let grown = false;
+  for (const [x, y] of points) {
+    const [lastX, lastY] = current[current.length - 1];
+    if (Math.hypot(x - lastX, y - lastY) < server.spacing) continue;
+    if (full(1)) break;
+    current.push([x, y]);
+    grown = true;
+  }
+  if (grown) changed();
+}
+
+function penUp() {
+  current = null;
+}
+
+const unit = (value) => Math.round(Math.min(1, Math.max(0, value)) * 1e4) / 1e4;
+
+// --- drawing with mouse, pen or finger
+
+let pointer = null; // which one draws
+
+function place(event) {
+  const box = board.getBoundingClientRect();
+  return [unit((event.clientX - box.left) / box.width), unit((event.clientY - box.top) / box.height)];
+}
+
+board.addEventListener("pointerdown", (event) => {
+  if (pointer !== null || event.button !== 0) return;
+  event.preventDefault(); // no selection; the focus is set by hand
+  board.focus({ preventScroll: true });
+  cross = null;
+  pointer = event.pointerId;
+  board.setPointerCapture(pointer);
+  penDown(place(event));
+});
+
+board.addEventListener("pointermove", (event) => {
+  if (event.pointerId !== pointer || !current) return;
+  const between = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
+  penTo((between.length ? between : [event]).map(place));
+});
+
+for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
+  board.addEventListener(end, (event) => {
+    if (event.pointerId !== pointer) return;
+    pointer = null;
+    penUp();
+  });
+}
+
+// --- drawing with the keyboard
+
+let cross = null; // where the pen is; null while a pointer is used
+let home = [0.5, 0.5];
+
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+board.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || pointer !== null) return;
+  const arrow = ARROWS[event.key];
+  if (arrow) {
+    const step = event.shiftKey ? FAR : STEP;
+    cross = cross ?? home;
+    cross = home = [unit(cross[0] + arrow[0] * step), unit(cross[1] + arrow[1] * step)];
+    if (current) penTo([cross]);
+    redraw();
+  } else if (event.key === " " || event.key === "Enter") {
+    cross = cross ?? home;
+    if (current) penUp();
+    else penDown(cross);
+    say(current ? "down" : "up");
+    redraw();
+  } else if (event.key === "Escape" && current) {
+    penUp();
+    say("up");
+    redraw();
+  } else {
+    return;
+  }
+  event.preventDefault();
+});
+
+board.addEventListener("focus", () => {
+  if (board.matches(":focus-visible")) cross = home;
+  redraw();
+});
+
+board.addEventListener("blur", () => {
+  if (pointer === null) penUp();
+  cross = null;
+  redraw();
+});
+
+document.addEventListener("keydown", (event) => {
+  if ((event.ctrlKey || event.metaKey) && !event.shiftKey && event.key.toLowerCase() === "z") {
+    event.preventDefault();
+    undo();
+  }
+});
+
+function say(state) {
+  const [x, y] = cross.map((share) => Math.round(100 * share));
+  at("pen").textContent = `Pen ${state}, ${x} percent across, ${y} percent down.`;
+}
+
+// --- the board's picture
+
+let frame = 0;
+
+function redraw() {
+  frame ||= requestAnimationFrame(() => {
+    frame = 0;
+    const side = Math.round(board.clientWidth * devicePixelRatio);
+    if (board.width !== side || board.height !== side) board.width = board.height = side;
+    const pen = board.getContext("2d");
+    pen.clearRect(0, 0, side, side);
+    pen.lineWidth = Math.max(1, INK * side);
+    pen.lineCap = pen.lineJoin = "round";
+    pen.strokeStyle = "#000";
+    for (const stroke of strokes) {
+      pen.beginPath();
+      pen.moveTo(stroke[0][0] * side, stroke[0][1] * side);
+      for (const [x, y] of stroke.length > 1 ? stroke.slice(1) : stroke) pen.lineTo(x * side, y * side);
+      pen.stroke();
+    }
+    if (cross) crosshair(pen, cross[0] * side, cross[1] * side, side * 0.03);
+  });
+}
+
+function crosshair(pen, x, y, arm) {
+  pen.lineWidth = 2 * devicePixelRatio;
+  pen.strokeStyle = "#0b5aa8";
+  pen.beginPath();
+  for (const [dx, dy] of Object.values(ARROWS)) {
+    pen.moveTo(x + (dx * arm) / 3, y + (dy * arm) / 3);
+    pen.lineTo(x + dx * arm, y + dy * arm);
+  }
+  pen.stroke();
+  if (!current) return;
+  pen.fillStyle = "#0b5aa8";
+  pen.beginPath();
+  pen.arc(x, y, arm / 3, 0, 2 * Math.PI);
+  pen.fill();
+}
+
+new ResizeObserver(redraw).observe(board);
+
+// --- searching: at most one request under way; a change meanwhile is sent when that has come back
+
+let stale = false; // the drawing changed since it was last sent
+let timer = 0;
+let underWay = false;
+
+function searchSoon(wait = WAIT) {
+  stale = true;
+  if (!timer && !underWay) timer = setTimeout(search, wait);
+}
+
+async function search() {
+  timer = 0;
+  stale = false;
+  if (!strokes.length) {
+    showNothing();
+    return;
+  }
+  underWay = true;
+  let wait = WAIT;
+  try {
+    const tradeoff = slider.classList.contains("untouched") ? null : Number(slider.value);
+    const { answer, later } = await ask("api/search", "application/json", JSON.stringify({ strokes, tradeoff }));
+    if (later) {
+      stale = true;
+      wait = 1000 * later;
+    } else if (strokes.length) {
+      complain("");
+      show(answer);
+    }
+  } catch (error) {
+    complain(error.message);
+  }
+  underWay = false;
+  if (stale) searchSoon(wait);
+}
+
+// The server's answer, or in how many seconds to ask again. Throws what is to be read by a person.
+async function ask(path, type, body) {
+  let response;
+  let value;
+  try {
+    response = await fetch(path, {
+      method: type ? "POST" : "GET",
+      headers: type ? { "Content-Type": type } : {},
+      body,
+      signal: AbortSignal.timeout(20000),
+    });
+    value = await response.json();
+  } catch {
+    throw new Error("The server does not answer. Is it still running?");
+  }
+  if (response.ok) return { answer: value };
+  const later = Number(response.headers.get("Retry-After"));
+  if (!later) throw new Error(sentence(value.error));
+  complain(`${sentence(value.error)} Asking again in ${later} s.`);
+  return { later };
+}
+
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1).replace(/\.?$/, ".");
+
+function complain(text) {
+  if (at("trouble").textContent !== text) at("trouble").textContent = text;
+}
+
+// --- the answer
+
+const number = (value, digits = 3) => String(Number(value.toPrecision(digits)));
+const percent = (share) => `${number(100 * share, share < 1 ? 2 : 3)} %`;
+
+function show(answer) {
+  at("answer").hidden = false;
+  showRaster(answer);
+  const side = server.fixed.canvas;
+  showBar("gflops", answer.gflops, answer.fixed_gflops, "GFLOPs", `a fixed canvas of ${side}`);
+  showBar("milliseconds", answer.milliseconds.total, server.fixed.milliseconds, "ms", `a fixed canvas of ${side}`);
+  at("looks-title").textContent = answer.looks.length === 1 ? "One look" : `${answer.looks.length} looks`;
+  at("looks").replaceChildren(
+    ...answer.looks.map((look) => {
+      const cost = `${number(look.gflops)} GFLOPs, ${number(look.milliseconds)} ms`;
+      return make("li", {}, `${look.canvas} × ${look.canvas}: ${cost}, first ${look.first}`);
+    }),
+  );
+  showPhotos(answer.hits);
+  readOut(
+    `Canvas ${answer.canvas} by ${answer.canvas} pixels, ${percent(answer.gflops / answer.fixed_gflops)} of the ` +
+      `compute of a fixed ${side}. Nearest photo: ${answer.hits[0].label}.`,
+  );
+}
+
+function showNothing() {
+  at("answer").hidden = true;
+  readOut("Draw a stroke, or start from an example.");
+}
+
+// Enlarged by a whole factor, so that every pixel stays a square of its own.
+function showRaster({ canvas, raster }) {
+  const box = matchMedia("(min-width: 56rem)").matches ? 256 : 128;
+  const factor = Math.max(1, Math.floor(box / canvas));
+  const picture = at("raster");
+  picture.src = `data:image/png;base64,${raster}`;
+  picture.width = picture.height = canvas * factor;
+  picture.alt = `Your sketch as the student sees it, ${canvas} by ${canvas} pixels`;
+  const shown = factor > 1 ? `, each shown ${factor} times as wide and high` : ", shown as they are";
+  at("raster-size").textContent = `What the student sees: ${canvas} × ${canvas} pixels${shown}`;
+}
+
+function showBar(id, spent, fixed, what, against) {
+  at(id).textContent = `${number(spent)} ${what}`;
+  at(`${id}-bar`).style.width = `${100 * Math.min(1, spent / fixed)}%`;
+  at(`${id}-fixed`).textContent = `${percent(spent / fixed)} of the ${number(fixed)} ${what} of ${against}`;
+}
+
+function showPhotos(hits) {
+  const list = at("photos");
+  while (list.children.length > hits.length) list.lastChild.remove();
+  hits.forEach((hit, place) => {
+    const item = list.children[place] ?? list.appendChild(emptyPhoto());
+    const [picture, name, distance] = item.querySelectorAll("img, .name, .distance");
+    // A picture that stays is not loaded anew.
+    if (picture.dataset.photo !== hit.photo) {
+      picture.dataset.photo = hit.photo;
+      picture.src = `photo?id=${encodeURIComponent(hit.photo)}`;
+      picture.alt = hit.label;
+      name.textContent = name.title = hit.label;
+    }
+    distance.textContent = hit.distance.toFixed(3);
+  });
+}
+
+function emptyPhoto() {
+  const caption = make("figcaption", {});
+  // The picture's own text says the name already.
+  caption.append(make("span", { className: "name", ariaHidden: "true" }), make("span", { className: "distance" }));
+  const figure = make("figure", {});
+  figure.append(make("img", { alt: "", decoding: "async" }), caption);
+  const item = make("li", {});
+  item.append(figure);
+  return item;
+}
+
+let quiet = 0;
+
+// Screen readers read the status out: once the drawing rests, not at each of its changes.
+function readOut(text) {
+  clearTimeout(quiet);
+  quiet = setTimeout(() => {
+    at("status").textContent = text;
+  }, QUIET);
+}
+
+function make(tag, properties, text = "") {
+  const element = Object.assign(document.createElement(tag), properties);
+  if (text) element.textContent = text;
+  return element;
+}
+
+// --- buttons, slider, files
+
+at("undo").addEventListener("click", undo);
+
+at("clear").addEventListener("click", () => {
+  current = null;
+  complain("");
+  change([]);
+  board.focus(); // the button is disabled now and would lose it
+});
+
+slider.addEventListener("input", () => {
+  slider.classList.remove("untouched");
+  showTradeoff();
+});
+
+at("default").addEventListener("click", () => {
+  slider.classList.add("untouched");
+  showTradeoff();
+  slider.focus();
+});
+
+function showTradeoff() {
+  const untouched = slider.classList.contains("untouched");
+  const text = untouched ? "default selector" : `${Number(slider.value).toFixed(2)}, told to a selector trained for all`;
+  at("tradeoff-said").textContent = text;
+  slider.setAttribute("aria-valuetext", text);
+  at("default").hidden = untouched;
+  searchSoon();
+}
+
+at("open").addEventListener("click", () => at("file").click());
+
+at("file").addEventListener("change", async () => {
+  const [file] = at("file").files;
+  if (!file) return;
+  try {
+    if (file.size > MAX_FILE) throw new Error("It is larger than 1 MiB.");
+    const { answer, later } = await ask("api/svg", "image/svg+xml", await file.text());
+    if (later) return;
+    complain("");
+    current = null;
+    change(answer.strokes);
+  } catch (error) {
+    complain(`${file.name} was not loaded. ${error.message}`);
+  }
+  at("file").value = ""; // so that the same file can be chosen again
+});
+
+// --- examples
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function showExamples(examples) {
+  for (const level of new Set(examples.map((example) => example.level))) {
+    const sketches = examples.filter((example) => example.level === level);
+    const kind = level ? "synthetic freehand" : "designers' line art";
+    const group = make("div", {});
+    const row = make("div", { className: "row" });
+    row.append(...sketches.map((example) => exampleButton(example, kind)));
+    group.append(make("h3", {}, `Level ${level}, ${kind}`), row);
+    at("examples").append(group);
+  }
+}
+
+function exampleButton(example, kind) {
+  const button = make("button", { type: "button", title: `${example.label}, level ${example.level}` });
+  button.setAttribute("aria-label", `Example: ${example.label}, level ${example.level}, ${kind}`);
+  const picture = document.createElementNS(SVG, "svg");
+  picture.setAttribute("viewBox", "0 0 1 1");
+  picture.setAttribute("aria-hidden", "true");
+  const path = document.createElementNS(SVG, "path");
+  // A lone point is a line to itself, which a round cap makes a dot.
+  const lines = example.strokes.map(([first, ...rest]) => `M${first}L${rest.length ? rest.join(" ") : first}`);
+  path.setAttribute("d", lines.join(""));
+  picture.append(path);
+  button.append(picture);
+  button.addEventListener("click", () => {
+    current = null;
+    complain("");
+    change(example.strokes);
+  });
+  return button;
+}
+
+// --- start
+
+try {
+  const { answer, later } = await ask("api/start");
+  if (later) throw new Error("The server is busy. Load the page again in a moment.");
+  server = answer;
+  at("index").textContent = `the ${server.index.photos.toLocaleString("en")} photos of the index ${server.index.name}`;
+  slider.disabled = !server.tradeoff;
+  if (!server.tradeoff) at("tradeoff-said").textContent = "not known to this server's selector";
+  showExamples(server.examples);
+} catch (error) {
+  complain(error.message);
+}

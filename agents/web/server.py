@@ -1,0 +1,86 @@
+"""Runs the app: until somebody ends it, or for as long as a block of code needs it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from threading import Thread
+from time import monotonic, sleep
+
+import uvicorn
+from starlette.types import ASGIApp
+
+MAX_CONNECTIONS = 256
+"""Open at once; a further one is answered with 503."""
+
+_START_SECONDS = 30.0
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Args:
+        host: a name or an address.
+        port: 0 for any that is free.
+
+    Raises:
+        OSError: the port is taken or the host is not this machine's; the message names both.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise OSError(f"cannot listen at {host}, port {port}: {error.strerror or error}") from None
+
+
+def url_of(listening: socket.socket) -> str:
+    """Where a browser on this machine finds it."""
+    host, port = listening.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+def serve(app: ASGIApp, listening: socket.socket) -> None:
+    """Answer until the process is told to end."""
+    with suppress(KeyboardInterrupt), closing(listening):
+        _server(app).run(sockets=[listening])
+
+
+@contextmanager
+def running(app: ASGIApp) -> Iterator[str]:
+    """Answer at a free port of this machine, in a thread, while the block runs.
+
+    Yields:
+        The page's address.
+    """
+    server = _server(app)
+    with closing(listen("127.0.0.1", 0)) as listening:
+        thread = Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            end = monotonic() + _START_SECONDS
+            while not server.started:
+                if not thread.is_alive() or monotonic() > end:
+                    raise RuntimeError("the server did not start")
+                sleep(0.01)
+            yield url_of(listening)
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def _server(app: ASGIApp) -> uvicorn.Server:
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_level="warning",
+            server_header=False,
+            # A header that anybody may send must not say who is asking.
+            proxy_headers=False,
+            ws="none",
+            lifespan="off",
+            limit_concurrency=MAX_CONNECTIONS,
+            timeout_graceful_shutdown=5,
+        )
+    )
