@@ -22,7 +22,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sketchcanvas_env.files import atomic_write
+from sketchcanvas_env.files import atomic_write, is_special
 
 MAX_MAPPED_BYTES = 16 << 30
 """Largest file that is mapped. Nothing is read ahead, but every check looks at all of it, at about 1 GB a second."""
@@ -253,8 +253,8 @@ def check_zip(path: str | os.PathLike[str], limit: int) -> None:
         ValueError: not a plain file, too large, no zip file as `write_npz` and NumPy write it, or one of hundreds of
             members.
     """
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise ValueError("not a plain file")  # a pipe would be waited for
+    if is_special(path):
+        raise ValueError("not a plain file")
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size > limit:
