@@ -9,7 +9,8 @@
     True
 
 A selector is asked which canvas the sketch needs; the sketch is drawn there, embedded, and the index is ranked. One
-that looks several times (a cascade) is asked again after each look, and the last look is the answer. Anything with the
+that looks several times (a cascade) is asked again after each look; the last look is the answer, or all looks fused,
+whichever it was trained for. Anything with the
 shapes below takes part: no network is named here, and torch is imported only when one of its networks is loaded.
 
 Milliseconds are read from a clock around each stage; sketches that are searched together share them equally.
@@ -28,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sketchcanvas_env.raster import rasterise_batch
+from sketchcanvas_env.reward import fused_distance
 from sketchcanvas_env.sketch import VectorSketch
 from sketchcanvas_env.table import TOP
 from students import index as indexes
@@ -40,7 +42,10 @@ DEFAULT_SELECTOR = "emoji"
 PREFERENCE_SELECTOR = "emoji-preference"
 """The shipped selectors: for one tradeoff, and for the tradeoff that a search names."""
 
-ENGINES = ("torch",)
+ENGINES = ("torch", "onnx")
+"""What computes: torch, or onnxruntime, which runs what `sketchcanvas export` wrote."""
+
+RANKINGS = ("last", "fused")
 BATCH = 64
 """Sketches that are drawn, embedded and ranked together at most."""
 
@@ -156,7 +161,7 @@ class Answer:
     """What a search found, and what it cost.
 
     Attributes:
-        hits: nearest photos of the last look, nearest first.
+        hits: nearest photos of the last look, or of all looks fused, nearest first.
         canvas: side of the last look, in pixels.
         looks: all looks, in order; one where the selector chooses once.
         gflops: of the student over all looks.
@@ -189,6 +194,7 @@ class Pipeline:
         index: what is searched.
         student: embeds the sketches.
         selector: chooses the canvas where a search names no tradeoff.
+        ranking: "last" or "fused".
     """
 
     def __init__(
@@ -197,6 +203,7 @@ class Pipeline:
         student: QueryStudent,
         selector: OneShotSelector | CascadeSelector | PreferenceSelector,
         preference: Callable[[], PreferenceSelector] | None = None,
+        ranking: str = "last",
     ) -> None:
         """Put parts together; `load` finds the shipped ones.
 
@@ -206,10 +213,14 @@ class Pipeline:
             selector: its canvases are some of the student's.
             preference: gives the selector for searches that name a tradeoff; called once, when the first does. None:
                 `selector` is told it.
+            ranking: what answers when there were several looks: the "last", or all of them "fused"
+                (`reward.fused_distance`).
 
         Raises:
-            ValueError: the index was embedded with other weights.
+            ValueError: the index was embedded with other weights, or another ranking.
         """
+        if ranking not in RANKINGS:
+            raise ValueError(f"unknown ranking {ranking!r}; there are {', '.join(RANKINGS)}")
         if student.weights_hash != index.student_hash:
             raise ValueError(
                 f"the index was embedded by {index.student!r} with other weights than this student's (sha256 "
@@ -219,6 +230,7 @@ class Pipeline:
         self.index = index
         self.student = student
         self.selector = selector
+        self.ranking = ranking
         self._preference = preference
         self._told: PreferenceSelector | None = None
         self._turn = Lock()
@@ -238,7 +250,8 @@ class Pipeline:
             selector: a shipped one or a path, as `agents.load` takes it, or "fixed:64"; None for the shipped ones: one
                 for searches that name no tradeoff, one for those that do.
             student: a shipped one or a path, as `students.load` takes it; None for the one that the index names.
-            engine: what computes, one of `ENGINES`.
+            engine: what computes, one of `ENGINES`. With "onnx" student and selector are folders of exports: a student
+                must be named, and None for the selector is the one in the student's folder.
 
         Raises:
             FileNotFoundError: a file is missing.
@@ -250,10 +263,15 @@ class Pipeline:
         import students
 
         found = indexes.load(index)
+        if engine == "onnx":
+            return cls(found, *_exported(student, selector))
         embedder = students.load(found.student if student is None else student)
         if selector is None:
             return cls(found, embedder, agents.load(DEFAULT_SELECTOR), lambda: agents.load(PREFERENCE_SELECTOR))
-        return cls(found, embedder, _fixed(selector, embedder.canvases) or agents.load(selector))
+        if (fixed := _fixed(selector, embedder.canvases)) is not None:
+            return cls(found, embedder, fixed)
+        chosen = agents.load(selector)
+        return cls(found, embedder, chosen, ranking=getattr(chosen.env, "ranking", "last"))
 
     def search(self, sketch: VectorSketch, top: int = 10, tradeoff: float | None = None) -> Answer:
         """Find the photos that a sketch is likest to.
@@ -292,15 +310,19 @@ class Pipeline:
                 if (canvas := one.ask(chooser)) is not None:
                     rooms.setdefault(canvas, []).append(one)
             for canvas, group in rooms.items():
-                for one, look in zip(group, self._look([one.sketch for one in group], canvas, top), strict=True):
+                seen = self._look([one.sketch for one in group], canvas, top)
+                for one, look, embedding in zip(group, *seen, strict=True):
                     one.looks.append(look)
+                    one.embeddings.append(embedding)
             going = [one for group in rooms.values() for one in group]
+        if self.ranking == "fused":
+            for one in begun:
+                self._fuse(one, top)
         fixed = self.student.canvases[-1]
         return [one.answer(top, fixed, self.student.flops(fixed) / _GIGA) for one in begun]
 
-    def _look(self, sketches: Sequence[VectorSketch], canvas: int, top: int) -> list[Look]:
-        from students.tabulate import euclidean, nearest
-
+    def _look(self, sketches: Sequence[VectorSketch], canvas: int, top: int) -> tuple[list[Look], NDArray[np.float32]]:
+        """What is seen of sketches on one canvas, and their embeddings (n, D)."""
         if canvas not in self.student.canvases:
             raise ValueError(f"the selector chose canvas {canvas}; the student has {list(self.student.canvases)}")
         times = [perf_counter()]
@@ -311,10 +333,8 @@ class Pipeline:
             times.append(perf_counter())
             embeddings = self.student.embed_rasters(rasters)
             times.append(perf_counter())
-        between = euclidean(embeddings, self.index.embeddings)
         # A cascade is shown the first few, however few are asked for.
-        places = nearest(between, max(top, TOP))
-        distances = np.take_along_axis(between, places, axis=1)
+        found = self._rank(self._distances(embeddings), max(top, TOP))
         times.append(perf_counter())
         spent = {
             "raster": times[1] - times[0],
@@ -323,13 +343,28 @@ class Pipeline:
         }
         milliseconds = {stage: 1e3 * seconds / len(sketches) for stage, seconds in spent.items()}
         gflops = self.student.flops(canvas) / _GIGA
+        return [Look(canvas, gflops, hits, milliseconds) for hits in found], embeddings
+
+    def _fuse(self, search: _Begun, top: int) -> None:
+        """Rank by all looks of a search together."""
+        start = perf_counter()
+        together = fused_distance(self._distances(np.stack(search.embeddings)))
+        [search.fused] = self._rank(together[None], top)
+        search.fusing = perf_counter() - start
+
+    def _distances(self, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
+        from students.tabulate import euclidean
+
+        return euclidean(embeddings, self.index.embeddings)
+
+    def _rank(self, between: NDArray[np.float64], top: int) -> list[tuple[Hit, ...]]:
+        """The first `top` photos for each row of (n, G) distances."""
+        from students.tabulate import nearest
+
+        places = nearest(between, top)
+        distances = np.take_along_axis(between, places, axis=1)
         return [
-            Look(
-                canvas,
-                gflops,
-                tuple(Hit(self.index.ids[place], far) for place, far in zip(row, line, strict=True)),
-                milliseconds,
-            )
+            tuple(Hit(self.index.ids[place], far) for place, far in zip(row, line, strict=True))
             for row, line in zip(places.tolist(), distances.tolist(), strict=True)
         ]
 
@@ -364,6 +399,9 @@ class _Begun:
     def __init__(self, sketch: VectorSketch) -> None:
         self.sketch = sketch
         self.looks: list[Look] = []
+        self.embeddings: list[NDArray[np.float32]] = []  # one for each look
+        self.fused: tuple[Hit, ...] | None = None
+        self.fusing = 0.0  # seconds
         self._selector_gflops = 0.0
         self._seconds = 0.0
 
@@ -386,8 +424,9 @@ class _Begun:
         milliseconds = {"selector": 1e3 * self._seconds}
         for stage in STAGES[1:]:
             milliseconds[stage] = sum(look.milliseconds[stage] for look in looks)
+        milliseconds["rank"] += 1e3 * self.fusing
         return Answer(
-            hits=looks[-1].hits,
+            hits=looks[-1].hits if self.fused is None else self.fused,
             canvas=looks[-1].canvas,
             looks=looks,
             gflops=sum(look.gflops for look in looks),
@@ -396,6 +435,21 @@ class _Begun:
             fixed_canvas=fixed_canvas,
             fixed_gflops=fixed_gflops,
         )
+
+
+def _exported(student: str | Path | None, selector: str | Path | None) -> tuple[QueryStudent, OneShotSelector]:
+    """An exported student and a selector for it, no torch involved."""
+    from agents.runtime import OnnxSelector
+    from students.runtime import OnnxStudent
+
+    if student is None:
+        raise ValueError(
+            "engine 'onnx' runs an exported student: name the folder that 'sketchcanvas export --onnx DIR' wrote"
+        )
+    embedder = OnnxStudent.load(student)
+    if selector is None:
+        return embedder, OnnxSelector.load(student)
+    return embedder, _fixed(selector, embedder.canvases) or OnnxSelector.load(selector)
 
 
 def _fixed(selector: str | Path, canvases: Sequence[int]) -> FixedCanvas | None:

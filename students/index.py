@@ -15,7 +15,6 @@ trained. A folder of one's own stands in place of `emoji:test`.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -31,7 +30,7 @@ from sketchcanvas_env.data import DATASETS, SPLITS
 from sketchcanvas_env.data.inside import read_inside
 from sketchcanvas_env.data.paired import MAX_PHOTO_BYTES
 from sketchcanvas_env.data.photos import SIDE, on_white, padded, read_picture
-from sketchcanvas_env.files import atomic_write, read_json
+from sketchcanvas_env.files import atomic_write, read_json, write_json
 from students import DEFAULT_STUDENT, blocks, provenance
 from students.blocks import BlockFile
 from students.tabulate import UNSAVED, Embedder
@@ -164,8 +163,7 @@ class PhotoIndex:
         }
         with atomic_write(weights) as temporary:
             temporary.write_bytes(data)
-        with atomic_write(card) as temporary:
-            temporary.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        write_json(card, settings, indent=2)
         return weights
 
 

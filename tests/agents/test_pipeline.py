@@ -221,6 +221,25 @@ def test_a_cascade_is_asked_after_each_look() -> None:
         assert answer.milliseconds[stage] == pytest.approx(sum(look.milliseconds[stage] for look in answer.looks))
 
 
+def test_looks_are_fused_where_the_selector_was_trained_for_it() -> None:
+    index = photo_index()
+    last = Pipeline(index, Cells(), Cascade(16, 64)).search_many(SKETCHES, top=3)
+    fused = Pipeline(index, Cells(), Cascade(16, 64), ranking="fused").search_many(SKETCHES, top=3)
+    for sketch, ours, theirs in zip(SKETCHES, fused, last, strict=True):
+        far = [dict(brute_force(sketch, side, index)) for side in (16, 64)]
+        together = {name: ((far[0][name] ** 2 + far[1][name] ** 2) / 2) ** 0.5 for name in index.ids}
+        first = sorted(index.ids, key=lambda name: (round(together[name], 9), index.ids.index(name)))[:3]
+        assert [hit.photo for hit in ours.hits] == first
+        assert [hit.distance for hit in ours.hits] == pytest.approx([together[name] for name in first], abs=1e-6)
+        assert [[hit.photo for hit in look.hits] for look in ours.looks] == [
+            [hit.photo for hit in look.hits] for look in theirs.looks
+        ]
+        assert ours.milliseconds["rank"] > sum(look.milliseconds["rank"] for look in ours.looks)
+    assert any(ours.hits != theirs.hits for ours, theirs in zip(fused, last, strict=True))
+    with pytest.raises(ValueError, match="unknown ranking 'first'; there are last, fused"):
+        Pipeline(index, Cells(), ByStrokes(), ranking="first")
+
+
 def test_a_cascade_stops_for_each_sketch_by_itself() -> None:
     index = photo_index()
     wanted = brute_force(SKETCHES[0], 16, index)[0][0]
