@@ -215,8 +215,8 @@ class SketchCanvasCascadeEnv(OfCascade, gym.Env[Observation, np.int64]):
     How all episodes can end, and what each is worth for every sketch of the split:
 
     >>> cascade = env.unwrapped.cascade
-    >>> cascade.nodes[:5], cascade.node_rewards.shape == (len(cascade), len(cascade.nodes))
-    (('32', '64', '128', '256', '32>64'), True)
+    >>> cascade.nodes[:6], cascade.node_rewards.shape == (len(cascade), len(cascade.nodes))
+    (('32', '64', '128', '256', '64>32', '32>64'), True)
 
     ## Version History
 
