@@ -98,8 +98,9 @@ class PhotoIndex:
         wanted = (len(self.ids), *self.embeddings.shape[1:2])
         if self.embeddings.shape != wanted or len(wanted) != 2 or self.embeddings.dtype != np.float32:
             raise ValueError(f"embeddings are {self.embeddings.shape} {self.embeddings.dtype}, not {wanted} float32")
-        # NaN is near nothing.
-        if not (np.abs(np.linalg.norm(self.embeddings, axis=1) - 1.0) <= _NORM_SLACK).all():
+        with np.errstate(over="ignore", invalid="ignore"):
+            lengths = np.linalg.norm(self.embeddings, axis=1)
+        if not (np.abs(lengths - 1.0) <= _NORM_SLACK).all():  # NaN is near nothing
             raise ValueError("embeddings must be unit vectors: one is not, or holds NaN or infinity")
         frozen = self.embeddings.view()
         frozen.flags.writeable = False

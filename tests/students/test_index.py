@@ -247,6 +247,7 @@ def test_only_photos_of_the_index_are_opened(folder: Path, tmp_path: Path) -> No
         ({"embeddings": np.full((3, 4), 0.6, np.float32)}, "unit vectors"),
         ({"embeddings": np.full((3, 4), np.nan, np.float32)}, "NaN or infinity"),
         ({"embeddings": np.full((3, 4), np.inf, np.float32)}, "NaN or infinity"),
+        ({"embeddings": np.full((3, 4), 3e38, np.float32)}, "unit vectors"),
         ({"embeddings": np.full((3, 2, 2), 0.5, np.float32)}, "embeddings are"),
         ({"embeddings": np.float32(1.0)[None]}, "embeddings are"),
         ({"kind": "web"}, "kind must be"),
