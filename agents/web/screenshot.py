@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 """Names that a Chromium goes by."""
 
+EXAMPLE = "Example: clock face"
+"""How the label of the example begins that is shown."""
+
 WIDTH, HEIGHT = 1200, 1000
 SECONDS = 30.0
 """What a page may take to answer."""
@@ -64,23 +67,23 @@ def wait_for_answer(page: Page) -> None:
     )
 
 
-def take(path: str | Path, url: str, example: str) -> None:
+def take(path: str | Path, opened: Browser, url: str) -> None:
     """A picture of the whole page with the answer to an example.
 
     Args:
         path: the PNG file.
+        opened: takes it.
         url: of the page.
-        example: the label of its button begins so.
 
     Raises:
         playwright.sync_api.Error: the page did not answer.
     """
-    with browser() as opened, opened.new_page(viewport={"width": WIDTH, "height": HEIGHT}) as page:
+    with opened.new_page(viewport={"width": WIDTH, "height": HEIGHT}) as page:
         page.goto(url)
-        page.get_by_label(example).first.click()
+        page.get_by_label(EXAMPLE).first.click()
         wait_for_answer(page)
         with atomic_write(path) as temporary:
-            temporary.write_bytes(page.screenshot(full_page=True))
+            temporary.write_bytes(page.screenshot(full_page=True, animations="disabled"))
 
 
 def main(arguments: list[str]) -> None:
@@ -94,8 +97,8 @@ def main(arguments: list[str]) -> None:
     if len(arguments) != 1:
         raise SystemExit("usage: python -m agents.web.screenshot OUT.png")
     torch.set_num_threads(1)
-    with running(create_app(Pipeline.load())) as url:
-        take(arguments[0], url, "Example: clock face")
+    with running(create_app(Pipeline.load())) as url, browser() as opened:
+        take(arguments[0], opened, url)
 
 
 if __name__ == "__main__":
