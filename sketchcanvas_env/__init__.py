@@ -2,8 +2,9 @@
 
 Importing this package registers `SketchCanvas-v0`; `SketchCanvasPreference-v0`, where every episode has a tradeoff of
 its own, which the agent sees; `SketchCanvasCascade-v0`, where the agent looks at a sketch on one canvas after another
-until it has seen enough; and `mo-SketchCanvas-v0` with a vector reward for MO-Gymnasium. The public names below
-are loaded when they are first used, so that the import stays light: it needs Gymnasium and NumPy only.
+until it has seen enough; `SketchCanvasStroke-v0`, where the sketch appears stroke by stroke; and `mo-SketchCanvas-v0`
+with a vector reward for MO-Gymnasium. The public names below are loaded when they are first used, so that the import
+stays light: it needs Gymnasium and NumPy only.
 
     >>> import gymnasium as gym
     >>> import sketchcanvas_env
@@ -28,8 +29,11 @@ if TYPE_CHECKING:
     from sketchcanvas_env.live import Outcome, Retriever
     from sketchcanvas_env.looks import LookTable, load_looks
     from sketchcanvas_env.multi_objective import MOSketchCanvasEnv
+    from sketchcanvas_env.prefixes import PrefixTable, load_prefixes
     from sketchcanvas_env.raster import rasterise
     from sketchcanvas_env.sketch import VectorSketch
+    from sketchcanvas_env.stroke_env import SketchCanvasStrokeEnv
+    from sketchcanvas_env.stroke_vector import SketchCanvasStrokeVectorEnv
     from sketchcanvas_env.svg import read_svg
     from sketchcanvas_env.table import OutcomeTable, TableError, available_tables, load_table
     from sketchcanvas_env.vector import SketchCanvasVectorEnv
@@ -46,10 +50,13 @@ _LAZY = {
     "MOSketchCanvasEnv": ("multi_objective", "MOSketchCanvasEnv"),
     "Outcome": ("live", "Outcome"),
     "OutcomeTable": ("table", "OutcomeTable"),
+    "PrefixTable": ("prefixes", "PrefixTable"),
     "Retriever": ("live", "Retriever"),
     "SketchCanvasCascadeEnv": ("cascade_env", "SketchCanvasCascadeEnv"),
     "SketchCanvasCascadeVectorEnv": ("cascade_vector", "SketchCanvasCascadeVectorEnv"),
     "SketchCanvasEnv": ("env", "SketchCanvasEnv"),
+    "SketchCanvasStrokeEnv": ("stroke_env", "SketchCanvasStrokeEnv"),
+    "SketchCanvasStrokeVectorEnv": ("stroke_vector", "SketchCanvasStrokeVectorEnv"),
     "SketchCanvasVectorEnv": ("vector", "SketchCanvasVectorEnv"),
     "SketchDataset": ("data", "SketchDataset"),
     "TableError": ("table", "TableError"),
@@ -57,6 +64,7 @@ _LAZY = {
     "available_tables": ("table", "available_tables"),
     "load_dataset": ("data", "load"),
     "load_looks": ("looks", "load_looks"),
+    "load_prefixes": ("prefixes", "load_prefixes"),
     "load_table": ("table", "load_table"),
     "rasterise": ("raster", "rasterise"),
     "read_svg": ("svg", "read_svg"),
@@ -70,10 +78,13 @@ __all__ = [
     "MOSketchCanvasEnv",
     "Outcome",
     "OutcomeTable",
+    "PrefixTable",
     "Retriever",
     "SketchCanvasCascadeEnv",
     "SketchCanvasCascadeVectorEnv",
     "SketchCanvasEnv",
+    "SketchCanvasStrokeEnv",
+    "SketchCanvasStrokeVectorEnv",
     "SketchCanvasVectorEnv",
     "SketchDataset",
     "TableError",
@@ -82,6 +93,7 @@ __all__ = [
     "available_tables",
     "load_dataset",
     "load_looks",
+    "load_prefixes",
     "load_table",
     "rasterise",
     "read_svg",
@@ -119,6 +131,13 @@ if "SketchCanvasCascade-v0" not in registry:
         id="SketchCanvasCascade-v0",
         entry_point="sketchcanvas_env.cascade_env:SketchCanvasCascadeEnv",
         vector_entry_point="sketchcanvas_env.cascade_vector:SketchCanvasCascadeVectorEnv",
+    )
+
+if "SketchCanvasStroke-v0" not in registry:
+    register(
+        id="SketchCanvasStroke-v0",
+        entry_point="sketchcanvas_env.stroke_env:SketchCanvasStrokeEnv",
+        vector_entry_point="sketchcanvas_env.stroke_vector:SketchCanvasStrokeVectorEnv",
     )
 
 # Its rewards are vectors: Gymnasium's checker, which asks for numbers, stays off, and so do its vector environments.

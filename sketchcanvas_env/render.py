@@ -15,6 +15,7 @@ from sketchcanvas_env.data import RECOGNITION
 from sketchcanvas_env.raster import rasterise
 
 if TYPE_CHECKING:
+    from sketchcanvas_env.sketch import VectorSketch
     from sketchcanvas_env.task import Task
 
 PANEL = 256
@@ -69,7 +70,7 @@ def sentence(task: Task, row: int, shown: Shown | None) -> str:
     return f"{name}: {_outcome(task, shown)}" if shown is not None else f"{name}: no canvas chosen yet"
 
 
-def picture(task: Task, row: int, shown: Shown | None) -> npt.NDArray[np.uint8]:
+def picture(task: Task, row: int, shown: Shown | None, sketch: VectorSketch | None = None) -> npt.NDArray[np.uint8]:
     """The episode as a picture.
 
     Left the strokes on a canvas of 256, in the middle the chosen canvas at its true pixels, enlarged without
@@ -80,13 +81,14 @@ def picture(task: Task, row: int, shown: Shown | None) -> npt.NDArray[np.uint8]:
         task: where the sketch comes from.
         row: which one.
         shown: what was chosen for it, None before the step.
+        sketch: as much of the drawing as there is; all of it if None.
 
     Returns:
         (`HEIGHT`, `WIDTH`, 3) uint8, the same for the same episode.
     """
     page = Page(WIDTH, HEIGHT)
     left, middle, right = (panel_x(i) for i in range(3))
-    sketch = task.sketch(row)
+    sketch = task.sketch(row) if sketch is None else sketch
     nearest = "nearest classes" if task.dataset.task == RECOGNITION else "nearest photos"
     page.panel(left, f"strokes of {task.sketch_ids[row]}", rasterise(sketch, PANEL))
     page.title(right, nearest)

@@ -18,6 +18,7 @@ import pytest
 from sketchcanvas_env import data
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.looks import LookTable, looks_path
+from sketchcanvas_env.prefixes import PrefixTable, prefixes_path, strokes_drawn
 from sketchcanvas_env.reward import rank_of_true, triplet_loss
 from sketchcanvas_env.sketch import VectorSketch
 from sketchcanvas_env.table import OutcomeTable
@@ -161,6 +162,45 @@ def toy_looks(table: OutcomeTable, dataset: SketchDataset | None = None, seed: i
     return LookTable(**{**fields, **changes})  # type: ignore[arg-type]
 
 
+def toy_prefixes(table: OutcomeTable, dataset: SketchDataset | None = None, **changes: object) -> PrefixTable:
+    """Outcomes while toy drawings appear: of made-up distances, apart from whole drawings, which `table` speaks of.
+
+    Args:
+        table: the whole table.
+        dataset: what it was made from, `toy_dataset()` if None.
+        changes: fields to replace.
+    """
+    dataset = dataset or toy_dataset()
+    rng = np.random.default_rng(17)
+    row_of = {name: row for row, name in enumerate(dataset.sketch_ids.tolist())}
+    photo_at = {photo: index for index, photo in enumerate(table.photos.tolist())}
+    strokes, rows = [], []
+    for i, name in enumerate(table.sketch_ids.tolist()):
+        strokes.append(dataset.sketch(row_of[name]).n_strokes)
+        gallery = dataset.gallery(str(table.split[i])).tolist()
+        true = gallery.index(str(table.photo_ids[i]))
+        for step in range(len(strokes_drawn(strokes[-1]))):
+            d = rng.uniform(0.4, 1.6, (table.n_canvases, len(gallery)))
+            d[:, true] = np.maximum(0.0, d[:, true] - 0.1 * step)
+            near = np.argsort(d, axis=1, kind="stable")[:, :5]
+            top, distances = np.full((table.n_canvases, 5), -1), np.full((table.n_canvases, 5), 2.0)
+            top[:, : near.shape[1]] = np.array([photo_at[photo] for photo in gallery])[near]
+            distances[:, : near.shape[1]] = np.take_along_axis(d, near, axis=1)
+            rows.append((rank_of_true(d, true), triplet_loss(d, true), top, distances))
+        rows[-1] = (table.ranks[i], table.triplet[i], table.top[i], rows[-1][3])
+    fields: dict[str, object] = {
+        "outcomes_hash": table.hash,
+        "canvases": table.canvases,
+        "strokes": np.array(strokes),
+        **{
+            name: np.stack(found)
+            for name, found in zip(("ranks", "triplet", "top", "distances"), zip(*rows, strict=True), strict=True)
+        },
+        "meta": {"made_by": "tests"},
+    }
+    return PrefixTable(**{**fields, **changes})  # type: ignore[arg-type]
+
+
 def table_of(ranks: object, flops: object = None, **changes: object) -> OutcomeTable:
     """A table with the given ranks, for tests of what is computed from ranks; one photo for each sketch.
 
@@ -237,11 +277,12 @@ class Toy:
 
 @pytest.fixture(scope="session")
 def toy_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[SketchDataset, OutcomeTable, Path]:
-    """The toy data set, its table, and the table's file, with the looks beside it."""
+    """The toy data set, its table, and the table's file, with looks and prefixes beside it."""
     dataset = toy_dataset()
     table = toy_table(dataset)
     path = table.save(tmp_path_factory.mktemp("toy") / "toy.npz")
     toy_looks(table, dataset).save(looks_path(path))
+    toy_prefixes(table, dataset).save(prefixes_path(path))
     return dataset, table, path
 
 
