@@ -280,8 +280,13 @@ class CascadeTask:
 
     def room(self, n: int) -> Arrays:
         """Empty arrays for observations of n episodes."""
-        widths = {name: space.shape[0] for name, space in self.observation_space().spaces.items() if space.shape}
-        return {name: np.empty((n, width), dtype=np.float32) for name, width in widths.items()}
+        sources = {
+            "points": self.task.points,
+            "stats": self.task.stats,
+            "looks": self.signals,
+            "last": self._last_shown,
+        }
+        return {name: np.empty((n, source.shape[1]), dtype=np.float32) for name, source in sources.items()}
 
     def observe(self, rows: IntArray, seen: IntArray, last: IntArray, out: Arrays | None = None) -> Arrays:
         """Observations of N episodes.

@@ -36,7 +36,8 @@ def build_looks(
 ) -> LookTable:
     """Look at every sketch of an outcome table again, and keep what the table left out.
 
-    Sketches are embedded and ranked in blocks of `students.blocks.BLOCK`; memory is bounded by a block and the gallery.
+    Sketches are embedded and ranked in blocks of `students.blocks.BLOCK`: until the rows are put together at the end,
+    memory is bounded by a block and the gallery.
 
     Args:
         student: whose table it is.

@@ -22,6 +22,7 @@ from agents.compare import CompareConfig
 from agents.environment import EnvConfig
 from sketchcanvas_env import data
 from sketchcanvas_env.data import SketchDataset
+from sketchcanvas_env.looks import load_looks
 from sketchcanvas_env.table import OutcomeTable
 from students.embedder import Head, Student, StudentConfig
 from students.evaluation import read_row
@@ -272,6 +273,17 @@ def test_tabulate_by_the_dumb_baseline(toy: Toy, tmp_path: Path, capsys: pytest.
     assert told["scores"]["test"]["64"]["acc@5"] == pytest.approx(float((table.select("test").ranks[:, 1] <= 5).mean()))
     assert run("tabulate", "--student", "resnet", "--out", out) == 2
     assert "unknown student 'resnet'" in capsys.readouterr().err
+
+
+def test_tabulate_with_looks(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "hog.npz"
+    asked = ("tabulate", "--student", "hog", "--dataset", "toy", "--canvases", "32,64", "--out", out)
+    assert run(*asked) == 0
+    assert [file.name for file in tmp_path.iterdir()] == ["hog.npz"]
+    assert run(*asked, "--looks") == 0
+    assert "hog.looks.npz" in capsys.readouterr().err
+    looks = load_looks(OutcomeTable.load(out), tmp_path / "hog.looks.npz")
+    assert looks.fused_of.tolist() == [3]
 
 
 def test_evaluate_needs_something(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
