@@ -1,7 +1,7 @@
 """Builds a data set out of files that belong together by their names: checked once, read again when asked for.
 
-Nothing but digests and names stays in memory, so a data set may have many more sketches than would fit. A loader says
-which files there are and how they are read; what is common to all of them is here.
+Nothing but digests and names stays in memory, some 500 bytes a sketch, so a data set may have many more sketches than
+would fit. A loader says which files there are and how they are read; what is common to all of them is here.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 MAX_PHOTO_BYTES = 8 * 2**20
+_DIGEST = sha256().digest_size
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Drawing:
     """A sketch that ought to be there."""
 
@@ -74,7 +75,7 @@ def paired(layout: Layout, skipped: Sequence[tuple[str, str]] = ()) -> SketchDat
     photos = _photo_digests(layout, left_out)
     content = sha256()
     rows: list[Drawing] = []
-    digests: list[bytes] = []
+    digests = bytearray()
     for drawing in layout.drawings:
         if drawing.photo not in photos:
             continue  # told with its photo
@@ -85,7 +86,7 @@ def paired(layout: Layout, skipped: Sequence[tuple[str, str]] = ()) -> SketchDat
             left_out.append((drawing.name, str(error)))
             continue
         rows.append(drawing)
-        digests.append(sha256(data).digest())
+        digests += sha256(data).digest()
         content.update(f"{drawing.sketch_id} {drawing.photo} {[len(stroke) for stroke in strokes]}\n".encode())
         content.update(np.concatenate(strokes).astype("<f4").tobytes())
     for photo, digest in photos.items():
@@ -94,7 +95,7 @@ def paired(layout: Layout, skipped: Sequence[tuple[str, str]] = ()) -> SketchDat
     def read_sketch(row: int) -> VectorSketch:
         name = rows[row].name
         try:
-            return layout.parse(name, _unchanged(layout.fetch(name), digests[row]))
+            return layout.parse(name, _unchanged(layout.fetch(name), digests[_DIGEST * row : _DIGEST * (row + 1)]))
         except ValueError as error:
             raise ValueError(f"{layout.root / name}: {error}") from None
 
@@ -163,7 +164,7 @@ def _read_photo(layout: Layout, digests: Mapping[str, bytes], photo: str) -> NDA
     return on_white(picture if layout.square is None else layout.square(picture))
 
 
-def _unchanged(data: bytes, digest: bytes) -> bytes:
+def _unchanged(data: bytes, digest: bytes | bytearray) -> bytes:
     if sha256(data).digest() != digest:
         raise ValueError("changed since the data set was loaded; load it anew")
     return data

@@ -11,17 +11,21 @@ A row of the array is x, y on a canvas of 256 x 256 and whether the point is the
 Splits: the official test keys are `test`. A fifth of the training photos, chosen by a fixed seed among the sorted ids,
 are `val`, and the rest are `student`. `train` is empty: 300 photos are too few for four splits. A gallery holds the
 photos that its split's keys name; files that no key names are not part of the data set.
+
+The strokes of a loaded data set are mapped from the disk (`sketchcanvas_env.data.strokes`); while it is loaded, all of
+the pickle lies in memory.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +33,7 @@ from numpy.typing import NDArray
 from sketchcanvas_env.data.dataset import SPLITS, SketchDataset, report_skipped
 from sketchcanvas_env.data.inside import read_inside
 from sketchcanvas_env.data.photos import on_white, read_png
+from sketchcanvas_env.data.strokes import Writer, key_of, stored
 from sketchcanvas_env.data.unpickle import MAX_BYTES, arrays_of
 from sketchcanvas_env.sketch import VectorSketch
 
@@ -39,6 +44,7 @@ EDGE = 0.5
 VAL_SHARE = 0.2
 VAL_SEED = 0
 MAX_PHOTO_BYTES = 8 * 2**20
+_VERSION = 1  # of what is made of a file
 
 LICENCE = (
     "unknown; published by QMUL (Queen Mary University of London) for research, used from where it lies and not part "
@@ -93,7 +99,8 @@ def load_qmul(release: str, root: str | PathLike[str] | None, strict: bool = Fal
     if photo_folder is None or not coordinates.exists():
         raise FileNotFoundError(f"{folder} is not {release} as QMUL publishes it: there must be {layout}")
     try:
-        arrays = arrays_of(read_inside(folder, coordinates, MAX_BYTES))
+        data = read_inside(folder, coordinates, MAX_BYTES)
+        arrays = arrays_of(data)
         if not arrays:
             raise ValueError("holds no sketch")
         keys = {key: _parsed(key) for key in sorted(arrays)}
@@ -103,12 +110,26 @@ def load_qmul(release: str, root: str | PathLike[str] | None, strict: bool = Fal
     skipped: list[tuple[str, str]] = []
     split = _splits({(part, photo) for part, photo, _ in keys.values()})
     digests = _digests(folder, photo_folder, Counter(photo for _, photo, _ in keys.values()), skipped)
-    sketches = [sketch for sketch in _sketches(arrays, keys, split, skipped) if sketch.photo in digests]
+
+    def parse(writer: Writer) -> dict[str, Any]:
+        wrong: list[tuple[str, str]] = []
+        content = sha256()
+        for sketch in _sketches(arrays, keys, split, wrong):
+            if sketch.photo in digests:
+                _add_to(content, sketch)
+                writer.add(sketch.drawing, ids=sketch.sketch_id, photos=sketch.photo, splits=split[sketch.photo])
+        for photo, digest in digests.items():
+            content.update(f"{photo} {split[photo]} {digest}\n".encode())
+        return {"hash": content.hexdigest(), "skipped": wrong}
+
+    key = key_of(release, _VERSION, [sha256(data).hexdigest(), digests])
+    sketches = stored(key, ("ids", "photos", "splits"), parse)
+    skipped += [(name, reason) for name, reason in sketches.note["skipped"]]
     report_skipped(
         f"{release} in {folder}: {len(arrays) - len(sketches)} of {len(arrays)} sketches and "
         f"{len(split) - len(digests)} of {len(split)} photos",
         skipped,
-        refuse=strict or not sketches,
+        refuse=strict or not len(sketches),
     )
 
     def read_photo(photo_id: str) -> NDArray[np.uint8]:
@@ -123,19 +144,18 @@ def load_qmul(release: str, root: str | PathLike[str] | None, strict: bool = Fal
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
 
-    drawings = [sketch.drawing for sketch in sketches]
     return SketchDataset(
         name=release.lower(),
-        hash=_hash(sketches, split, digests),
-        sketch_ids=np.array([sketch.sketch_id for sketch in sketches]),
-        photo_ids=np.array([sketch.photo for sketch in sketches]),
-        split=np.array([split[sketch.photo] for sketch in sketches]),
+        hash=sketches.note["hash"],
+        sketch_ids=sketches.texts["ids"],
+        photo_ids=sketches.texts["photos"],
+        split=sketches.texts["splits"],
         level=np.zeros(len(sketches), dtype=np.int8),
         galleries={name: np.array([p for p in digests if split[p] == name], dtype=np.str_) for name in SPLITS},
         licence=LICENCE,
         citation=CITATION,
         skipped=tuple(skipped),
-        read_sketch=drawings.__getitem__,
+        read_sketch=sketches.sketch,
         read_photo=read_photo,
     )
 
@@ -188,17 +208,17 @@ def _sketches(
     keys: Mapping[str, tuple[str, str, str]],
     split: Mapping[str, str],
     skipped: list[tuple[str, str]],
-) -> list[_Sketch]:
+) -> Iterator[_Sketch]:
     """The sketches that can be used, in the order of their keys; the others go to `skipped`."""
-    found = []
     for key, (part, photo, sketch_id) in keys.items():
         try:
             if part == "train" and split[photo] == "test":
                 raise ValueError("a training sketch of a test photo")
-            found.append(_Sketch(sketch_id, photo, arrays[key], _drawing(arrays[key])))
+            sketch = _Sketch(sketch_id, photo, arrays[key], _drawing(arrays[key]))
         except ValueError as error:
             skipped.append((key, str(error)))
-    return found
+        else:
+            yield sketch
 
 
 def _drawing(points: NDArray[np.floating]) -> VectorSketch:
@@ -219,13 +239,8 @@ def _drawing(points: NDArray[np.floating]) -> VectorSketch:
     return VectorSketch.from_strokes(np.split(unit, np.flatnonzero(last[:-1]) + 1))
 
 
-def _hash(sketches: list[_Sketch], split: Mapping[str, str], digests: Mapping[str, str]) -> str:
-    """sha256 over the sketches and photos that are used, and their splits."""
-    digest = sha256()
-    for sketch in sketches:
-        points = np.ascontiguousarray(sketch.points, dtype="<f8")
-        digest.update(f"{sketch.sketch_id} {sketch.photo} {len(points)}\n".encode())
-        digest.update(points.tobytes())
-    for photo, content in digests.items():
-        digest.update(f"{photo} {split[photo]} {content}\n".encode())
-    return digest.hexdigest()
+def _add_to(content: Any, sketch: _Sketch) -> None:
+    """Add what decides a result to a hash."""
+    points = np.ascontiguousarray(sketch.points, dtype="<f8")
+    content.update(f"{sketch.sketch_id} {sketch.photo} {len(points)}\n".encode())
+    content.update(points.tobytes())

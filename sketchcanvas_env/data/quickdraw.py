@@ -9,6 +9,10 @@ in one folder, one file a category, in any of the published forms:
 A drawing in ndjson is a list of strokes [[x, ...], [y, ...]] or, raw, [[x, ...], [y, ...], [t, ...]]; the times are
 not kept. Rows in .npz are offsets, and whether the pen is lifted. Both are scaled by their bounding box, aspect kept.
 
+Parsing takes about 0.1 ms a drawing, once for each content of the files: what comes of it is kept on the disk and
+mapped (`sketchcanvas_env.data.strokes`). So a loaded data set takes next to no memory, and stays what it was when its
+files change; memory while they are parsed is a matter of the largest file.
+
 A data set without photos: what a sketch belongs to is its category. So `photo_ids` holds categories, the gallery of
 every split holds all of them, and `photo` raises a ValueError that says so. Retrieval among photos is not possible
 (`tabulate` ends with that message); recognition among categories is, see `sketchcanvas_env.data.recognition`.
@@ -21,12 +25,12 @@ fifth `train`, a tenth `val`, a fifth `test`. So no drawing moves when files or 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from hashlib import sha256
 from os import PathLike
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +38,7 @@ from numpy.typing import NDArray
 from sketchcanvas_env.data.arrays import npy_header, numbers, read_json, stroke3_strokes
 from sketchcanvas_env.data.dataset import SPLITS, SketchDataset, report_skipped
 from sketchcanvas_env.data.inside import find_inside
+from sketchcanvas_env.data.strokes import Writer, key_of, stored
 from sketchcanvas_env.data.unpickle import drawings_of
 from sketchcanvas_env.npz import check_members, check_zip
 from sketchcanvas_env.sketch import VectorSketch
@@ -57,20 +62,20 @@ CITATION = (
 _PARTS = {"train": None, "valid": "val", "test": "test"}
 _SHARES = {"student": 0.5, "train": 0.7, "val": 0.8, "test": 1.0}  # each up to its number
 _LAYOUT = "one <category>.ndjson or <category>.npz for each category"
+_VERSION = 1  # of what is made of a file
 
 
-@dataclass(frozen=True)
-class _Drawing:
-    """A drawing that can be used, and how to read it again."""
+class _Drawing(NamedTuple):
+    """A drawing that can be used."""
 
     sketch_id: str
     category: str
     split: str
-    read: Callable[[], VectorSketch]
+    sketch: VectorSketch
 
 
 def load_quickdraw(root: str | PathLike[str] | None, strict: bool = False) -> SketchDataset:
-    """Read categories of Quick, Draw! from a folder; ndjson is checked now and read again when asked for.
+    """Read categories of Quick, Draw! from a folder; what was read before is found again by its content.
 
     Args:
         root: the folder; the text of this module says what is in it.
@@ -95,51 +100,83 @@ def load_quickdraw(root: str | PathLike[str] | None, strict: bool = False) -> Sk
     if not files:
         raise FileNotFoundError(f"{folder} holds nothing of Quick, Draw!: there must be {_LAYOUT}")
 
-    skipped: list[tuple[str, str]] = []
-    drawings: list[_Drawing] = []
-    digest = sha256()
-    owner: dict[str, str] = {}
-    for path in files:
-        try:
-            real = find_inside(folder, path, MAX_FILE_BYTES)
-            with real.open("rb") as stream:
-                digest.update(b"%d\n" % real.stat().st_size)
-                for block in iter(partial(stream.read, 1 << 20), b""):
-                    digest.update(block)
-            found = list((_of_lines if path.suffix == ".ndjson" else _of_arrays)(path.name, real, skipped))
-            for category in {drawing.category for drawing in found}:
-                if owner.setdefault(category, path.name) != path.name:
-                    raise ValueError(f"{owner[category]} has drawings of {category!r} as well")
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
-        drawings += found
+    real = {path: _inside(folder, path) for path in files}
+    state = _state(real.values())
+    digest = _digest(real.values())
+    key = key_of("quickdraw", _VERSION, [digest, [path.name for path in files]])
+
+    def parse(writer: Writer) -> dict[str, Any]:
+        note = _parse(real, writer)
+        if _state(real.values()) != state:
+            raise ValueError(f"{folder}: its files changed while they were read")
+        return note
+
+    drawings = stored(key, ("ids", "categories", "splits"), parse)
+    skipped = tuple((str(name), str(reason)) for name, reason in drawings.note["skipped"])
     report_skipped(
         f"quickdraw in {folder}: {len(skipped)} of {len(drawings) + len(skipped)} drawings",
-        skipped or [(path.name, "holds no drawing") for path in files if not drawings],
-        refuse=strict or not drawings,
+        skipped or [(path.name, "holds no drawing") for path in files if not len(drawings)],
+        refuse=strict or not len(drawings),
     )
 
     def read_photo(photo_id: str) -> NDArray[np.uint8]:
         raise ValueError(f"quickdraw has no photos, only categories: there is none of {photo_id!r}")
 
-    categories = np.array(sorted(owner), dtype=np.str_)
-    split = np.array([drawing.split for drawing in drawings])
-    classes = np.array([drawing.category for drawing in drawings])
+    categories = np.array(drawings.note["categories"], dtype=np.str_)
+    classes, split = drawings.texts["categories"], drawings.texts["splits"]
     return SketchDataset(
         name="quickdraw",
-        hash=digest.hexdigest(),
-        sketch_ids=np.array([drawing.sketch_id for drawing in drawings]),
+        hash=digest,
+        sketch_ids=drawings.texts["ids"],
         photo_ids=classes,
         split=split,
         level=np.zeros(len(drawings), dtype=np.int8),
         galleries={name: categories if (split == name).any() else categories[:0] for name in SPLITS},
         licence=LICENCE,
         citation=CITATION,
-        skipped=tuple(skipped),
+        skipped=skipped,
         classes=classes,
-        read_sketch=lambda row: drawings[row].read(),
+        read_sketch=drawings.sketch,
         read_photo=read_photo,
     )
+
+
+def _inside(folder: Path, path: Path) -> Path:
+    try:
+        return find_inside(folder, path, MAX_FILE_BYTES)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _state(files: Iterable[Path]) -> list[tuple[int, int]]:
+    """Changes when one of the files is written."""
+    return [(state.st_mtime_ns, state.st_size) for state in map(Path.stat, files)]
+
+
+def _digest(files: Iterable[Path]) -> str:
+    """sha256 (hex) of the content of files."""
+    digest = sha256()
+    for path in files:
+        with path.open("rb") as stream:
+            digest.update(b"%d\n" % path.stat().st_size)
+            for block in iter(partial(stream.read, 1 << 20), b""):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _parse(files: Mapping[Path, Path], writer: Writer) -> dict[str, Any]:
+    """Add the drawings of all files, given with where each really lies; the categories, and what had to be skipped."""
+    skipped: list[tuple[str, str]] = []
+    owner: dict[str, str] = {}
+    for path, real in files.items():
+        try:
+            for drawing in (_of_lines if path.suffix == ".ndjson" else _of_arrays)(path.name, real, skipped):
+                if owner.setdefault(drawing.category, path.name) != path.name:
+                    raise ValueError(f"{owner[drawing.category]} has drawings of {drawing.category!r} as well")
+                writer.add(drawing.sketch, ids=drawing.sketch_id, categories=drawing.category, splits=drawing.split)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+    return {"skipped": skipped, "categories": sorted(owner)}
 
 
 def _checked_name(name: object) -> str:
@@ -158,7 +195,6 @@ def _of_lines(name: str, path: Path, skipped: list[tuple[str, str]]) -> Iterator
     with path.open("rb") as stream:
         number = 0
         while True:
-            start = stream.tell()
             line = stream.readline(MAX_LINE_BYTES + 1)
             if not line:
                 return
@@ -171,15 +207,14 @@ def _of_lines(name: str, path: Path, skipped: list[tuple[str, str]]) -> Iterator
                     while line and not line.endswith(b"\n"):
                         line = stream.readline(MAX_LINE_BYTES)
                     raise ValueError(f"longer than {MAX_LINE_BYTES:,} bytes")
-                key, category, _ = _parsed(line)
+                key, category, sketch = _parsed(line)
                 if key in seen:
                     raise ValueError(f"key_id {key} occurs twice")
             except ValueError as error:
                 skipped.append((f"{name}, line {number}", str(error)))
                 continue
             seen.add(key)
-            read = partial(_read_line, path, start, len(line), sha256(line).digest())
-            yield _Drawing(f"{category}/{key}", category, _split_of(key), read)
+            yield _Drawing(f"{category}/{key}", category, _split_of(key), sketch)
 
 
 def _parsed(line: bytes) -> tuple[str, str, VectorSketch]:
@@ -196,18 +231,6 @@ def _parsed(line: bytes) -> tuple[str, str, VectorSketch]:
         # Times are not looked at: some of the published ones are not numbers.
         strokes.append(np.atleast_2d(numbers(stroke[:2])).T)
     return _checked_name(entry["key_id"]), _checked_name(entry["word"]), VectorSketch.fit(strokes)
-
-
-def _read_line(path: Path, start: int, length: int, digest: bytes) -> VectorSketch:
-    try:
-        with path.open("rb") as stream:
-            stream.seek(start)
-            line = stream.read(length)
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read: {error.strerror}") from None
-    if sha256(line).digest() != digest:
-        raise ValueError(f"{path}: changed since the data set was loaded; load it anew")
-    return _parsed(line)[2]
 
 
 def _split_of(key: str) -> str:
@@ -229,21 +252,19 @@ def _of_arrays(name: str, path: Path, skipped: list[tuple[str, str]]) -> Iterato
             members = {member.filename: member for member in archive.infolist()}
             if not {f"{part}.npy" for part in _PARTS} <= members.keys():
                 raise ValueError("lacks one of the arrays train, valid and test")
-            contents = {part: _member(archive, members[f"{part}.npy"]) for part in _PARTS}
-    except ValueError:
+            for part, split in _PARTS.items():
+                for index, rows in enumerate(_arrays(part, _member(archive, members[f"{part}.npy"]))):
+                    try:
+                        sketch = VectorSketch.fit(stroke3_strokes(rows))
+                    except ValueError as error:
+                        skipped.append((f"{name}, {part}, drawing {index}", str(error)))
+                    else:
+                        own = split or ("student", "train")[index % 2]
+                        yield _Drawing(f"{category}/{part}-{index}", category, own, sketch)
+    except (ValueError, OSError):
         raise
     except Exception as error:  # zipfile raises whatever a damaged file makes it stumble over
         raise ValueError(f"a damaged .npz file: {error}") from None
-    for part, split in _PARTS.items():
-        for index, rows in enumerate(_arrays(part, contents[part])):
-            sketch_id = f"{category}/{part}-{index}"
-            try:
-                _fitted(rows)
-            except ValueError as error:
-                skipped.append((f"{name}, {part}, drawing {index}", str(error)))
-            else:
-                own = split or ("student", "train")[index % 2]
-                yield _Drawing(sketch_id, category, own, partial(_fitted, rows))
 
 
 def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
@@ -262,7 +283,3 @@ def _arrays(part: str, data: bytes) -> list[NDArray[np.int16]]:
         return drawings_of(data[start:])
     except ValueError as error:
         raise ValueError(f"{part}: {error}") from None
-
-
-def _fitted(rows: NDArray[np.int16]) -> VectorSketch:
-    return VectorSketch.fit(stroke3_strokes(rows))

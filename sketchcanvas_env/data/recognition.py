@@ -17,11 +17,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sketchcanvas_env.data.dataset import RECOGNITION, SPLITS, SketchDataset
+from sketchcanvas_env.names import blocks
 from sketchcanvas_env.sketch import VectorSketch
 
 SUFFIX = "_recognition"
@@ -56,8 +58,14 @@ def recognition(dataset: SketchDataset) -> SketchDataset:
             f"recognition needs two classes or more with sketches in split 'student', data set {dataset.name!r} has "
             f"{len(known)}"
         )
-    rows = np.flatnonzero(np.isin(dataset.classes, known))
-    classes, split = dataset.classes[rows], dataset.split[rows]
+    kept = np.concatenate([np.isin(dataset.classes[block], known) for block in blocks(len(dataset))])
+    rows = np.flatnonzero(kept)
+
+    def part(column: NDArray[Any]) -> NDArray[Any]:
+        # What is mapped from the disk stays there where nothing is left out.
+        return column if kept.all() else column[rows]
+
+    classes, split = part(dataset.classes), part(dataset.split)
     picture = dict(zip(known.tolist(), seen[first].tolist(), strict=True))
 
     def read_sketch(row: int) -> VectorSketch:
@@ -72,11 +80,11 @@ def recognition(dataset: SketchDataset) -> SketchDataset:
 
     return SketchDataset(
         name=dataset.name + SUFFIX,
-        hash=sha256("\n".join([RECOGNITION, dataset.hash, *dataset.classes.tolist()]).encode()).hexdigest(),
-        sketch_ids=dataset.sketch_ids[rows],
+        hash=_hash(dataset.hash, dataset.classes),
+        sketch_ids=part(dataset.sketch_ids),
         photo_ids=classes,
         split=split,
-        level=dataset.level[rows],
+        level=part(dataset.level),
         galleries={name: known if (split == name).any() else known[:0] for name in SPLITS},
         licence=dataset.licence,
         citation=dataset.citation,
@@ -86,3 +94,11 @@ def recognition(dataset: SketchDataset) -> SketchDataset:
         read_sketch=read_sketch,
         read_photo=read_photo,
     )
+
+
+def _hash(of_dataset: str, classes: NDArray[np.str_]) -> str:
+    """sha256 of lines: the task, the data set's hash, and the class of each of its sketches."""
+    digest = sha256(f"{RECOGNITION}\n{of_dataset}".encode())
+    for block in blocks(len(classes)):
+        digest.update("".join("\n" + name for name in classes[block].tolist()).encode())
+    return digest.hexdigest()

@@ -18,7 +18,8 @@ Sketches that the info/invalid-*.txt lists name are not part of the data set: it
 the photo. Splits: the photos of testset.txt are `test`. As many of the others are `train` and as many `val`, but
 never more than a quarter of them each; the rest is `student`.
 
-Reading 75,000 SVGs takes minutes, each time. `sketchcanvas data import` writes a folder that is read much faster.
+Reading 75,000 SVGs takes minutes, each time. `sketchcanvas data import` writes a folder that is read much faster. What
+comes of tables is kept on the disk and mapped (`sketchcanvas_env.data.strokes`): they are parsed once for each content.
 """
 
 from __future__ import annotations
@@ -26,18 +27,22 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from hashlib import sha256
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from sketchcanvas_env import svg
 from sketchcanvas_env.data.dataset import SketchDataset
 from sketchcanvas_env.data.inside import read_inside
 from sketchcanvas_env.data.paired import Drawing, Layout, in_folder, paired, told
 from sketchcanvas_env.data.splits import divided
+from sketchcanvas_env.data.strokes import Strokes, Writer, key_of, stored
 from sketchcanvas_env.sketch import MAX_POINTS, VectorSketch
 
 CANVAS = (640.0, 480.0)
@@ -60,6 +65,7 @@ CITATION = (
 _SKETCH = re.compile(r"(n[0-9]{1,12}_[0-9]{1,12})-([0-9]{1,9})")
 _INVALID = tuple(f"invalid-{reason}.txt" for reason in ("ambiguous", "context", "error", "pose"))
 _COLUMNS = ("x", "y", "pen", "sketchID", "photoID")
+_VERSION = 1  # of what is made of a table
 _LAYOUT = f"sketches/ (or <class>.csv), {PHOTOS}/ and info/testset.txt"
 
 
@@ -96,9 +102,12 @@ def load_sketchy(root: str | PathLike[str] | None, strict: bool = False) -> Sket
     fetch: Callable[[str], bytes]
     parse: Callable[[str, bytes], VectorSketch]
     if tables:
-        contents = {f"{table.name}: {sketch}": rows for table in tables for sketch, rows in _rows_of(folder, table)}
-        fetch, parse = contents.__getitem__, _parse_rows
-        names = [(name.partition(".csv: ")[0], name.partition(": ")[2], name) for name in contents]
+        found = _tables(folder, tables)
+        place = {name: row for row, name in enumerate(found.texts["names"].tolist())}
+        wrong = dict(found.note)
+        fetch, parse = partial(_fetch_rows, found, place, wrong), _parse_rows
+        names = [(name.partition(".csv: ")[0], name.partition(": ")[2], name) for name in [*place, *wrong]]
+        names.sort()
     else:
         fetch, parse = in_folder(folder, svg.MAX_BYTES), _parse_svg
         names = [
@@ -158,15 +167,42 @@ def _parse_svg(_: str, data: bytes) -> VectorSketch:
     return _on_canvas(svg.read_strokes(data))
 
 
-def _rows_of(folder: Path, table: Path) -> list[tuple[str, bytes]]:
-    """(sketch id, rows as bytes) of every sketch of a table: x, y and whether a stroke starts, float64."""
+def _tables(folder: Path, tables: Sequence[Path]) -> Strokes:
+    """The sketches of all tables, named "<table>: <sketch id>"; the note lists (name, reason) of the wrong ones."""
+
+    def parse(writer: Writer) -> list[tuple[str, str]]:
+        wrong = []
+        for table, digest in zip(tables, digests, strict=True):
+            data = _read_table(folder, table)
+            if sha256(data).hexdigest() != digest:
+                raise ValueError(f"{table}: changed while it was read")
+            for sketch, rows in _rows_of(table, data):
+                name = f"{table.name}: {sketch}"
+                try:
+                    writer.add(_on_canvas(np.split(rows[:, :2], np.flatnonzero(rows[1:, 2]) + 1)), names=name)
+                except ValueError as error:
+                    wrong.append((name, str(error)))
+        return wrong
+
+    digests = [sha256(_read_table(folder, table)).hexdigest() for table in tables]
+    return stored(key_of("sketchy", _VERSION, [[table.name for table in tables], digests]), ("names",), parse)
+
+
+def _read_table(folder: Path, table: Path) -> bytes:
     try:
-        text = io.StringIO(read_inside(folder, table, MAX_TABLE_BYTES).decode("utf-8"), newline="")
-        reader = csv.DictReader(text)
+        return read_inside(folder, table, MAX_TABLE_BYTES)
+    except ValueError as error:
+        raise ValueError(f"{table}: {error}") from None
+
+
+def _rows_of(table: Path, data: bytes) -> Iterator[tuple[str, NDArray[np.float64]]]:
+    """(sketch id, rows) of every sketch of a table, by id: (points, 3) of x, y and whether a stroke starts."""
+    found: dict[str, array[float]] = {}
+    try:
+        reader = csv.DictReader(io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", newline=""))
         lacking = [column for column in _COLUMNS if column not in (reader.fieldnames or ())]
         if lacking:
             raise ValueError(f"the table lacks the column {lacking[0]!r}")
-        found: dict[str, list[tuple[float, float, float]]] = {}
         for row in reader:
             values = [row[column] for column in _COLUMNS]
             if None in values or values[2] not in ("1", "2"):
@@ -176,19 +212,29 @@ def _rows_of(folder: Path, table: Path) -> list[tuple[str, bytes]]:
                 point = float(x), float(y), float(pen == "1")
             except ValueError:
                 raise ValueError(f"line {reader.line_num}: {x[:40]!r}, {y[:40]!r} is no point") from None
-            rows = found.setdefault(f"{photo}-{number}"[:100], [])
-            if len(rows) <= MAX_POINTS:  # one too many is enough for the sketch to be refused
-                rows.append(point)
-    except (UnicodeError, csv.Error) as error:
+            rows = found.setdefault(f"{photo}-{number}"[:100], array("d"))
+            if len(rows) <= 3 * MAX_POINTS:  # one too many is enough for the sketch to be refused
+                rows.extend(point)
+    except (ValueError, csv.Error) as error:
         raise ValueError(f"{table}: {error}") from None
-    except ValueError as error:
-        raise ValueError(f"{table}: {error}") from None
-    return [(sketch, np.array(rows, dtype="<f8").tobytes()) for sketch, rows in sorted(found.items())]
+    for sketch in sorted(found):
+        yield sketch, np.frombuffer(found[sketch]).reshape(-1, 3)
+
+
+def _fetch_rows(found: Strokes, place: Mapping[str, int], wrong: Mapping[str, str], name: str) -> bytes:
+    """A sketch of a table as `_parse_rows` reads it."""
+    if name in wrong:
+        raise ValueError(wrong[name])
+    strokes = found.sketch(place[name]).strokes
+    rows = np.zeros((sum(map(len, strokes)), 3), np.float32)
+    rows[:, :2] = np.concatenate(strokes)
+    rows[np.cumsum([0, *map(len, strokes[:-1])]), 2] = 1.0
+    return rows.tobytes()
 
 
 def _parse_rows(_: str, data: bytes) -> VectorSketch:
-    rows = np.frombuffer(data, dtype="<f8").reshape(-1, 3)
-    return _on_canvas(np.split(rows[:, :2], np.flatnonzero(rows[1:, 2]) + 1))
+    rows = np.frombuffer(data, np.float32).reshape(-1, 3)
+    return VectorSketch.from_strokes(np.split(rows[:, :2], np.flatnonzero(rows[1:, 2]) + 1))
 
 
 def _on_canvas(strokes: Iterable[ArrayLike]) -> VectorSketch:
