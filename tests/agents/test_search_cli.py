@@ -183,3 +183,25 @@ def test_pictures_that_are_gone_are_missed_only_where_they_are_shown(
     assert run("query", file, "--index", tmp_path / "my", "--show", tmp_path / "found.png") == 2
     assert ".png: no such file" in capsys.readouterr().err
     assert not (tmp_path / "found.png").exists()
+
+
+def test_all_looks_are_shown(tmp_path: Path) -> None:
+    from agents.cli.search import _tables
+    from agents.search_picture import draw
+    from tests.agents.test_pipeline import SKETCHES, Cascade, Cells, photo_index
+
+    gallery = load_dataset("emoji").gallery("test")[:12].tolist()
+    index = photo_index(ids=tuple(gallery), kind="dataset", source="emoji:test")
+    answers = [Pipeline(index, Cells(), Cascade(*sides)).search(SKETCHES[0], top=1) for sides in ((16, 64), (32,))]
+    _, costs = _tables("drawing", answers[0])
+    columns = {str(column.header): list(column.cells) for column in costs.columns}
+    assert columns["spent by"] == ["look 1", "look 2", "selector", "together", "fixed canvas"]
+    assert columns["canvas"] == ["16", "64", "", "", "64"]
+    gflops = [1e-3 * 16**2, 1e-3 * 64**2, 0.03, 1e-3 * (16**2 + 64**2) + 0.03, 1e-3 * 64**2]
+    assert [float(cell) for cell in columns["GFLOPs"]] == pytest.approx(gflops)
+    page = np.asarray(Image.open(draw(["a", "b"], SKETCHES[:1] * 2, answers, index, tmp_path / "x.png")))
+    assert page.shape == (2 * render.HEIGHT, 3 * (render.PANEL + 14) + 80 + 2 * 14, 3)
+    for row, place, side in ((0, 1, 16), (0, 2, 64), (1, 1, 32)):
+        x, y = render.panel_x(place), row * render.HEIGHT + render._HEAD
+        expected = np.kron(rasterise(SKETCHES[0], side), np.ones((256 // side,) * 2, dtype=np.uint8))
+        assert np.array_equal(page[y : y + 256, x : x + 256, 0], expected)
