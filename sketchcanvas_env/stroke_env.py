@@ -108,8 +108,8 @@ class SketchCanvasStrokeEnv(OfStroke, gym.Env[Observation, np.int64]):
     to answer early whatever the arguments say. Episodes are finite whatever the agent does, so nothing diverges.
 
     `stroke_cost` = 0.5 is our choice: on `emoji` train no fixed time for one look is then better in the mean than
-    another by more than about 0.01, so it depends on the drawing when to look. At 0.3 waiting for the whole drawing is
-    best, at 0.7 looking at once.
+    another by more than 0.012, so it depends on the drawing when to look. At 0.4 waiting for the whole drawing is the
+    best fixed time, at 0.6 looking at once (`examples/unfinished_drawings.py` prints such figures for val).
 
     `step` returns in `info`, and `reset` too, while the episode goes on:
 

@@ -300,8 +300,9 @@ def test_the_drawing_so_far_is_shown(strokes: Toy, env: SketchCanvasStrokeEnv) -
     assert data_equivalence(episode[0][0]["points"], episode[1][0]["points"])
 
 
-def test_looks_by_hand(strokes: Toy, long_files: Files) -> None:
-    env = SketchCanvasStrokeEnv(**strokes.kwargs)  # type: ignore[arg-type]
+@pytest.mark.parametrize(("cost", "charged"), [("flops", TOY_FLOPS), ("latency", TOY_MILLISECONDS)])
+def test_looks_by_hand(strokes: Toy, long_files: Files, cost: str, charged: tuple[float, ...]) -> None:
+    env = SketchCanvasStrokeEnv(cost=cost, **strokes.kwargs)  # type: ignore[arg-type]
     prefixes, table = long_files[2], strokes.table
     index = int(np.flatnonzero(env.stroke.steps == 6)[0])
     first = int(prefixes.first[np.flatnonzero(table.split == "train")[index]])
@@ -320,7 +321,8 @@ def test_looks_by_hand(strokes: Toy, long_files: Files) -> None:
     now = [[look[f"now_{side}"] for side in TOY_CANVASES] for look in shown]
     assert now == [[0, 0, 0, 0], [0, 0, 1, 0], [1, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
     assert [look["since"] for look in shown] == [0, 0, 0, 1 / 8, 2 / 8, 0, 1 / 8]
-    spent = np.array([0, 16, 17, 17, 17, 18, 18]) / 85
+    small, large = charged[0], charged[2]
+    spent = np.array([0, large, large + small, *[large + small] * 2, *[large + 2 * small] * 2]) / sum(charged)
     assert [look["cost"] for look in shown] == pytest.approx((spent / (1 + spent)).tolist())
     pairs = [((0, 0), (0, 2)), ((2, 0), (0, 0))]
     for look, ((step, action), (other_step, other)) in zip((shown[2], shown[5]), pairs, strict=True):
