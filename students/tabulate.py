@@ -266,7 +266,7 @@ def judge(between: NDArray[np.float64], true: NDArray[np.int64]) -> dict[str, ND
     """What a table tells of each of n queries at one canvas.
 
     The triplet loss is a mean over the whole gallery and a rank counts ties, so every distance is needed: an index that
-    finds only the nearest photos (faiss) would save nothing here.
+    finds only the nearest photos (faiss, `students.nearest`) would save nothing here.
 
     Args:
         between: (n, G) float64 distances to the photos of the gallery.
@@ -320,8 +320,13 @@ def euclidean(queries: NDArray[np.float32], gallery: NDArray[np.float32]) -> NDA
     for start in range(0, len(gallery), _CHUNK):
         chunk = gallery[start : start + _CHUNK]
         cosine = (wide @ _padded(chunk).T)[: len(queries), : len(chunk)]
-        between[:, start : start + _CHUNK] = np.sqrt(np.clip(2.0 - 2.0 * cosine, 0.0, 4.0))
+        between[:, start : start + _CHUNK] = distance_of(cosine)
     return between
+
+
+def distance_of(cosine: NDArray[np.float64] | float) -> Any:
+    """Euclidean distance of two unit vectors by their inner product: it never rises with it, rounding included."""
+    return np.sqrt(np.clip(2.0 - 2.0 * cosine, 0.0, 4.0))
 
 
 def _padded(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
