@@ -34,6 +34,8 @@ from sketchcanvas_env.sketch import VectorSketch
 from sketchcanvas_env.table import TOP
 from students import index as indexes
 from students.index import PhotoIndex
+from students.nearest import nearest_photos
+from students.tabulate import euclidean, nearest
 
 STAGES = ("selector", "raster", "student", "rank")
 """What a search spends time on."""
@@ -334,7 +336,7 @@ class Pipeline:
             embeddings = self.student.embed_rasters(rasters)
             times.append(perf_counter())
         # A cascade is shown the first few, however few are asked for.
-        found = self._rank(self._distances(embeddings), max(top, TOP))
+        found = self._hits(*nearest_photos(embeddings, self.index.embeddings, max(top, TOP)))
         times.append(perf_counter())
         spent = {
             "raster": times[1] - times[0],
@@ -348,21 +350,13 @@ class Pipeline:
     def _fuse(self, search: _Begun, top: int) -> None:
         """Rank by all looks of a search together."""
         start = perf_counter()
-        together = fused_distance(self._distances(np.stack(search.embeddings)))
-        [search.fused] = self._rank(together[None], top)
+        together = fused_distance(euclidean(np.stack(search.embeddings), self.index.embeddings))[None]
+        places = nearest(together, top)
+        [search.fused] = self._hits(places, np.take_along_axis(together, places, axis=1))
         search.fusing = perf_counter() - start
 
-    def _distances(self, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
-        from students.tabulate import euclidean
-
-        return euclidean(embeddings, self.index.embeddings)
-
-    def _rank(self, between: NDArray[np.float64], top: int) -> list[tuple[Hit, ...]]:
-        """The first `top` photos for each row of (n, G) distances."""
-        from students.tabulate import nearest
-
-        places = nearest(between, top)
-        distances = np.take_along_axis(between, places, axis=1)
+    def _hits(self, places: NDArray[np.int64], distances: NDArray[np.float64]) -> list[tuple[Hit, ...]]:
+        """For each row of (n, k) places in the index and their distances."""
         return [
             tuple(Hit(self.index.ids[place], far) for place, far in zip(row, line, strict=True))
             for row, line in zip(places.tolist(), distances.tolist(), strict=True)
