@@ -279,8 +279,8 @@ function show(answer) {
   at("answer").hidden = false;
   showRaster(answer);
   const side = server.fixed.canvas;
-  showBar("gflops", answer.gflops, answer.fixed_gflops, "GFLOPs", `a fixed canvas of ${side}`);
-  showBar("milliseconds", answer.milliseconds.total, server.fixed.milliseconds, "ms", `a fixed canvas of ${side}`);
+  showBar("gflops", answer.gflops, answer.fixed_gflops, "GFLOPs");
+  showBar("milliseconds", answer.milliseconds.total, server.fixed.milliseconds, "ms");
   at("looks-title").textContent = answer.looks.length === 1 ? "One look" : `${answer.looks.length} looks`;
   at("looks").replaceChildren(
     ...answer.looks.map((look) => {
@@ -308,14 +308,14 @@ function showRaster({ canvas, raster }) {
   picture.src = `data:image/png;base64,${raster}`;
   picture.width = picture.height = canvas * factor;
   picture.alt = `Your sketch as the student sees it, ${canvas} by ${canvas} pixels`;
-  const shown = factor > 1 ? `, each shown ${factor} times as wide and high` : ", shown as they are";
-  at("raster-size").textContent = `What the student sees: ${canvas} × ${canvas} pixels${shown}`;
+  at("raster-size").textContent = `${canvas} × ${canvas} pixels, shown ${factor} times as large`;
+  if (factor === 1) at("raster-size").textContent = `${canvas} × ${canvas} pixels, shown as they are`;
 }
 
-function showBar(id, spent, fixed, what, against) {
+function showBar(id, spent, fixed, what) {
   at(id).textContent = `${number(spent)} ${what}`;
   at(`${id}-bar`).style.width = `${100 * Math.min(1, spent / fixed)}%`;
-  at(`${id}-fixed`).textContent = `${percent(spent / fixed)} of the ${number(fixed)} ${what} of ${against}`;
+  at(`${id}-fixed`).textContent = `${percent(spent / fixed)} of a fixed ${server.fixed.canvas} (${number(fixed)} ${what})`;
 }
 
 function showPhotos(hits) {
@@ -386,7 +386,7 @@ at("default").addEventListener("click", () => {
 
 function showTradeoff() {
   const untouched = slider.classList.contains("untouched");
-  const text = untouched ? "default selector" : `${Number(slider.value).toFixed(2)}, told to a selector trained for all`;
+  const text = untouched ? "default selector" : `${Number(slider.value).toFixed(2)}, told to the selector`;
   at("tradeoff-said").textContent = text;
   slider.setAttribute("aria-valuetext", text);
   at("default").hidden = untouched;
