@@ -19,8 +19,9 @@ from gymnasium import spaces
 from sketchcanvas_env import data
 from sketchcanvas_env import reward as rules
 from sketchcanvas_env.data import RECOGNITION, RETRIEVAL, TASKS, SketchDataset, check_split
-from sketchcanvas_env.features import batch_features
 from sketchcanvas_env.live import Retriever
+from sketchcanvas_env.names import Places, blocks
+from sketchcanvas_env.observations import stroke_observations
 from sketchcanvas_env.raster import check_side
 from sketchcanvas_env.sketch import VectorSketch
 from sketchcanvas_env.table import (
@@ -517,18 +518,19 @@ def _limits(
 
 def _rows_of(table: OutcomeTable, dataset: SketchDataset) -> npt.NDArray[np.int64]:
     """Row in the data set of each sketch of the table; TableError where the two disagree."""
-    where = {name: row for row, name in enumerate(dataset.sketch_ids.tolist())}
-    lacking = [name for name in table.sketch_ids.tolist() if name not in where]
-    if lacking:
-        raise TableError(f"the outcome table has sketch {lacking[0]!r}, the data set {dataset.name!r} has not")
-    rows = np.array([where[name] for name in table.sketch_ids.tolist()], dtype=np.int64)
-    for column in ("photo_ids", "split"):
-        wrong = np.flatnonzero(getattr(dataset, column)[rows] != getattr(table, column))
-        if wrong.size:
-            raise TableError(
-                f"the outcome table and data set {dataset.name!r} disagree on the {column} of sketch "
-                f"{table.sketch_ids[wrong[0]]!r}"
-            )
+    rows = Places(dataset.sketch_ids).of(table.sketch_ids)
+    lacking = np.flatnonzero(rows < 0)
+    if lacking.size:
+        name = str(table.sketch_ids[lacking[0]])
+        raise TableError(f"the outcome table has sketch {name!r}, the data set {dataset.name!r} has not")
+    for block in blocks(len(rows)):
+        for column in ("photo_ids", "split"):
+            wrong = np.flatnonzero(getattr(dataset, column)[rows[block]] != getattr(table, column)[block])
+            if wrong.size:
+                raise TableError(
+                    f"the outcome table and data set {dataset.name!r} disagree on the {column} of sketch "
+                    f"{str(table.sketch_ids[block][wrong[0]])!r}"
+                )
     return rows
 
 
@@ -547,10 +549,7 @@ class _ByHash:
 def _split_observations(
     source: _ByHash, split: str, max_points: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    dataset = source.dataset
-    sketches = [dataset.sketch(int(row)) for row in dataset.indices(split)]
-    points = np.stack([sketch.to_stroke5(max_points).ravel() for sketch in sketches])
-    return fixed(points), fixed(batch_features(sketches))
+    return stroke_observations(source.dataset, split, max_points)
 
 
 def split_observations(

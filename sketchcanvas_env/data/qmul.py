@@ -30,10 +30,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sketchcanvas_env.cache import key_of
 from sketchcanvas_env.data.dataset import SPLITS, SketchDataset, report_skipped
 from sketchcanvas_env.data.inside import read_inside
 from sketchcanvas_env.data.photos import on_white, read_png
-from sketchcanvas_env.data.strokes import Writer, key_of, stored
+from sketchcanvas_env.data.strokes import Writer, stored
 from sketchcanvas_env.data.unpickle import MAX_BYTES, arrays_of
 from sketchcanvas_env.sketch import VectorSketch
 
@@ -122,7 +123,7 @@ def load_qmul(release: str, root: str | PathLike[str] | None, strict: bool = Fal
             content.update(f"{photo} {split[photo]} {digest}\n".encode())
         return {"hash": content.hexdigest(), "skipped": wrong}
 
-    key = key_of(release, _VERSION, [sha256(data).hexdigest(), digests])
+    key = key_of(release, _VERSION, sha256(data).hexdigest(), digests)
     sketches = stored(key, ("ids", "photos", "splits"), parse)
     skipped += [(name, reason) for name, reason in sketches.note["skipped"]]
     report_skipped(

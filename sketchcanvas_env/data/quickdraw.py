@@ -35,10 +35,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sketchcanvas_env.cache import key_of
 from sketchcanvas_env.data.arrays import npy_header, numbers, read_json, stroke3_strokes
 from sketchcanvas_env.data.dataset import SPLITS, SketchDataset, report_skipped
 from sketchcanvas_env.data.inside import find_inside
-from sketchcanvas_env.data.strokes import Writer, key_of, stored
+from sketchcanvas_env.data.strokes import Writer, stored
 from sketchcanvas_env.data.unpickle import drawings_of
 from sketchcanvas_env.npz import check_members, check_zip
 from sketchcanvas_env.sketch import VectorSketch
@@ -103,7 +104,7 @@ def load_quickdraw(root: str | PathLike[str] | None, strict: bool = False) -> Sk
     real = {path: _inside(folder, path) for path in files}
     state = _state(real.values())
     digest = _digest(real.values())
-    key = key_of("quickdraw", _VERSION, [digest, [path.name for path in files]])
+    key = key_of("quickdraw", _VERSION, digest, [path.name for path in files])
 
     def parse(writer: Writer) -> dict[str, Any]:
         note = _parse(real, writer)

@@ -38,11 +38,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sketchcanvas_env import svg
+from sketchcanvas_env.cache import key_of
 from sketchcanvas_env.data.dataset import SketchDataset
 from sketchcanvas_env.data.inside import read_inside
 from sketchcanvas_env.data.paired import Drawing, Layout, in_folder, paired, told
 from sketchcanvas_env.data.splits import divided
-from sketchcanvas_env.data.strokes import Strokes, Writer, key_of, stored
+from sketchcanvas_env.data.strokes import Strokes, Writer, stored
 from sketchcanvas_env.sketch import MAX_POINTS, VectorSketch
 
 CANVAS = (640.0, 480.0)
@@ -185,7 +186,7 @@ def _tables(folder: Path, tables: Sequence[Path]) -> Strokes:
         return wrong
 
     digests = [sha256(_read_table(folder, table)).hexdigest() for table in tables]
-    return stored(key_of("sketchy", _VERSION, [[table.name for table in tables], digests]), ("names",), parse)
+    return stored(key_of("sketchy", _VERSION, [table.name for table in tables], digests), ("names",), parse)
 
 
 def _read_table(folder: Path, table: Path) -> bytes:

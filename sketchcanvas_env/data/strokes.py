@@ -1,28 +1,17 @@
 """Sketches that were parsed once, as flat arrays on the disk: a data set of millions takes next to no memory.
 
 A loader of large files hands over a key, which stands for the content of the files, and a function that parses them.
-What that function adds is laid down in the user's cache folder and mapped; the next process with the same key maps it
-at once. A sketch is cut out of the arrays when it is asked for.
-
-    <cache folder>/<key>.npz   points (P, 2) float32 on the unit canvas; stroke_ends (S,) and sketch_ends (N,) int64,
-                               where each stroke ends among the points and each sketch among the strokes; a text
-                               column for everything else that is known of a sketch; header: a JSON text
-
-The folder is $SKETCHCANVAS_CACHE, or where this system keeps a user's caches. What lies there may be removed at any
-time. It is bounded: beyond `KEPT_BYTES` the files that were not used for longest go. Where it cannot be written to,
-the files are temporary ones.
+What that function adds is laid down in the user's cache folder (`sketchcanvas_env.cache`) and mapped; the next process
+with the same key maps it at once. A sketch is cut out of the arrays when it is asked for.
 """
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -30,19 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sketchcanvas_env import names
+from sketchcanvas_env.cache import cached
 from sketchcanvas_env.npz import Rows, read_npz, write_mapped
 from sketchcanvas_env.sketch import MAX_POINTS, MAX_STROKES, VectorSketch
 
-FORMAT = 1
-"""Version of the files; it is part of every key."""
-
-KEPT_BYTES = 32 << 30
-"""Bytes of the cache folder beyond which old files are removed when a new one is written."""
-
-VARIABLE = "SKETCHCANVAS_CACHE"
 _COLUMN = "text_"
 _KINDS = {"header": "U", "points": "f", "stroke_ends": "i", "sketch_ends": "i"}
-_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,22 +57,11 @@ class Strokes:
         return VectorSketch(tuple(self.points[a:b] for a, b in zip([start, *ends[:-1]], ends, strict=True)))
 
 
-def key_of(loader: str, version: int, parts: Sequence[object]) -> str:
-    """A key for everything that decides what is parsed: 64 hex digits.
-
-    Args:
-        loader: the data set's name.
-        version: the loader's; it rises with every change of what it makes of a file.
-        parts: names and digests of the sources, JSON-able.
-    """
-    return sha256(json.dumps([FORMAT, loader, version, parts]).encode()).hexdigest()
-
-
 def stored(key: str, columns: Sequence[str], parse: Callable[[Writer], Any]) -> Strokes:
     """The sketches of a key, parsed if the cache does not hold them.
 
     Args:
-        key: see `key_of`.
+        key: see `sketchcanvas_env.cache.key_of`.
         columns: names of the texts that `parse` gives with each sketch.
         parse: adds the sketches to the writer and returns a note, JSON-able. What it raises ends the call, and nothing
             is kept.
@@ -98,32 +69,13 @@ def stored(key: str, columns: Sequence[str], parse: Callable[[Writer], Any]) -> 
     Raises:
         OSError: the disk is full; the message names the file.
     """
-    folder = cache_folder()
-    path = folder / f"{key}.npz"
-    # Whatever is wrong with a damaged file (zipfile and NumPy stumble in many ways), it is written anew.
-    with suppress(Exception):
-        found = _mapped(path, columns)
-        os.utime(path)
-        return found
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        if error.errno not in _DENIED:
-            raise
-        # What is mapped from a file stays when the file goes.
-        with tempfile.TemporaryDirectory(prefix="sketchcanvas-", ignore_cleanup_errors=True) as temporary:
-            return _parsed(Path(temporary) / path.name, columns, parse)
-    found = _parsed(path, columns, parse)
-    _tidy(folder, path)
-    return found
 
+    def write(path: Path) -> None:
+        with Writer(path.parent, columns) as writer:
+            note = parse(writer)
+            writer.save(path, note)
 
-def cache_folder() -> Path:
-    """Where parsed sketches are kept."""
-    from platformdirs import user_cache_path
-
-    return Path(os.environ.get(VARIABLE) or user_cache_path("sketchcanvas", appauthor=False))
+    return cached(key, lambda path: _mapped(path, columns), write)
 
 
 class Writer:
@@ -209,13 +161,6 @@ class Writer:
         return Rows(dtype, (self._counts["sketch_ends"],), blocks())
 
 
-def _parsed(path: Path, columns: Sequence[str], parse: Callable[[Writer], Any]) -> Strokes:
-    with Writer(path.parent, columns) as writer:
-        note = parse(writer)
-        writer.save(path, note)
-    return _mapped(path, columns)
-
-
 def _mapped(path: Path, columns: Sequence[str]) -> Strokes:
     """The sketches of a file.
 
@@ -249,17 +194,3 @@ def _check_ends(ends: NDArray[np.int64], length: int, most: int) -> None:
             raise ValueError("ends that do not rise, or by too much")
     if last != length:
         raise ValueError(f"ends that stop at {last:,} of {length:,}")
-
-
-def _tidy(folder: Path, newest: Path) -> None:
-    """Remove the files that were not used for longest, down to `KEPT_BYTES`."""
-    found = []
-    for path in folder.glob("*.npz"):
-        with suppress(OSError):  # another process tidies up as well
-            state = path.stat()
-            found.append((path == newest, state.st_mtime_ns, state.st_size, path))
-    total = 0
-    for _, _, size, path in sorted(found, reverse=True):
-        total += size
-        if total > KEPT_BYTES and path != newest:
-            path.unlink(missing_ok=True)

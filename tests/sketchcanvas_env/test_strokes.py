@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 
 from sketchcanvas_env import names
-from sketchcanvas_env.data import strokes
-from sketchcanvas_env.data.strokes import Strokes, Writer, key_of, stored
+from sketchcanvas_env.cache import key_of
+from sketchcanvas_env.data.strokes import Strokes, Writer, stored
 from sketchcanvas_env.npz import write_mapped
 from sketchcanvas_env.sketch import VectorSketch
 from tests.helpers import toy_sketch
 
 ROOT = Path(__file__).parents[2]
 N = 40
-KEY = key_of("toy", 1, ["a"])
+KEY = key_of("toy", 1, "a")
 
 
 class Parser:
@@ -67,13 +67,8 @@ def test_what_was_parsed_is_found_again(folder: Path) -> None:
     check(get(parser))
     assert parser.calls == 1
     assert [path.name for path in folder.iterdir()] == [f"{KEY}.npz"]
-    check(get(parser, key_of("toy", 2, ["a"])))
+    check(get(parser, key_of("toy", 2, "a")))
     assert parser.calls == 2
-
-
-def test_everything_is_in_the_key() -> None:
-    keys = {key_of(*each) for each in (("a", 1, []), ("b", 1, []), ("a", 2, []), ("a", 1, [""]), ("a", 1, ["", ""]))}
-    assert len(keys) == 5
 
 
 def test_a_parser_that_fails_leaves_nothing(folder: Path) -> None:
@@ -152,34 +147,6 @@ def test_a_file_that_cannot_be_is_not_believed(folder: Path, changes: dict[str, 
     write_mapped(folder / f"{KEY}.npz", arrays | changes)
     check(get(parser))
     assert parser.calls == 1
-
-
-def test_a_folder_that_cannot_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").write_text("no folder")
-    monkeypatch.setenv("SKETCHCANVAS_CACHE", str(tmp_path / "file" / "cache"))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
-    (tmp_path / "temporary").mkdir()
-    parser = Parser()
-    for calls in (1, 2):
-        check(get(parser))
-        assert parser.calls == calls
-    assert not list((tmp_path / "temporary").iterdir())
-
-
-def test_old_files_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    get(Parser(), "0" * 64)
-    size = (folder / f"{'0' * 64}.npz").stat().st_size
-    monkeypatch.setattr(strokes, "KEPT_BYTES", 3 * size)
-    for number, key in enumerate("12"):
-        get(Parser(), key * 64)
-        os.utime(folder / f"{key * 64}.npz", (number, number))
-    os.utime(folder / f"{'0' * 64}.npz", (0, 0))
-    check(get(Parser(), "0" * 64))  # used again, so it is the youngest
-    get(Parser(), "3" * 64)
-    assert sorted(path.name[0] for path in folder.iterdir()) == ["0", "2", "3"]
-    monkeypatch.setattr(strokes, "KEPT_BYTES", 0)
-    check(get(Parser(), "4" * 64))
-    assert [path.name[0] for path in folder.iterdir()] == ["4"]
 
 
 # ---------------------------------------------------------------- memory
