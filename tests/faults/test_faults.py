@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from agents import runs, saved
 from sketchcanvas_env import data
 from sketchcanvas_env.files import atomic_write
+from sketchcanvas_env.npz import write_mapped
 from sketchcanvas_env.table import OutcomeTable, available_tables, load_cached
 from students import checkpoint, weights
 from students.tabulate import tabulate
@@ -40,6 +42,10 @@ def _save_table(path: Path) -> None:
     toy_table().save(path)
 
 
+def _save_mapped(path: Path) -> None:
+    write_mapped(path, {"n": np.arange(100_000)})
+
+
 def _save_checkpoint(path: Path) -> None:
     checkpoint.save(path, {"w": torch.ones(100_000)}, {"config": {}})
 
@@ -51,6 +57,7 @@ def _save_student(path: Path) -> None:
 SAVERS: dict[str, Callable[[Path], None]] = {
     "a.txt": _save_text,
     "a.npz": _save_table,
+    "mapped.npz": _save_mapped,
     "a.safetensors": _save_checkpoint,
     "student.safetensors": _save_student,
 }
