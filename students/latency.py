@@ -130,8 +130,8 @@ def measure(
     drawing = np.empty((repeats, len(sketches), len(sides)))
     forward = np.empty_like(drawing)
     order = np.random.default_rng(0)
-    # In evaluation mode throughout: `Student.embed` switches hundreds of modules there and back in every call, which
-    # took 3 of 8 milliseconds at 32 px and is no part of the network.
+    # In evaluation mode throughout: `Student.embed` asks hundreds of modules for theirs in every call, which takes a
+    # millisecond and is no part of the network.
     with _one_thread(), evaluating(student), torch.inference_mode():
         for side in sides:
             for turn in range(_WARM_UP):

@@ -26,7 +26,9 @@ ENGINES = ("auto", "numpy", "faiss")
 
 # All measured by tests/benchmarks/bench_nearest.py, on one thread and with 576 numbers a photo.
 LARGE = 2_000
-"""Photos below which the whole gallery is measured at once."""
+"""Photos below which the whole gallery is measured at once, for several queries."""
+LARGE_FOR_ONE = 100
+"""The same for a single query: `euclidean` would pad it to a whole tile of them."""
 FAISS_FROM = 16_000
 """Photos from which faiss is no slower than NumPy at finding candidates, for one query or `FAISS_QUERIES`."""
 FAISS_QUERIES = 256
@@ -73,7 +75,7 @@ def nearest_photos(
     if engine == "faiss" and not installed:
         raise ModuleNotFoundError("faiss is not installed: pip install 'sketchcanvas[faiss]'")
     k, m = min(k, len(gallery)), k + _SPARE
-    if len(gallery) < max(LARGE, m + 1):
+    if len(gallery) < max(LARGE if len(queries) > 1 else min(LARGE, LARGE_FOR_ONE), m + 1):
         return _measured(queries, gallery, k)
     pays = len(gallery) >= FAISS_FROM and (len(queries) == 1 or len(queries) >= FAISS_QUERIES)
     faiss = engine == "faiss" or (engine == "auto" and installed and pays)

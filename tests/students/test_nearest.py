@@ -161,3 +161,16 @@ def test_neither_faiss_nor_torch_is_imported_for_small_galleries() -> None:
 
     code = "import sys, students.nearest; assert not {'faiss', 'torch'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_single_query_pays_for_candidates_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    gallery = unit(np.random.default_rng(4).normal(size=(350, DIM)))
+    query = unit(np.random.default_rng(5).normal(size=(1, DIM)))
+    between = euclidean(query, gallery)
+    wanted = nearest(between, 10)
+    monkeypatch.setattr(module, "_measured", None)  # whoever asks for the whole gallery fails
+    places, distances = nearest_photos(query, gallery, 10)
+    np.testing.assert_array_equal(places, wanted)
+    np.testing.assert_array_equal(distances, np.take_along_axis(between, wanted, axis=1))
+    with pytest.raises(TypeError):
+        nearest_photos(np.repeat(query, 2, axis=0), gallery, 10)
