@@ -33,8 +33,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sketchcanvas_env import reward as rules
-from sketchcanvas_env.features import stroke_features
+from agents.observe import check_told, observe
 from sketchcanvas_env.sketch import VectorSketch
 
 POINT_DIM = 5
@@ -126,17 +125,7 @@ class Selector(nn.Module):
 
     def check_tradeoff(self, tradeoff: float | None) -> None:
         """Raise ValueError unless a conditioned network is given a tradeoff in [0, 1], and another one None."""
-        if not self.conditioned and tradeoff is not None:
-            raise ValueError(
-                f"this selector was trained for one tradeoff and cannot choose at {tradeoff}: leave the tradeoff out, "
-                "or train one with preferences"
-            )
-        if self.conditioned and tradeoff is None:
-            raise ValueError(
-                "this selector chooses for many tradeoffs: say at which one, for example selector(sketch, tradeoff=0.2)"
-            )
-        if tradeoff is not None:
-            rules.check_tradeoff(tradeoff)
+        check_told(self.conditioned, tradeoff)
 
     def observe(self, sketch: VectorSketch, max_points: int, tradeoff: float | None = None) -> dict[str, Tensor]:
         """What the environment would show of one sketch, as a batch of one, without the parts nobody reads.
@@ -149,15 +138,7 @@ class Selector(nn.Module):
         Raises:
             ValueError: a tradeoff that is missing, not wanted or out of range.
         """
-        self.check_tradeoff(tradeoff)
-        seen = {}
-        if "points" in self.reads:
-            seen["points"] = torch.from_numpy(sketch.to_stroke5(max_points).reshape(1, -1))
-        if "stats" in self.reads:
-            seen["stats"] = torch.from_numpy(stroke_features(sketch).reshape(1, -1))
-        if tradeoff is not None:
-            seen["tradeoff"] = torch.tensor([[tradeoff]], dtype=torch.float32)
-        return seen
+        return as_tensors(observe(self.reads, sketch, max_points, tradeoff))
 
     def flops(self, obs: Mapping[str, Tensor]) -> Tensor:
         """FLOPs (2 x MAC) of deciding about each sketch alone, (B,) float64; always above zero."""
@@ -201,6 +182,8 @@ class GRUSelector(Selector):
         """The GRU's state after each drawing's last point, (B, hidden)."""
         points = stroke5_rows(obs["points"])
         lengths = true_lengths(points)
+        if len(points) == 1:
+            return self._last_state(points, lengths)
         # Sorted by length and cut into buckets, each trimmed to its longest drawing: on a CPU the forward and
         # backward passes together are quicker than with packed sequences.
         order = torch.argsort(lengths, stable=True)
@@ -208,7 +191,8 @@ class GRUSelector(Selector):
         return torch.cat(states)[torch.argsort(order)]
 
     def _last_state(self, points: Tensor, lengths: Tensor) -> Tensor:
-        states, _ = self.gru(points[:, : int(lengths.max())].contiguous())
+        # No int(): an exported graph would have the length of the example that it was traced with.
+        states, _ = self.gru(points[:, : lengths.max()].contiguous())
         last: Tensor = states[torch.arange(len(points), device=points.device), lengths - 1]
         return last
 
@@ -524,7 +508,7 @@ def _trimmed(points: Tensor) -> tuple[Tensor, Tensor]:
     """Rows up to the end of the longest drawing, (B, P, 5), and which of them are no padding, (B, P) bool."""
     rows = stroke5_rows(points)
     lengths = true_lengths(rows)
-    rows = rows[:, : int(lengths.max())]
+    rows = rows[:, : lengths.max()]
     return rows, torch.arange(rows.shape[1], device=rows.device) < lengths[:, None]
 
 

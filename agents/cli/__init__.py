@@ -15,7 +15,7 @@ import sys
 
 import typer
 
-from agents.cli import compare, data, demo, distill, evaluate, report, search, tables, train
+from agents.cli import compare, data, demo, distill, evaluate, export, report, search, tables, train
 from agents.cli.common import tell
 
 _COMMANDS = (
@@ -30,6 +30,7 @@ _COMMANDS = (
     search.index,
     search.query,
     demo.demo,
+    export.export,
 )
 _GROUPS = {"data": data.app, "report": report.app}
 

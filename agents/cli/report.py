@@ -177,3 +177,36 @@ def report_ceiling(
     found.save(out)
     print(json.dumps(found.to_json(), indent=2, allow_nan=False) if as_json else found.markdown())
     tell(f"wrote ceiling.json, ceiling.md and ceiling.png to {out}")
+
+
+@app.command("query-latency")
+def report_query_latency(
+    dataset: Dataset = "emoji",
+    split: Split = "val",
+    selector: Annotated[str, typer.Option(help="A shipped selector or a path.")] = "emoji",
+    sketches: Annotated[int, typer.Option(help="How many sketches of the split to time.", min=1)] = 100,
+    repeats: Annotated[int, typer.Option(help="Times that each is searched for by each row.", min=1)] = 3,
+    exported: Annotated[
+        Path | None, typer.Option("--onnx", help="Folder of an export of both; default: exported for the occasion.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for query-latency.json and query-latency.md.")] = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """What a whole query takes, torch and onnxruntime: fixed canvases, the selector, a coin toss at its FLOPs.
+
+    One thread. Run it while the machine does nothing else.
+
+    Example: OMP_NUM_THREADS=1 sketchcanvas report query-latency --split val
+    """
+    from dataclasses import asdict
+
+    from agents import report
+    from agents.query_latency import COLUMNS, of_shipped
+
+    found = of_shipped(load_data(dataset, None), split, selector, sketches, repeats, exported)
+    files = found.save(out)
+    title = f"{found.machine['cpu']}, one thread, {found.photos} photos; {dataset}, split {split}"
+    show(as_json, asdict(found), report.rich_table(title, COLUMNS, found.cells()))
+    for finding in found.findings():
+        tell(finding)
+    tell(f"wrote {files[0]} and {files[1]}")

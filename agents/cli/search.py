@@ -61,7 +61,9 @@ def query(
     ] = None,
     canvas: Annotated[int | None, typer.Option(help="No selector: this side for every sketch, pixels.")] = None,
     student: Annotated[str | None, typer.Option(help="Where the index's student is, if it has moved.")] = None,
-    engine: Annotated[str, typer.Option(help="What computes.")] = "torch",
+    engine: Annotated[
+        str, typer.Option(help="What computes: torch, or onnx; then --student is a folder of 'sketchcanvas export'.")
+    ] = "torch",
     picture: Annotated[
         Path | None, typer.Option("--show", help="Also draw strokes, canvases and photos into this PNG file.")
     ] = None,
