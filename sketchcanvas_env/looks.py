@@ -148,8 +148,9 @@ def _read_header(array: npt.NDArray[Any]) -> dict[str, Any]:
 
 def _check(looks: LookTable) -> None:
     """Raise TableError for the first thing that cannot be, whatever the outcome table says."""
-    if not isinstance(looks.outcomes_hash, str) or not looks.outcomes_hash:
-        raise TableError("outcomes_hash must be a string, not empty")
+    of = looks.outcomes_hash
+    if not (isinstance(of, str) and of and of.isprintable()):
+        raise TableError("outcomes_hash must be a string, not empty, that can be printed")
     sizes: dict[str, int] = {}
     for name, (_, shape) in _ARRAYS.items():
         array = getattr(looks, name)
@@ -249,7 +250,10 @@ def load_looks(table: OutcomeTable, path: str | os.PathLike[str] | None = None) 
     except FileNotFoundError:
         raise FileNotFoundError(_missing(file)) from None
     looks = _load_once(os.fspath(file.resolve()), state.st_mtime_ns, state.st_size)
-    check_looks(looks, table)
+    try:
+        check_looks(looks, table)
+    except TableError as error:
+        raise TableError(f"{file}: {error}") from None
     return looks
 
 

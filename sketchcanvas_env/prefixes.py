@@ -179,8 +179,9 @@ def _read_header(array: npt.NDArray[Any]) -> dict[str, Any]:
 
 def _check(prefixes: PrefixTable) -> None:
     """Raise TableError for the first thing that cannot be, whatever the outcome table says."""
-    if not isinstance(prefixes.outcomes_hash, str) or not prefixes.outcomes_hash:
-        raise TableError("outcomes_hash must be a string, not empty")
+    of = prefixes.outcomes_hash
+    if not (isinstance(of, str) and of and of.isprintable()):
+        raise TableError("outcomes_hash must be a string, not empty, that can be printed")
     if prefixes.strokes.ndim != 1 or not prefixes.strokes.size or (prefixes.strokes < 1).any():
         raise TableError("strokes must be a row of numbers of at least 1")
     sizes = {"K": prefixes.canvases.size, "N": len(prefixes), "R": int(prefixes.steps.sum())}
@@ -281,7 +282,10 @@ def load_prefixes(table: OutcomeTable, path: str | os.PathLike[str] | None = Non
     except FileNotFoundError:
         raise FileNotFoundError(_missing(file)) from None
     found = _load_once(os.fspath(file.resolve()), state.st_mtime_ns, state.st_size)
-    check_prefixes(found, table)
+    try:
+        check_prefixes(found, table)
+    except TableError as error:
+        raise TableError(f"{file}: {error}") from None
     return found
 
 

@@ -634,7 +634,8 @@ def own_column(name: str, value: npt.ArrayLike, kind: Any) -> npt.NDArray[Any]:
             limits = np.iinfo(kind)
             if int(given.min()) < limits.min or int(given.max()) > limits.max:
                 raise TableError(f"{name} has a value that does not fit {np.dtype(kind)}")
-        array = np.array(given, dtype=kind, order="C")
+        with np.errstate(over="ignore"):  # what becomes infinite is refused as such
+            array = np.array(given, dtype=kind, order="C")
     array.flags.writeable = False
     return array
 

@@ -34,7 +34,7 @@ TOKENS: dict[str, list[bytes]] = {
     "pickle": b"( ) } ] . \x85 \x86 \x87 R b s u h\0 q\0 cos\nsystem\n \x8e\xff\xff\xff\xff\xff\xff\xff\xff \x93 "
     b"\x94 K\0 N I1\n S'a'\n t 0 2".split(b" "),
     "png": b"IDAT IEND IHDR PLTE tRNS \0\0\0\0 \xff\xff\xff\xff \x7f\xff\xff\xff \0\0\x08\0".split(b" "),
-    "table": b"\0\0\0\0 \xff\xff\xff\xff '|O' '<U0' (-1,) True NaN { [ \" PK\x01\x02".split(b" "),
+    "archive": b"\0\0\0\0 \xff\xff\xff\xff '|O' '<U0' (-1,) True NaN { [ \" PK\x01\x02".split(b" "),
     "tensors": b'F64 BF16 F8_E4M3 BOOL C64 [0, [] { } " , -1 1e9 18446744073709551615'.split(b" "),
 }
 """Pieces that mean something in each format."""
@@ -90,17 +90,17 @@ def _resealed_png(data: bytes) -> bytes:
     return out
 
 
-def _members() -> dict[str, bytes]:
-    with zipfile.ZipFile(io.BytesIO(READERS["table"].good()[0])) as archive:
+def _members(reader: str) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(READERS[reader].good()[0])) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def _tables() -> st.SearchStrategy[bytes]:
-    """A table with one member changed, its checksum right, or the file itself changed."""
-    whole = mutated(READERS["table"].good()[0], TOKENS["table"])
+def _archives(reader: str) -> st.SearchStrategy[bytes]:
+    """An archive with one member changed, its checksum right, or the file itself changed."""
+    whole = mutated(READERS[reader].good()[0], TOKENS["archive"])
     members = [
-        mutated(body, TOKENS["table"]).map(lambda changed, name=name: npz({name: changed}))
-        for name, body in _members().items()
+        mutated(body, TOKENS["archive"]).map(lambda changed, name=name: npz({name: changed}, reader=reader))
+        for name, body in _members(reader).items()
     ]
     return st.one_of(whole, *members)
 
@@ -145,7 +145,8 @@ def strategies() -> dict[str, st.SearchStrategy[bytes]]:
         name: mutated(READERS[name].good()[0], TOKENS[name]) | st.binary(max_size=300) for name in ("svg", "pickle")
     }
     png = mutated(READERS["png"].good()[0], TOKENS["png"])
-    found |= {"png": png | png.map(_resealed_png), "table": _tables()}
+    found |= {"png": png | png.map(_resealed_png)}
+    found |= {name: _archives(name) for name in ("table", "looks", "prefixes")}
     found |= {name: _tensors(name) for name in ("selector", "index", "checkpoint")}
     found |= {f"{name} card": cards(name) for name in ("selector", "student", "index")}
     return found

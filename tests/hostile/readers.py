@@ -19,9 +19,12 @@ from PIL import Image
 import students
 from agents import saved, selectors
 from agents.training import Run
+from sketchcanvas_env import looks, prefixes
 from sketchcanvas_env.data.inside import read_inside
 from sketchcanvas_env.data.photos import on_white, read_png
 from sketchcanvas_env.data.unpickle import arrays_of
+from sketchcanvas_env.looks import load_looks
+from sketchcanvas_env.prefixes import load_prefixes
 from sketchcanvas_env.svg import SvgError, read_svg
 from sketchcanvas_env.table import OutcomeTable, TableError
 from students import checkpoint
@@ -29,7 +32,7 @@ from students.index import PhotoIndex
 from students.index import load as load_index
 from students.weights import load_student, save_student
 from tests.agents.support import small
-from tests.helpers import qmul_arrays, toy_table
+from tests.helpers import qmul_arrays, toy_looks, toy_prefixes, toy_table
 
 LIMIT = 64 << 20
 
@@ -94,7 +97,34 @@ def _png() -> tuple[bytes, None]:
 @lru_cache
 def _table() -> tuple[bytes, None]:
     with TemporaryDirectory() as folder:
-        return toy_table().save(Path(folder) / "t.npz").read_bytes(), None
+        return _toy().save(Path(folder) / "t.npz").read_bytes(), None
+
+
+@lru_cache
+def _toy() -> OutcomeTable:
+    return toy_table()
+
+
+@lru_cache
+def _looks() -> tuple[bytes, None]:
+    with TemporaryDirectory() as folder:
+        return toy_looks(_toy()).save(Path(folder) / "t.npz").read_bytes(), None
+
+
+@lru_cache
+def _prefixes() -> tuple[bytes, None]:
+    with TemporaryDirectory() as folder:
+        return toy_prefixes(_toy()).save(Path(folder) / "t.npz").read_bytes(), None
+
+
+def _read_looks(path: Path) -> object:
+    looks._load_once.cache_clear()  # files here are made so fast that two of one size may have one time
+    return load_looks(_toy(), path)
+
+
+def _read_prefixes(path: Path) -> object:
+    prefixes._load_once.cache_clear()
+    return load_prefixes(_toy(), path)
 
 
 @lru_cache
@@ -152,6 +182,8 @@ READERS = {
     "pickle": Reader("_Coordinate", lambda path: arrays_of(path.read_bytes()), ValueError, _pickle),
     "png": Reader(".png", _photo, ValueError, _png),
     "table": Reader(".npz", OutcomeTable.load, TableError, _table),
+    "looks": Reader(".npz", _read_looks, TableError, _looks),
+    "prefixes": Reader(".npz", _read_prefixes, TableError, _prefixes),
     "student": Reader(".safetensors", load_student, ValueError, _student, "sha256"),
     "selector": Reader(".safetensors", saved.load, ValueError, _selector, "weights_sha256"),
     "index": Reader(".safetensors", load_index, ValueError, _index, "sha256"),

@@ -17,6 +17,8 @@ import pytest
 from agents import saved
 from agents.selector_latency import SelectorCosts
 from sketchcanvas_env.files import read_json
+from sketchcanvas_env.looks import LookTable
+from sketchcanvas_env.prefixes import PrefixTable
 from sketchcanvas_env.svg import read_svg
 from sketchcanvas_env.table import OutcomeTable
 from students import checkpoint, renderings
@@ -35,6 +37,8 @@ PATIENCE = 100.0
 CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a sketch": (read_svg, ".svg"),
     "a table": (OutcomeTable.load, ".npz"),
+    "looks": (LookTable.load, ".npz"),
+    "prefixes": (PrefixTable.load, ".npz"),
     "JSON": (lambda path: read_json(path, 100), ".json"),
     "a student": (load_student, ".safetensors"),
     "a selector": (saved.load, ".safetensors"),
