@@ -11,6 +11,15 @@ algorithm of your own known to everything that takes a name (`examples/own_algor
 | `linucb`, `linear_ts`, `epsilon_greedy` | linear bandits; selector `linear` only | one reward |
 | `exact_pg` | gradient of the expected reward, nothing sampled | all K rewards |
 | `cost_sensitive` | supervised: regression of the rewards | all K rewards |
+
+In a cascade, where an episode has several steps, these are known (`CASCADE_ALGORITHMS`, chosen by the environment):
+
+| name | what it is | told of each sketch |
+|---|---|---|
+| `reinforce` | policy gradient over whole episodes | what its looks cost and its answer earned |
+| `ppo`, `dqn` | as above, but that a step is no episode | likewise |
+| `maskable_ppo` | sb3-contrib's PPO that is told which actions make sense | likewise |
+| `backward_induction` | supervised: regression of what actions lead to, from the last look backwards | everything |
 """
 
 from __future__ import annotations
@@ -21,6 +30,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agents.environment import CascadeConfig, EnvConfig
 from agents.training import Progress, Run, TrainConfig
 
 if TYPE_CHECKING:
@@ -59,25 +69,40 @@ ALGORITHMS: dict[str, Algorithm] = {
     "epsilon_greedy": Algorithm("agents.bandits", "EpsilonGreedyConfig", "train_epsilon_greedy"),
 }
 
+CASCADE_ALGORITHMS: dict[str, Algorithm] = {
+    "reinforce": Algorithm("agents.cascade.reinforce", "ReinforceConfig", "train_reinforce", resumable=False),
+    "backward_induction": Algorithm("agents.cascade.backward", "BackwardConfig", "train_backward", resumable=False),
+    "ppo": Algorithm("agents.cascade.sb3", "PPOConfig", "train_ppo", resumable=False),
+    "maskable_ppo": Algorithm("agents.cascade.sb3", "MaskablePPOConfig", "train_maskable_ppo", resumable=False),
+    "dqn": Algorithm("agents.cascade.sb3", "DQNConfig", "train_dqn", resumable=False),
+}
+"""The algorithms for cascades, by name."""
+
 
 def make_config(algorithm: str, **settings: Any) -> TrainConfig:
-    """An algorithm's settings: its defaults, except where given.
+    """An algorithm's settings: its defaults, except where given. In a cascade it is that of `CASCADE_ALGORITHMS`.
 
     Raises:
         ValueError: unknown algorithm (the message lists what exists), or settings out of range.
     """
-    config: Callable[..., TrainConfig] = getattr(import_module(_find(algorithm).module), _find(algorithm).config)
+    entry = find(algorithm, settings.get("env"))
+    config: Callable[..., TrainConfig] = getattr(import_module(entry.module), entry.config)
     return config(**settings)
 
 
-def network_of(algorithm: str, selector: str, hidden: int | None = None) -> dict[str, Any]:
+def network_of(
+    algorithm: str, selector: str, hidden: int | None = None, env: EnvConfig | None = None
+) -> dict[str, Any]:
     """The settings that give an algorithm a network, unless it brings one of its own, as the bandits do.
 
     Args:
         algorithm: its name.
         selector: the network.
         hidden: its width, None for the network's default.
+        env: where it learns, None for episodes of one step.
     """
+    if isinstance(env, CascadeConfig):
+        return {"selector": selector, "hidden": hidden}
     own: str = make_config(algorithm).selector
     return {"selector": selector, "hidden": hidden} if own == TrainConfig.selector else {}
 
@@ -98,7 +123,7 @@ def train_run(
         config: made by `make_config`.
         on_progress: called with the environment steps done so far.
         logdir: TensorBoard folder, None for none.
-        checkpoint: file to save the state of the run to, None for none; not for `dqn` and `qrdqn`.
+        checkpoint: file to save the state of the run to, None for none; not for `dqn`, `qrdqn` and cascades.
         checkpoint_every: environment steps between two checkpoints.
         resume: go on from `checkpoint`; the result is bit for bit that of a run that was never interrupted.
         curve: records what the selector earns on `val` meanwhile; None for nothing.
@@ -111,7 +136,7 @@ def train_run(
             settings, or one for an algorithm that has none.
         FileNotFoundError: nothing to resume from.
     """
-    entry = _find(config.algorithm)
+    entry = find(config.algorithm, config.env)
     train: Callable[..., Run] = getattr(import_module(entry.module), entry.train)
     return train(
         config,
@@ -124,7 +149,19 @@ def train_run(
     )
 
 
-def _find(name: str) -> Algorithm:
-    if name not in ALGORITHMS:
-        raise ValueError(f"unknown algorithm {name!r}; there are {', '.join(sorted(ALGORITHMS))}")
-    return ALGORITHMS[name]
+def known(env: EnvConfig | None = None) -> dict[str, Algorithm]:
+    """The algorithms that learn in an environment, by name; None stands for episodes of one step."""
+    return CASCADE_ALGORITHMS if isinstance(env, CascadeConfig) else ALGORITHMS
+
+
+def find(name: str, env: EnvConfig | None = None) -> Algorithm:
+    """Where the algorithm of that name lives.
+
+    Raises:
+        ValueError: there is none for such an environment; the message lists what exists.
+    """
+    names = known(env)
+    if name not in names:
+        where = " for a cascade" if names is CASCADE_ALGORITHMS else ""
+        raise ValueError(f"unknown algorithm {name!r}{where}; there are {', '.join(sorted(names))}")
+    return names[name]

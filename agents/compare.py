@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agents import algorithms, baselines, provenance, runs, statistics
-from agents.environment import EnvConfig
+from agents.environment import VAL_SPLIT, CascadeConfig, EnvConfig, env_from_json
 from agents.evaluate import Evaluation, evaluate_options
 from agents.options import Options
 from agents.progress import Start
@@ -33,12 +33,14 @@ from sketchcanvas_env.files import atomic_write, read_json
 from sketchcanvas_env.table import OutcomeTable
 from students.provenance import commit
 
-VAL_SPLIT = "val"
 RUNS_FOLDER = "runs"
 """Where a comparison's rows lie in its folder."""
 
 RESULT_FILE = "result.json"
 MAX_RESULT_BYTES = 64 << 20
+
+ONE_SHOT = "one_shot:"
+"""What the name of an agent begins with that looks once in a cascade."""
 
 Decisions = Mapping[str, Sequence[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]]
 """What the runs of each agent do on a split: options and FLOPs of deciding, (N,) each."""
@@ -52,7 +54,8 @@ class CompareConfig:
     """What is compared, and for how long."""
 
     env: EnvConfig = field(default_factory=EnvConfig)  # the environment that all algorithms learn in
-    # Keys of `algorithms.ALGORITHMS`; "reinforce/gru" names the network too, where it is not `selector`.
+    # Keys of `algorithms.ALGORITHMS`; "reinforce/gru" names the network too, where it is not `selector`. In a cascade
+    # those of `CASCADE_ALGORITHMS`; "one_shot:reinforce/stats" is an agent that learns to look once.
     algorithms: tuple[str, ...] = ("reinforce", "ppo")
     seeds: int = 3  # runs of each algorithm, with seeds 0, 1, ...
     total_steps: int = 30_720  # environment steps of every run, the same for all algorithms, exactly
@@ -90,16 +93,31 @@ class CompareConfig:
         return {agent: [self._run(agent, seed) for seed in range(self.seeds)] for agent in self.algorithms}
 
     def _run(self, agent: str, seed: int) -> TrainConfig:
-        name, _, network = agent.partition("/")
-        common = {"env": self.env, "seed": seed, "total_steps": self.total_steps, "threads": self.threads}
+        looks_once = agent.startswith(ONE_SHOT)
+        env = self.env.one_shot() if looks_once else self.env
+        if looks_once and env == self.env:
+            raise ValueError(f"{agent!r}: {ONE_SHOT} is for cascades; here every agent looks once")
+        name, _, network = agent.removeprefix(ONE_SHOT).partition("/")
+        common = {"env": env, "seed": seed, "total_steps": self.total_steps, "threads": self.threads}
         if network:
             return algorithms.make_config(name, selector=network, **common)
-        return algorithms.make_config(name, **algorithms.network_of(name, self.selector, self.hidden), **common)
+        return algorithms.make_config(name, **algorithms.network_of(name, self.selector, self.hidden, env), **common)
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON-able values."""
         return asdict(self)
 
+
+CASCADE = (
+    "one_shot:reinforce/stats",
+    "one_shot:cost_sensitive/stats",
+    "reinforce",
+    "ppo",
+    "maskable_ppo",
+    "dqn",
+    "backward_induction",
+)
+"""Agents of the preset `cascade`: who looks once beside who may look again, over ten seeds."""
 
 QUICK = ("reinforce", "reinforce/gru", "ppo", "cost_sensitive")
 """Agents of the preset `quick`: what the README runs in a few minutes, over three seeds."""
@@ -129,16 +147,23 @@ def preset(name: str, env: EnvConfig | None = None) -> CompareConfig:
     """A ready-made comparison.
 
     Args:
-        name: "quick" (few agents and seeds: a look, not evidence) or "full" (all of them, ten seeds).
+        name: "quick" (few agents and seeds: a look, not evidence), "full" (all of them, ten seeds), or "cascade" (the
+            agents that may look at a sketch several times, ten seeds).
         env: the environment, None for the default one.
 
     Raises:
-        ValueError: another name.
+        ValueError: another name, or an environment that the preset is not for.
     """
-    agents = {"quick": QUICK, "full": FULL}
+    agents = {"quick": QUICK, "full": FULL, "cascade": CASCADE}
     if name not in agents:
         raise ValueError(f"unknown preset {name!r}; there are {', '.join(agents)}")
-    return CompareConfig(env=env or EnvConfig(), algorithms=agents[name], seeds=3 if name == "quick" else 10)
+    where = env or (CascadeConfig() if name == "cascade" else EnvConfig())
+    if isinstance(where, CascadeConfig) != (name == "cascade"):
+        raise ValueError(f"the preset {name!r} is not for this environment: cascades have the preset 'cascade'")
+    if name == "cascade":
+        # Longer: an episode takes several steps, and what looking again is worth shows late.
+        return CompareConfig(env=where, algorithms=CASCADE, seeds=10, selector="looks", total_steps=153_600)
+    return CompareConfig(env=where, algorithms=agents[name], seeds=3 if name == "quick" else 10)
 
 
 @dataclass(frozen=True)
@@ -373,7 +398,7 @@ def read_config(folder: str | Path) -> CompareConfig:
     """
     settings = read_result(folder)["config"]
     try:
-        return CompareConfig(env=EnvConfig(**settings.pop("env")), **settings)
+        return CompareConfig(env=env_from_json(settings.pop("env")), **settings)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{Path(folder) / RESULT_FILE} is no result of a comparison: {error}") from None
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import Any, TypedDict
 
 import gymnasium as gym
@@ -11,14 +13,19 @@ import numpy.typing as npt
 
 import sketchcanvas_env  # noqa: F401  (registers the environments)
 from agents import policy
+from agents.cascade import margin, walk
 from agents.options import Options
 from agents.selectors import Selector
+from sketchcanvas_env.cascade import CascadeTask, make_cascade_task
 from sketchcanvas_env.table import OutcomeTable
 from sketchcanvas_env.task import DEFAULT_CANVASES, Task, make_task
 from students.tabulate import check_student
 
 ENV_ID = "SketchCanvas-v0"
 PREFERENCE_ID = "SketchCanvasPreference-v0"
+CASCADE_ID = "SketchCanvasCascade-v0"
+VAL_SPLIT = "val"
+"""Where whatever must be chosen is chosen."""
 
 
 class RewardWeights(TypedDict):
@@ -167,3 +174,92 @@ class EnvConfig:
                 f"in this environment every episode has a tradeoff of its own, from {list(self.preferences)}: choose "
                 "one to evaluate at, for example env.at(0.2)"
             )
+
+
+@dataclass(frozen=True)
+class CascadeConfig(EnvConfig):
+    """Arguments of `SketchCanvasCascade-v0` other than the split: a sketch may be looked at several times."""
+
+    ranking: str = "last"  # whose ranking is the answer: that of the "last" look, or that of all looks "fused"
+    looks: str | None = None  # path of a table of looks, None for the one beside the outcome table
+
+    def __post_init__(self) -> None:
+        """As `EnvConfig`.
+
+        Raises:
+            ValueError: preferences, which a cascade does not have.
+        """
+        super().__post_init__()
+        if self.preferences is not None:
+            raise ValueError("a cascade has no preferences: all its episodes share one tradeoff")
+
+    def kwargs(self, split: str) -> dict[str, Any]:
+        """Keyword arguments for `gym.make` and `gym.make_vec`."""
+        plain = super().kwargs(split)
+        del plain["preferences"]
+        return {**plain, "ranking": self.ranking, "looks": self.looks}
+
+    def make_vec(self, num_envs: int, split: str = "train") -> gym.vector.VectorEnv[Any, Any, Any]:
+        """As `EnvConfig.make_vec`."""
+        if num_envs < 1:
+            raise ValueError(f"num_envs must be at least 1, got {num_envs}")
+        return gym.make_vec(CASCADE_ID, num_envs, vectorization_mode="vector_entry_point", **self.kwargs(split))
+
+    def one_shot(self) -> EnvConfig:
+        """`SketchCanvas-v0` with the same arguments: one look at each sketch."""
+        return EnvConfig(**{each.name: getattr(self, each.name) for each in fields(EnvConfig)})
+
+    def task(self, split: str) -> Task:
+        """Sketches of a split, and what single looks at them are worth."""
+        return self.one_shot().task(split)
+
+    def cascade(self, split: str) -> CascadeTask:
+        """States, ways to end and their worth on a split, the arrays the environment itself looks up.
+
+        Raises:
+            ValueError, FileNotFoundError, TableError: as the environment.
+        """
+        found = make_cascade_task(**self.kwargs(split))
+        if found.task.table is not None:
+            check_student(found.task.table)
+        return found
+
+    def options(self, split: str) -> Options:
+        """The ways to end; an agent that looks once has the first K of them, the canvases."""
+        return _node_options(self.cascade(split))
+
+    def decide(self, selector: Selector, split: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """As `EnvConfig.decide`; the selector is asked before each look, and paid each time that it is."""
+        return walk.nodes_of(selector, self.cascade(split))
+
+    def rules(self, split: str) -> dict[str, npt.NDArray[np.int64]]:
+        """The margin rule that is best on `val`, and looking twice always."""
+        return margin.rules_of(self.cascade(VAL_SPLIT), self.cascade(split))
+
+    def extra_hashes(self) -> dict[str, str]:
+        """That of the table of looks."""
+        return {"looks_hash": self.cascade(VAL_SPLIT).looks.hash}
+
+
+@lru_cache(maxsize=8)
+def _node_options(cascade: CascadeTask) -> Options:
+    table = cascade.task.table
+    assert table is not None  # a cascade has no live mode
+    return Options(
+        names=cascade.nodes,
+        n_fixed=cascade.n_canvases,
+        ranks=cascade.node_ranks,
+        flops=cascade.node_flops,
+        costs=cascade.node_costs,
+        rewards=cascade.node_rewards,
+        photo_ids=table.photo_ids,
+    )
+
+
+def env_from_json(settings: Mapping[str, Any]) -> EnvConfig:
+    """The environment that JSON describes, as `dataclasses.asdict` wrote it.
+
+    Raises:
+        TypeError, ValueError: no such settings.
+    """
+    return CascadeConfig(**settings) if "ranking" in settings else EnvConfig(**settings)

@@ -67,10 +67,13 @@ class GradientLearner(Learner[G]):
 
     def learn(self, shown: Shown, steps: int) -> dict[str, float | Tensor]:
         """One step downhill."""
+        return self.descend(*self.loss(shown), steps)
+
+    def descend(self, loss: Tensor, scalars: dict[str, float | Tensor], steps: int) -> dict[str, float | Tensor]:
+        """Make a loss smaller, at the learning rate that belongs after so many environment steps."""
         left = 1.0 - steps / self.config.total_steps if self.config.anneal else 1.0
         for group in self._optimiser.param_groups:
             group["lr"] = self.config.lr * left
-        loss, scalars = self.loss(shown)
         self._optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.max_grad_norm)

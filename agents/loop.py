@@ -63,6 +63,8 @@ class Shown:
     Attributes:
         obs: "points" and "stats", and "tradeoff" where every episode has its own; tensors of B rows.
         rows: (B,) int64, which sketches of the split these are.
+        started: (B,) bool, whether an episode has begun before: in a cascade, whether something was looked at.
+        ended: (B,) bool, whether an episode ended with the step that `choose` took.
     """
 
     def __init__(
@@ -71,8 +73,10 @@ class Shown:
         """Show what the environment last returned."""
         self.obs = as_tensors(obs)
         self.rows: npt.NDArray[np.int64] = info["sketch_index"]
+        self.started = torch.from_numpy(info["seen"] > 0) if "seen" in info else torch.zeros(len(self.rows)).bool()
         self.next: Shown | None = None
         self.rewards: npt.NDArray[np.float64] | None = None
+        self.ended = torch.zeros(len(self.rows), dtype=torch.bool)
         self.final_info: Mapping[str, npt.NDArray[Any]] = {}
         self._env = env
 
@@ -80,8 +84,9 @@ class Shown:
         """Take the environment step, once: a canvas for every sketch, (B,) int64 to (B,) float32 rewards."""
         if self.next is not None:
             raise RuntimeError("a batch of sketches is chosen for once: that is what a step costs")
-        obs, self.rewards, _, _, info = self._env.step(actions.numpy())
-        self.final_info = info["final_info"]
+        obs, self.rewards, ended, _, info = self._env.step(actions.numpy())
+        self.ended = torch.from_numpy(ended)
+        self.final_info = info.get("final_info", {})
         self.next = Shown(self._env, obs, info)
         return torch.as_tensor(self.rewards, dtype=torch.float32)
 

@@ -16,19 +16,22 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from agents import compare, document, plots, policy, report, sweep
+from agents import compare, document, plots, report, sweep
 from agents.compare import CompareResult
 from agents.document import Cards, Document, Picture, Section, Table, Text, Verbatim
-from agents.evaluate import as_probabilities
+from agents.options import Options
 from agents.runs import TRAIN_SPLIT
 from agents.training import pinned_threads
 from sketchcanvas_env.files import atomic_write
 from sketchcanvas_env.raster import rasterise
 from sketchcanvas_env.table import OutcomeTable
-from sketchcanvas_env.task import Lookup, Task
+from sketchcanvas_env.task import Task
 
 REGRETS = 8
 """How many of the sketches with the largest regret are shown."""
+
+SEEN = 0.005
+"""Shares below this are too small to be shown."""
 
 SIDE = 128
 """At which they are drawn, pixels; their photos fit into a square of it."""
@@ -36,7 +39,7 @@ SIDE = 128
 ORACLE = "oracle"
 
 Choices = Mapping[str, npt.NDArray[np.int64]]
-"""Columns that each agent chooses, (seeds, N)."""
+"""Options that each agent ends with, (seeds, N)."""
 
 READING = (
     "acc@1 is the share of sketches whose true photo comes first. GFLOPs (2 x MAC) per query include the selector's.",
@@ -57,7 +60,7 @@ class Regret:
     Attributes:
         row: of the split's task.
         regret: reward of the oracle minus the agents' mean reward (each the mean over its seeds).
-        chosen: column that each agent takes in most of its seeds, the smaller canvas of equals; the oracle's, too.
+        chosen: option that each agent takes in most of its seeds, the first of equals; the oracle's, too.
     """
 
     row: int
@@ -88,14 +91,15 @@ def write(folder: str | Path, sweep_folder: str | Path | None, out: str | Path) 
     pictures = page.with_name(f"{page.stem}-pictures")
     task = result.config.env.task(result.config.split)
     assert task.lookup is not None  # else there would be no result
-    choices = choices_of(result, task)
+    options = result.config.env.options(result.config.split)
+    choices = choices_of(result)
     sections = [
         _question(result, task.lookup.table),
         _policies(result, pictures),
         _learning(result, pictures),
         *([] if swept is None else [_tradeoff(swept, pictures)]),
-        _levels(canvas_shares(choices, task.lookup), task.lookup.table, pictures),
-        _regrets(largest_regrets(choices, task.lookup), len(choices), task, task.lookup.table, pictures),
+        _levels(canvas_shares(choices, options, task.lookup.table.level), options, task.lookup.table, pictures),
+        _regrets(largest_regrets(choices, options), len(choices), task, options, task.lookup.table, pictures),
         _provenance(result, folder, task),
     ]
     title = f"SketchCanvas: {len(choices)} agents on {task.dataset.name}, split {task.split}"
@@ -108,54 +112,56 @@ def write(folder: str | Path, sweep_folder: str | Path | None, out: str | Path) 
     return (page, markdown, *document.pictures(content))
 
 
-def choices_of(result: CompareResult, task: Task) -> dict[str, npt.NDArray[np.int64]]:
-    """The columns that every agent's seeds choose, (seeds, N) each, in the order of the task."""
+def choices_of(result: CompareResult) -> dict[str, npt.NDArray[np.int64]]:
+    """The options that every agent's seeds end with, (seeds, N) each, in the order of the reported split."""
     with pinned_threads(result.config.threads):
         return {
-            agent: np.stack([policy.actions_of(run.selector.selector, task) for run in of_agent])
+            agent: np.stack([run.config.env.decide(run.selector.selector, result.config.split)[0] for run in of_agent])
             for agent, of_agent in result.trained.items()
         }
 
 
-def canvas_shares(choices: Choices, lookup: Lookup) -> dict[str, npt.NDArray[np.float64]]:
-    """Which share of the sketches of each level gets each canvas.
+def canvas_shares(
+    choices: Choices, options: Options, level: npt.NDArray[np.int8]
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Which share of the sketches of each level ends with each option.
 
     Args:
         choices: of the agents.
-        lookup: outcomes of the same sketches.
+        options: what they end with.
+        level: (N,) of the same sketches.
 
     Returns:
-        (L, K) of each agent (mean over its seeds) and of the oracle; levels rise, rows add up to 1.
+        (L, M) of each agent (mean over its seeds) and of the oracle; levels rise, rows add up to 1.
     """
-    table = lookup.table
     policies = {
-        agent: np.mean([as_probabilities(table, one) for one in seeds], axis=0) for agent, seeds in choices.items()
+        agent: np.mean([options.probabilities(one) for one in seeds], axis=0) for agent, seeds in choices.items()
     }
-    policies[ORACLE] = as_probabilities(table, lookup.oracle)
+    policies[ORACLE] = options.probabilities(options.oracle)
     return {
-        name: np.stack([probabilities[table.level == level].mean(axis=0) for level in np.unique(table.level)])
+        name: np.stack([probabilities[level == one].mean(axis=0) for one in np.unique(level)])
         for name, probabilities in policies.items()
     }
 
 
-def largest_regrets(choices: Choices, lookup: Lookup, count: int = REGRETS) -> tuple[Regret, ...]:
+def largest_regrets(choices: Choices, options: Options, count: int = REGRETS) -> tuple[Regret, ...]:
     """The sketches with the largest regret, averaged over agents; of equals the first rows.
 
     Args:
         choices: of the agents.
-        lookup: outcomes of the same sketches.
+        options: what they end with.
         count: how many, fewer where there are fewer.
     """
-    rows = np.arange(len(lookup.table))
+    rows = np.arange(len(options))
     # Rounded, so that equal regrets stay equal in whatever order they were summed.
-    regret = np.mean([lookup.regret[rows, seeds].mean(axis=0) for seeds in choices.values()], axis=0).round(12)
+    regret = np.mean([options.regret[rows, seeds].mean(axis=0) for seeds in choices.values()], axis=0).round(12)
     return tuple(
         Regret(
             row=row,
             regret=float(regret[row]),
             chosen={
                 **{agent: int(np.bincount(seeds[:, row]).argmax()) for agent, seeds in choices.items()},
-                ORACLE: int(lookup.oracle[row]),
+                ORACLE: int(options.oracle[row]),
             },
         )
         for row in np.argsort(-regret, kind="stable")[:count].tolist()
@@ -259,17 +265,28 @@ def _tradeoff(swept: sweep.SweepResult, pictures: Path) -> Section:
     )
 
 
-def _levels(shares: Mapping[str, npt.NDArray[np.float64]], table: OutcomeTable, pictures: Path) -> Section:
-    levels, sides = np.unique(table.level).tolist(), table.canvases.tolist()
+def _levels(
+    shares: Mapping[str, npt.NDArray[np.float64]], options: Options, table: OutcomeTable, pictures: Path
+) -> Section:
+    levels = np.unique(table.level).tolist()
+    # All canvases, and of the ways to look again those that somebody took often enough to be seen.
+    often = np.max([share.max(axis=0) for share in shares.values()], axis=0) >= SEEN
+    shown = np.flatnonzero(often | (np.arange(len(options.names)) < options.n_fixed))
+    names = [options.names[column] for column in shown]
     cells = tuple(
-        (name, *(report.share_text(dict(zip(map(str, sides), of_level, strict=True))) for of_level in share.tolist()))
+        (name, *(report.share_text(dict(zip(options.names, of_level, strict=True))) for of_level in share.tolist()))
         for name, share in shares.items()
     )
     return Section(
         "Canvases by level of abstraction",
         (
             Picture(
-                plots.canvas_shares(shares, levels, sides, pictures / "canvas-shares.png"),
+                plots.canvas_shares(
+                    {name: share[:, shown] for name, share in shares.items()},
+                    levels,
+                    names,
+                    pictures / "canvas-shares.png",
+                ),
                 f"Stacked bars of canvas shares at the levels {', '.join(map(str, levels))}, a panel for each of "
                 f"{', '.join(shares)}. The table below has the numbers.",
                 "Agents: mean over seeds. Bars of one height and colour at all levels: the level makes no difference.",
@@ -285,24 +302,29 @@ def _levels(shares: Mapping[str, npt.NDArray[np.float64]], table: OutcomeTable, 
     )
 
 
-def _regrets(found: Sequence[Regret], agents: int, task: Task, table: OutcomeTable, pictures: Path) -> Section:
+def _regrets(
+    found: Sequence[Regret], agents: int, task: Task, options: Options, table: OutcomeTable, pictures: Path
+) -> Section:
     cards = []
     for place, one in enumerate(found, start=1):
-        name = f"{place}. {table.sketch_ids[one.row]}, level {table.level[one.row]}: regret {one.regret:.4f}"
+        # All canvases, and of the ways to look again those that somebody took.
+        shown = sorted({*range(options.n_fixed), *one.chosen.values()})
+        title = f"{place}. {table.sketch_ids[one.row]}, level {table.level[one.row]}: regret {one.regret:.4f}"
         cells = tuple(
             (
-                str(side),
-                str(table.ranks[one.row, column]),
+                name,
+                str(options.ranks[one.row, column]),
                 ", ".join(who for who, taken in one.chosen.items() if taken == column) or "-",
             )
-            for column, side in enumerate(table.canvases.tolist())
+            for column, name in enumerate(options.names)
+            if column in shown
         )
         picture = Picture(
             _sketch_beside_photo(task, one.row, pictures / f"regret-{place}.png"),
             f"Sketch {table.sketch_ids[one.row]} beside its photo {table.photo_ids[one.row]}",
         )
-        best = frozenset({one.chosen[ORACLE]})
-        cards.append((picture, Table(name, ("canvas", "rank", "chosen by"), cells, strong=best)))
+        best = frozenset({shown.index(one.chosen[ORACLE])})
+        cards.append((picture, Table(title, ("canvas", "rank", "chosen by"), cells, strong=best)))
     return Section(
         "Sketches with the largest regret",
         (

@@ -31,7 +31,7 @@ def accuracy_against_gflops(result: CompareResult, path: str | Path) -> Path:
     axes.plot(x / 1e9, 100 * np.interp(x, hull[:, 0], hull[:, 1]), color="0.45", label="hull of the fixed canvases")
     x = np.geomspace(front[0, 0], front[-1, 0], 200)
     axes.plot(x / 1e9, 100 * np.interp(x, front[:, 0], front[:, 1]), "--", color="0.45", label="all outcomes known")
-    markers = {"fixed": ("o", "0.25"), "random": ("x", "0.25"), "oracle": ("*", "tab:green")}
+    markers = {"fixed": ("o", "0.25"), "random": ("x", "0.25"), "oracle": ("*", "tab:green"), "rule": ("+", "black")}
     # Hollow, of falling size and different shape: agents that make the same choices stay visible one in another.
     looks = cycle(
         (
@@ -115,9 +115,8 @@ def learning_curves(result: CompareResult, path: str | Path) -> Path:
             x = np.array([[point[name] for point in curve] for curve in row.curves]).mean(axis=0)
             (line,) = ax.plot(x, reward.mean(axis=0), styles[index // 10 % 4], linewidth=1.4, label=row.name)
             ax.fill_between(x, reward.min(axis=0), reward.max(axis=0), color=line.get_color(), alpha=0.08, linewidth=0)
-    val = result.config.env.outcomes("val")
-    weights = result.config.env.reward_weights()
-    best = float(val.rewards(**weights).mean(axis=0).max())
+    val = result.config.env.options("val")
+    best = float(val.rewards[:, val.best_fixed()].mean())
     for ax, label in zip(axes, ("environment steps", "seconds of training, one thread"), strict=True):
         ax.axhline(best, color="0.4", linewidth=1, linestyle=(0, (1, 1)), label="best fixed canvas")
         ax.set_xlabel(label)
@@ -202,14 +201,14 @@ def pareto(result: SweepResult, path: str | Path) -> Path:
 
 
 def canvas_shares(
-    shares: Mapping[str, npt.NDArray[np.float64]], levels: Sequence[int], canvases: Sequence[int], path: str | Path
+    shares: Mapping[str, npt.NDArray[np.float64]], levels: Sequence[int], canvases: Sequence[str], path: str | Path
 ) -> Path:
     """Stacked bars, a panel for each policy: which share of the sketches of each level gets which canvas.
 
     Args:
         shares: (L, K) of each policy; the rows add up to 1.
         levels: the L abstraction levels.
-        canvases: the K sides, pixels.
+        canvases: names of the K canvases or, in a cascade, of the ways to end.
         path: of the PNG file.
     """
     from matplotlib import colormaps
@@ -235,7 +234,7 @@ def canvas_shares(
         panel.tick_params(labelsize=8)
     figure.supxlabel("abstraction level", fontsize=9)
     figure.supylabel("share of the sketches, %", fontsize=9)
-    figure.legend(bars, [str(side) for side in canvases], title="canvas", loc="outside right upper", fontsize=8)
+    figure.legend(bars, list(canvases), title="canvas", loc="outside right upper", fontsize=8)
     return _save(figure, path)
 
 

@@ -241,9 +241,9 @@ def finding(result: CompareResult) -> str:
 def _sentence(row: Row) -> str:
     low, high = row.evaluation.hull_gain_interval
     gain = f"{100 * row.evaluation.hull_gain:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]"
-    side, most = max(row.evaluation.share.items(), key=lambda one: one[1])
+    name, most = max(row.evaluation.share.items(), key=lambda one: one[1])
     if most == 1.0:
-        return f"{row.name} sends every sketch to {side} px and pays for a selector that decides nothing: {gain}."
+        return f"{row.name} sends every sketch to {name} px and pays for a selector that decides nothing: {gain}."
     if low > 0:
         return f"{row.name} lies above the hull of the fixed canvases by {gain}."
     if high < 0:

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from agents import algorithms, saved
-from agents.algorithms import ALGORITHMS, Algorithm
+from agents.algorithms import Algorithm
 from agents.curves import Curve, CurvePoint
-from agents.environment import EnvConfig
+from agents.environment import env_from_json
 from agents.saved import SavedSelector
 from agents.training import Run, TrainConfig
 from sketchcanvas_env.table import OutcomeTable
@@ -89,7 +89,7 @@ class _Job:
 
     def __call__(self, on_progress: Callable[[int], None] | None = None) -> tuple[Run, tuple[CurvePoint, ...]]:
         # A worker has imported this package anew and knows no algorithm that was added from outside.
-        ALGORITHMS.setdefault(self.config.algorithm, self.algorithm)
+        algorithms.known(self.config.env).setdefault(self.config.algorithm, self.algorithm)
         curve = Curve(self.config.env, self.curve_every)
         run = algorithms.train_run(self.config, curve=curve, on_progress=on_progress, logdir=self.logdir)
         return replace(run, seconds=run.seconds - curve.spent), tuple(curve.points)
@@ -140,7 +140,12 @@ def run_all(
     if len(set(rows)) != len(rows):
         raise ValueError("two of the runs are the same: give each a seed or a setting of its own")
     jobs = {
-        row: _Job(ALGORITHMS[config.algorithm], config, curve_every, None if logdir is None else logdir / row.name)
+        row: _Job(
+            algorithms.find(config.algorithm, config.env),
+            config,
+            curve_every,
+            None if logdir is None else logdir / row.name,
+        )
         for row, config in zip(rows, configs, strict=True)
     }
     left = {row: job for row, job in jobs.items() if not _is_there(row)}
@@ -171,7 +176,7 @@ def read(path: str | Path) -> StoredRun:
         if not isinstance(told, dict):
             raise ValueError("its card says nothing of the run")
         settings = {**selector.card["config"]}
-        config = algorithms.make_config(settings.pop("algorithm"), env=EnvConfig(**settings.pop("env")), **settings)
+        config = algorithms.make_config(settings.pop("algorithm"), env=env_from_json(settings.pop("env")), **settings)
         curve = tuple(CurvePoint(**point) for point in told["curve"])
         return StoredRun(saved.stem(path), config, selector, float(told["seconds"]), curve)
     except (KeyError, TypeError, ValueError) as error:

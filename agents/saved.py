@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as parse_safetensors
@@ -22,15 +23,18 @@ from safetensors.torch import save as render_safetensors
 import students.latency
 import students.provenance
 from agents import provenance, selectors
+from agents.cascade.walk import choose
 from agents.curves import CurvePoint
-from agents.environment import EnvConfig
+from agents.environment import CascadeConfig, EnvConfig, env_from_json
 from agents.evaluate import GIGA
-from agents.selectors import Selector
+from agents.selectors import Selector, as_tensors
 from agents.training import Run
+from sketchcanvas_env import reward as rules
 from sketchcanvas_env.features import FEATURE_NAMES
 from sketchcanvas_env.files import atomic_write, read_json, sha256_file
+from sketchcanvas_env.looks import look_features
 from sketchcanvas_env.sketch import VectorSketch
-from sketchcanvas_env.table import OutcomeTable, check_canvases
+from sketchcanvas_env.table import TOP, OutcomeTable, check_canvases
 from sketchcanvas_env.task import MAX_POINTS
 from students.weights import read_weights
 
@@ -100,7 +104,113 @@ class SavedSelector:
     @property
     def env(self) -> EnvConfig:
         """The environment that it was trained in."""
-        return EnvConfig(**self.card["config"]["env"])
+        return env_from_json(self.card["config"]["env"])
+
+
+class Seen(Protocol):
+    """What a cascade is told of a look: `SeenLook` has it, and so has `agents.pipeline.Look`."""
+
+    @property
+    def canvas(self) -> int:
+        """Side in pixels."""
+
+    @property
+    def top(self) -> Sequence[Hashable]:
+        """The nearest photos there, nearest first, by any names; the first `TOP` count."""
+
+    @property
+    def distances(self) -> Sequence[float]:
+        """Their Euclidean distances, as many."""
+
+
+@dataclass(frozen=True)
+class SeenLook:
+    """A look at a sketch that was taken.
+
+    Attributes:
+        canvas: side in pixels.
+        top: the nearest photos there, nearest first, by any names.
+        distances: their Euclidean distances, as many.
+    """
+
+    canvas: int
+    top: Sequence[Hashable]
+    distances: Sequence[float]
+
+
+@dataclass(frozen=True)
+class SavedCascade(SavedSelector):
+    """A trained selector that may look at a sketch several times.
+
+    Ask `next` with the looks so far until it says None: the last look is the answer then, or with
+    `env.ranking == "fused"` all of them together. A call names the first canvas.
+
+    Attributes:
+        costs: what a look at each canvas costs, in FLOPs or milliseconds, as where it was trained.
+    """
+
+    costs: tuple[float, ...]
+
+    def __call__(self, sketch: VectorSketch, tradeoff: float | None = None) -> int:
+        """The side, in pixels, on which to look first.
+
+        Raises:
+            ValueError: a tradeoff, which it cannot be told.
+        """
+        self.selector.check_tradeoff(tradeoff)
+        first = self.next(sketch, ())
+        assert first is not None  # nobody stops before the first look
+        return first
+
+    def next(self, sketch: VectorSketch, looks: Sequence[Seen]) -> int | None:
+        """The side, in pixels, on which to look next, or None to stop.
+
+        Args:
+            sketch: the drawing.
+            looks: what was seen of it so far, in order.
+
+        Raises:
+            ValueError: a look at a canvas that the selector does not know, or two at one.
+        """
+        obs = self._shown(sketch, looks)
+        with torch.inference_mode():
+            action = int(choose(self.selector, obs, torch.tensor([len(looks) > 0])))
+        seen = {look.canvas for look in looks}
+        # To ask for a canvas again is to stop.
+        return None if action == len(self.canvases) or self.canvases[action] in seen else self.canvases[action]
+
+    def gflops(self, sketch: VectorSketch, tradeoff: float | None = None) -> float:
+        """What one decision about a sketch costs, in GFLOPs (2 x MAC); it is the same after any looks.
+
+        Raises:
+            ValueError: a tradeoff, which it cannot be told.
+        """
+        self.selector.check_tradeoff(tradeoff)
+        return float(self.selector.flops(self._shown(sketch, ()))[0]) / GIGA
+
+    def _shown(self, sketch: VectorSketch, looks: Sequence[Seen]) -> dict[str, torch.Tensor]:
+        """The observation that the environment would give."""
+        k = len(self.canvases)
+        columns = [self._column(look) for look in looks]
+        if len(set(columns)) != len(columns):
+            raise ValueError(f"a canvas was looked at twice: {[look.canvas for look in looks]}")
+        top = np.full((1, k, TOP), -1, dtype=np.int64)
+        distances = np.full((1, k, TOP), rules.MAX_DISTANCE)
+        numbers: dict[Hashable, int] = {}
+        for column, look in zip(columns, looks, strict=True):
+            names = list(look.top)[:TOP]
+            top[0, column, : len(names)] = [numbers.setdefault(name, len(numbers)) for name in names]
+            distances[0, column, : len(names)] = list(look.distances)[:TOP]
+        seen, last = np.zeros((1, k), dtype=np.bool_), np.zeros((1, k), dtype=np.float32)
+        seen[0, columns] = True
+        last[0, columns[-1:]] = 1.0
+        features = look_features(top, distances, seen, self.costs)
+        return {**self._observed(sketch, None), **as_tensors({"looks": features, "last": last})}
+
+    def _column(self, look: Seen) -> int:
+        if look.canvas not in self.canvases:
+            raise ValueError(f"the selector knows the canvases {list(self.canvases)}, not {look.canvas}")
+        return self.canvases.index(look.canvas)
 
 
 def save(path: str | Path, run: Run, table: OutcomeTable, curve: Sequence[CurvePoint] = ()) -> Path:
@@ -109,7 +219,7 @@ def save(path: str | Path, run: Run, table: OutcomeTable, curve: Sequence[CurveP
     Args:
         path: where to, with or without ending.
         run: the finished run.
-        table: the outcomes that it was trained on, for their hashes.
+        table: the outcomes that it was trained on, at the canvases on offer, for their hashes.
         curve: what it earned in the course of training.
 
     Returns:
@@ -124,6 +234,7 @@ def save(path: str | Path, run: Run, table: OutcomeTable, curve: Sequence[CurveP
         "algorithm": run.config.algorithm,
         "canvases": list(run.config.env.canvases),
         "max_points": run.config.env.max_points,
+        **({"costs": table.costs(run.config.env.cost).tolist()} if run.config.cascade else {}),
         "selector": run.selector.settings(),
         "config": run.config.to_json(),
         "trained_on": {**provenance.of_table(table), **run.config.env.extra_hashes()},
@@ -150,7 +261,7 @@ def load(path: str | Path) -> SavedSelector:
         path: of the weights, of the card, or of both without an ending; or the name of a shipped selector, "emoji".
 
     Returns:
-        A callable, sketch -> canvas, or (sketch, tradeoff) -> canvas.
+        A callable, sketch -> canvas, or (sketch, tradeoff) -> canvas; of a cascade a `SavedCascade`.
 
     Raises:
         FileNotFoundError: weights or card are missing.
@@ -169,14 +280,15 @@ def load(path: str | Path) -> SavedSelector:
     try:
         canvases = check_canvases(card["canvases"])
         selector = selectors.create(**card["selector"])
-        env = EnvConfig(**card["config"]["env"])
+        env = env_from_json(card["config"]["env"])
     except (TypeError, KeyError, ValueError, OverflowError) as error:
         raise ValueError(f"{card_path} is damaged: {error}") from None
     if (canvases, card["max_points"]) != (env.canvases, env.max_points):
         raise ValueError(f"{card_path}: canvases or max_points are not those of the run in its config")
     if selector.conditioned != (env.preferences is not None):
         raise ValueError(f"{card_path}: a network is told the tradeoff just when its environment has preferences")
-    if selector.n_actions != len(canvases):
+    cascade = isinstance(env, CascadeConfig)
+    if selector.n_actions != len(canvases) + cascade:
         raise ValueError(f"{card_path}: {selector.n_actions} actions for {len(canvases)} canvases")
     if selector.n_stats not in (None, len(FEATURE_NAMES)):
         raise ValueError(
@@ -191,7 +303,23 @@ def load(path: str | Path) -> SavedSelector:
     except (SafetensorError, KeyError, ValueError) as error:
         raise ValueError(f"{weights} is damaged: {error}") from None
     _fill(selector, tensors, weights)
+    if cascade:
+        return SavedCascade(
+            selector.eval(), canvases, int(card["max_points"]), card, _costs(card, len(canvases), card_path)
+        )
     return SavedSelector(selector.eval(), canvases, int(card["max_points"]), card)
+
+
+def _costs(card: dict[str, Any], n: int, path: Path) -> tuple[float, ...]:
+    """What the canvases cost, out of a cascade's card."""
+    found = card.get("costs")
+    if not isinstance(found, list) or len(found) != n or not all(isinstance(one, int | float) for one in found):
+        raise ValueError(f"{path}: costs must be {n} numbers, one for each canvas, got {found!r}")
+    try:
+        rules.compute_reward(found)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return tuple(float(one) for one in found)
 
 
 def _fill(selector: Selector, tensors: dict[str, torch.Tensor], path: Path) -> None:

@@ -27,7 +27,6 @@ import torch
 from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
@@ -39,7 +38,7 @@ class SketchCanvasVecEnv(VecEnv):
     """A Gymnasium vector environment in SAME_STEP mode as an SB3 `VecEnv`.
 
     Every sub-environment lives in one object here, so attributes and methods are those of the vector
-    environment: `get_attr` repeats them, `env_method` calls once and hands out a tuple of N results one by
+    environment: `get_attr` repeats them, `env_method` calls once and hands out a tuple or an array of N results one by
     one, any other result N times.
 
     `infos` carry what `Monitor` would add (`episode`: r, l, t), so `env_is_wrapped(Monitor)` says True.
@@ -137,7 +136,7 @@ class SketchCanvasVecEnv(VecEnv):
     ) -> list[Any]:
         """Call a method of the vector environment once."""
         result = getattr(self.env.unwrapped, method_name)(*method_args, **method_kwargs)
-        apart = isinstance(result, tuple) and len(result) == self.num_envs
+        apart = isinstance(result, tuple | np.ndarray) and len(result) == self.num_envs
         return [result[index] if apart else result for index in self._get_indices(indices)]
 
     def env_is_wrapped(
@@ -247,7 +246,7 @@ def selector_of(model: BaseAlgorithm) -> Selector:
 def _network_of(model: BaseAlgorithm) -> tuple[SelectorFeatures, torch.nn.Linear]:
     """Features extractor and head of whatever a model chooses with: actor, Q-network or quantile network."""
     policy = model.policy
-    if isinstance(policy, ActorCriticPolicy):
+    if hasattr(policy, "action_net"):
         features, layers = policy.features_extractor, [policy.action_net]
     else:
         name = "q_net" if hasattr(policy, "q_net") else "quantile_net"

@@ -19,7 +19,7 @@ from agents.loop import Watching
 from agents.sb3 import SketchCanvasVecEnv, policy_settings
 from agents.sb3_training import SB3Config, contrib, train_model
 from agents.selectors import Selector
-from agents.training import Run, check_positive
+from agents.training import Run, check_positive, refuse_checkpoint
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,11 @@ class OffPolicyConfig(SB3Config):
             raise ValueError(f"exploration_fraction must lie in (0, 1], got {self.exploration_fraction}")
         if not 0.0 <= self.exploration_final <= 1.0:
             raise ValueError(f"exploration_final must lie in [0, 1], got {self.exploration_final}")
+
+    @property
+    def target_interval(self) -> int:
+        """Environment steps between two updates of the target network: in episodes of one step it is never asked."""
+        return self.total_steps
 
 
 @dataclass(frozen=True)
@@ -78,11 +83,7 @@ def train_qrdqn(config: QRDQNConfig, **watching: Unpack[Watching]) -> Run:
 
 
 def _train(config: Any, make_model: Any, watching: Watching) -> Run:
-    if watching.get("checkpoint") is not None or watching.get("resume"):
-        raise ValueError(
-            f"{config.algorithm} cannot go on from a checkpoint: its replay buffer is not saved; leave checkpoint and "
-            "resume out"
-        )
+    refuse_checkpoint(config, watching.get("checkpoint"), watching.get("resume", False))
     # SB3 counts episodes here.
     return train_model(config, make_model, log_interval=config.log_every * config.num_envs, **watching)
 
@@ -106,8 +107,7 @@ def _shared(config: OffPolicyConfig) -> dict[str, Any]:
         "gamma": config.gamma,
         "train_freq": 1,
         "gradient_steps": config.gradient_steps,
-        # Never looked at, so never brought up to date.
-        "target_update_interval": config.total_steps,
+        "target_update_interval": config.target_interval,
         "exploration_fraction": config.exploration_fraction,
         "exploration_final_eps": config.exploration_final,
         "max_grad_norm": config.max_grad_norm,

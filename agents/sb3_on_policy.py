@@ -90,7 +90,7 @@ class TRPOConfig(OnPolicyConfig):
 
 def train_ppo(config: PPOConfig, **watching: Unpack[Watching]) -> Run:
     """Train a selector with SB3's PPO; arguments, result, errors as in `loop.train`."""
-    return train_model(config, _ppo, log_interval=config.log_every, **watching)
+    return train_model(config, make_ppo, log_interval=config.log_every, **watching)
 
 
 def train_a2c(config: A2CConfig, **watching: Unpack[Watching]) -> Run:
@@ -106,18 +106,22 @@ def train_trpo(config: TRPOConfig, **watching: Unpack[Watching]) -> Run:
         return train_model(config, _trpo, log_interval=config.log_every, **watching)
 
 
-def _ppo(config: PPOConfig, adapter: SketchCanvasVecEnv, selector: Selector) -> BaseAlgorithm:
-    return PPO(
-        "MultiInputPolicy",
-        adapter,
-        batch_size=config.batch_size,
-        n_epochs=config.n_epochs,
-        clip_range=config.clip_range,
-        ent_coef=config.entropy_coef,
-        vf_coef=config.value_coef,
-        max_grad_norm=config.max_grad_norm,
+def make_ppo(config: PPOConfig, adapter: SketchCanvasVecEnv, selector: Selector) -> BaseAlgorithm:
+    """SB3's PPO, before it has learnt."""
+    return PPO("MultiInputPolicy", adapter, **ppo_settings(config, selector))
+
+
+def ppo_settings(config: PPOConfig, selector: Selector) -> dict[str, Any]:
+    """The keyword arguments of SB3's PPO, and of sb3-contrib's with masks."""
+    return {
+        "batch_size": config.batch_size,
+        "n_epochs": config.n_epochs,
+        "clip_range": config.clip_range,
+        "ent_coef": config.entropy_coef,
+        "vf_coef": config.value_coef,
+        "max_grad_norm": config.max_grad_norm,
         **_shared(config, selector),
-    )
+    }
 
 
 def _a2c(config: A2CConfig, adapter: SketchCanvasVecEnv, selector: Selector) -> BaseAlgorithm:

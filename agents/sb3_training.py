@@ -43,7 +43,7 @@ class SB3Config(TrainConfig):
 
     lr: float = 2e-3  # Adam's learning rate at the start
     anneal: bool = True  # let the learning rate fall linearly to zero over the run
-    gamma: float = 0.99  # discount; every episode ends with its first step, so it changes nothing
+    gamma: float = 0.99  # discount; where every episode ends with its first step it changes nothing
 
     def __post_init__(self) -> None:
         """As `TrainConfig`."""
@@ -223,5 +223,7 @@ def contrib() -> Any:
     try:
         import sb3_contrib
     except ImportError as error:
-        raise ImportError("trpo and qrdqn come from sb3-contrib, which is missing: pip install sb3-contrib") from error
+        raise ImportError(
+            "trpo, qrdqn and maskable_ppo come from sb3-contrib, which is missing: pip install sb3-contrib"
+        ) from error
     return sb3_contrib

@@ -11,6 +11,7 @@ algorithm decides with the same network.
 | `conv` | points | two convolutions along the strokes, 32 channels | 0.76 M |
 | `stats` | statistics | a perceptron with two layers of 64 | 0.01 M |
 | `linear` | statistics | the head alone | 0.0001 M |
+| `looks` | statistics, earlier looks | a perceptron with two layers of 64; for cascades | 0.02 M a decision |
 
 The smallest canvas, 32 px, costs the default student 13.1 M, and choosing it over 64 px saves 36.7 M: a selector that
 costs much of that cannot pay for itself (`agents.selector_latency` measures it, milliseconds too).
@@ -34,6 +35,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from agents.observe import check_told, observe
+from sketchcanvas_env.cascade import MAX_CANVASES
+from sketchcanvas_env.looks import look_feature_names
 from sketchcanvas_env.sketch import VectorSketch
 
 POINT_DIM = 5
@@ -66,6 +69,12 @@ WIDENING = 2
 PREFERENCE_WIDTH = 64
 """Units of the layer in which a tradeoff meets what was seen of the sketch. Our choice."""
 
+SMALL_MARGIN = 0.01
+"""Margins between first and second photo are seen as log(1 + margin / this): the small ones are those that matter."""
+
+FORBIDDEN = -1e8
+"""The logit of an action that is out of reach: below all others, finite so that its gradient is."""
+
 SMALLEST_TRADEOFF = 1e-3
 """Tradeoffs well below this are all alike to the logarithm that a conditioned network sees."""
 
@@ -78,8 +87,9 @@ class Selector(nn.Module):
 
     Attributes:
         name: the network's name in `SELECTORS`.
-        reads: the parts of an observation that it looks at, of "points", "stats" and "tradeoff".
-        n_actions: number of canvases, K.
+        reads: the parts of an observation that it looks at, of "points", "stats" and "tradeoff", in a cascade also of
+            "looks" and "last".
+        n_actions: number of canvases, K; in a cascade one more, for stopping.
         features_dim: width of what `encode` gives.
         n_stats: length of the statistics vector that it reads, F; None for a network that reads none.
     """
@@ -274,6 +284,70 @@ class LinearSelector(Selector):
         return {"name": self.name, "n_actions": self.n_actions, "n_stats": self.n_stats}
 
 
+class LooksSelector(Selector):
+    """A two-layer perceptron on the stroke statistics and on what earlier looks at the sketch have shown.
+
+    It is for `SketchCanvasCascade-v0`. What it sees of looks is `sketchcanvas_env.looks.look_features`.
+    """
+
+    name = "looks"
+    reads = ("stats", "looks", "last")
+
+    def __init__(self, n_actions: int, n_stats: int, hidden: int = 64, masked: bool = False) -> None:
+        """Random weights from torch's global generator.
+
+        Args:
+            n_actions: number of canvases, K, and one for stopping.
+            n_stats: length of the statistics vector, F.
+            hidden: units of each hidden layer.
+            masked: never choose a canvas that was looked at already, nor stop before the first look. Else these are
+                left to the rules, by which asking for a canvas again is stopping.
+        """
+        super().__init__(n_actions, _checked_width(hidden), n_stats)
+        if not 2 <= n_actions <= MAX_CANVASES + 1:
+            raise ValueError(f"a cascade has 1 to {MAX_CANVASES} canvases and stopping, not {n_actions} actions")
+        self.masked = masked
+        names = look_feature_names(range(1, n_actions))
+        self._seen = [place for place, name in enumerate(names) if name.startswith("seen_")]
+        self._margins = [place for place, name in enumerate(names) if name.startswith("margin_")]
+        inputs = n_stats + len(names) + n_actions - 1
+        self.body = nn.Sequential(nn.Linear(inputs, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
+        self._make_head()
+
+    def encode(self, obs: Mapping[str, Tensor]) -> Tensor:
+        """The second hidden layer, (B, hidden)."""
+        looks = obs["looks"].clone()
+        looks[:, self._margins] = torch.log1p(looks[:, self._margins] / SMALL_MARGIN)
+        features: Tensor = self.body(torch.cat([obs["stats"], looks, obs["last"]], dim=1))
+        return features
+
+    def forward(self, obs: Mapping[str, Tensor]) -> Tensor:
+        """As `Selector.forward`, with the logits of what is forbidden, if it is `masked`, out of reach."""
+        logits = super().forward(obs)
+        return logits.masked_fill(~self.allowed(obs), FORBIDDEN) if self.masked else logits
+
+    def allowed(self, obs: Mapping[str, Tensor]) -> Tensor:
+        """(B, K + 1) bool: canvases not looked at and, after a look, stopping; what the environment's masks say."""
+        seen = obs["looks"][:, self._seen] > 0.5
+        return torch.cat([~seen, seen.any(dim=1, keepdim=True)], dim=1)
+
+    def encoder_flops(self, obs: Mapping[str, Tensor]) -> Tensor:
+        """The two matrix products; taking the statistics and comparing looks is not counted."""
+        inputs = obs["stats"].shape[1] + obs["looks"].shape[1] + obs["last"].shape[1]
+        cost = 2.0 * self.features_dim * (inputs + self.features_dim)
+        return torch.full((len(obs["stats"]),), cost, dtype=torch.float64)
+
+    def settings(self) -> dict[str, Any]:
+        """As `Selector.settings`."""
+        return {
+            "name": self.name,
+            "n_actions": self.n_actions,
+            "n_stats": self.n_stats,
+            "hidden": self.features_dim,
+            "masked": self.masked,
+        }
+
+
 class ConvSelector(Selector):
     """Two convolutions along the points with ReLU, pooled over the drawing's own points, a linear head.
 
@@ -456,26 +530,34 @@ SELECTORS: dict[str, type[Selector]] = {
 }
 """Selector networks by name."""
 
+CASCADE_SELECTORS: dict[str, type[Selector]] = {LooksSelector.name: LooksSelector}
+"""Those that only a cascade shows enough, by name."""
+
 
 def create(
-    name: str, n_actions: int, n_stats: int | None = None, hidden: int | None = None, conditioned: bool = False
+    name: str,
+    n_actions: int,
+    n_stats: int | None = None,
+    hidden: int | None = None,
+    conditioned: bool = False,
+    masked: bool = False,
 ) -> Selector:
     """Make a selector with random weights.
 
     Args:
-        name: a key of `SELECTORS`.
-        n_actions: number of canvases, K.
+        name: a key of `SELECTORS` or `CASCADE_SELECTORS`.
+        n_actions: number of canvases, K; in a cascade one more, for stopping.
         n_stats: length of obs["stats"]; only networks that read it need it.
         hidden: width, None for the network's own default; "linear" has none.
         conditioned: make a `PreferenceSelector` of it, which is told the tradeoff.
+        masked: see `LooksSelector`; other networks know nothing of it.
 
     Raises:
         ValueError: an unknown name (the message lists what exists), a size below 1, or a width that the network
             cannot have.
     """
-    if name not in SELECTORS:
-        raise ValueError(f"unknown selector {name!r}; there are {', '.join(sorted(SELECTORS))}")
-    kind = SELECTORS[name]
+    check_name(name)
+    kind = {**SELECTORS, **CASCADE_SELECTORS}[name]
     sizes: dict[str, int] = {}
     if "stats" in kind.reads:
         if n_stats is None:
@@ -485,8 +567,19 @@ def create(
         if kind is LinearSelector:
             raise ValueError("selector 'linear' has no hidden units: leave hidden out")
         sizes["hidden"] = hidden
+    if kind is LooksSelector:
+        if conditioned:
+            raise ValueError("selector 'looks' is for cascades, which have one tradeoff: it cannot be told one")
+        return LooksSelector(n_actions, masked=masked, **sizes)
     plain = kind(n_actions, **sizes)
     return PreferenceSelector(plain) if conditioned else plain
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError unless there is a network of that name; the message lists what exists."""
+    names = sorted({*SELECTORS, *CASCADE_SELECTORS})
+    if name not in names:
+        raise ValueError(f"unknown selector {name!r}; there are {', '.join(names)}")
 
 
 def as_tensors(obs: Mapping[str, npt.NDArray[Any]]) -> dict[str, Tensor]:

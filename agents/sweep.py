@@ -11,7 +11,6 @@ split says about it.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -22,14 +21,14 @@ import numpy as np
 import numpy.typing as npt
 
 from agents import baselines, policy, runs, statistics
-from agents.compare import MAX_RESULT_BYTES, RUNS_FOLDER, VAL_SPLIT, CompareConfig, provenance_of
-from agents.environment import EnvConfig
+from agents.compare import MAX_RESULT_BYTES, RUNS_FOLDER, CompareConfig, provenance_of
+from agents.environment import VAL_SPLIT, EnvConfig
 from agents.evaluate import Evaluation, as_probabilities, evaluate
 from agents.progress import Start
 from agents.runs import StoredRun, Workers
 from agents.statistics import Interval
 from agents.training import TrainConfig, pinned_threads
-from sketchcanvas_env.files import atomic_write, read_json
+from sketchcanvas_env.files import read_json, write_json
 from sketchcanvas_env.table import OutcomeTable
 
 SWEEP_FILE = "sweep.json"
@@ -192,8 +191,7 @@ class SweepResult:
 
     def save(self, path: str | Path) -> Path:
         """Write the result as JSON, atomically."""
-        with atomic_write(path) as temporary:
-            temporary.write_text(json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        write_json(path, self.to_json())
         return Path(path)
 
 

@@ -52,20 +52,24 @@ class Log:
 
 
 def batch_scalars(final_info: Mapping[str, npt.NDArray[Any]], rewards: npt.NDArray[np.float64]) -> dict[str, float]:
-    """What one vector step of one-step episodes tells, averaged over the batch.
+    """What the episodes that one vector step ended tell, averaged over them; nothing if there are none.
 
     Args:
-        final_info: the vector environment's `info["final_info"]`: rank, flops, canvas, regret, each
-            (num_envs,).
+        final_info: the vector environment's `info["final_info"]`: rank, flops, canvas, regret, each (num_envs,), with
+            the masks that say who ended; where episodes have several steps also "return".
         rewards: (num_envs,).
     """
+    ended = final_info.get("_rank")
+    if ended is None or not ended.any():
+        return {}
+    final = {name: values[ended] for name, values in final_info.items() if not name.startswith("_")}
     scalars = {
-        "batch/reward": float(np.mean(rewards)),
-        "batch/acc1": float(np.mean(final_info["rank"] == 1)),
-        "batch/student_gflops": float(np.mean(final_info["flops"])) / 1e9,
+        "batch/reward": float(np.mean(final.get("return", rewards[ended]))),
+        "batch/acc1": float(np.mean(final["rank"] == 1)),
+        "batch/student_gflops": float(np.mean(final["flops"])) / 1e9,
     }
-    if "regret" in final_info:
-        scalars["batch/regret"] = float(np.mean(final_info["regret"]))
-    for canvas, count in zip(*np.unique(final_info["canvas"], return_counts=True), strict=True):
-        scalars[f"share/{canvas}"] = float(count) / len(rewards)
+    if "regret" in final:
+        scalars["batch/regret"] = float(np.mean(final["regret"]))
+    for canvas, count in zip(*np.unique(final["canvas"], return_counts=True), strict=True):
+        scalars[f"share/{canvas}"] = float(count) / len(final["rank"])
     return scalars

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from agents import selectors
-from agents.environment import EnvConfig
+from agents.environment import CascadeConfig, EnvConfig
 from agents.selectors import Selector
 
 Progress = Callable[[int], None]
@@ -26,11 +26,13 @@ class TrainConfig:
     """Settings of every algorithm. Two runs with equal settings give bit-identical weights on one machine."""
 
     algorithm: ClassVar[str]
+    cascade: ClassVar[bool] = False  # whether it learns from episodes of several steps, or from those of one
+    masked: ClassVar[bool] = False  # whether its networks never choose what a cascade's masks forbid
     env: EnvConfig = field(default_factory=EnvConfig)  # where to learn; always on its split `train`
     seed: int = 0  # of the weights, the sketches drawn and the actions sampled
     total_steps: int = 30_720  # environment steps, exactly; one step is one sketch looked at and one canvas chosen
     num_envs: int = 256  # sketches per environment step
-    selector: str = "gru"  # which network decides, a key of `selectors.SELECTORS`
+    selector: str = "gru"  # which network decides, a key of `selectors.SELECTORS`; cascades have one more
     hidden: int | None = None  # width of that network, None for its own default
     threads: int = 1  # torch threads, pinned: another number may give other weights
     log_every: int = 10  # updates between two TensorBoard rows
@@ -41,6 +43,9 @@ class TrainConfig:
         Raises:
             ValueError: a field out of its range; the message says what to do.
         """
+        if isinstance(self.env, CascadeConfig) != self.cascade:
+            kind = "a cascade's episodes" if self.cascade else "episodes of one step"
+            raise ValueError(f"{type(self).__name__} learns from {kind}: that is not what {self.env} has")
         for name in ("total_steps", "num_envs", "threads", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -48,8 +53,7 @@ class TrainConfig:
             raise ValueError(f"hidden must lie in [1, {selectors.MAX_SIZE}] or be None, got {self.hidden}")
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, got {self.seed}")
-        if self.selector not in selectors.SELECTORS:
-            raise ValueError(f"unknown selector {self.selector!r}; there are {', '.join(sorted(selectors.SELECTORS))}")
+        selectors.check_name(self.selector)
         batch = self.steps_per_update
         if self.total_steps % batch:
             lower = self.total_steps // batch * batch
@@ -97,7 +101,10 @@ def make_selector(config: TrainConfig, observation_space: gym.Space[Any], n_acti
     Args:
         config: names the network, its width and the seed.
         observation_space: of a single environment, with "points" and "stats"; with "tradeoff" the network is told it.
-        n_actions: number of canvases.
+        n_actions: number of canvases, in a cascade one more.
+
+    Raises:
+        ValueError: another space, or one without what the network reads.
     """
     if not isinstance(observation_space, gym.spaces.Dict):
         raise ValueError(f"a selector needs an observation space of points and stats, got {observation_space}")
@@ -106,7 +113,11 @@ def make_selector(config: TrainConfig, observation_space: gym.Space[Any], n_acti
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         conditioned = "tradeoff" in observation_space.spaces
-        return selectors.create(config.selector, n_actions, n_stats, config.hidden, conditioned)
+        made = selectors.create(config.selector, n_actions, n_stats, config.hidden, conditioned, config.masked)
+    lacking = sorted(set(made.reads) - set(observation_space.spaces))
+    if lacking:
+        raise ValueError(f"selector {config.selector!r} reads {', '.join(lacking)}, which only a cascade shows")
+    return made
 
 
 def env_seed(seed: int) -> int:
@@ -170,6 +181,15 @@ def check_files(checkpoint: Path | None, checkpoint_every: int, resume: bool) ->
         raise ValueError("to resume, say which checkpoint")
     if resume and checkpoint is not None and not checkpoint.exists():
         raise FileNotFoundError(f"nothing to resume: there is no checkpoint at {checkpoint}")
+
+
+def refuse_checkpoint(config: TrainConfig, checkpoint: Path | None, resume: bool) -> None:
+    """Raise ValueError where checkpoints are asked of an algorithm that has none."""
+    if checkpoint is not None or resume:
+        kind = (
+            " in a cascade, whose episodes may be under way" if config.cascade else ": its replay buffer is not saved"
+        )
+        raise ValueError(f"{config.algorithm} cannot go on from a checkpoint{kind}; leave checkpoint and resume out")
 
 
 def check_positive(config: TrainConfig, *names: str) -> None:

@@ -31,8 +31,18 @@ from agents.cli.options import (
 
 def compare(
     preset: Annotated[
-        str, typer.Option(help="quick: few agents, 3 seeds, a look. full: every algorithm and network, 10 seeds.")
-    ] = "quick",
+        str | None,
+        typer.Option(
+            help="quick: few agents, 3 seeds, a look; the default. full: every algorithm and network, 10 seeds. "
+            "cascade: agents that may look again, 10 seeds; the default of --cascade."
+        ),
+    ] = None,
+    cascade: Annotated[
+        bool, typer.Option("--cascade", help="A sketch may be looked at several times (SketchCanvasCascade-v0).")
+    ] = False,
+    ranking: Annotated[
+        str, typer.Option(help="With --cascade, whose ranking is the answer: of the last look, or of all looks fused.")
+    ] = "last",
     dataset: Dataset = "emoji",
     root: Root = None,
     student: StudentName = None,
@@ -46,8 +56,12 @@ def compare(
         typer.Option(help="Instead of the preset's, by commas; 'ppo/gru' names the network too."),
     ] = None,
     seeds: Annotated[int | None, typer.Option(help="Runs of each algorithm, instead of the preset's.")] = None,
-    steps: Steps = 30_720,
-    selector: SelectorName = "stats",
+    steps: Annotated[
+        int | None, typer.Option(help="Environment steps of every run, exactly, instead of the preset's.")
+    ] = None,
+    selector: Annotated[
+        str | None, typer.Option(help="Network: gru, conv, transformer, stats, linear, or looks for cascades.")
+    ] = None,
     threads: Threads = 1,
     split: ReportedSplit = "test",
     jobs: Jobs = 1,
@@ -64,23 +78,33 @@ def compare(
     'sketchcanvas report' makes a page of it.
 
     Example: sketchcanvas compare --seeds 5 --tradeoff 0.3 --jobs 2
+
+    Example: sketchcanvas compare --cascade --out runs/cascade
     """
-    from dataclasses import replace
+    from dataclasses import asdict, replace
 
     from agents import plots, report
     from agents.compare import RESULT_FILE
     from agents.compare import compare as run
     from agents.compare import preset as ready
+    from agents.environment import CascadeConfig
     from agents.progress import bars
     from sketchcanvas_env.files import write_text
 
-    changes: dict[str, Any] = {"total_steps": steps, "selector": selector, "split": split, "threads": threads}
-    if algorithms is not None:
-        changes["algorithms"] = tuple(algorithms.split(","))
-    if seeds is not None:
-        changes["seeds"] = seeds
+    asked = {
+        "total_steps": steps,
+        "selector": selector,
+        "algorithms": None if algorithms is None else tuple(algorithms.split(",")),
+        "seeds": seeds,
+    }
+    changes: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     env = env_config(dataset, root, student, table, canvases, tradeoff, cost, max_points)
-    config = replace(ready(preset, env), **changes)
+    if cascade or preset == "cascade":
+        env = CascadeConfig(**asdict(env), ranking=ranking)
+    elif ranking != "last":
+        raise ValueError("--ranking belongs to --cascade: with one look there is one ranking")
+    chosen = preset or ("cascade" if cascade else "quick")
+    config = replace(ready(chosen, env), split=split, threads=threads, **changes)
     with bars() as start:
         result = run(config, out, workers(jobs, engine, address), start, logdir)
     result.save(out / RESULT_FILE)
@@ -88,7 +112,7 @@ def compare(
     picture = plots.accuracy_against_gflops(result, out / "accuracy-gflops.png")
     plots.learning_curves(result, out / "learning-curves.png")
     show(as_json, result.to_json(), report.compare_table(result), report.verdict_table(result))
-    if preset == "quick" and algorithms is None:
+    if chosen == "quick" and algorithms is None:
         tell("quick: a look with few agents and seeds; --preset full is the evidence")
     tell(report.finding(result))
     tell(f"{result.seconds:.0f} s; wrote {out / RESULT_FILE}, {picture} and the runs beside them")

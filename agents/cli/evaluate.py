@@ -109,17 +109,17 @@ def _evaluate_policies(
     split: str,
     as_json: bool,
 ) -> None:
-    from dataclasses import replace
+    from dataclasses import asdict, replace
 
-    from agents import baselines, policy, report, saved
-    from agents.evaluate import evaluate as judge
+    from agents import baselines, report, saved
+    from agents.environment import CascadeConfig
+    from agents.evaluate import evaluate_options
 
     results = {}
     for name in policies:
         env = env_config(dataset, root, student, table, canvases, tradeoff, cost, 64)
         if baselines.is_name(name):
-            outcomes = env.outcomes(split)
-            choice: Any = baselines.by_name(name, outcomes, **env.reward_weights())
+            choice: Any = baselines.by_name(name, env.outcomes(split), **env.reward_weights())
             own_flops: Any = 0.0
         else:
             one = saved.load(name)
@@ -128,9 +128,10 @@ def _evaluate_policies(
                     f"{name} chooses from canvases {one.canvases}: pass --canvases {','.join(map(str, one.canvases))}"
                 )
             env = replace(env, max_points=one.max_points)
-            outcomes, task = env.outcomes(split), env.task(split)
-            choice, own_flops = policy.actions_of(one.selector, task), policy.flops_of(one.selector, task)
-        results[name] = judge(outcomes, choice, selector_flops=own_flops, **env.reward_weights())
+            if isinstance(one.env, CascadeConfig):
+                env = CascadeConfig(**asdict(env), ranking=one.env.ranking)
+            choice, own_flops = env.decide(one.selector, split)
+        results[name] = evaluate_options(env.options(split), choice, selector_flops=own_flops)
     rows = [report.policy_cells(name, result) for name, result in results.items()]
     title = f"{dataset}, split {split}, tradeoff {tradeoff} against {cost}"
     show(

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from agents.environment import EnvConfig
+from agents.environment import CascadeConfig, EnvConfig
 from sketchcanvas_env import data
 from sketchcanvas_env.data import SketchDataset
-from tests.agents.support import COUNTING, counting_dataset, counting_table
+from sketchcanvas_env.looks import looks_path
+from tests.agents.support import COUNTING, counting_dataset, counting_table, doubt_tables
 from tests.helpers import Toy, toy, toy_files
 
 __all__ = ["toy", "toy_files"]
@@ -50,3 +51,21 @@ def counting_env(
         )
 
     return partial(make)
+
+
+@pytest.fixture(scope="session")
+def doubt_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[SketchDataset, Path]:
+    """The counting data set and the file of its table of doubt, which has its looks beside it."""
+    dataset = counting_dataset()
+    table, looks = doubt_tables(dataset)
+    path = table.save(tmp_path_factory.mktemp("doubt") / "doubt.npz")
+    looks.save(looks_path(path))
+    return dataset, path
+
+
+@pytest.fixture
+def doubt_env(doubt_files: tuple[SketchDataset, Path], monkeypatch: pytest.MonkeyPatch) -> Callable[..., CascadeConfig]:
+    """Makes a cascade where the margin on the smallest canvas says whether to look again, and strokes say nothing."""
+    dataset, path = doubt_files
+    monkeypatch.setitem(data.DATASETS, COUNTING, lambda: dataset)
+    return partial(CascadeConfig, dataset=COUNTING, table=str(path), canvases=(16, 32, 64, 128), max_points=12)

@@ -13,6 +13,7 @@ from agents.environment import EnvConfig
 from agents.selectors import Selector
 from agents.training import TrainConfig
 from sketchcanvas_env.data import SketchDataset
+from sketchcanvas_env.looks import LookTable
 from sketchcanvas_env.sketch import VectorSketch
 from sketchcanvas_env.table import OutcomeTable
 from tests.helpers import TOY_CANVASES, TOY_FLOPS, toy_photo
@@ -146,3 +147,73 @@ def observations(n_stats: int = 16, rows: int = 6, max_points: int = 10, seed: i
         "points": torch.from_numpy(points.reshape(rows, -1)),
         "stats": torch.from_numpy(rng.random((rows, n_stats)).astype(np.float32)),
     }
+
+
+def is_easy(n: int) -> np.ndarray:
+    """(n,) which sketches the smallest canvas is right for, half of them; the strokes do not say."""
+    return np.random.default_rng(11).permutation(np.arange(n) % 2 == 0)
+
+
+def doubt_tables(dataset: SketchDataset) -> tuple[OutcomeTable, LookTable]:
+    """Outcomes and looks of a student whose margin on canvas 16 tells whether it is right there.
+
+    An easy sketch is right on canvas 16 only, with a margin of 0.1 to 0.3; any other on canvas 64 only, with a margin
+    below 0.05 on 16. On the other canvases margins say nothing. Looks that are fused are right if one of them is.
+
+    Args:
+        dataset: `counting_dataset()`.
+    """
+    n, k = len(dataset), len(TOY_CANVASES)
+    rng = np.random.default_rng(3)
+    easy = is_easy(n)
+    right = np.zeros((n, k), dtype=bool)
+    right[easy, 0] = right[~easy, 2] = True
+    margin = rng.uniform(0.0, 0.3, (n, k))
+    margin[:, 0] = np.where(easy, rng.uniform(0.1, 0.3, n), rng.uniform(0.0, 0.05, n))
+    sizes = np.array([COUNTING_PHOTOS[split] for split in dataset.split.tolist()])
+    missed = np.minimum(20, sizes)[:, None]
+    ranks = np.where(right, 1, missed)
+    photos = sorted(set(dataset.photo_ids.tolist()))
+    place = {photo: index for index, photo in enumerate(photos)}
+    near = 0.5 + np.concatenate([np.zeros((n, k, 1)), margin[..., None] + 0.05 * np.arange(4)], axis=2)
+    top = np.full((n, k, 5), -1)
+    for row, (photo, split) in enumerate(zip(dataset.photo_ids.tolist(), dataset.split.tolist(), strict=True)):
+        others = [place[name] for name in dataset.gallery(split).tolist() if name != photo]
+        for column in range(k):
+            nearest = rng.choice(others, min(5, len(others)), replace=False).tolist()
+            nearest.insert(ranks[row, column] - 1, place[photo])
+            shown = [one for one in nearest if one != place[photo] or ranks[row, column] <= 5][:5]
+            top[row, column, : len(shown)] = shown
+    near[top < 0] = 2.0
+    true = np.array([place[photo] for photo in dataset.photo_ids.tolist()])[:, None, None]
+    own = np.where(top == true, near, 0.0).sum(axis=2)
+    table = OutcomeTable(
+        dataset=dataset.name,
+        dataset_hash=dataset.hash,
+        student="doubter",
+        student_hash="4" * 64,
+        canvases=np.array(TOY_CANVASES),
+        flops=np.array(TOY_FLOPS),
+        ranks=ranks,
+        distances=np.where(own > 0, own, 1.5).astype(np.float32),
+        triplet=np.where(right, 0.0, 0.5).astype(np.float32),
+        top=top,
+        photos=np.array(photos),
+        sketch_ids=dataset.sketch_ids,
+        photo_ids=dataset.photo_ids,
+        split=dataset.split,
+        level=dataset.level,
+        gallery_size=dict(COUNTING_PHOTOS),
+        meta={"made_by": "tests"},
+    )
+    sets = [each for each in range(1, 1 << k) if each.bit_count() > 1]
+    fused = np.stack([right[:, [j for j in range(k) if each >> j & 1]].any(axis=1) for each in sets], axis=1)
+    looks = LookTable(
+        outcomes_hash=table.hash,
+        distances=near.astype(np.float32),
+        fused_of=np.array(sets),
+        fused_ranks=np.where(fused, 1, missed),
+        fused_triplet=np.where(fused, 0.0, 0.5),
+        meta={"made_by": "tests"},
+    )
+    return table, looks

@@ -18,7 +18,7 @@ from PIL import Image
 
 from agents import cli
 from agents.cli.common import typed_command
-from agents.compare import CompareConfig
+from agents.compare import CompareConfig, preset
 from agents.environment import EnvConfig
 from sketchcanvas_env import data
 from sketchcanvas_env.data import SketchDataset
@@ -89,10 +89,12 @@ def test_defaults_are_those_of_the_configurations() -> None:
     options = {name: p.default for name, p in inspect.signature(cli.compare.compare).parameters.items()}
     env, compare = EnvConfig(), CompareConfig()
     assert options["canvases"] == ",".join(map(str, env.canvases))
-    assert options["steps"] == compare.total_steps
+    # These two the preset decides.
+    assert options["steps"] is options["selector"] is options["preset"] is None
+    assert (preset("quick").total_steps, preset("quick").selector) == (compare.total_steps, compare.selector)
     for config, names in (
         (env, ("dataset", "student", "table", "tradeoff", "max_points")),
-        (compare, ("selector", "threads", "split")),
+        (compare, ("threads", "split")),
     ):
         for name in names:
             assert options[name] == getattr(config, name), name
@@ -113,7 +115,7 @@ def test_defaults_are_those_of_the_configurations() -> None:
         (["train", "--resume", "--out", "nowhere/x"], "nothing to resume"),
         (["compare", "--seeds", "0"], "seeds must be at least 1"),
         (["compare", "--selector", "oracle"], "unknown selector"),
-        (["compare", "--preset", "slow"], "unknown preset 'slow'; there are quick, full"),
+        (["compare", "--preset", "slow"], "unknown preset 'slow'; there are quick, full, cascade"),
         (["compare", "--jobs", "0"], "jobs must be at least 1"),
         (["compare", "--engine", "slurm"], "unknown engine 'slurm'"),
         (["sweep", "--tradeoffs", "0.3,0.2"], "rising"),

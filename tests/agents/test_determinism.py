@@ -449,7 +449,7 @@ OUT_OF_RANGE: list[tuple[dict[str, Any], str]] = [
     ({"num_envs": 0}, "num_envs"),
     ({"threads": 0}, "threads must be at least 1"),
     ({"seed": -1}, "seed must not be negative"),
-    ({"selector": "lstm"}, "unknown selector 'lstm'; there are conv, gru, linear, stats, transformer"),
+    ({"selector": "lstm"}, "unknown selector 'lstm'; there are conv, gru, linear, looks, stats, transformer"),
     ({"hidden": 0}, "hidden"),
     ({"hidden": 10**9}, "hidden"),
     ({"lr": 0.0}, "lr must be above zero"),

@@ -80,7 +80,9 @@ def test_the_scalars_of_a_batch_by_hand() -> None:
         "canvas": np.array([32, 64, 32, 32]),
         "regret": np.array([0.0, 0.5, 0.0, 0.1]),
     }
-    assert batch_scalars(final, np.array([1.0, 0.0, 0.5, 0.5])) == pytest.approx(
+    rewards = np.array([1.0, 0.0, 0.5, 0.5])
+    everyone = {f"_{name}": np.ones(4, dtype=bool) for name in final}
+    assert batch_scalars({**final, **everyone}, rewards) == pytest.approx(
         {
             "batch/reward": 0.5,
             "batch/acc1": 0.5,
@@ -90,6 +92,20 @@ def test_the_scalars_of_a_batch_by_hand() -> None:
             "share/64": 0.25,
         }
     )
+    # In a cascade some episodes go on, and what an episode earned is its return.
+    some = {f"_{name}": np.array([True, True, False, False]) for name in final}
+    returns = {"return": np.array([0.7, 0.1, 0.0, 0.0])}
+    assert batch_scalars({**final, **returns, **some}, rewards) == pytest.approx(
+        {
+            "batch/reward": 0.4,
+            "batch/acc1": 0.5,
+            "batch/student_gflops": 2.0,
+            "batch/regret": 0.25,
+            "share/32": 0.5,
+            "share/64": 0.5,
+        }
+    )
+    assert batch_scalars({}, rewards) == {}
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

@@ -19,6 +19,7 @@ from PIL import Image
 from agents import algorithms, compare, page, policy, report, runs, sweep
 from agents.compare import CompareConfig, CompareResult
 from agents.environment import EnvConfig
+from agents.options import Options
 from agents.sweep import SweepConfig, SweepResult
 from sketchcanvas_env import data
 from sketchcanvas_env.raster import rasterise
@@ -172,7 +173,9 @@ def test_shares_by_level(written: Written) -> None:
     lookup = written.task.lookup
     assert lookup is not None
     found = choices(written)
-    shares = page.canvas_shares({agent: np.array(seeds) for agent, seeds in found.items()}, lookup)
+    shares = page.canvas_shares(
+        {agent: np.array(seeds) for agent, seeds in found.items()}, Options.of_table(lookup.table), lookup.table.level
+    )
     assert list(shares) == [*AGENTS, "oracle"]
     everybody = {**found, "oracle": [lookup.oracle.tolist()]}
     table = written.html.table("share of the sketches that each canvas gets, %")
@@ -230,7 +233,8 @@ def test_regrets_most_frequent_canvas_and_ties(written: Written) -> None:
     # Three seeds of one agent: two of them wrong on rows 5 and 9 only, where a third is right.
     wrong = np.stack([best, best, best])
     wrong[:2, [5, 9]] = (best[[5, 9]] + 1) % 4
-    found = page.largest_regrets({"mine": wrong}, lookup, 4)
+    options = Options.of_table(lookup.table)
+    found = page.largest_regrets({"mine": wrong}, options, 4)
     assert {found[0].row, found[1].row} == {5, 9}
     for one in found[:2]:
         lost = lookup.regret[one.row, wrong[0, one.row]]
@@ -240,8 +244,8 @@ def test_regrets_most_frequent_canvas_and_ties(written: Written) -> None:
     assert [(one.row, one.regret) for one in found[2:]] == [(0, 0.0), (1, 0.0)]
     # Two canvases in as many seeds: the smaller one is named.
     even = np.stack([np.full(n, 3), np.full(n, 1)])
-    assert {one.chosen["mine"] for one in page.largest_regrets({"mine": even}, lookup)} == {1}
-    assert len(page.largest_regrets({"mine": even}, lookup, 1000)) == n
+    assert {one.chosen["mine"] for one in page.largest_regrets({"mine": even}, options)} == {1}
+    assert len(page.largest_regrets({"mine": even}, options, 1000)) == n
 
 
 def test_sketches_are_drawn_beside_their_photos(written: Written) -> None:

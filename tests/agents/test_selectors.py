@@ -493,7 +493,7 @@ def test_default_widths() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "lstm", "n_actions": 4}, "unknown selector 'lstm'; there are conv, gru, linear, stats, tr"),
+        ({"name": "lstm", "n_actions": 4}, "unknown selector 'lstm'; there are conv, gru, linear, looks, stats, tr"),
         ({"name": "stats", "n_actions": 4}, "needs n_stats"),
         ({"name": "linear", "n_actions": 4}, "'linear' needs n_stats"),
         ({"name": "linear", "n_actions": 4, "n_stats": 16, "hidden": 8}, "no hidden units: leave hidden out"),
