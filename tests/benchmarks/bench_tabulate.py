@@ -4,11 +4,11 @@ Nothing is asserted: whether memory stays bounded is a test (`tests/students/tes
 
     python -m pytest -s tests/benchmarks/bench_tabulate.py
 
-and see the printed table; `python tests/benchmarks/bench_tabulate.py 295 FILE` is a million sketches, and takes ten
+and see the printed table; `python tests/benchmarks/bench_tabulate.py 295 FILE` is a million sketches, and takes twenty
 minutes or more. The sketches outside the `student` split, 3,400, are repeated under other names (a synthetic
 repetition: nothing else is new about them) and looked for among the embedded photos. The student averages the raster's
 ink in 16 x 16 cells, which takes next to no time, so that drawing, ranking and storing are what is measured; a real
-student adds its own milliseconds to each sketch. Four canvases, one thread, a process for each size.
+student adds its own milliseconds to each sketch. Two canvases, one thread, a process for each size.
 
 Stages: "stream" until the last sketch is embedded, "table" until the table is put together and saved, "load" reads or
 maps it again with all checks, "env" makes the vector environment of the `train` split, "epoch" shows it every sketch of
@@ -79,7 +79,7 @@ class Cells:
 
     name = "cells"
     weights_hash = "none: it has no weights"
-    canvases = (32, 64, 128, 256)
+    canvases = (32, 64)
     began: tuple[float, float] | None = None
 
     def __init__(self, sketches: int, at_the_last: Callable[[], None]) -> None:
@@ -149,7 +149,7 @@ def measure(times: int, path: Path) -> dict[str, float]:
     watch.end("load")
     load_s = time.perf_counter() - begun
     begun = time.perf_counter()
-    envs = SketchCanvasVectorEnv(ENVS, copy=False, dataset=dataset, table=table)
+    envs = SketchCanvasVectorEnv(ENVS, copy=False, dataset=dataset, table=table, canvases=student.canvases)
     watch.end("env")
     env_s = time.perf_counter() - begun
     envs.reset(seed=0)
