@@ -20,7 +20,7 @@ from sketchcanvas_env.features import FEATURE_NAMES
 from sketchcanvas_env.sketch import VectorSketch
 from sketchcanvas_env.table import check_canvases
 from sketchcanvas_env.task import MAX_POINTS
-from students.runtime import SELECTOR, open_graph, read_card
+from students.runtime import MAX_REASON, SELECTOR, open_graph, read_card, run_graph
 
 _GIGA = 1e9
 
@@ -35,7 +35,7 @@ class OnnxSelector:
         reads: the parts of an observation that it looks at.
     """
 
-    def __init__(self, card: Mapping[str, Any], session: Any) -> None:
+    def __init__(self, card: Mapping[str, Any], session: Any, path: Path) -> None:
         """`load` is the way to make one."""
         self.card = card
         self.canvases = check_canvases(card["canvases"])
@@ -47,6 +47,7 @@ class OnnxSelector:
         if self._flops.shape != (self.max_points,) or not (np.isfinite(self._flops) & (self._flops > 0)).all():
             raise ValueError("it needs finite FLOPs above 0 for each number of points")
         self._session = session
+        self._path = path
         sizes = {"points": 5 * self.max_points, "stats": len(FEATURE_NAMES), "tradeoff": 1}
         wanted = {name: [1, sizes[name]] for name in self.reads}
         found = {one.name: one.shape for one in session.get_inputs()}
@@ -71,9 +72,9 @@ class OnnxSelector:
         # One thread: a decision is over before another one is awake.
         session = open_graph(path, card, f"{SELECTOR}.onnx", threads=1)
         try:
-            return cls(card, session)
+            return cls(card, session, path / f"{SELECTOR}.onnx")
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise ValueError(f"{path / SELECTOR}.json is damaged: {error!r}") from None
+            raise ValueError(f"{path / SELECTOR}.json is damaged: {repr(error)[:MAX_REASON]}") from None
 
     def __call__(self, sketch: VectorSketch, tradeoff: float | None = None) -> int:
         """The side, in pixels, on which to draw a sketch.
@@ -90,7 +91,7 @@ class OnnxSelector:
     def logits(self, sketch: VectorSketch, tradeoff: float | None = None) -> NDArray[np.float32]:
         """The network's answer, (K,) float32; arguments and errors are those of a call."""
         seen = observe(self.reads, sketch, self.max_points, tradeoff)
-        found: NDArray[np.float32] = self._session.run(None, seen)[0][0]
+        found: NDArray[np.float32] = run_graph(self._session, seen, self._path, (1, len(self.canvases)))[0]
         return found
 
     def gflops(self, sketch: VectorSketch, tradeoff: float | None = None) -> float:

@@ -44,6 +44,12 @@ MAX_CARD_BYTES = 1 << 20
 MAX_FILE_BYTES = 1 << 30
 """Largest file that is read; the shipped student's weights have 9 MB, a VGG-16's 60 MB."""
 
+MAX_FOLDED_BYTES = 16 << 20
+"""Largest constant that a graph may have computed while it is loaded; folding norms into weights is none of that."""
+
+MAX_REASON = 300
+"""Characters at most of what is told of a reason that a file put together."""
+
 
 class OnnxStudent:
     """An exported student: embeds sketches and photos as the torch student does, within the card's tolerance.
@@ -67,6 +73,8 @@ class OnnxStudent:
         self.canvases = check_canvases([one["side"] for one in card["canvases"]])
         self.dim = int(card["dim"])
         self._flops = {int(one["side"]): float(one["flops"]) for one in card["canvases"]}
+        if not all(0.0 < flops < math.inf for flops in self._flops.values()):
+            raise ValueError("it needs finite FLOPs above 0 for each canvas")
         self._files = {str(one["side"]): str(one["file"]) for one in card["canvases"]}
         self._photos = photos
         if photos is None:
@@ -103,7 +111,7 @@ class OnnxStudent:
                 raise ValueError(f"its precision is {card['precision']!r}")
             return cls(path, card, threads, cls.load(folder, threads=threads) if precision == "int8" else None)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise ValueError(f"{path / PRECISIONS[precision]}.json is damaged: {error!r}") from None
+            raise ValueError(f"{path / PRECISIONS[precision]}.json is damaged: {repr(error)[:MAX_REASON]}") from None
 
     def flops(self, canvas: int) -> float:
         """FLOPs (2 x MAC; convolutions of trunk and head) of one sketch; the exported student's own count."""
@@ -162,13 +170,15 @@ class OnnxStudent:
         side = self._photo_side if domain == PHOTO else int(domain)
         wanted = [side, side, 3] if domain == PHOTO else [side, side]
         kind = "tensor(float)" if domain == PHOTO else "tensor(uint8)"
+        path = self._folder / self._files[domain]
         if (len(inputs), len(outputs)) != (1, 1) or (inputs[0].shape[1:], inputs[0].type) != (wanted, kind):
-            raise ValueError(f"{self._folder / self._files[domain]} does not take what its card says")
+            raise ValueError(f"{path} does not take what its card says")
+        if outputs[0].shape[1:] != [self.dim]:
+            raise ValueError(f"{path} does not give what its card says")
         name = inputs[0].name
 
         def run(batch: NDArray[Any]) -> NDArray[np.float32]:
-            embeddings: NDArray[np.float32] = session.run(None, {name: batch})[0]
-            return embeddings
+            return run_graph(session, {name: batch}, path, (len(batch), self.dim))
 
         return run
 
@@ -220,11 +230,16 @@ def read_card(folder: Path, kind: str) -> dict[str, Any]:
             raise ValueError(f"{path}: {name[:100]!r} is no name of a file beside it")
         if not isinstance(sha256, str):
             raise ValueError(f"{path}: the hash of {name[:100]!r} is no text")
+    if not isinstance(card.get("weights"), str | None):
+        raise ValueError(f"{path}: the name of the weights is no text")
     return card
 
 
 def open_graph(folder: Path, card: Mapping[str, Any], name: str, threads: int = 0) -> Any:
     """A graph, ready to run.
+
+    A graph is a program of ONNX's operators. It can read no file and call nothing, but who made it decides how much
+    time and memory it takes: limits on those are the operating system's business.
 
     Args:
         folder: of the export.
@@ -244,7 +259,13 @@ def open_graph(folder: Path, card: Mapping[str, Any], name: str, threads: int = 
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # its warnings are about how graphs were made, and nobody could act on them
-    # All bytes that are run are those that were hashed: onnxruntime itself opens no file.
+    # Or a graph of some bytes would multiply constants for minutes, or to gigabytes, while it is loaded.
+    options.add_session_config_entry("optimization.constant_folding_max_output_size_in_bytes", str(MAX_FOLDED_BYTES))
+    # All bytes that are run are those that were hashed. Left alone, onnxruntime reads the weights that a graph names
+    # from the working directory; nothing lies below the null device.
+    options.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", os.path.join(os.devnull, "x")
+    )
     weights = card.get("weights")
     if weights is not None:
         data = _checked_bytes(folder, card, weights)
@@ -253,18 +274,44 @@ def open_graph(folder: Path, card: Mapping[str, Any], name: str, threads: int = 
     try:
         return runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors have no base of their own
-        raise ValueError(f"{folder / name} is no graph that onnxruntime can run: {error}") from None
+        raise ValueError(f"{folder / name} is no graph that onnxruntime can run: {str(error)[:MAX_REASON]}") from None
+
+
+def run_graph(
+    session: Any, inputs: Mapping[str, NDArray[Any]], path: Path, shape: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """What a graph of one output makes of its inputs.
+
+    Args:
+        session: of `open_graph`.
+        inputs: by name.
+        path: of the graph, to name it.
+        shape: that the output must have.
+
+    Raises:
+        ValueError: it cannot be run, or gives something else than finite float32 numbers of that shape.
+    """
+    try:
+        [found] = session.run(None, dict(inputs))
+    except Exception as error:  # as above
+        raise ValueError(f"{path} cannot be run: {str(error)[:MAX_REASON]}") from None
+    if not isinstance(found, np.ndarray) or (found.dtype, found.shape) != (np.float32, shape):
+        raise ValueError(f"{path} gives something else than float32 numbers of shape {shape}")
+    if not np.isfinite(found).all():
+        raise ValueError(f"{path} gives NaN or infinity")
+    return found
 
 
 def _checked_bytes(folder: Path, card: Mapping[str, Any], name: str) -> bytes:
     if name not in card["files"]:
-        raise ValueError(f"the card in {folder} does not vouch for {name!r}")
+        raise ValueError(f"{folder / card['kind']}.json does not vouch for {name[:100]!r}")
     path = folder / name
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: export again")
     with open(path, "rb") as stream:
-        data = stream.read(MAX_FILE_BYTES + 1)
-    if len(data) > MAX_FILE_BYTES:
+        large = os.fstat(stream.fileno()).st_size > MAX_FILE_BYTES
+        data = b"" if large else stream.read(MAX_FILE_BYTES)
+    if large:
         raise ValueError(f"{path} is larger than {MAX_FILE_BYTES:,} bytes")
     if hashlib.sha256(data).hexdigest() != card["files"][name]:
         raise ValueError(f"{path} is not the file that its card describes: the SHA-256 differs")

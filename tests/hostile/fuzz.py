@@ -35,6 +35,10 @@ TOKENS: dict[str, list[bytes]] = {
     b"\x94 K\0 N I1\n S'a'\n t 0 2".split(b" "),
     "png": b"IDAT IEND IHDR PLTE tRNS \0\0\0\0 \xff\xff\xff\xff \x7f\xff\xff\xff \0\0\x08\0".split(b" "),
     "archive": b"\0\0\0\0 \xff\xff\xff\xff '|O' '<U0' (-1,) True NaN { [ \" PK\x01\x02".split(b" "),
+    "onnx": b"\x0a \x12 \x1a \x22 \x3a\xff\xff\xff\xff\x07 \xff\xff\xff\xff\xff\xff\xff\xff\xff\x01 If Gather Evil "
+    b"Loop location offset length -1 9223372036854775807 student.bin README.md ai.onnx.ml \x08\x01 \x10\x07".split(
+        b" "
+    ),
     "tensors": b'F64 BF16 F8_E4M3 BOOL C64 [0, [] { } " , -1 1e9 18446744073709551615'.split(b" "),
 }
 """Pieces that mean something in each format."""
@@ -148,7 +152,9 @@ def strategies() -> dict[str, st.SearchStrategy[bytes]]:
     found |= {"png": png | png.map(_resealed_png)}
     found |= {name: _archives(name) for name in ("table", "looks", "prefixes")}
     found |= {name: _tensors(name) for name in ("selector", "index", "checkpoint")}
-    found |= {f"{name} card": cards(name) for name in ("selector", "student", "index")}
+    found |= {name: mutated(READERS[name].good()[0], TOKENS["onnx"]) for name in ("onnxstudent", "onnxselector")}
+    with_cards = ("selector", "student", "index", "onnxstudent", "onnxselector")
+    found |= {f"{name} card": cards(name) for name in with_cards}
     return found
 
 

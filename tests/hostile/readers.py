@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from PIL import Image
 
 import students
 from agents import saved, selectors
+from agents.runtime import OnnxSelector
 from agents.training import Run
 from sketchcanvas_env import looks, prefixes
 from sketchcanvas_env.data.inside import read_inside
@@ -30,9 +32,10 @@ from sketchcanvas_env.table import OutcomeTable, TableError
 from students import checkpoint
 from students.index import PhotoIndex
 from students.index import load as load_index
+from students.runtime import OnnxStudent
 from students.weights import load_student, save_student
 from tests.agents.support import small
-from tests.helpers import qmul_arrays, toy_looks, toy_prefixes, toy_table
+from tests.helpers import qmul_arrays, toy_looks, toy_prefixes, toy_sketch, toy_table
 
 LIMIT = 64 << 20
 
@@ -46,27 +49,35 @@ class Reader:
         read: takes the path of a file.
         errors: what it may raise for a file that is there.
         good: the bytes of a file that it reads, and of the card beside it where it wants one.
-        sealed: writes the sha256 of the file into the card, so that the checks behind that one are reached.
+        sealed: the card with the sha256 of other bytes in it, so that the checks behind that one are reached.
+        name: of its files, without the suffix.
+        card: name of the card, without ".json".
+        beside: what else must lie there, by name.
     """
 
     suffix: str
     read: Callable[[Path], object]
     errors: type[Exception]
     good: Callable[[], tuple[bytes, bytes | None]]
-    sealed: str | None = None
+    sealed: Callable[[dict[str, Any], str], dict[str, Any]] | None = None
+    name: str = "hostile"
+    card: str = "hostile"
+    beside: Callable[[], dict[str, bytes]] = dict
 
 
 def write(reader: Reader, folder: Path, data: bytes | None = None, card: bytes | None = None) -> Path:
     """A file for a reader, with what is given in place of the good content; a JSON card that is given is sealed."""
     good, good_card = reader.good()
-    path = folder / f"hostile{reader.suffix}"
+    path = folder / f"{reader.name}{reader.suffix}"
+    for name, other in reader.beside().items():
+        (folder / name).write_bytes(other)
     content = good if data is None else data
     path.write_bytes(content)
     if good_card is not None:
         text = good_card if card is None else card
         if card is None and reader.sealed is not None:
-            text = json.dumps({**json.loads(text), reader.sealed: hashlib.sha256(content).hexdigest()}).encode()
-        path.with_suffix(".json").write_bytes(text)
+            text = json.dumps(reader.sealed(json.loads(text), hashlib.sha256(content).hexdigest())).encode()
+        (folder / f"{reader.card}.json").write_bytes(text)
     return path
 
 
@@ -166,6 +177,49 @@ def _index() -> tuple[bytes, bytes]:
         return path.read_bytes(), path.with_suffix(".json").read_bytes()
 
 
+@lru_cache
+def _exports() -> dict[str, bytes]:
+    """Files of an exported student and of an exported selector, by name."""
+    from agents import onnx_export as of_selectors
+    from students import onnx_export
+
+    with TemporaryDirectory() as place:
+        folder = Path(place)
+        student = load_student(write(READERS["student"], folder))
+        selector = saved.load(write(READERS["selector"], folder))
+        onnx_export.export(student, folder / "export", [toy_sketch(0)])
+        of_selectors.export(selector, folder / "export", [toy_sketch(0)])
+        return {path.name: path.read_bytes() for path in (folder / "export").iterdir()}
+
+
+def _exported_student() -> tuple[bytes, bytes]:
+    return _exports()["student-32.onnx"], _exports()["student.json"]
+
+
+def _beside_student() -> dict[str, bytes]:
+    return {name: _exports()[name] for name in ("student-photo.onnx", "student.bin")}
+
+
+def _exported_selector() -> tuple[bytes, bytes]:
+    return _exports()["selector.onnx"], _exports()["selector.json"]
+
+
+def _use_student(path: Path) -> object:
+    return OnnxStudent.load(path.parent, threads=1).embed([toy_sketch(0)], 32)
+
+
+def _use_selector(path: Path) -> object:
+    return OnnxSelector.load(path.parent)(toy_sketch(0))
+
+
+def _field(name: str) -> Callable[[dict[str, Any], str], dict[str, Any]]:
+    return lambda card, sha256: {**card, name: sha256}
+
+
+def _file(name: str) -> Callable[[dict[str, Any], str], dict[str, Any]]:
+    return lambda card, sha256: {**card, "files": {**card["files"], name: sha256}}
+
+
 def _checkpoint() -> tuple[bytes, None]:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "c.safetensors"
@@ -184,8 +238,21 @@ READERS = {
     "table": Reader(".npz", OutcomeTable.load, TableError, _table),
     "looks": Reader(".npz", _read_looks, TableError, _looks),
     "prefixes": Reader(".npz", _read_prefixes, TableError, _prefixes),
-    "student": Reader(".safetensors", load_student, ValueError, _student, "sha256"),
-    "selector": Reader(".safetensors", saved.load, ValueError, _selector, "weights_sha256"),
-    "index": Reader(".safetensors", load_index, ValueError, _index, "sha256"),
+    "student": Reader(".safetensors", load_student, ValueError, _student, _field("sha256")),
+    "selector": Reader(".safetensors", saved.load, ValueError, _selector, _field("weights_sha256")),
+    "index": Reader(".safetensors", load_index, ValueError, _index, _field("sha256")),
     "checkpoint": Reader(".safetensors", lambda path: checkpoint.load(path, {"seed": 1}), ValueError, _checkpoint),
+    "onnxstudent": Reader(
+        ".onnx",
+        _use_student,
+        ValueError,
+        _exported_student,
+        _file("student-32.onnx"),
+        "student-32",
+        "student",
+        _beside_student,
+    ),
+    "onnxselector": Reader(
+        ".onnx", _use_selector, ValueError, _exported_selector, _file("selector.onnx"), "selector", "selector"
+    ),
 }
