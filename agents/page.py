@@ -19,6 +19,7 @@ from PIL import Image
 from agents import compare, document, plots, report, sweep
 from agents.compare import CompareResult
 from agents.document import Cards, Document, Picture, Section, Table, Text, Verbatim
+from agents.environment import CascadeConfig
 from agents.options import Options
 from agents.runs import TRAIN_SPLIT
 from agents.training import pinned_threads
@@ -172,12 +173,18 @@ def _question(result: CompareResult, table: OutcomeTable) -> Section:
     config, first = result.config, result.rows[0].evaluation
     env = config.env
     charged = "FLOPs" if env.cost == "flops" else "milliseconds"
+    answers = {"last": "the last look's", "fused": "that of all looks, fused"}
     facts = {
         "data set": env.dataset,
         "split that is reported": f"{config.split}: {first.n_sketches} sketches of {first.n_photos} photos",
         "gallery": f"{table.gallery_size[config.split]} photos",
         "student": table.student,
         "canvases on offer": ", ".join(map(str, table.canvases)),
+        "looks": (
+            f"as many as an agent likes; the ranking that counts is {answers[env.ranking]}"
+            if isinstance(env, CascadeConfig)
+            else "one"
+        ),
         "tradeoff": f"{env.tradeoff:g} (weight of cost, in {charged}, against accuracy)",
         "agents": ", ".join(config.algorithms),
         "training": f"split {TRAIN_SPLIT}, {config.total_steps:,} steps a run, {config.seeds} seeds each",

@@ -31,7 +31,9 @@ def accuracy_against_gflops(result: CompareResult, path: str | Path) -> Path:
     axes.plot(x / 1e9, 100 * np.interp(x, hull[:, 0], hull[:, 1]), color="0.45", label="hull of the fixed canvases")
     x = np.geomspace(front[0, 0], front[-1, 0], 200)
     axes.plot(x / 1e9, 100 * np.interp(x, front[:, 0], front[:, 1]), "--", color="0.45", label="all outcomes known")
-    markers = {"fixed": ("o", "0.25"), "random": ("x", "0.25"), "oracle": ("*", "tab:green"), "rule": ("+", "black")}
+    markers = {"fixed": ("o", "0.25"), "random": ("x", "0.25"), "oracle": ("*", "tab:green")}
+    # Rules that look again are named beside the axes, like agents: on the hull there is no room.
+    crosses = cycle("+xX")
     # Hollow, of falling size and different shape: agents that make the same choices stay visible one in another.
     looks = cycle(
         (
@@ -54,6 +56,8 @@ def accuracy_against_gflops(result: CompareResult, path: str | Path) -> Path:
             marker, colour = markers[row.kind]
             axes.plot(e.gflops, 100 * e.acc1, marker, color=colour, markersize=9 if row.kind == "oracle" else 7)
             axes.annotate(row.name, (e.gflops, 100 * e.acc1), (6, -11), textcoords="offset points", fontsize=8)
+        elif row.kind == "rule":
+            axes.plot(e.gflops, 100 * e.acc1, next(crosses), color="black", markersize=10, label=row.name, zorder=5)
         elif row.kind in ("agent", "chosen"):
             colour, marker, size = next(looks)
             below, above = 100 * (e.acc1 - e.acc1_interval[0]), 100 * (e.acc1_interval[1] - e.acc1)
@@ -104,7 +108,7 @@ def learning_curves(result: CompareResult, path: str | Path) -> Path:
     Lines are means over seeds, bands reach from the worst seed to the best. Steps are the same for all; what a step
     costs in time is not.
     """
-    from matplotlib.ticker import LogLocator
+    from matplotlib.ticker import LogLocator, MaxNLocator
 
     figure, pair = _figure(11.0, 4.6, grid=(1, 2))
     axes = pair.ravel()
@@ -121,6 +125,7 @@ def learning_curves(result: CompareResult, path: str | Path) -> Path:
         ax.axhline(best, color="0.4", linewidth=1, linestyle=(0, (1, 1)), label="best fixed canvas")
         ax.set_xlabel(label)
         ax.grid(alpha=0.25)
+    axes[0].xaxis.set_major_locator(MaxNLocator(6))
     axes[1].set_xscale("log")
     # Matplotlib's own labels of less than a decade run into one another.
     axes[1].xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
@@ -227,7 +232,9 @@ def canvas_shares(
         bars = []
         for column in range(len(canvases)):
             part = 100 * share[:, column]
-            bars.append(panel.bar([str(level) for level in levels], part, bottom=below, color=colours[column]))
+            # Hatched: looked again.
+            again = {} if canvases[column].isdecimal() else {"hatch": "///", "edgecolor": "0.9", "linewidth": 0}
+            bars.append(panel.bar([str(level) for level in levels], part, bottom=below, color=colours[column], **again))
             below = below + part
         panel.set_title(name, fontsize=9)
         panel.set_ylim(0, 100)

@@ -234,8 +234,9 @@ def _p(value: float) -> str:
 
 
 def finding(result: CompareResult) -> str:
-    """One honest sentence for each agent: is it above the hull of the fixed canvases, or not?"""
-    return "\n".join(_sentence(row) for row in result.rows if row.kind == "agent")
+    """One honest sentence for each agent and each rule that decides: is it above the hull of the fixed canvases?"""
+    deciding = [row for row in result.rows if row.kind == "rule" and max(row.evaluation.share.values()) < 1.0]
+    return "\n".join(_sentence(row) for row in [*deciding, *(row for row in result.rows if row.kind == "agent")])
 
 
 def _sentence(row: Row) -> str:

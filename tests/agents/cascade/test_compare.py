@@ -151,6 +151,10 @@ def test_the_page_and_the_tables(compared: tuple[CompareResult, Path], tmp_path:
     cells = report.compare_markdown(result)
     assert "| always 16>64 |" in cells
     assert re.search(r"\| maskable_ppo \|.*16:\d\d 16>64:\d\d", cells)
+    assert "as many as an agent likes; the ranking that counts is the last look" in text
+    first, *_ = report.finding(result).splitlines()
+    assert re.match(r"margin 16>64 \(< 0\.\d+\) lies above the hull", first)
+    assert "always" not in report.finding(result)
     shown = {row.name for row in report.shown_rows(result)}
     assert {"always 16>64", "oracle", "reinforce"} <= shown
 
