@@ -17,18 +17,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agents.algorithms import ALGORITHMS, make_config, train_run
     from agents.compare import CompareConfig, CompareResult
-    from agents.environment import EnvConfig
+    from agents.environment import CascadeConfig, EnvConfig
     from agents.evaluate import Evaluation
-    from agents.saved import SavedSelector, load, save
+    from agents.saved import SavedCascade, SavedSelector, SeenLook, load, save
 
 # Public name -> module.
 _LAZY = {
     "ALGORITHMS": "algorithms",
+    "CascadeConfig": "environment",
     "CompareConfig": "compare",
     "CompareResult": "compare",
     "EnvConfig": "environment",
     "Evaluation": "evaluate",
+    "SavedCascade": "saved",
     "SavedSelector": "saved",
+    "SeenLook": "saved",
     "load": "saved",
     "make_config": "algorithms",
     "save": "saved",
@@ -37,11 +40,14 @@ _LAZY = {
 
 __all__ = [
     "ALGORITHMS",
+    "CascadeConfig",
     "CompareConfig",
     "CompareResult",
     "EnvConfig",
     "Evaluation",
+    "SavedCascade",
     "SavedSelector",
+    "SeenLook",
     "load",
     "make_config",
     "save",
