@@ -130,11 +130,19 @@ def read_json(path: str | os.PathLike[str], limit: int) -> Any:
 
 
 def parse_json(text: str | bytes, name: str) -> Any:
-    """The value of a JSON text; ValueError naming `name` for any text that cannot be read, a deep one, too."""
+    """The value of a JSON text; ValueError naming `name` for one that cannot be read, is deep, or has a field twice."""
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{name} is not JSON: {error}") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; readers differ in which of two fields of one name they believe, so there may be none."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("an object has two fields of one name")
+    return found
 
 
 def sha256_file(path: str | os.PathLike[str]) -> str:

@@ -258,7 +258,7 @@ def open_graph(folder: Path, card: Mapping[str, Any], name: str, threads: int = 
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # its warnings are about how graphs were made, and nobody could act on them
+    options.log_severity_level = 4  # nobody could act on its warnings of how graphs were made; errors are raised anyway
     # Or a graph of some bytes would multiply constants for minutes, or to gigabytes, while it is loaded.
     options.add_session_config_entry("optimization.constant_folding_max_output_size_in_bytes", str(MAX_FOLDED_BYTES))
     # All bytes that are run are those that were hashed. Left alone, onnxruntime reads the weights that a graph names
@@ -272,9 +272,10 @@ def open_graph(folder: Path, card: Mapping[str, Any], name: str, threads: int = 
         options.add_external_initializers_from_files_in_memory([weights], [data], [len(data)])
     graph = _checked_bytes(folder, card, name)
     try:
-        return runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        # Without a fallback: it would print what went wrong and try the same again.
+        return runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # its errors have no base of their own
-        raise ValueError(f"{folder / name} is no graph that onnxruntime can run: {str(error)[:MAX_REASON]}") from None
+        raise ValueError(f"{folder / name} is no graph that onnxruntime can run: {str(error)[:MAX_REASON]!r}") from None
 
 
 def run_graph(
@@ -294,7 +295,7 @@ def run_graph(
     try:
         [found] = session.run(None, dict(inputs))
     except Exception as error:  # as above
-        raise ValueError(f"{path} cannot be run: {str(error)[:MAX_REASON]}") from None
+        raise ValueError(f"{path} cannot be run: {str(error)[:MAX_REASON]!r}") from None
     if not isinstance(found, np.ndarray) or (found.dtype, found.shape) != (np.float32, shape):
         raise ValueError(f"{path} gives something else than float32 numbers of shape {shape}")
     if not np.isfinite(found).all():

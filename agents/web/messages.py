@@ -51,7 +51,11 @@ def read_search(data: bytes) -> Search:
     Raises:
         ValueError: not that; it says what is wrong.
     """
-    value = parse_json(data, "the request")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise ValueError("the request is not JSON in UTF-8") from None
+    value = parse_json(text, "the request")
     if not isinstance(value, dict) or not {"strokes"} <= set(value) <= {"strokes", "tradeoff"}:
         raise ValueError('the request must be an object with "strokes" and perhaps "tradeoff"')
     tradeoff = value.get("tradeoff")

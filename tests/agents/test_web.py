@@ -13,7 +13,7 @@ import threading
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import anyio
@@ -144,10 +144,22 @@ BAD_SEARCHES = {
     "no JSON": ("{strokes}", "not JSON"),
     "depth": (DEEP, "not JSON"),
     "depth in strokes": ('{"strokes": ' + DEEP, "not JSON"),
-    "encoding": (b"\xff\xfe\x00", "not JSON"),
+    "encoding": (b"\xff\xfe\x00", "not JSON in UTF-8"),
+    "UTF-16": (json.dumps({"strokes": STROKES}).encode("utf-16"), "not JSON in UTF-8"),
+    "UTF-16 without a mark": (json.dumps({"strokes": STROKES}).encode("utf-16-le"), "not JSON"),
+    "UTF-32": (json.dumps({"strokes": STROKES}).encode("utf-32"), "not JSON in UTF-8"),
+    "UTF-8 with a mark": (json.dumps({"strokes": STROKES}).encode("utf-8-sig"), "not JSON"),
+    "surrogates in UTF-8": (b'{"strokes": "\xed\xa0\x80"}', "not JSON in UTF-8"),
+    "strokes twice": ('{"strokes": [[[0, 0]]], "strokes": [[[1, 1]]]}', "two fields of one name"),
+    "strokes twice, once in disguise": (
+        '{"strokes": [[[0, 0]]], "\\u0073trokes": [[[1, 1]]]}',
+        "two fields of one name",
+    ),
+    "two requests": ('{"strokes": [[[0, 0]]]}{}', "not JSON"),
     "a list": ("[]", "must be an object"),
     "no strokes": ("{}", "must be an object"),
     "an unknown field": (json.dumps({"strokes": STROKES, "top": 10**9}), "must be an object"),
+    "strokes by number": ('{"strokes": {"0": [[0, 0]]}}', "list of strokes"),
     "strokes as text": ('{"strokes": "M0 0"}', "list of strokes"),
     "an empty drawing": ('{"strokes": []}', "at least one"),
     "an empty stroke": ('{"strokes": [[[0, 0]], []]}', "stroke 1"),
@@ -162,10 +174,20 @@ BAD_SEARCHES = {
     "a huge integer": ('{"strokes": [[[0, 1' + "0" * 100_000 + "]]]}", "not JSON"),
     "truth": ('{"strokes": [[[0, true]]]}', "stroke 0"),
     "null": ('{"strokes": [[[0, null]]]}', "stroke 0"),
+    "lists in a point, as deep as JSON is read": (
+        '{"strokes": ' + "[" * 900 + "]" * 900 + "}",
+        "stroke 0",
+    ),
+    "340,000 empty strokes": ('{"strokes": [' + "[]," * 340_000 + "[]]}", "400 strokes"),
+    "170,000 points": ('{"strokes": [[' + "[0,0]," * 170_000 + "[0,0]]]}", "4,000 points"),
+    "80,000 fields": ("{" + ",".join(f'"{i}":0' for i in range(80_000)) + "}", "must be an object"),
     "too many strokes": (json.dumps({"strokes": [[[0, 0]]] * (messages.MAX_STROKES + 1)}), "400 strokes"),
     "too many points": (json.dumps({"strokes": [[[0, 0]] * (messages.MAX_POINTS + 1)]}), "4,000 points"),
     "tradeoff above 1": (json.dumps({"strokes": STROKES, "tradeoff": 1.1}), "tradeoff"),
     "tradeoff NaN": ('{"strokes": [[[0, 0]]], "tradeoff": NaN}', "tradeoff"),
+    "tradeoff 1e308": (json.dumps({"strokes": STROKES, "tradeoff": 1e308}), "tradeoff"),
+    "a large tradeoff": (json.dumps({"strokes": STROKES, "tradeoff": 10**4_000}), "tradeoff"),
+    "tradeoff as a list": (json.dumps({"strokes": STROKES, "tradeoff": [0.5]}), "tradeoff"),
     "tradeoff as text": (json.dumps({"strokes": STROKES, "tradeoff": "0.5"}), "tradeoff"),
     "tradeoff as truth": (json.dumps({"strokes": STROKES, "tradeoff": True}), "tradeoff"),
 }
@@ -176,10 +198,33 @@ def test_bad_searches_are_refused_with_the_reason(
     client: TestClient, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, body: str | bytes, reason: str
 ) -> None:
     monkeypatch.setattr(pipeline, "search", None)  # nothing of it gets there
+    start = process_time()
     answer = client.post("/api/search", content=body, headers={"Content-Type": "application/json"})
+    assert process_time() - start < 2.0  # a guard against hanging; it takes 0.2 s at most
     assert answer.status_code == 400
     assert reason in answer.json()["error"]
     assert len(answer.text) < 500
+
+
+NUMBERS = {
+    "a million digits": "0." + "9" * 1_000_000,
+    "a tiny number of many digits": "1e-" + "9" * 900_000,
+    "zeros and an exponent": "0." + "0" * 900_000 + "1e900000",
+    "the smallest double": "5e-324",
+    "the smallest float": "1e-45",
+    "minus zero": "-0.0",
+}
+
+
+@pytest.mark.parametrize("number", NUMBERS.values(), ids=NUMBERS)
+def test_odd_numbers_are_read_in_time_and_drawn(number: str) -> None:
+    start = process_time()
+    for body in (f"[[[{number}, 0.1]]]", f"[[[{number}, 0], [0, 0]]]", f"[[[0, 0], [1, {number}]]]"):
+        search = messages.read_search(f'{{"strokes": {body}}}'.encode())
+        for stroke in search.sketch.strokes:
+            assert ((stroke >= 0) & (stroke <= 1)).all()
+        assert rasterise(search.sketch, 32).min() < 255
+    assert process_time() - start < 2.0
 
 
 @pytest.mark.parametrize("strokes", [messages.MAX_STROKES, 1])

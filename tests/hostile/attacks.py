@@ -942,6 +942,7 @@ def _graphs(reader: str) -> dict[str, tuple[bytes | Callable[[], bytes], str]]:
         "weights that are too long": (_outside("student.bin", 0, 1 << 30), "no graph"),
         "weights before the first": (_outside("student.bin", -64), "no graph"),
         "an operator that is none": (_operator("Evil"), "no graph"),
+        "an operator of a terminal's commands": (_operator("\x1b]0;evil\x07"), "no graph"),
         "an operator of a stranger": (_operator("Evil", "com.evil"), "no graph"),
         "a product of large constants": (_product_of_constants, other),
         "a constant that doubles": (_doubled_constant, other),

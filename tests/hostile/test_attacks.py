@@ -37,6 +37,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
     )
     if ended.returncode:
         pytest.fail(f"the reader died at {ended.stdout.splitlines()[-1:]}:\n{ended.stderr[-2000:]}")
+    assert ended.stdout.splitlines() == list(ATTACKS) and not ended.stderr, "a reader prints something"
     found: Report = json.loads(out.read_text())
     by_time = sorted(found, key=lambda name: -found[name]["seconds"])
     print("slowest:", *(f"{name}: {1e3 * found[name]['seconds']:.0f} ms" for name in by_time[:5]), sep="\n  ")
@@ -55,6 +56,7 @@ def test_an_attack_is_refused_and_nothing_else_happens(report: Report, name: str
     assert READERS[attack.reader].errors.__name__ in told["kinds"], told["error"]
     assert re.search(attack.reason, told["error"]), told["error"]
     assert told["length"] < 1_000
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", told["error"]), "a terminal would obey"
     if attack.reader not in NAMED_BY_CALLER:
         names = f"({READERS[attack.reader].name}|{READERS[attack.reader].card})"
         assert re.search(rf"{names}\.(svg|npz|safetensors|json|onnx)", told["error"]), told["error"]

@@ -95,6 +95,14 @@ def test_what_json_cannot_say_leaves_the_old_file(tmp_path: Path, value: object)
     assert os.listdir(tmp_path) == ["a.json"]
 
 
+@pytest.mark.parametrize("text", ['{"a": 1, "a": 1}', '[{"b": {"a": 1, "\\u0061": 2}}]'])
+def test_a_field_twice_is_no_json(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "twice.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"twice\.json is not JSON: an object has two fields of one name"):
+        read_json(path, 100)
+
+
 def test_a_folder_and_a_file_too_large_are_no_json(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"{re.escape(str(tmp_path))} is not a plain file"):
         read_json(tmp_path, 100)
