@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import agents
 from agents import cli, compare, page, report, runs
 from agents.compare import CompareConfig, CompareResult
 from agents.environment import CascadeConfig, EnvConfig, env_from_json
@@ -205,3 +206,7 @@ def test_the_command_line(doubt_env: MakeEnv, tmp_path: Path, capsys: pytest.Cap
     ):
         assert run("compare", *where, *wrong, "--out", tmp_path / "none") == 2
         assert message in capsys.readouterr().err
+
+
+def test_the_stored_comparison_follows_from_its_selectors() -> None:
+    assert compare.validate(Path(agents.__file__).parent / "results" / "emoji-cascade") == []
