@@ -23,6 +23,7 @@ CANVASES = (32, 64, 128, 256)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RESULTS = ROOT / "agents" / "results" / "emoji-full"
 QUICK = ROOT / "agents" / "results" / "emoji-quick"
+CASCADE = ROOT / "agents" / "results" / "emoji-cascade"
 SWEEP = ROOT / "agents" / "results" / "emoji-sweep"
 STUDENTS = ROOT / "agents" / "results" / "students"
 
@@ -41,6 +42,15 @@ def test_compare_table_is_the_stored_result() -> None:
     stored = json.loads((RESULTS / "result.json").read_text(encoding="utf-8"))
     for row in stored["rows"]:
         assert row["kind"] == "hull" or f"| {row['name']} | {100 * row['acc1']:.1f} [" in README
+
+
+def test_cascade_table_is_the_stored_result() -> None:
+    assert (CASCADE / "result.md").read_text(encoding="utf-8") in README
+
+
+def test_query_latency_table_is_the_stored_one() -> None:
+    text = (ROOT / "agents" / "results" / "query-latency.md").read_text(encoding="utf-8")
+    assert text.split("\n\n")[1] in README
 
 
 def test_stored_result_is_of_the_shipped_table() -> None:

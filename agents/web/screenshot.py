@@ -80,8 +80,15 @@ def take(path: str | Path, opened: Browser, url: str) -> None:
     """
     with opened.new_page(viewport={"width": WIDTH, "height": HEIGHT}) as page:
         page.goto(url)
-        page.get_by_label(EXAMPLE).first.click()
+        example = page.get_by_label(EXAMPLE).first
+        example.click()
         wait_for_answer(page)
+        page.wait_for_timeout(1e3)
+        # The browser is done with loading by now and leaves the processor to the search that is shown.
+        with page.expect_response("**/api/search"):
+            example.click()
+        wait_for_answer(page)
+        page.wait_for_timeout(1e3)
         with atomic_write(path) as temporary:
             temporary.write_bytes(page.screenshot(full_page=True, animations="disabled"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,15 @@ def test_every_public_name_is_there() -> None:
     assert set(agents.__all__) <= set(dir(agents))
     with pytest.raises(AttributeError, match="no attribute 'dance'"):
         agents.dance  # noqa: B018
+
+
+def test_every_folder_of_code_is_installed() -> None:
+    root = Path(agents.__file__).parents[1]
+    settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    listed = set(settings["tool"]["setuptools"]["packages"])
+    rooms = ("sketchcanvas_env", "students", "agents")
+    found = {file.parent.relative_to(root) for room in rooms for file in (root / room).rglob("*.py")}
+    assert listed == {".".join(folder.parts) for folder in found}
 
 
 def test_bars_are_drawn_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
