@@ -232,11 +232,11 @@ async function search() {
       stale = true;
       wait = 1000 * later;
     } else if (strokes.length) {
-      complain("");
+      if (complainer === "api/search") complain(""); // a refused file is still refused
       show(answer);
     }
   } catch (error) {
-    complain(error.message);
+    complain(error.message, "api/search");
   }
   underWay = false;
   if (stale) searchSoon(wait);
@@ -260,13 +260,16 @@ async function ask(path, type, body) {
   if (response.ok) return { answer: value };
   const later = Number(response.headers.get("Retry-After"));
   if (!later) throw new Error(sentence(value.error));
-  complain(`${sentence(value.error)} Asking again in ${later} s.`);
+  complain(`${sentence(value.error)} Asking again in ${later} s.`, path);
   return { later };
 }
 
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1).replace(/\.?$/, ".");
 
-function complain(text) {
+let complainer = ""; // the request that the complaint is about, if it is about one
+
+function complain(text, about = "") {
+  complainer = about;
   if (at("trouble").textContent !== text) at("trouble").textContent = text;
 }
 

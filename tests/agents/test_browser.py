@@ -288,6 +288,12 @@ def test_a_bad_svg_is_refused_in_plain_words_and_a_good_one_is_drawn(open_page: 
     alert.get_by_text("cat.svg was not loaded.").wait_for()
     assert "element <image> is not read" in alert.inner_text()
     assert ink(page) == before
+    # An answer that comes later is about the drawing; the refusal is still to be read.
+    with page.expect_response("**/api/search"):
+        page.get_by_role("slider").press("ArrowRight")
+    wait_for_answer(page)
+    page.wait_for_function("() => !document.querySelector('#answer').hidden")
+    assert "cat.svg was not loaded." in alert.inner_text()
     large = tmp_path / "large.svg"
     large.write_text(" " * (1 << 20) + "<svg/>")
     page.set_input_files("#file", large)
