@@ -14,7 +14,7 @@ from gymnasium import error
 from sketchcanvas_env import sampling
 from sketchcanvas_env.cascade import CascadeTask, make_cascade_task
 from sketchcanvas_env.data import RETRIEVAL, SketchDataset
-from sketchcanvas_env.env import Observation, check_index, check_integer, check_render_mode, render_row
+from sketchcanvas_env.env import Observation, check_integer, check_render_mode, first_of, next_row, render_row
 from sketchcanvas_env.looks import LookTable
 from sketchcanvas_env.render import Shown
 from sketchcanvas_env.table import OutcomeTable
@@ -294,19 +294,11 @@ class SketchCanvasCascadeEnv(OfCascade, gym.Env[Observation, np.int64]):
             ValueError: an index that the split does not have.
         """
         super().reset(seed=seed)
-        index = (options or {}).get("index")
-        if index is not None:
-            check_index(index, len(self.task))
-        stream = self._stream
-        stream.follow(self.np_random)
-        if index is None:
-            index = sampling.draw(stream.key, stream.episode, len(self.task))
-            stream.episode += 1
-        self._rows = np.array([index], dtype=np.int64)
+        self._rows = next_row(self._stream, self.np_random, options, len(self.task))
         self._seen = np.zeros(1, dtype=np.int64)
         self._last = np.full(1, -1, dtype=np.int64)
         self._done = False
-        return self._observation(self._rows), _first(self.cascade.going(self._rows, self._seen))
+        return self._observation(self._rows), first_of(self.cascade.going(self._rows, self._seen))
 
     def step(self, action: np.int64) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Look at a canvas, or stop.
@@ -331,7 +323,7 @@ class SketchCanvasCascadeEnv(OfCascade, gym.Env[Observation, np.int64]):
         done = self.cascade.advance(rows, self._seen, self._last, np.array([choice]))
         self._seen, self._last, self._done = done.seen, done.last, bool(done.ended[0])
         info = self.cascade.final(rows, done.seen, done.last) if self._done else self.cascade.going(rows, done.seen)
-        return self._observation(rows), float(done.reward[0]), self._done, False, _first(info)
+        return self._observation(rows), float(done.reward[0]), self._done, False, first_of(info)
 
     def action_masks(self) -> npt.NDArray[np.bool_]:
         """(K + 1,) bool, which actions make sense now, as sb3-contrib's MaskablePPO asks for them."""
@@ -368,8 +360,3 @@ def look_shown(cascade: CascadeTask, row: int, last: int) -> Shown | None:
     table = known.table
     top = tuple(str(table.photos[place]) for place in table.top[row, last] if place >= 0)
     return Shown(last, int(table.ranks[row, last]), float(known.rewards[row, last]), top)
-
-
-def _first(arrays: dict[str, npt.NDArray[Any]]) -> dict[str, Any]:
-    """The first of each of the arrays, a number as Python has it."""
-    return {name: array[0].copy() if array.ndim > 1 else array[0].item() for name, array in arrays.items()}

@@ -17,7 +17,7 @@ from sketchcanvas_env.env import Observation, check_render_mode, render_row
 from sketchcanvas_env.looks import LookTable
 from sketchcanvas_env.table import OutcomeTable
 from sketchcanvas_env.task import DEFAULT_CANVASES
-from sketchcanvas_env.vector_base import Info, StreamsVectorEnv, check_num_envs, only, spread, with_masks
+from sketchcanvas_env.vector_base import Info, StreamsVectorEnv, check_num_envs, with_masks
 
 
 class SketchCanvasCascadeVectorEnv(OfCascade, StreamsVectorEnv):
@@ -156,10 +156,8 @@ class SketchCanvasCascadeVectorEnv(OfCascade, StreamsVectorEnv):
             self._episodes[mask] += 1
         self._seen = np.where(mask, 0, self._seen)
         self._last = np.where(mask, -1, self._last)
-        told = self.cascade.going(rows, self._seen)
-        if not mask.all():
-            told = {name: only(array, mask) for name, array in told.items()}
-        return self.cascade.observe(rows, self._seen, self._last, self._room()), with_masks(told, mask)
+        told = self._told_of(self.cascade.going(rows, self._seen), mask)
+        return self.cascade.observe(rows, self._seen, self._last, self._room()), told
 
     def step(
         self, actions: npt.NDArray[np.int64]
@@ -186,10 +184,7 @@ class SketchCanvasCascadeVectorEnv(OfCascade, StreamsVectorEnv):
         if ended.any():
             where = np.flatnonzero(ended)
             final = self.cascade.final(rows[where], done.seen[where], done.last[where])
-            infos["final_info"] = with_masks(
-                {name: spread(array, where, self.num_envs) for name, array in final.items()}, ended
-            )
-            infos["_final_info"] = ended.copy()
+            infos = self._final_infos(final, where, ended)
             rows = self._show(ended, None)
             self._episodes[where] += 1
             self._seen[where], self._last[where] = 0, -1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import gymnasium as gym
@@ -417,6 +417,35 @@ def check_render_mode(render_mode: str | None) -> None:
     """Raise ValueError for a render mode that does not exist."""
     if render_mode is not None and render_mode not in RENDER_MODES:
         raise ValueError(f"unknown render_mode {render_mode!r}: there are {', '.join(RENDER_MODES)} and None")
+
+
+def next_row(
+    stream: sampling.Stream, generator: np.random.Generator, options: Mapping[str, Any] | None, n: int
+) -> npt.NDArray[np.int64]:
+    """The row that a `reset` shows, (1,) int64: the one asked for, or the next of the stream, which counts it.
+
+    Args:
+        stream: of the environment.
+        generator: the environment's.
+        options: of the reset; its "index" is the row asked for.
+        n: rows of the split.
+
+    Raises:
+        ValueError: an index that the split does not have.
+    """
+    index = (options or {}).get("index")
+    if index is not None:
+        check_index(index, n)
+    stream.follow(generator)
+    if index is None:
+        index = sampling.draw(stream.key, stream.episode, n)
+        stream.episode += 1
+    return np.array([index], dtype=np.int64)
+
+
+def first_of(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
+    """The first of each of the arrays, a number as Python has it."""
+    return {name: array[0].copy() if array.ndim > 1 else array[0].item() for name, array in arrays.items()}
 
 
 def check_index(index: object, n: int) -> None:

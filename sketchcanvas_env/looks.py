@@ -11,44 +11,24 @@ agreement between looks, and costs. Nothing in it needs the true photo.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import combinations
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from sketchcanvas_env import reward as rules
-from sketchcanvas_env import table as tables
-from sketchcanvas_env.files import parse_json
-from sketchcanvas_env.npz import read_npz, write_npz
-from sketchcanvas_env.table import TOP, OutcomeTable, TableError, own_column
-
-FORMAT = 1
-"""Version of the file format; a file of another version is refused."""
-
-SUFFIX = ".looks.npz"
-"""How the file of looks is called that belongs to a table: `mine.npz` has `mine.looks.npz` beside it."""
-
-_MAX_REASON = 300
-
-# Name of each array in the file: its kind, and its shape in terms of N rows, K canvases, F sets of canvases.
-_ARRAYS: dict[str, tuple[Any, tuple[Any, ...]]] = {
-    "distances": (np.float32, ("N", "K", TOP)),
-    "fused_of": (np.int64, ("F",)),
-    "fused_ranks": (np.int32, ("N", "F")),
-    "fused_triplet": (np.float32, ("N", "F")),
-}
-_HEADER = "header"
+from sketchcanvas_env.companion import Companion, check_distances, load_beside
+from sketchcanvas_env.table import TOP, OutcomeTable, TableError
 
 
 @dataclass(frozen=True, eq=False)
-class LookTable:
+class LookTable(Companion):
     """What an outcome table lacks for sequences of looks; it belongs to one table, row by row and column by column.
 
     Arrays are copied, checked and made read-only. `check_looks` holds it against its table.
@@ -67,19 +47,26 @@ class LookTable:
         TableError: shapes or ranges that cannot be.
     """
 
+    # Shapes in terms of N rows, K canvases, F sets of canvases.
+    ARRAYS: ClassVar = {
+        "distances": (np.float32, ("N", "K", TOP)),
+        "fused_of": (np.int64, ("F",)),
+        "fused_ranks": (np.int32, ("N", "F")),
+        "fused_triplet": (np.float32, ("N", "F")),
+    }
+    SUFFIX: ClassVar = ".looks.npz"
+    NAME: ClassVar = "table of looks"
+    MISSING: ClassVar = (
+        "no looks at {path}: sequences of looks need more than an outcome table; "
+        "'sketchcanvas tabulate --student NAME --dataset NAME --out TABLE --looks' builds both"
+    )
+
     outcomes_hash: str
     distances: npt.NDArray[np.float32]
     fused_of: npt.NDArray[np.int64]
     fused_ranks: npt.NDArray[np.int32]
     fused_triplet: npt.NDArray[np.float32]
     meta: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Copy and check."""
-        for name, (kind, _) in _ARRAYS.items():
-            object.__setattr__(self, name, own_column(name, getattr(self, name), kind))
-        object.__setattr__(self, "meta", dict(self.meta))
-        _check(self)
 
     def __len__(self) -> int:
         """Number of sketches, N."""
@@ -89,70 +76,24 @@ class LookTable:
     def hash(self) -> str:
         """Hex SHA-256 of the content: the table that it belongs to, every array's shape and bytes; not `meta`."""
         digest = hashlib.sha256(self.outcomes_hash.encode())
-        for name in _ARRAYS:
+        for name in self.ARRAYS:
             array = getattr(self, name)
             digest.update(f"\n{name} {array.dtype.kind}{array.shape}\n".encode())
             digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
         return digest.hexdigest()
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write a compressed .npz without pickles, atomically; equal contents give equal bytes.
+    def _check(self) -> None:
+        _check(self)
 
-        Args:
-            path: where to, see `looks_path`; the folder is made if it is missing.
-
-        Returns:
-            The path.
-        """
-        header = json.dumps(
-            {"format": FORMAT, "outcomes_hash": self.outcomes_hash, "meta": dict(self.meta)}, sort_keys=True
-        )
-        write_npz(Path(path), {_HEADER: np.array(header), **{name: getattr(self, name) for name in _ARRAYS}})
-        return Path(path)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> LookTable:
-        """Read a file written by `save`, believing nothing in it before it is checked.
-
-        Args:
-            path: an .npz file.
-
-        Returns:
-            The looks.
-
-        Raises:
-            FileNotFoundError: no such file.
-            TableError: anything else that is wrong with it; the message names the file and the reason.
-        """
-        kinds = {name: np.dtype(kind).kind for name, (kind, _) in _ARRAYS.items()}
-        try:
-            arrays = read_npz(path, {_HEADER: "U", **kinds})
-            return cls(**_read_header(arrays.pop(_HEADER)), **arrays)  # type: ignore[arg-type]
-        except FileNotFoundError:
-            raise FileNotFoundError(_missing(path)) from None
-        except Exception as error:
-            # A broken archive fails in many ways (zlib, struct, tokenize ...); to the caller they are one.
-            reason = (str(error) or type(error).__name__)[:_MAX_REASON]
-            raise TableError(f"{os.fspath(path)}: not a usable table of looks: {reason}") from error
-
-
-def _read_header(array: npt.NDArray[Any]) -> dict[str, Any]:
-    header = parse_json(str(array[()]), "header")
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        found = header.get("format") if isinstance(header, dict) else None
-        raise TableError(f"format {found!r}, this version reads format {FORMAT}")
-    if set(header) != {"format", "outcomes_hash", "meta"} or not isinstance(header["meta"], dict):
-        raise TableError("header must have outcomes_hash and an object meta, and nothing else")
-    return {"outcomes_hash": header["outcomes_hash"], "meta": header["meta"]}
+    def check_against(self, table: OutcomeTable) -> None:
+        """As `check_looks`."""
+        check_looks(self, table)
 
 
 def _check(looks: LookTable) -> None:
     """Raise TableError for the first thing that cannot be, whatever the outcome table says."""
-    of = looks.outcomes_hash
-    if not (isinstance(of, str) and of and of.isprintable()):
-        raise TableError("outcomes_hash must be a string, not empty, that can be printed")
     sizes: dict[str, int] = {}
-    for name, (_, shape) in _ARRAYS.items():
+    for name, (_, shape) in looks.ARRAYS.items():
         array = getattr(looks, name)
         expected = tuple(sizes.setdefault(axis, size) if isinstance(axis, str) else axis
                          for axis, size in zip(shape, array.shape, strict=False))  # fmt: skip
@@ -161,10 +102,7 @@ def _check(looks: LookTable) -> None:
     if 0 in (sizes["N"], sizes["K"]):
         raise TableError("there are no looks: no sketch or no canvas")
     distances, sets = looks.distances, looks.fused_of
-    if not np.isfinite(distances).all() or (distances < 0).any() or (distances > _most(rules.MAX_DISTANCE)).any():
-        raise TableError(f"distances must be finite and lie in [0, {rules.MAX_DISTANCE:g}]")
-    if (np.diff(distances, axis=-1) < 0).any():
-        raise TableError("distances must not fall: the nearest photo comes first")
+    check_distances(distances)
     if (np.diff(sets) <= 0).any() or any(
         not 0 < each < 1 << sizes["K"] or each.bit_count() < 2 for each in sets.tolist()
     ):
@@ -173,14 +111,6 @@ def _check(looks: LookTable) -> None:
         raise TableError("fused_ranks must not be below 1")
     if not np.isfinite(looks.fused_triplet).all() or (looks.fused_triplet < 0).any():
         raise TableError("fused_triplet must be finite and not negative")
-    try:
-        json.dumps(looks.meta, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise TableError(f"meta must be JSON-able: {error}") from None
-
-
-def _most(bound: float) -> float:
-    return bound + rules.DISTANCE_SLACK
 
 
 def check_looks(looks: LookTable, table: OutcomeTable) -> None:
@@ -212,7 +142,7 @@ def check_looks(looks: LookTable, table: OutcomeTable) -> None:
     gallery = np.array([table.gallery_size[name] for name in table.split.tolist()])[:, None]
     if (looks.fused_ranks > gallery).any():
         raise TableError("fused_ranks must not be above the size of the split's gallery")
-    if (looks.fused_triplet > _most(rules.MAX_DISTANCE + table.margin)).any():
+    if (looks.fused_triplet > rules.MAX_DISTANCE + table.margin + rules.DISTANCE_SLACK).any():
         raise TableError(f"fused_triplet must not be above {rules.MAX_DISTANCE + table.margin:g}")
 
 
@@ -226,8 +156,7 @@ def looks_path(table: str | os.PathLike[str]) -> Path:
         >>> looks_path("runs/mine.npz").as_posix()
         'runs/mine.looks.npz'
     """
-    path = Path(table)
-    return path.with_name(path.name.removesuffix(".npz") + SUFFIX)
+    return LookTable.path_beside(table)
 
 
 def load_looks(table: OutcomeTable, path: str | os.PathLike[str] | None = None) -> LookTable:
@@ -244,29 +173,7 @@ def load_looks(table: OutcomeTable, path: str | os.PathLike[str] | None = None) 
         FileNotFoundError: no such file; the message says how to make it.
         TableError: a damaged file, or one that was made for another table.
     """
-    file = looks_path(tables.TABLES / f"{table.dataset}-{table.student}.npz") if path is None else Path(path)
-    try:
-        state = os.stat(file)
-    except FileNotFoundError:
-        raise FileNotFoundError(_missing(file)) from None
-    looks = _load_once(os.fspath(file.resolve()), state.st_mtime_ns, state.st_size)
-    try:
-        check_looks(looks, table)
-    except TableError as error:
-        raise TableError(f"{file}: {error}") from None
-    return looks
-
-
-@lru_cache(maxsize=8)
-def _load_once(path: str, modified: int, size: int) -> LookTable:
-    return LookTable.load(path)
-
-
-def _missing(path: str | os.PathLike[str]) -> str:
-    return (
-        f"no looks at {os.fspath(path)}: sequences of looks need more than an outcome table; "
-        "'sketchcanvas tabulate --student NAME --dataset NAME --out TABLE --looks' builds both"
-    )
+    return load_beside(LookTable, table, path)
 
 
 # -------------------------------------------------------------------- what an agent is shown

@@ -7,45 +7,25 @@ a look at the first strokes gives is a fact, too, computed once and stored in a 
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from sketchcanvas_env import reward as rules
-from sketchcanvas_env import table as tables
-from sketchcanvas_env.files import parse_json
-from sketchcanvas_env.npz import read_npz, write_npz
+from sketchcanvas_env.companion import Companion, check_distances, load_beside
 from sketchcanvas_env.sketch import VectorSketch
-from sketchcanvas_env.table import TOP, OutcomeTable, TableError, check_canvases, own_column
-
-FORMAT = 1
-"""Version of the file format; a file of another version is refused."""
-
-SUFFIX = ".prefixes.npz"
-"""How the file of prefixes is called that belongs to a table: `mine.npz` has `mine.prefixes.npz` beside it."""
+from sketchcanvas_env.table import TOP, OutcomeTable, TableError, check_canvases
 
 MAX_STEPS = 8
 """The most steps in which a drawing appears. Our choice: half of `emoji`'s drawings have five strokes or fewer."""
 
-_MAX_REASON = 300
-
-# Name of each array in the file: its kind, and its shape in terms of N sketches, K canvases, R prefixes of them all.
-_ARRAYS: dict[str, tuple[Any, tuple[Any, ...]]] = {
-    "canvases": (np.int64, ("K",)),
-    "strokes": (np.int32, ("N",)),
-    "ranks": (np.int32, ("R", "K")),
-    "triplet": (np.float32, ("R", "K")),
-    "top": (np.int32, ("R", "K", TOP)),
-    "distances": (np.float32, ("R", "K", TOP)),
-}
-_HEADER = "header"
+_HOW = "'python -m students.prefixes --student NAME --table TABLE' builds them"
 
 
 def strokes_drawn(n_strokes: int) -> npt.NDArray[np.int64]:
@@ -71,7 +51,7 @@ def drawing_steps(sketch: VectorSketch) -> list[VectorSketch]:
 
 
 @dataclass(frozen=True, eq=False)
-class PrefixTable:
+class PrefixTable(Companion):
     """Outcomes after every step of every drawing; it belongs to one outcome table, sketch by sketch.
 
     A sketch of T steps has T rows, one after another, in the order of the table's sketches. Arrays are copied, checked
@@ -91,6 +71,19 @@ class PrefixTable:
         TableError: shapes or ranges that cannot be.
     """
 
+    # Shapes in terms of N sketches, K canvases, R prefixes of them all.
+    ARRAYS: ClassVar = {
+        "canvases": (np.int64, ("K",)),
+        "strokes": (np.int32, ("N",)),
+        "ranks": (np.int32, ("R", "K")),
+        "triplet": (np.float32, ("R", "K")),
+        "top": (np.int32, ("R", "K", TOP)),
+        "distances": (np.float32, ("R", "K", TOP)),
+    }
+    SUFFIX: ClassVar = ".prefixes.npz"
+    NAME: ClassVar = "table of prefixes"
+    MISSING: ClassVar = f"no prefixes at {{path}}: unfinished drawings need more than an outcome table; {_HOW}"
+
     outcomes_hash: str
     canvases: npt.NDArray[np.int64]
     strokes: npt.NDArray[np.int32]
@@ -99,13 +92,6 @@ class PrefixTable:
     top: npt.NDArray[np.int32]
     distances: npt.NDArray[np.float32]
     meta: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Copy and check."""
-        for name, (kind, _) in _ARRAYS.items():
-            object.__setattr__(self, name, own_column(name, getattr(self, name), kind))
-        object.__setattr__(self, "meta", dict(self.meta))
-        _check(self)
 
     def __len__(self) -> int:
         """Number of sketches, N."""
@@ -126,85 +112,33 @@ class PrefixTable:
         """(R,) share of the drawing's strokes that are there after each step, in (0, 1]."""
         return np.concatenate([strokes_drawn(count) / count for count in self.strokes.tolist()])
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write a compressed .npz without pickles, atomically; equal contents give equal bytes.
+    def _check(self) -> None:
+        _check(self)
 
-        Args:
-            path: where to, see `prefixes_path`; the folder is made if it is missing.
-
-        Returns:
-            The path.
-        """
-        header = json.dumps(
-            {"format": FORMAT, "outcomes_hash": self.outcomes_hash, "meta": dict(self.meta)}, sort_keys=True
-        )
-        write_npz(Path(path), {_HEADER: np.array(header), **{name: getattr(self, name) for name in _ARRAYS}})
-        return Path(path)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> PrefixTable:
-        """Read a file written by `save`, believing nothing in it before it is checked.
-
-        Args:
-            path: an .npz file.
-
-        Returns:
-            The table.
-
-        Raises:
-            FileNotFoundError: no such file.
-            TableError: anything else that is wrong with it; the message names the file and the reason.
-        """
-        kinds = {name: np.dtype(kind).kind for name, (kind, _) in _ARRAYS.items()}
-        try:
-            arrays = read_npz(path, {_HEADER: "U", **kinds})
-            return cls(**_read_header(arrays.pop(_HEADER)), **arrays)  # type: ignore[arg-type]
-        except FileNotFoundError:
-            raise FileNotFoundError(_missing(path)) from None
-        except Exception as error:
-            # A broken archive fails in many ways (zlib, struct, tokenize ...); to the caller they are one.
-            reason = (str(error) or type(error).__name__)[:_MAX_REASON]
-            raise TableError(f"{os.fspath(path)}: not a usable table of prefixes: {reason}") from error
-
-
-def _read_header(array: npt.NDArray[Any]) -> dict[str, Any]:
-    header = parse_json(str(array[()]), "header")
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        found = header.get("format") if isinstance(header, dict) else None
-        raise TableError(f"format {found!r}, this version reads format {FORMAT}")
-    if set(header) != {"format", "outcomes_hash", "meta"} or not isinstance(header["meta"], dict):
-        raise TableError("header must have outcomes_hash and an object meta, and nothing else")
-    return {"outcomes_hash": header["outcomes_hash"], "meta": header["meta"]}
+    def check_against(self, table: OutcomeTable) -> None:
+        """As `check_prefixes`."""
+        check_prefixes(self, table)
 
 
 def _check(prefixes: PrefixTable) -> None:
     """Raise TableError for the first thing that cannot be, whatever the outcome table says."""
-    of = prefixes.outcomes_hash
-    if not (isinstance(of, str) and of and of.isprintable()):
-        raise TableError("outcomes_hash must be a string, not empty, that can be printed")
     if prefixes.strokes.ndim != 1 or not prefixes.strokes.size or (prefixes.strokes < 1).any():
         raise TableError("strokes must be a row of numbers of at least 1")
     sizes = {"K": prefixes.canvases.size, "N": len(prefixes), "R": int(prefixes.steps.sum())}
-    for name, (_, shape) in _ARRAYS.items():
+    for name, (_, shape) in prefixes.ARRAYS.items():
         found = getattr(prefixes, name).shape
         if found != (expected := tuple(sizes.get(axis, axis) for axis in shape)):
             raise TableError(f"{name} must have shape {expected} for {len(prefixes)} sketches, got {found}")
     try:
         check_canvases(prefixes.canvases.tolist())
-        json.dumps(prefixes.meta, allow_nan=False)
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise TableError(str(error)) from None
     if (prefixes.ranks < 1).any():
         raise TableError("ranks must not be below 1")
     if not np.isfinite(prefixes.triplet).all() or (prefixes.triplet < 0).any():
         raise TableError("triplet must be finite and not negative")
-    distances = prefixes.distances
-    most = rules.MAX_DISTANCE + rules.DISTANCE_SLACK
-    if not np.isfinite(distances).all() or (distances < 0).any() or (distances > most).any():
-        raise TableError(f"distances must be finite and lie in [0, {rules.MAX_DISTANCE:g}]")
-    if (np.diff(distances, axis=-1) < 0).any():
-        raise TableError("distances must not fall: the nearest photo comes first")
-    if ((prefixes.top < 0) & (distances != rules.MAX_DISTANCE)).any():
+    check_distances(prefixes.distances)
+    if ((prefixes.top < 0) & (prefixes.distances != rules.MAX_DISTANCE)).any():
         raise TableError(f"distances must be {rules.MAX_DISTANCE:g} where the gallery has no photo")
 
 
@@ -258,8 +192,7 @@ def prefixes_path(table: str | os.PathLike[str]) -> Path:
         >>> prefixes_path("runs/mine.npz").as_posix()
         'runs/mine.prefixes.npz'
     """
-    path = Path(table)
-    return path.with_name(path.name.removesuffix(".npz") + SUFFIX)
+    return PrefixTable.path_beside(table)
 
 
 def load_prefixes(table: OutcomeTable, path: str | os.PathLike[str] | None = None) -> PrefixTable:
@@ -276,26 +209,4 @@ def load_prefixes(table: OutcomeTable, path: str | os.PathLike[str] | None = Non
         FileNotFoundError: no such file; the message says how to make it.
         TableError: a damaged file, or one that was made for another table.
     """
-    file = prefixes_path(tables.TABLES / f"{table.dataset}-{table.student}.npz") if path is None else Path(path)
-    try:
-        state = os.stat(file)
-    except FileNotFoundError:
-        raise FileNotFoundError(_missing(file)) from None
-    found = _load_once(os.fspath(file.resolve()), state.st_mtime_ns, state.st_size)
-    try:
-        check_prefixes(found, table)
-    except TableError as error:
-        raise TableError(f"{file}: {error}") from None
-    return found
-
-
-@lru_cache(maxsize=8)
-def _load_once(path: str, modified: int, size: int) -> PrefixTable:
-    return PrefixTable.load(path)
-
-
-_HOW = "'python -m students.prefixes --student NAME --table TABLE' builds them"
-
-
-def _missing(path: str | os.PathLike[str]) -> str:
-    return f"no prefixes at {os.fspath(path)}: unfinished drawings need more than an outcome table; {_HOW}"
+    return load_beside(PrefixTable, table, path)

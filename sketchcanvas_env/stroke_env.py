@@ -13,10 +13,10 @@ from gymnasium import error
 
 from sketchcanvas_env import sampling
 from sketchcanvas_env.data import RETRIEVAL, SketchDataset
-from sketchcanvas_env.env import Observation, check_index, check_integer, check_render_mode
+from sketchcanvas_env.env import Observation, check_integer, check_render_mode, first_of, next_row
 from sketchcanvas_env.prefixes import PrefixTable
 from sketchcanvas_env.render import Shown, picture, sentence
-from sketchcanvas_env.stroke import STROKE_COST, Arrays, Drawing, StrokeTask, make_stroke_task
+from sketchcanvas_env.stroke import STROKE_COST, Drawing, StrokeTask, make_stroke_task
 from sketchcanvas_env.table import OutcomeTable
 from sketchcanvas_env.task import DEFAULT_CANVASES, RENDER_MODES, OfTask
 
@@ -272,17 +272,10 @@ class SketchCanvasStrokeEnv(OfStroke, gym.Env[Observation, np.int64]):
             ValueError: an index that the split does not have.
         """
         super().reset(seed=seed)
-        index = (options or {}).get("index")
-        if index is not None:
-            check_index(index, len(self.task))
-        self._stream.follow(self.np_random)
-        if index is None:
-            index = sampling.draw(self._stream.key, self._stream.episode, len(self.task))
-            self._stream.episode += 1
-        self._drawing = self.stroke.start(np.array([index], dtype=np.int64))
+        self._drawing = self.stroke.start(next_row(self._stream, self.np_random, options, len(self.task)))
         self._ended = False
         self._paid = 0.0
-        return self._observation(self._drawing), _only(self.stroke.going(self._drawing))
+        return self._observation(self._drawing), first_of(self.stroke.going(self._drawing))
 
     def step(self, action: np.int64) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Look, wait, or stop.
@@ -308,7 +301,7 @@ class SketchCanvasStrokeEnv(OfStroke, gym.Env[Observation, np.int64]):
         self._drawing, self._ended = found.drawing, ended
         self._paid += reward
         told = self.stroke.final(found.drawing) if ended else self.stroke.going(found.drawing)
-        return self._observation(found.drawing), reward, ended, False, _only(told)
+        return self._observation(found.drawing), reward, ended, False, first_of(told)
 
     def action_masks(self) -> npt.NDArray[np.bool_]:
         """(K + 2,) which actions say something new, as sb3-contrib's MaskablePPO asks for it.
@@ -338,11 +331,6 @@ class SketchCanvasStrokeEnv(OfStroke, gym.Env[Observation, np.int64]):
 
     def _observation(self, drawing: Drawing) -> Observation:
         return cast("Observation", {name: array[0] for name, array in self.stroke.observe(drawing).items()})
-
-
-def _only(told: Arrays) -> dict[str, Any]:
-    """Infos of one episode as the single environment tells them."""
-    return {name: array[0].item() if array.ndim == 1 else array[0] for name, array in told.items()}
 
 
 def render_drawing(

@@ -17,7 +17,7 @@ from sketchcanvas_env.stroke import STROKE_COST, Drawing, make_stroke_task
 from sketchcanvas_env.stroke_env import OfStroke, render_drawing
 from sketchcanvas_env.table import OutcomeTable
 from sketchcanvas_env.task import DEFAULT_CANVASES
-from sketchcanvas_env.vector_base import Info, StreamsVectorEnv, check_num_envs, only, spread, with_masks
+from sketchcanvas_env.vector_base import Info, StreamsVectorEnv, check_num_envs, with_masks
 
 
 class SketchCanvasStrokeVectorEnv(OfStroke, StreamsVectorEnv):
@@ -137,10 +137,8 @@ class SketchCanvasStrokeVectorEnv(OfStroke, StreamsVectorEnv):
         drawing = self._anew(mask, chosen)
         if chosen is None:
             self._episodes[mask] += 1
-        told = self.stroke.going(drawing)
-        if not mask.all():
-            told = {name: only(array, mask) for name, array in told.items()}
-        return self.stroke.observe(drawing, self._room()), with_masks(told, mask)
+        told = self._told_of(self.stroke.going(drawing), mask)
+        return self.stroke.observe(drawing, self._room()), told
 
     def step(
         self, actions: npt.NDArray[np.int64]
@@ -166,10 +164,7 @@ class SketchCanvasStrokeVectorEnv(OfStroke, StreamsVectorEnv):
         if ended.any():
             where = np.flatnonzero(ended)
             final = self.stroke.final(Drawing(*(array[where] for array in found.drawing)))
-            infos["final_info"] = with_masks(
-                {name: spread(array, where, self.num_envs) for name, array in final.items()}, ended
-            )
-            infos["_final_info"] = ended.copy()
+            infos = self._final_infos(final, where, ended)
             self._anew(ended, None)
             self._episodes[where] += 1
         infos.update(with_masks(self.stroke.going(self._drawing), self._everyone))

@@ -139,6 +139,21 @@ class StreamsVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64], npt
         if not self._generators:
             self._seed([None] * self.num_envs, self._everyone)
 
+    # Infos of episodes of several steps.
+
+    def _told_of(self, told: dict[str, npt.NDArray[Any]], mask: npt.NDArray[np.bool_]) -> Info:
+        """What `reset` tells of the sub-environments that it was about."""
+        if not mask.all():
+            told = {name: only(array, mask) for name, array in told.items()}
+        return with_masks(told, mask)
+
+    def _final_infos(
+        self, final: dict[str, npt.NDArray[Any]], where: npt.NDArray[np.int64], ended: npt.NDArray[np.bool_]
+    ) -> Info:
+        """What `step` tells of the episodes that it ended, which lie at `where`."""
+        told = {name: spread(array, where, self.num_envs) for name, array in final.items()}
+        return {"final_info": with_masks(told, ended), "_final_info": ended.copy()}
+
     # Buffers.
 
     def _room(self) -> Observation:
