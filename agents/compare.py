@@ -29,7 +29,7 @@ from agents.progress import Start
 from agents.runs import TRAIN_SPLIT, StoredRun, Workers
 from agents.statistics import Difference, Estimate, Profile
 from agents.training import TrainConfig, pinned_threads
-from sketchcanvas_env.files import atomic_write, read_json
+from sketchcanvas_env.files import read_json, write_json
 from sketchcanvas_env.table import OutcomeTable
 from students.provenance import commit
 
@@ -286,8 +286,7 @@ class CompareResult:
 
     def save(self, path: str | Path) -> Path:
         """Write the result as JSON, atomically."""
-        with atomic_write(path) as temporary:
-            temporary.write_text(json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        write_json(path, self.to_json())
         return Path(path)
 
 
