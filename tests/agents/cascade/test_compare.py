@@ -128,12 +128,7 @@ def test_other_looks_are_other_runs(doubt_env: MakeEnv, tmp_path: Path) -> None:
     env = doubt_env()
     assert env.table is not None
     table, looks = OutcomeTable.load(env.table), LookTable.load(looks_path(env.table))
-    moved = LookTable(
-        **{
-            **{name: getattr(looks, name) for name in looks.__dataclass_fields__},
-            "fused_triplet": looks.fused_triplet + 0.1,
-        }
-    )
+    moved = replace(looks, fused_triplet=looks.fused_triplet + 0.1)
     other = replace(env, looks=str(moved.save(tmp_path / "moved.looks.npz")))
     config = quick(env).runs()["reinforce"][0]
     names = {runs.name_of(replace(config, env=one), table, 10) for one in (env, replace(env), other)}
