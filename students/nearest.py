@@ -10,11 +10,12 @@ product of at most s in single precision, hence of at most s + e in truth, where
 D products of unit vectors, in whatever order they are added: D u / (1 - D u), u = 2^-24 (N. Higham, Accuracy and
 Stability of Numerical Algorithms, 2002, section 3.1). So it is no nearer than the distance that belongs to s + e. If
 the k-th candidate is nearer than that, the photo is not among the first k, and at no equal distance with one of them.
-If it is not, this query is answered from the whole gallery.
+If it is not, this query is asked again with more candidates, in the end with the whole gallery.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
 
 import numpy as np
@@ -34,10 +35,14 @@ FAISS_FROM = 16_000
 FAISS_QUERIES = 256
 """Queries from which it is again: for fewer, but several, faiss goes through the gallery once for each."""
 
-_SPARE = 32  # candidates beside the k that are asked for
+_SPARE = 6  # candidates beside the k that are asked for, at least; with the usual ten they fill a tile of `euclidean`
+_MORE = 8  # times as many candidates when those were too few
 _PIECE = 1 << 22  # products or distances in memory at once
 _UNIT_SLACK = 1e-3  # how far from 1 the length of an embedding may be
 _DOUBLE = 1e-9  # far more than the rounding of such sums in double precision
+
+_Find = Callable[[NDArray[np.float32], NDArray[np.float32], int], tuple[NDArray[np.float32], NDArray[np.int64]]]
+"""Queries, gallery and m to the m largest products of each query, and whose they are: `_by_numpy`, `_by_faiss`."""
 
 
 def nearest_photos(
@@ -71,16 +76,24 @@ def nearest_photos(
     # Not a number is no length either.
     if not (np.abs(np.linalg.norm(queries, axis=1) - 1.0) <= _UNIT_SLACK).all():
         raise ValueError("queries must be finite vectors of length 1")
-    installed = find_spec("faiss") is not None
+    pays = len(gallery) >= FAISS_FROM and (len(queries) == 1 or len(queries) >= FAISS_QUERIES)
+    # Looking for a package takes as long as a small gallery does: not where no answer depends on it.
+    installed = (engine == "faiss" or (engine == "auto" and pays)) and find_spec("faiss") is not None
     if engine == "faiss" and not installed:
         raise ModuleNotFoundError("faiss is not installed: pip install 'sketchcanvas[faiss]'")
-    k, m = min(k, len(gallery)), k + _SPARE
-    if len(gallery) < max(LARGE if len(queries) > 1 else min(LARGE, LARGE_FOR_ONE), m + 1):
+    k = min(k, len(gallery))
+    if len(gallery) < (LARGE if len(queries) > 1 else min(LARGE, LARGE_FOR_ONE)):
         return _measured(queries, gallery, k)
-    pays = len(gallery) >= FAISS_FROM and (len(queries) == 1 or len(queries) >= FAISS_QUERIES)
-    faiss = engine == "faiss" or (engine == "auto" and installed and pays)
-    products, candidates = (_by_faiss if faiss else _by_numpy)(queries, gallery, m)
+    return _narrowed(queries, gallery, k, k + _SPARE, _by_faiss if installed else _by_numpy)
 
+
+def _narrowed(
+    queries: NDArray[np.float32], gallery: NDArray[np.float32], k: int, m: int, find: _Find
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The answer from `m` candidates of each query, or from more where these leave a doubt."""
+    if m >= len(gallery):
+        return _measured(queries, gallery, k)
+    products, candidates = find(queries, gallery, m)
     places, distances = np.empty((len(queries), k), np.int64), np.empty((len(queries), k))
     unsure = []
     for row, query in enumerate(queries):
@@ -91,7 +104,7 @@ def nearest_photos(
         if not distances[row, -1] < distance_of(float(products[row].min()) + _error(gallery.shape[1])):
             unsure.append(row)
     if unsure:
-        places[unsure], distances[unsure] = _measured(queries[unsure], gallery, k)
+        places[unsure], distances[unsure] = _narrowed(queries[unsure], gallery, k, _MORE * m, find)
     return places, distances
 
 

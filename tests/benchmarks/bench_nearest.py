@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m pytest -s tests/benchmarks/bench_nearest.py
 
 prints a line for each size of gallery and number of queries; the answers are compared, too. The vectors are random
-(synthetic), 576 numbers each as the shipped student's, and the ten nearest are asked for.
+(synthetic), 576 numbers each, a quarter of the shipped student's, and the ten nearest are asked for.
 """
 
 from __future__ import annotations

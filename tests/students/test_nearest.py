@@ -88,7 +88,11 @@ def test_only_doubtful_queries_are_measured_whole(engine: str, monkeypatch: pyte
     gallery = GALLERIES["random"].copy()
     nearest_photos(unit(np.random.default_rng(2).normal(size=(20, DIM))), gallery, 5, engine)
     assert measured == []
-    gallery[100:200] = gallery[99]  # 101 equal photos: which of them come first is not for single precision to say
+    gallery[100:140] = gallery[99]  # 41 equal photos: which of them come first is not for single precision to say
+    places, _ = nearest_photos(gallery[[7, 99]], gallery, 5, engine)
+    assert measured == []  # more candidates were enough
+    assert places[1].tolist() == [99, 100, 101, 102, 103]
+    gallery[100:2100] = gallery[99]
     places, _ = nearest_photos(gallery[[7, 99]], gallery, 5, engine)
     assert measured == [1]
     assert places[1].tolist() == [99, 100, 101, 102, 103]
