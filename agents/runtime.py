@@ -8,14 +8,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.observe import observe
+from agents.observe import check_told, observe
 from sketchcanvas_env.features import FEATURE_NAMES
 from sketchcanvas_env.sketch import VectorSketch
 from sketchcanvas_env.table import check_canvases
@@ -99,6 +99,7 @@ class OnnxSelector:
 
         It is the exported network's own count, which depends on the number of points and on nothing else.
         """
-        points = observe({*self.reads, "points"}, sketch, self.max_points, tradeoff)["points"]
-        real = int((points.reshape(-1, 5)[:, 4] < 0.5).sum())
-        return float(self._flops[max(real, 1) - 1]) / _GIGA
+        check_told("tradeoff" in self.reads, tradeoff)
+        # Bounding takes longer than deciding does: only for networks whose work depends on it.
+        points = sketch.bounded(self.max_points).n_points if "points" in self.reads else 1
+        return float(self._flops[points - 1]) / _GIGA
