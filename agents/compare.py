@@ -42,8 +42,14 @@ MAX_RESULT_BYTES = 64 << 20
 ONE_SHOT = "one_shot:"
 """What the name of an agent begins with that looks once in a cascade."""
 
-Decisions = Mapping[str, Sequence[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]]
-"""What the runs of each agent do on a split: options and FLOPs of deciding, (N,) each."""
+Decided = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
+"""What one policy does on a split: options and FLOPs of deciding, (N,) each."""
+
+Decisions = Mapping[str, Sequence[Decided]]
+"""What the runs of each agent do on a split."""
+
+CHOSEN = "chosen on val"
+"""What the name of the selector begins with that `val` chooses among all runs."""
 
 PROFILE_THRESHOLDS = tuple(np.round(np.linspace(-0.5, 1.0, 31), 2).tolist())
 """Levels of gap closed at which performance profiles are taken."""
@@ -341,18 +347,12 @@ def judge(
     """
     begun = time.perf_counter() if start is None else start
     outcomes, options = config.env.outcomes(config.split), config.env.options(config.split)
-    with pinned_threads(config.threads):
-        # Choices, like weights, may hang on the number of threads where two logits are all but equal.
-        decisions = {
-            agent: [run.config.env.decide(run.selector.selector, config.split) for run in of_agent]
-            for agent, of_agent in trained.items()
-        }
-        name, best = best_on_val(config.env, trained)
-    # On the reported split the chosen selector is one of those whose decisions are known.
-    place = next(i for i, run in enumerate(trained[name]) if run is best)
+    decisions, name, place = decide(config, trained)
     agents = _agent_rows(outcomes, options, config, trained, decisions)
     chosen = Row(
-        f"chosen on val ({name}, seed {best.config.seed})", "chosen", _judge(options, config)(*decisions[name][place])
+        f"{CHOSEN} ({name}, seed {trained[name][place].config.seed})",
+        "chosen",
+        _judge(options, config)(*decisions[name][place]),
     )
     verdicts = _verdicts(options, config, [row for row in agents if row.kind == "agent"], decisions)
     return CompareResult(
@@ -368,6 +368,48 @@ def judge(
     )
 
 
+def decide(config: CompareConfig, trained: Mapping[str, Sequence[StoredRun]]) -> tuple[Decisions, str, int]:
+    """What every run does on the reported split, and which of them `val` chooses.
+
+    Args:
+        config: names the split and the threads.
+        trained: the runs of each agent.
+
+    Returns:
+        The decisions; the agent, and the place among its runs, with the highest mean reward on `val`, the first of
+        equals.
+    """
+    # Choices, like weights, may hang on the number of threads where two logits are all but equal.
+    with pinned_threads(config.threads):
+        decisions = {
+            agent: [run.config.env.decide(run.selector.selector, config.split) for run in of_agent]
+            for agent, of_agent in trained.items()
+        }
+        return decisions, *_best_on_val(config.env, trained)
+
+
+def averaged(options: Options, decided: Sequence[Decided]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The policy "one of these by lot": (N, M) probabilities of the options, and (N,) mean FLOPs of deciding."""
+    choices, costs = zip(*decided, strict=True)
+    return np.mean([options.probabilities(one) for one in choices], axis=0), np.mean(costs, axis=0)
+
+
+def over_fixed(
+    options: Options, decided: Sequence[Decided], column: int, resamples: int, seed: int = 0
+) -> statistics.Sampled:
+    """Mean reward of the policy "one of these by lot" above that of a fixed canvas.
+
+    Args:
+        options: the outcomes of the reported split.
+        decided: the policies.
+        column: of the canvas; the one that was best on `val` is what an agent must beat.
+        resamples: bootstrap resamples.
+        seed: of the bootstrap.
+    """
+    earned = np.mean([options.rewards_of(choice) for choice, _ in decided], axis=0)
+    return statistics.paired_samples(earned, options.rewards[:, column], options.photo_ids, resamples, seed)
+
+
 def reread(folder: str | Path) -> CompareResult:
     """A stored comparison, evaluated anew from its stored selectors: nothing is trained.
 
@@ -378,14 +420,18 @@ def reread(folder: str | Path) -> CompareResult:
         FileNotFoundError: no result, or a run is missing.
         ValueError: a damaged file.
     """
+    return judge(*read_runs(folder))
+
+
+def read_runs(folder: str | Path) -> tuple[CompareConfig, dict[str, list[StoredRun]]]:
+    """The settings and the runs of each agent of a stored comparison; arguments and errors of `reread`."""
     config = read_config(folder)
     rows = Path(folder) / RUNS_FOLDER
     table = config.env.outcomes(TRAIN_SPLIT)
-    trained = {
+    return config, {
         agent: [runs.read(rows / runs.name_of(one, table, config.curve_every)) for one in of_agent]
         for agent, of_agent in config.runs().items()
     }
-    return judge(config, trained)
 
 
 def read_config(folder: str | Path) -> CompareConfig:
@@ -488,11 +534,10 @@ def _agent_rows(
     judged = _judge(options, config)
     rows = []
     for name, of_agent in trained.items():
-        choices, costs = zip(*decisions[name], strict=True)
         agent = Row(
             name=name,
             kind="agent",
-            evaluation=judged(np.mean([options.probabilities(one) for one in choices], axis=0), np.mean(costs, axis=0)),
+            evaluation=judged(*averaged(options, decisions[name])),
             seeds=tuple(judged(choice, cost) for choice, cost in decisions[name]),
             seconds=tuple(run.seconds for run in of_agent),
             curves=tuple(tuple(point.to_json() for point in run.curve) for run in of_agent),
@@ -502,34 +547,21 @@ def _agent_rows(
     return rows
 
 
-def best_on_val(env: EnvConfig, trained: Mapping[str, Sequence[StoredRun]]) -> tuple[str, StoredRun]:
-    """The agent and the run with the highest mean reward on `val`, the first of equals.
-
-    Args:
-        env: whose reward counts.
-        trained: the runs of each agent.
-    """
+def _best_on_val(env: EnvConfig, trained: Mapping[str, Sequence[StoredRun]]) -> tuple[str, int]:
+    """The agent and the place of the run with the highest mean reward on `val`, the first of equals."""
     options = env.options(VAL_SPLIT)
 
     def earned(run: StoredRun) -> float:
         return float(options.rewards_of(run.config.env.decide(run.selector.selector, VAL_SPLIT)[0]).mean())
 
-    every = [(name, run) for name, of_agent in trained.items() for run in of_agent]
-    return max(every, key=lambda one: earned(one[1]))
+    every = [(name, place) for name, of_agent in trained.items() for place in range(len(of_agent))]
+    return max(every, key=lambda one: earned(trained[one[0]][one[1]]))
 
 
 def _verdicts(options: Options, config: CompareConfig, rows: Sequence[Row], decisions: Decisions) -> list[Verdict]:
-    fixed = options.rewards[:, config.env.options(VAL_SPLIT).best_fixed()]
-    differences = [
-        statistics.paired_difference(
-            np.mean([options.rewards_of(choice) for choice, _ in decisions[row.name]], axis=0),
-            fixed,
-            options.photo_ids,
-            resamples=config.resamples,
-        )
-        for row in rows
-    ]
-    over_fixed = statistics.holm([difference.p_value for difference in differences])
+    column = config.env.options(VAL_SPLIT).best_fixed()
+    differences = [over_fixed(options, decisions[row.name], column, config.resamples).difference() for row in rows]
+    over_fixed_p = statistics.holm([difference.p_value for difference in differences])
     over_hull = statistics.holm([row.evaluation.hull_gain_p for row in rows])
     closed = {row.name: [seed.gap_closed for seed in row.seeds] for row in rows}
     # One seed says nothing about seeds, and with one canvas on offer there is no gap.
@@ -541,7 +573,7 @@ def _verdicts(options: Options, config: CompareConfig, rows: Sequence[Row], deci
             gap_closed=statistics.iqm(closed[row.name], **more) if told else None,
             profile=statistics.performance_profile(closed[row.name], PROFILE_THRESHOLDS, **more) if told else None,
             over_fixed=differences[i],
-            over_fixed_p=float(over_fixed[i]),
+            over_fixed_p=float(over_fixed_p[i]),
             hull_gain_p=float(over_hull[i]),
             improvement={
                 other: statistics.probability_of_improvement(closed[row.name], closed[other], **more)

@@ -233,7 +233,7 @@ class CascadeConfig(EnvConfig):
         return walk.nodes_of(selector, self.cascade(split))
 
     def rules(self, split: str) -> dict[str, npt.NDArray[np.int64]]:
-        """The margin rule that is best on `val`, and looking twice always."""
+        """The margin rule that is best on `val`, first, and looking twice always."""
         return margin.rules_of(self.cascade(VAL_SPLIT), self.cascade(split))
 
     def extra_hashes(self) -> dict[str, str]:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from agents import statistics
 from agents.options import Options
-from agents.statistics import Interval
+from agents.statistics import Interval, Sampled
 from sketchcanvas_env.table import OutcomeTable
 
 GIGA = 1e9
@@ -144,8 +144,53 @@ def evaluate_options(
     """
     probabilities = options.probabilities(choice)
     thinking = _check_cost(selector_flops, len(options))
-    ranks, rewards, n = options.ranks, options.rewards, options.n_fixed
-    right = (ranks == 1).astype(np.float64)
+    ranks = options.ranks
+    found = sampled(options, probabilities, selector_flops=thinking, resamples=resamples, seed=seed)
+
+    def expect(values: npt.NDArray[Any]) -> float:
+        return float((probabilities * values).sum(axis=1).mean())
+
+    share = probabilities.mean(axis=0)
+    reward = expect(options.rewards)
+    return Evaluation(
+        n_sketches=len(options),
+        n_photos=len(np.unique(options.photo_ids)),
+        acc1=found["acc1"].value,
+        acc1_interval=statistics.interval(found["acc1"].samples),
+        acc5=expect(ranks <= 5),
+        acc10=expect(ranks <= 10),
+        mrr=expect(1.0 / ranks),
+        gflops=found["flops"].value / GIGA,
+        student_gflops=float((probabilities @ options.flops).mean()) / GIGA,
+        selector_gflops=float(thinking.mean()) / GIGA,
+        share=dict(zip(options.names, share.tolist(), strict=True)),
+        reward=reward,
+        regret=max(0.0, float(options.rewards.max(axis=1).mean()) - reward),
+        gap_closed=found["gap_closed"].value,
+        gap_closed_interval=statistics.interval(found["gap_closed"].samples),
+        hull_gain=found["hull_gain"].value,
+        hull_gain_interval=statistics.interval(found["hull_gain"].samples),
+        hull_gain_p=statistics.p_value(found["hull_gain"].samples),
+    )
+
+
+def sampled(
+    options: Options,
+    choice: npt.ArrayLike,
+    *,
+    selector_flops: npt.ArrayLike = 0.0,
+    resamples: int = statistics.RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Sampled]:
+    """What the intervals of an evaluation are made of; arguments and errors of `evaluate_options`.
+
+    Returns:
+        "acc1", "gap_closed" and "hull_gain" as in `Evaluation`, and "flops", mean FLOPs (2 x MAC) per query.
+    """
+    probabilities = options.probabilities(choice)
+    thinking = _check_cost(selector_flops, len(options))
+    rewards, n = options.rewards, options.n_fixed
+    right = (options.ranks == 1).astype(np.float64)
     # One column for each mean that an interval needs; a resample averages them all at once.
     columns = np.column_stack(
         [
@@ -158,34 +203,9 @@ def evaluate_options(
         ]
     )
     fixed_flops = options.flops[:n]
-    derived = _derive(columns.mean(axis=0)[None], fixed_flops)
-    sampled = _derive(statistics.resampled_means(columns, options.photo_ids, resamples, seed), fixed_flops)
-    acc1, flops, reward, best = (float(column.mean()) for column in columns.T[:4])
-
-    def expect(values: npt.NDArray[Any]) -> float:
-        return float((probabilities * values).sum(axis=1).mean())
-
-    share = probabilities.mean(axis=0)
-    return Evaluation(
-        n_sketches=len(options),
-        n_photos=len(np.unique(options.photo_ids)),
-        acc1=acc1,
-        acc1_interval=statistics.interval(sampled["acc1"]),
-        acc5=expect(ranks <= 5),
-        acc10=expect(ranks <= 10),
-        mrr=expect(1.0 / ranks),
-        gflops=flops / GIGA,
-        student_gflops=float((probabilities @ options.flops).mean()) / GIGA,
-        selector_gflops=float(thinking.mean()) / GIGA,
-        share=dict(zip(options.names, share.tolist(), strict=True)),
-        reward=reward,
-        regret=max(0.0, best - reward),
-        gap_closed=float(derived["gap_closed"][0]),
-        gap_closed_interval=statistics.interval(sampled["gap_closed"]),
-        hull_gain=float(derived["hull_gain"][0]),
-        hull_gain_interval=statistics.interval(sampled["hull_gain"]),
-        hull_gain_p=statistics.p_value(sampled["hull_gain"]),
-    )
+    exact = _derive(columns.mean(axis=0)[None], fixed_flops)
+    drawn = _derive(statistics.resampled_means(columns, options.photo_ids, resamples, seed), fixed_flops)
+    return {name: Sampled(float(exact[name][0]), drawn[name]) for name in exact}
 
 
 def as_probabilities(table: OutcomeTable, choice: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -194,12 +214,13 @@ def as_probabilities(table: OutcomeTable, choice: npt.ArrayLike) -> npt.NDArray[
 
 
 def _derive(means: npt.NDArray[np.float64], flops: npt.NDArray[np.float64]) -> Mapping[str, Any]:
-    """What follows from the means of the columns of `evaluate_options`, for each resample; (R,) each."""
+    """What follows from the means of the columns of `sampled`, for each resample; (R,) each."""
     n = len(flops)
     acc1, cost, reward, oracle = means[:, 0], means[:, 1], means[:, 2], means[:, 3]
     canvas_acc, canvas_reward = means[:, 4 : 4 + n], means[:, 4 + n :]
     return {
         "acc1": acc1,
+        "flops": cost,
         "gap_closed": statistics.gap_closed(reward, canvas_reward, oracle),
         "hull_gain": acc1 - statistics.hull_accuracy(flops, canvas_acc, cost),
     }

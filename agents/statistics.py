@@ -9,7 +9,8 @@ is computed on the same resample, so differences are paired, and the hull of the
 each. These are percentile intervals **given the trained selectors**. Several seeds of one algorithm are averaged for
 each sketch before resampling (the policy "pick one of the trained seeds by lot"), so the spread between seeds is not
 part of them: report it beside. The maximum in the hull picks up noise, so a resample's hull lies a little too high
-and the interval of the hull gain a little too low: it errs against the selector.
+and the interval of the hull gain a little too low: it errs against the selector. Several sets of photos that have
+nothing in common are strata: each is resampled by itself, and `pooled` makes one number of them.
 
 **Runs** (`iqm`, `probability_of_improvement`, `performance_profile`): would other seeds have said the same? Scores are
 (runs, tasks), a task being a data set, a trade-off, a student; runs are resampled within each task, the split of
@@ -21,7 +22,7 @@ Many comparisons at once need `holm` (none of the claims false) or `benjamini_ho
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -63,6 +64,26 @@ class Difference(NamedTuple):
     value: float
     interval: Interval
     p_value: float
+
+
+class Sampled(NamedTuple):
+    """A number, and what it is in each bootstrap resample.
+
+    Attributes:
+        value: the number.
+        samples: (R,) float64.
+    """
+
+    value: float
+    samples: FloatArray
+
+    def estimate(self, confidence: float = 0.95) -> Estimate:
+        """The number with its interval."""
+        return Estimate(self.value, interval(self.samples, confidence))
+
+    def difference(self, confidence: float = 0.95) -> Difference:
+        """The number, which is a difference of two policies, with its interval and the p-value of no difference."""
+        return Difference(self.value, interval(self.samples, confidence), p_value(self.samples))
 
 
 class Profile(NamedTuple):
@@ -158,6 +179,13 @@ def paired_difference(
     Raises:
         ValueError: shapes that do not fit, or numbers that are not finite.
     """
+    return paired_samples(first, second, photos, resamples, seed).difference(confidence)
+
+
+def paired_samples(
+    first: npt.ArrayLike, second: npt.ArrayLike, photos: npt.ArrayLike, resamples: int = RESAMPLES, seed: int = 0
+) -> Sampled:
+    """What `paired_difference` is made of; its arguments and errors."""
     one, other = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if one.ndim != 1 or one.shape != other.shape or not (np.isfinite(one).all() and np.isfinite(other).all()):
         raise ValueError(
@@ -166,8 +194,37 @@ def paired_difference(
     difference = one - other
     # Averages over seeds that all chose alike differ by rounding; that is no difference, however often resampled.
     difference[np.abs(difference) <= _ROUNDING * np.maximum(np.abs(one), np.abs(other))] = 0.0
-    samples = resampled_means(difference[:, None], photos, resamples, seed)[:, 0]
-    return Difference(float(difference.mean()), interval(samples, confidence), p_value(samples))
+    return Sampled(float(difference.mean()), resampled_means(difference[:, None], photos, resamples, seed)[:, 0])
+
+
+def pooled(parts: Sequence[Sampled], weights: npt.ArrayLike) -> Sampled:
+    """The weighted mean of one quantity over strata, in each resample too.
+
+    Weights stay as they are in every resample, so this is the stratified bootstrap if each stratum was resampled by
+    itself, **with a seed of its own**: with a common one, strata with as many photos are drawn alike, not
+    independently.
+
+    Args:
+        parts: the quantity in each stratum.
+        weights: (strata,) not negative, not all zero; their sum does not matter.
+
+    Raises:
+        ValueError: no part, weights that do not fit, or different numbers of resamples.
+    """
+    share = np.asarray(weights, dtype=np.float64)
+    if (
+        not parts
+        or share.shape != (len(parts),)
+        or not np.isfinite(share).all()
+        or (share < 0).any()
+        or not share.sum()
+    ):
+        raise ValueError(f"give each of one or more parts a weight that is not negative, got {len(parts)} and {share}")
+    if len({part.samples.shape for part in parts}) > 1:
+        raise ValueError("the parts have different numbers of resamples")
+    share = share / share.sum()
+    values, samples = zip(*parts, strict=True)
+    return Sampled(float(share @ np.array(values)), np.asarray(share @ np.stack(samples)))
 
 
 def holm(p_values: npt.ArrayLike) -> FloatArray:
