@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from sketchcanvas_env.stroke_env import SketchCanvasStrokeEnv
     from sketchcanvas_env.stroke_vector import SketchCanvasStrokeVectorEnv
     from sketchcanvas_env.svg import read_svg
-    from sketchcanvas_env.table import OutcomeTable, TableError, available_tables, load_table
+    from sketchcanvas_env.table import OutcomeTable, available_tables, load_table
+    from sketchcanvas_env.table_file import TableError
     from sketchcanvas_env.vector import SketchCanvasVectorEnv
 
 __version__ = "0.1.0"
@@ -59,7 +60,7 @@ _LAZY = {
     "SketchCanvasStrokeVectorEnv": ("stroke_vector", "SketchCanvasStrokeVectorEnv"),
     "SketchCanvasVectorEnv": ("vector", "SketchCanvasVectorEnv"),
     "SketchDataset": ("data", "SketchDataset"),
-    "TableError": ("table", "TableError"),
+    "TableError": ("table_file", "TableError"),
     "VectorSketch": ("sketch", "VectorSketch"),
     "available_tables": ("table", "available_tables"),
     "load_dataset": ("data", "load"),

@@ -6,27 +6,28 @@ them.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar, cast
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from sketchcanvas_env import reward as rules
 from sketchcanvas_env import table as tables
-from sketchcanvas_env.files import parse_json
-from sketchcanvas_env.npz import read_npz, write_npz
-from sketchcanvas_env.table import OutcomeTable, TableError, own_column
-
-FORMAT = 1
-"""Version of the file format; a file of another version is refused."""
-
-_HEADER = "header"
-_MAX_REASON = 300
+from sketchcanvas_env.npz import write_npz
+from sketchcanvas_env.table import OutcomeTable
+from sketchcanvas_env.table_file import (
+    HEADER,
+    Columns,
+    TableError,
+    check_meta,
+    header_text,
+    load_file,
+    load_once,
+    own_column,
+)
 
 
 class Companion:
@@ -35,13 +36,13 @@ class Companion:
     Attributes:
         outcomes_hash: `OutcomeTable.hash` of the whole table that it belongs to.
         meta: where it comes from; JSON-able.
-        ARRAYS: name of each array in the file: its kind, and its shape in letters that stand for sizes.
+        ARRAYS: the arrays in the file.
         SUFFIX: how its file is called: `mine.npz` has `mine` + SUFFIX beside it.
         NAME: what to call it in messages, "table of looks".
         MISSING: what to say where there is none; `{path}` stands for the file.
     """
 
-    ARRAYS: ClassVar[Mapping[str, tuple[Any, tuple[Any, ...]]]]
+    ARRAYS: ClassVar[Columns]
     SUFFIX: ClassVar[str]
     NAME: ClassVar[str]
     MISSING: ClassVar[str]
@@ -51,17 +52,18 @@ class Companion:
 
     def __post_init__(self) -> None:
         """Copy and check."""
-        for name, (kind, _) in self.ARRAYS.items():
-            object.__setattr__(self, name, own_column(name, getattr(self, name), kind))
+        for name, given in self._arrays().items():
+            object.__setattr__(self, name, own_column(name, given, self.ARRAYS[name][0]))
         object.__setattr__(self, "meta", dict(self.meta))
         of = self.outcomes_hash
         if not (isinstance(of, str) and of and of.isprintable()):
             raise TableError("outcomes_hash must be a string, not empty, that can be printed")
         self._check()
-        try:
-            json.dumps(self.meta, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise TableError(f"meta must be JSON-able: {error}") from None
+        check_meta(self.meta)
+
+    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """The arrays by name."""
+        return {name: getattr(self, name) for name in self.ARRAYS}
 
     def _check(self) -> None:
         """Raise TableError for the first thing that cannot be, whatever the outcome table says."""
@@ -80,10 +82,8 @@ class Companion:
         Returns:
             The path.
         """
-        header = json.dumps(
-            {"format": FORMAT, "outcomes_hash": self.outcomes_hash, "meta": dict(self.meta)}, sort_keys=True
-        )
-        write_npz(Path(path), {_HEADER: np.array(header), **{name: getattr(self, name) for name in self.ARRAYS}})
+        header = header_text({"outcomes_hash": self.outcomes_hash, "meta": self.meta})
+        write_npz(Path(path), {HEADER: np.array(header), **self._arrays()})
         return Path(path)
 
     @classmethod
@@ -100,16 +100,15 @@ class Companion:
             FileNotFoundError: no such file.
             TableError: anything else that is wrong with it; the message names the file and the reason.
         """
-        kinds = {name: np.dtype(kind).kind for name, (kind, _) in cls.ARRAYS.items()}
-        try:
-            arrays = read_npz(path, {_HEADER: "U", **kinds})
-            return cls(**_read_header(arrays.pop(_HEADER)), **arrays)
-        except FileNotFoundError:
-            raise FileNotFoundError(cls.MISSING.format(path=os.fspath(path))) from None
-        except Exception as error:
-            # A broken archive fails in many ways (zlib, struct, tokenize ...); to the caller they are one.
-            reason = (str(error) or type(error).__name__)[:_MAX_REASON]
-            raise TableError(f"{os.fspath(path)}: not a usable {cls.NAME}: {reason}") from error
+        return load_file(
+            cls,
+            path,
+            name=cls.NAME,
+            missing=cls.MISSING.format(path=os.fspath(path)),
+            columns=cls.ARRAYS,
+            texts=("outcomes_hash",),
+            objects=("meta",),
+        )
 
     @classmethod
     def path_beside(cls, table: str | os.PathLike[str]) -> Path:
@@ -135,22 +134,12 @@ def load_beside(kind: type[C], table: OutcomeTable, path: str | os.PathLike[str]
     """
     shipped = tables.TABLES / f"{table.dataset}-{table.student}.npz"
     file = kind.path_beside(shipped) if path is None else Path(path)
-    try:
-        state = os.stat(file)
-    except FileNotFoundError:
-        raise FileNotFoundError(kind.MISSING.format(path=os.fspath(file))) from None
-    # mypy does not take a generic class for something that can be hashed.
-    found = cast("C", _load_once(cast("Any", kind), os.fspath(file.resolve()), state.st_mtime_ns, state.st_size))
+    found = load_once(kind.load, file, kind.MISSING.format(path=os.fspath(file)))
     try:
         found.check_against(table)
     except TableError as error:
         raise TableError(f"{file}: {error}") from None
     return found
-
-
-@lru_cache(maxsize=16)
-def _load_once(kind: type[Companion], path: str, modified: int, size: int) -> Companion:
-    return kind.load(path)
 
 
 def check_distances(distances: npt.NDArray[np.float32]) -> None:
@@ -160,13 +149,3 @@ def check_distances(distances: npt.NDArray[np.float32]) -> None:
         raise TableError(f"distances must be finite and lie in [0, {rules.MAX_DISTANCE:g}]")
     if (np.diff(distances, axis=-1) < 0).any():
         raise TableError("distances must not fall: the nearest photo comes first")
-
-
-def _read_header(array: npt.NDArray[Any]) -> dict[str, Any]:
-    header = parse_json(str(array[()]), "header")
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        found = header.get("format") if isinstance(header, dict) else None
-        raise TableError(f"format {found!r}, this version reads format {FORMAT}")
-    if set(header) != {"format", "outcomes_hash", "meta"} or not isinstance(header["meta"], dict):
-        raise TableError("header must have outcomes_hash and an object meta, and nothing else")
-    return {"outcomes_hash": header["outcomes_hash"], "meta": header["meta"]}

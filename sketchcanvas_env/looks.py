@@ -24,7 +24,8 @@ import numpy.typing as npt
 
 from sketchcanvas_env import reward as rules
 from sketchcanvas_env.companion import Companion, check_distances, load_beside
-from sketchcanvas_env.table import TOP, OutcomeTable, TableError
+from sketchcanvas_env.table import TOP, OutcomeTable
+from sketchcanvas_env.table_file import TableError, check_shapes
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +77,7 @@ class LookTable(Companion):
     def hash(self) -> str:
         """Hex SHA-256 of the content: the table that it belongs to, every array's shape and bytes; not `meta`."""
         digest = hashlib.sha256(self.outcomes_hash.encode())
-        for name in self.ARRAYS:
-            array = getattr(self, name)
+        for name, array in self._arrays().items():
             digest.update(f"\n{name} {array.dtype.kind}{array.shape}\n".encode())
             digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
         return digest.hexdigest()
@@ -92,13 +92,7 @@ class LookTable(Companion):
 
 def _check(looks: LookTable) -> None:
     """Raise TableError for the first thing that cannot be, whatever the outcome table says."""
-    sizes: dict[str, int] = {}
-    for name, (_, shape) in looks.ARRAYS.items():
-        array = getattr(looks, name)
-        expected = tuple(sizes.setdefault(axis, size) if isinstance(axis, str) else axis
-                         for axis, size in zip(shape, array.shape, strict=False))  # fmt: skip
-        if len(shape) != array.ndim or array.shape != expected:
-            raise TableError(f"{name} must have shape ({', '.join(map(str, shape))}), got {array.shape}")
+    sizes = check_shapes(looks._arrays(), looks.ARRAYS)
     if 0 in (sizes["N"], sizes["K"]):
         raise TableError("there are no looks: no sketch or no canvas")
     distances, sets = looks.distances, looks.fused_of

@@ -20,7 +20,8 @@ import numpy.typing as npt
 from sketchcanvas_env import reward as rules
 from sketchcanvas_env.companion import Companion, check_distances, load_beside
 from sketchcanvas_env.sketch import VectorSketch
-from sketchcanvas_env.table import TOP, OutcomeTable, TableError, check_canvases
+from sketchcanvas_env.table import TOP, OutcomeTable, check_canvases
+from sketchcanvas_env.table_file import TableError, check_shapes
 
 MAX_STEPS = 8
 """The most steps in which a drawing appears. Our choice: half of `emoji`'s drawings have five strokes or fewer."""
@@ -124,11 +125,7 @@ def _check(prefixes: PrefixTable) -> None:
     """Raise TableError for the first thing that cannot be, whatever the outcome table says."""
     if prefixes.strokes.ndim != 1 or not prefixes.strokes.size or (prefixes.strokes < 1).any():
         raise TableError("strokes must be a row of numbers of at least 1")
-    sizes = {"K": prefixes.canvases.size, "N": len(prefixes), "R": int(prefixes.steps.sum())}
-    for name, (_, shape) in prefixes.ARRAYS.items():
-        found = getattr(prefixes, name).shape
-        if found != (expected := tuple(sizes.get(axis, axis) for axis in shape)):
-            raise TableError(f"{name} must have shape {expected} for {len(prefixes)} sketches, got {found}")
+    check_shapes(prefixes._arrays(), prefixes.ARRAYS, R=int(prefixes.steps.sum()))
     try:
         check_canvases(prefixes.canvases.tolist())
     except ValueError as error:

@@ -30,7 +30,8 @@ from sketchcanvas_env.prefixes import (
     prefixes_path,
 )
 from sketchcanvas_env.sketch import VectorSketch
-from sketchcanvas_env.table import TOP, OutcomeTable, TableError
+from sketchcanvas_env.table import TOP, OutcomeTable
+from sketchcanvas_env.table_file import TableError
 from sketchcanvas_env.task import Task, find_table, fixed, make_task
 
 STROKE_COST = 0.5

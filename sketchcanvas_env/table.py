@@ -13,13 +13,12 @@ import hashlib
 import json
 import math
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,10 +28,18 @@ from sketchcanvas_env import reward as rules
 from sketchcanvas_env.data import SPLITS, SketchDataset
 from sketchcanvas_env.files import atomic_write
 from sketchcanvas_env.names import Places, blocks, repeats
-from sketchcanvas_env.npz import Rows, read_npz, write_mapped, write_npz
-
-FORMAT = 1
-"""Version of the file format; a file of another version is refused."""
+from sketchcanvas_env.npz import Rows, write_mapped, write_npz
+from sketchcanvas_env.table_file import (
+    HEADER,
+    Columns,
+    TableError,
+    check_meta,
+    check_shapes,
+    header_text,
+    load_file,
+    load_once,
+    own_column,
+)
 
 TOP = 5
 """How many nearest photos are kept for each outcome."""
@@ -49,11 +56,9 @@ COMPANIONS = (".looks.npz", ".prefixes.npz")
 MAPPED_FROM = 64 << 20
 """Tables of as many bytes or more are written in the form that is mapped from the disk instead of read."""
 
-_MAX_REASON = 300
-
 # Name of each array in the file: its kind, and its shape in terms of N rows, K canvases, P photos. A table may lack
 # the last, and then neither file nor hash knows of it.
-_ARRAYS: dict[str, tuple[Any, tuple[Any, ...]]] = {
+_ARRAYS: Columns = {
     "canvases": (np.int64, ("K",)),
     "flops": (np.float64, ("K",)),
     "ranks": (np.int32, ("N", "K")),
@@ -67,17 +72,12 @@ _ARRAYS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "level": (np.int8, ("N",)),
     "milliseconds": (np.float64, ("K",)),
 }
-_OPTIONAL = {"milliseconds"}
+_OPTIONAL = ("milliseconds",)
 ROWS = tuple(name for name, (_, shape) in _ARRAYS.items() if shape[0] == "N")
 """Names of the arrays that have a row for each sketch."""
-_HEADER = "header"
 _TEXT = ("dataset", "dataset_hash", "student", "student_hash")
-_FIELDS = (*_TEXT, "gallery_size", "meta")
-_NAME = re.compile(r"[A-Za-z0-9_.]+\Z")
-
-
-class TableError(ValueError):
-    """A table, or a file of one, that cannot be right; the message says what is wrong, and in which file."""
+_OBJECTS = ("gallery_size", "meta")
+_FIELDS = (*_TEXT, *_OBJECTS)
 
 
 @dataclass(frozen=True)
@@ -399,7 +399,7 @@ class OutcomeTable:
         return {name: array for name, array in have.items() if name not in _OPTIONAL or array is not None}
 
     def _header(self) -> str:
-        return _header({name: getattr(self, name) for name in _FIELDS})
+        return header_text({name: getattr(self, name) for name in _FIELDS})
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the table as an .npz without pickles, atomically; equal tables give equal bytes.
@@ -412,7 +412,7 @@ class OutcomeTable:
         Returns:
             The path.
         """
-        members = {_HEADER: np.array(self._header()), **self._arrays()}
+        members = {HEADER: np.array(self._header()), **self._arrays()}
         large = sum(array.nbytes for array in members.values()) >= MAPPED_FROM
         (write_mapped if large else write_npz)(Path(path), members)
         return Path(path)
@@ -439,7 +439,8 @@ class OutcomeTable:
             name: rows[name] if name in rows else given[name] for name in _ARRAYS if name in rows or name in given
         }
         with atomic_write(path) as temporary:
-            write_mapped(temporary, {_HEADER: np.array(_header({name: others[name] for name in _FIELDS})), **members})
+            header = header_text({name: others[name] for name in _FIELDS})
+            write_mapped(temporary, {HEADER: np.array(header), **members})
             return cls.load(temporary)
 
     @classmethod
@@ -456,14 +457,16 @@ class OutcomeTable:
             FileNotFoundError: no such file.
             TableError: anything else that is wrong with it; the message names the file and the reason.
         """
-        try:
-            return cls(**_read(path))
-        except FileNotFoundError:
-            raise FileNotFoundError(f"no outcome table at {os.fspath(path)}") from None
-        except Exception as error:
-            # A broken archive fails in many ways (zlib, struct, tokenize ...); to the caller they are one.
-            reason = (str(error) or type(error).__name__)[:_MAX_REASON]
-            raise TableError(f"{os.fspath(path)}: not a usable outcome table: {reason}") from error
+        return load_file(
+            cls,
+            path,
+            name="outcome table",
+            missing=_missing(path),
+            columns=_ARRAYS,
+            texts=_TEXT,
+            objects=_OBJECTS,
+            optional=_OPTIONAL,
+        )
 
 
 # -------------------------------------------------------------------- finding tables
@@ -519,16 +522,11 @@ def load_table(dataset: str = "emoji", student: str | None = None) -> OutcomeTab
 
 def load_cached(path: str | os.PathLike[str]) -> OutcomeTable:
     """`OutcomeTable.load`, once in a process for each state of a file; tables are immutable and shared."""
-    try:
-        state = os.stat(path)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"no outcome table at {os.fspath(path)}") from None
-    return _load_once(os.fspath(Path(path).resolve()), state.st_mtime_ns, state.st_size)
+    return load_once(OutcomeTable.load, path, _missing(path))
 
 
-@lru_cache(maxsize=8)
-def _load_once(path: str, modified: int, size: int) -> OutcomeTable:
-    return OutcomeTable.load(path)
+def _missing(path: str | os.PathLike[str]) -> str:
+    return f"no outcome table at {os.fspath(path)}"
 
 
 def check_dataset(table: OutcomeTable, dataset: SketchDataset | None) -> None:
@@ -578,11 +576,6 @@ def check_canvases(canvases: Iterable[int]) -> tuple[int, ...]:
     return tuple(int(side) for side in sides)
 
 
-def _header(fields: Mapping[str, Any]) -> str:
-    """What a file says of its table beside the arrays; `fields` are `_FIELDS`."""
-    return json.dumps({"format": FORMAT, **fields}, sort_keys=True)
-
-
 def _content(array: npt.NDArray[Any]) -> Iterator[bytes]:
     """What an array says, in pieces, for a hash: neither byte order nor the stored width of strings matter."""
     if array.dtype.kind == "U":
@@ -601,67 +594,18 @@ def _together(mask: npt.NDArray[np.bool_]) -> slice | npt.NDArray[np.int64]:
     return slice(int(rows[0]), int(rows[-1]) + 1) if rows[-1] - rows[0] + 1 == len(rows) else rows
 
 
-def _unchangeable(array: npt.NDArray[Any]) -> bool:
-    """Whether nobody can write to an array's memory: not through it, nor through what it is a view of."""
-    base: Any = array
-    while isinstance(base, np.ndarray):
-        if base.flags.writeable:
-            return False
-        base = base.base
-    try:
-        return base is None or memoryview(base).readonly
-    except TypeError:
-        return False
-
-
-def own_column(name: str, value: npt.ArrayLike, kind: Any) -> npt.NDArray[Any]:
-    """The array read-only in the column's dtype, a copy if need be; a value that the dtype cannot hold is an error."""
-    given = np.asarray(value)
-    fits = given.dtype.kind == "U" and given.dtype.isnative if kind is str else given.dtype == np.dtype(kind)
-    if fits and given.flags.c_contiguous and given.flags.aligned and _unchangeable(given):
-        return given
-    if kind is str:
-        if given.dtype.kind != "U" and not (given.dtype.kind == "O" and all(isinstance(v, str) for v in given.flat)):
-            if given.size:
-                raise TableError(f"{name} must be strings, got dtype {given.dtype}")
-            given = given.astype(np.str_)
-        array = np.array(given, dtype=np.str_)
-    else:
-        integer = np.dtype(kind).kind == "i"
-        if given.dtype.kind not in ("iu" if integer else "iuf"):
-            raise TableError(f"{name} must be {'integers' if integer else 'numbers'}, got dtype {given.dtype}")
-        if integer and given.size:
-            limits = np.iinfo(kind)
-            if int(given.min()) < limits.min or int(given.max()) > limits.max:
-                raise TableError(f"{name} has a value that does not fit {np.dtype(kind)}")
-        with np.errstate(over="ignore"):  # what becomes infinite is refused as such
-            array = np.array(given, dtype=kind, order="C")
-    array.flags.writeable = False
-    return array
-
-
 def _check(table: OutcomeTable) -> None:
     """Raise TableError for the first thing that cannot be."""
     for name in _TEXT:
         if not isinstance(getattr(table, name), str) or not getattr(table, name):
             raise TableError(f"{name} must be a string, not empty")
-    sizes: dict[str, int] = {}
-    for name, array in table._arrays().items():
-        shape = _ARRAYS[name][1]
-        expected = tuple(sizes.setdefault(axis, size) if isinstance(axis, str) else axis
-                         for axis, size in zip(shape, array.shape, strict=False))  # fmt: skip
-        if len(shape) != array.ndim or array.shape != expected:
-            words = ", ".join(str(sizes.get(axis, axis)) if isinstance(axis, str) else str(axis) for axis in shape)
-            raise TableError(f"{name} must have shape ({words}), got {array.shape}")
+    sizes = check_shapes(table._arrays(), _ARRAYS)
     if 0 in sizes.values():
         raise TableError("the table is empty: no sketch, no canvas or no photo")
     _check_columns(table)
     _check_rows(table)
     _check_outcomes(table)
-    try:
-        json.dumps(table.meta, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise TableError(f"meta must be JSON-able: {error}") from None
+    check_meta(table.meta)
 
 
 def _check_columns(table: OutcomeTable) -> None:
@@ -757,30 +701,3 @@ def upper_hull(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
             hull.pop()
         hull.append((x, y))
     return np.array(hull, dtype=np.float64)
-
-
-# -------------------------------------------------------------------- reading
-
-
-def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The fields of an OutcomeTable out of a file; errors do not name the file yet."""
-    kinds = {name: np.dtype(kind).kind for name, (kind, _) in _ARRAYS.items()}
-    arrays = read_npz(path, {_HEADER: "U", **kinds}, optional=_OPTIONAL)
-    header = _read_header(arrays.pop(_HEADER))
-    return {**header, **arrays}
-
-
-def _read_header(array: npt.NDArray[Any]) -> dict[str, Any]:
-    try:
-        header = json.loads(str(array[()]))
-    except json.JSONDecodeError as error:
-        raise TableError(f"header is not JSON: {error}") from None
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        found = header.get("format") if isinstance(header, dict) else None
-        raise TableError(f"format {found!r}, this version reads format {FORMAT}")
-    del header["format"]
-    if set(header) != set(_FIELDS):
-        raise TableError(f"header must have {', '.join(sorted(_FIELDS))}, it has {', '.join(sorted(header))}")
-    if not isinstance(header["gallery_size"], dict) or not isinstance(header["meta"], dict):
-        raise TableError("gallery_size and meta must be objects")
-    return cast("dict[str, Any]", header)

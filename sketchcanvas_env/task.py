@@ -26,13 +26,13 @@ from sketchcanvas_env.raster import check_side
 from sketchcanvas_env.sketch import VectorSketch
 from sketchcanvas_env.table import (
     OutcomeTable,
-    TableError,
     best_columns,
     check_canvases,
     check_dataset,
     load_cached,
     load_table,
 )
+from sketchcanvas_env.table_file import TableError
 
 MAX_POINTS = 5_000
 """The most points an observation may have room for."""

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from sketchcanvas_env.data import SketchDataset, load
 from sketchcanvas_env.looks import LookTable, check_looks, looks_path
-from sketchcanvas_env.table import OutcomeTable, TableError
+from sketchcanvas_env.table import OutcomeTable
+from sketchcanvas_env.table_file import TableError
 
 
 def joined(tables: Sequence[OutcomeTable], dataset: SketchDataset) -> OutcomeTable:

@@ -19,7 +19,8 @@ from sketchcanvas_env.data import SPLITS, SketchDataset
 from sketchcanvas_env.data.recognition import SUFFIX
 from sketchcanvas_env.npz import Rows
 from sketchcanvas_env.sketch import VectorSketch
-from sketchcanvas_env.table import ROWS, TOP, OutcomeTable, own_column
+from sketchcanvas_env.table import ROWS, TOP, OutcomeTable
+from sketchcanvas_env.table_file import own_column
 from students import WEIGHTS_FOLDER, blocks
 from students.blocks import BlockFile, Columns
 from students.gallery import REFERENCES, embed_gallery

@@ -523,7 +523,7 @@ def _beside(reader: str) -> dict[str, tuple[bytes | Callable[[], bytes], str | N
         "a terminal's commands for a hash": (with_header(outcomes_hash="\x1b]0;evil\x07"), "outcomes_hash must be"),
         "a megabyte of hash": (with_header(outcomes_hash="a" * 1_000_000), "another outcome table"),
         "a field too many": (with_header(evil=1), "nothing else"),
-        "meta of a list": (with_header(meta=[1]), "object meta"),
+        "meta of a list": (with_header(meta=[1]), "objects meta"),
         "NaN in meta": (with_header(meta={"a": float("nan")}), "JSON"),
     }
 

@@ -21,7 +21,7 @@ import students
 from agents import saved, selectors
 from agents.runtime import OnnxSelector
 from agents.training import Run
-from sketchcanvas_env import companion
+from sketchcanvas_env import table_file
 from sketchcanvas_env.data.inside import read_inside
 from sketchcanvas_env.data.photos import on_white, read_png
 from sketchcanvas_env.data.unpickle import arrays_of
@@ -129,12 +129,12 @@ def _prefixes() -> tuple[bytes, None]:
 
 
 def _read_looks(path: Path) -> object:
-    companion._load_once.cache_clear()  # files here are made so fast that two of one size may have one time
+    table_file._read_once.cache_clear()  # files here are made so fast that two of one size may have one time
     return load_looks(_toy(), path)
 
 
 def _read_prefixes(path: Path) -> object:
-    companion._load_once.cache_clear()
+    table_file._read_once.cache_clear()
     return load_prefixes(_toy(), path)
 
 

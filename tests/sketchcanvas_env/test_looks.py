@@ -84,7 +84,7 @@ def test_a_table_has_its_looks_beside_it(toy: Toy, tmp_path: Path, monkeypatch: 
         ({"header": np.array("{")}, "not JSON"),
         ({"header": np.array("[1]")}, "format None, this version reads format 1"),
         ({"header": np.array('{"format": 2}')}, "format 2, this version reads format 1"),
-        ({"header": np.array('{"format": 1, "outcomes_hash": "a", "meta": []}')}, "an object meta"),
+        ({"header": np.array('{"format": 1, "outcomes_hash": "a", "meta": []}')}, "the objects meta"),
         ({"header": np.array('{"format": 1, "outcomes_hash": 5, "meta": {}}')}, "outcomes_hash must be a string"),
     ],
 )
@@ -140,7 +140,7 @@ def test_numbers_that_cannot_be(toy: Toy, name: str, place: Any, value: float, m
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"distances": np.zeros((93, 4))}, r"distances must have shape \(N, K, 5\)"),
+        ({"distances": np.zeros((93, 4))}, r"distances must have shape \(93, 4, 5\)"),
         ({"distances": np.zeros((93, 4, 6))}, r"distances must have shape"),
         ({"distances": np.zeros((92, 4, 5))}, r"fused_ranks must have shape"),
         ({"fused_ranks": np.ones((93, 3), int)}, r"fused_ranks must have shape"),

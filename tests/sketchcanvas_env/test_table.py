@@ -433,6 +433,7 @@ def header_with(**changes: Any) -> bytes:
         ({"ranks.npy": npy(np.ones((93, 4), dtype=np.float64))}, "dtype float64"),
         ({"ranks.npy": npy(np.ones((92, 4), dtype=np.int32))}, "must have shape"),
         ({"header.npy": npy(np.array("{"))}, "JSON"),
+        ({"header.npy": npy(np.array('{"format": 1, "format": 1}'))}, "two fields of one name"),
         ({"header.npy": npy(np.array("[]"))}, "format None"),
         ({"header.npy": header_with(format=2)}, "format 2"),
         ({"header.npy": header_with(extra=1)}, "header must have"),
