@@ -9,6 +9,7 @@ from rich.table import Table
 
 from agents.compare import CompareResult, Row, Verdict
 from agents.evaluate import Evaluation
+from agents.pooled import Pooled
 from agents.selector_latency import SelectorCosts
 from agents.statistics import Interval
 from agents.sweep import Pick, SweepResult
@@ -148,6 +149,71 @@ def compare_markdown(result: CompareResult) -> str:
     """The comparison as Markdown: the table of policies, and what may be claimed about the agents."""
     policies = markdown(POLICY_COLUMNS, [policy_cells(row.name, row.evaluation) for row in shown_rows(result)])
     return policies + "\n" + markdown(VERDICT_COLUMNS, verdict_cells(result))
+
+
+POOLED_COLUMNS = (
+    "policy",
+    "acc@1",
+    "GFLOPs",
+    "hull gain",
+    "p of hull gain",
+    "reward above best fixed of val",
+    "p",
+    "in each comparison",
+)
+
+
+def pooled_cells(result: Pooled) -> list[tuple[str, ...]]:
+    """Policies over several comparisons, `POOLED_COLUMNS` as text; p-values are corrected (Holm)."""
+    fixed = result.best_fixed_acc1
+    names = ", ".join(str(one["best_fixed"]) for one in result.comparisons)
+    cells: list[tuple[str, ...]] = [
+        (
+            "best fixed of val",
+            f"{100 * fixed.value:.1f} {_points(fixed.interval)}",
+            f"{result.best_fixed_gflops:.4f}",
+            *("-",) * 4,
+            names,
+        )
+    ]
+    for row in result.rows:
+        low, high = row.over_fixed.interval
+        cells.append(
+            (
+                row.name,
+                f"{100 * row.acc1.value:.1f} {_points(row.acc1.interval)}",
+                f"{row.gflops:.4f}",
+                f"{_signed(row.hull_gain.value, 100.0, 1)} {_points(row.hull_gain.interval, signed=True)}",
+                _p(row.hull_gain_p),
+                f"{row.over_fixed.value:+.4f} [{low:+.4f}, {high:+.4f}]",
+                _p(row.over_fixed_p),
+                ", ".join(row.names) if set(row.names) != {row.name} else "",
+            )
+        )
+    return cells
+
+
+def pooled_title(result: Pooled) -> str:
+    """What was pooled, in a line."""
+    names = ", ".join(one["dataset"] for one in result.comparisons)
+    told = result.settings
+    return (
+        f"{names}, split {told['split']}: {result.n_sketches} sketches of {result.n_photos} photos, tradeoff "
+        f"{told['tradeoff']}, {told['seeds']} seeds x {told['total_steps']:,} steps"
+    )
+
+
+POOLED_NOTE = (
+    "Means over comparisons, weighted by sketches. Brackets: 95 % bootstrap over photos, drawn within each comparison. "
+    "Hull gain: points of acc@1 above mixing fixed canvases at the same cost, the hull fitted in each comparison. "
+    "p-values: two-sided, corrected over the policies (Holm)."
+)
+
+
+def pooled_markdown(result: Pooled) -> str:
+    """Several comparisons as one, as Markdown."""
+    table = markdown(POOLED_COLUMNS, pooled_cells(result))
+    return f"**{pooled_title(result)}**\n\n{table}\n{POOLED_NOTE}\n"
 
 
 FRONT_COLUMNS = ("agent", "hypervolume", "above coin tosses at the same costs")

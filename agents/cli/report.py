@@ -51,6 +51,29 @@ def _validate(folder: Path) -> None:
     tell(f"{folder}: every stored number follows from the stored selectors")
 
 
+@app.command("pooled")
+def report_pooled(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of comparisons.")],
+    out: Annotated[Path, typer.Option(help="Folder for pooled.json and pooled.md.")] = Path("runs/pooled"),
+    as_json: AsJson = False,
+) -> None:
+    """One estimate over comparisons that report on different photos, such as the rotations of a cross-fit.
+
+    Their settings must be equal. The stored selectors are asked anew, nothing is trained.
+
+    Example: sketchcanvas report pooled runs/rotation0 runs/rotation1 runs/rotation2 --out runs/pooled
+    """
+    from agents import pooled, report
+    from sketchcanvas_env.files import write_text
+
+    found = pooled.pool([pooled.read(folder) for folder in folders])
+    file = found.save(out / "pooled.json")
+    write_text(out / "pooled.md", report.pooled_markdown(found))
+    title, columns, cells = report.pooled_title(found), report.POOLED_COLUMNS, report.pooled_cells(found)
+    show(as_json, found.to_json(), report.rich_table(title, columns, cells, report.POOLED_NOTE))
+    tell(f"wrote {file} and {out / 'pooled.md'}")
+
+
 @app.command("students")
 def report_students(
     rows: Annotated[
