@@ -41,8 +41,9 @@ from students.embedder import Student
 from students.index import PhotoIndex
 from students.runtime import OnnxStudent
 
-FIXED = (32, 64, 128, 256)
-"""Canvases that are measured as such, pixels; the last is what the others are held against."""
+FIXED = (32, 64, 96, 128, 256)
+"""Canvases that are measured as such, pixels, whether the selector may choose them or not; the last is what the others
+are held against."""
 
 SELECTOR, TOSS = "selector", "coin toss"
 SKETCHES = 100
@@ -231,7 +232,7 @@ def measure(
 
     Args:
         student: on the CPU.
-        selector: one that sees the strokes alone and is not told a tradeoff; its canvases hold `FIXED`.
+        selector: one that sees the strokes alone and is not told a tradeoff.
         exported: the same two as onnxruntime runs them, with one thread.
         index: what is searched, embedded by this student.
         table: the student's outcomes.
@@ -251,7 +252,7 @@ def measure(
     if exported[1].card["source"]["weights_sha256"] != selector.card["weights_sha256"]:
         raise ValueError("the exported selector is another one")
     chosen = table.select(split, selector.canvases)
-    scores, toss = _scores(chosen, selector, split)
+    scores, toss = _scores(table, selector, split)
     choosers: dict[str, dict[str, Any]] = {
         engine: {
             **{f"fixed:{side}": FixedCanvas(side) for side in FIXED},
@@ -329,19 +330,20 @@ def of_shipped(
 def _scores(
     table: OutcomeTable, selector: SavedSelector, split: str
 ) -> tuple[dict[str, dict[str, float]], NDArray[np.float64]]:
-    """acc@1, its interval and GFLOPs of each policy, and the coin toss as (K,) probabilities."""
+    """acc@1, its interval and GFLOPs of each policy; the coin toss as (K,) probabilities of what the selector has."""
     task = selector.env.task(split)
     thinking = flops_of(selector.selector, task)
-    choices: dict[str, Any] = {f"fixed:{side}": baselines.fixed(table, side) for side in FIXED}
-    choices[SELECTOR] = actions_of(selector.selector, task)
-    spent = float((table.flops[choices[SELECTOR]] + thinking).mean())
-    choices[TOSS] = baselines.hull(table, spent)
+    chosen, fixed = table.select(split, selector.canvases), table.select(split, FIXED)
+    actions = actions_of(selector.selector, task)
+    toss = baselines.hull(chosen, float((chosen.flops[actions] + thinking).mean()))
+    found = {f"fixed:{side}": evaluate(fixed, baselines.fixed(fixed, side)) for side in FIXED}
+    found[SELECTOR] = evaluate(chosen, actions, selector_flops=thinking)
+    found[TOSS] = evaluate(chosen, toss)
     scores = {}
-    for policy, choice in choices.items():
-        found = evaluate(table, choice, selector_flops=thinking if policy == SELECTOR else 0.0)
-        low, high = found.acc1_interval
-        scores[policy] = {"acc1": found.acc1, "acc1_low": low, "acc1_high": high, "gflops": found.gflops}
-    return scores, choices[TOSS][0]
+    for policy, result in found.items():
+        low, high = result.acc1_interval
+        scores[policy] = {"acc1": result.acc1, "acc1_low": low, "acc1_high": high, "gflops": result.gflops}
+    return scores, toss[0]
 
 
 class _CoinToss:
