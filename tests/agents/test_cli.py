@@ -55,6 +55,7 @@ def toy_options(toy: Toy) -> list[str]:
             "report",
             "report students",
             "report pilot",
+            "report pooled",
             "report ceiling",
             "report selectors",
             "data",
