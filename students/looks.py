@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from sketchcanvas_env import reward as rules
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.looks import LookTable, looks_path
+from sketchcanvas_env.names import Places
 from sketchcanvas_env.table import TOP, OutcomeTable, check_dataset
 from sketchcanvas_env.task import DEFAULT_CANVASES
 from students import blocks
-from students.blocks import BlockFile, Columns
+from students.blocks import Columns
 from students.provenance import versions
-from students.tabulate import Embedder, euclidean, judge, settings_of, store_gallery
+from students.tabulate import Embedder, Gallery, euclidean, judge, rank_in_blocks, settings_of
 
 _PIECE = 1 << 21  # distances of one look held at once, 16 MiB: there are as many of these as canvases
 
@@ -115,82 +116,55 @@ def _look(
     student: Embedder, dataset: SketchDataset, table: OutcomeTable, sets: list[int], progress: bool, folder: Path
 ) -> NDArray[Any]:
     """Rows of the looks' columns in the order of the table."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     sides = table.canvases.tolist()
-    where = {name: row for row, name in enumerate(dataset.sketch_ids.tolist())}
-    photos = np.unique(np.concatenate([dataset.gallery(split) for split in table.splits]))
-    # A split at a time, since each has a gallery of its own.
-    order = np.concatenate([np.flatnonzero(table.split == split) for split in table.splits])
+    rows = Places(dataset.sketch_ids).of(table.sketch_ids)
     columns: Columns = {
         "distances": (np.float32, (len(sides), TOP)),
         "fused_ranks": (np.int32, (len(sets),)),
         "fused_triplet": (np.float32, (len(sets),)),
     }
     key = blocks.key({**settings_of(student, dataset, tuple(sides)), "outcomes": table.hash, "fused": sets})
-    with (
-        Progress(console=Console(stderr=True), disable=not progress) as bar,
-        BlockFile(folder / f"{key}.looks", columns, len(order)) as stored,
-    ):
-        task = bar.add_task("photos", total=len(photos))
-        embedded = store_gallery(student, dataset, photos, folder / f"{key}.photos", lambda n: bar.advance(task, n))
-        task = bar.add_task("looks", total=len(order))
-        start = 0
-        for split in table.splits:
-            gallery = dataset.gallery(split)
-            candidates = np.asarray(embedded[np.searchsorted(photos, gallery)])
-            place = {photo: column for column, photo in enumerate(gallery.tolist())}
-            stop = start + int((table.split == split).sum())
-            for block, done in stored.blocks(start, stop):
-                bar.advance(task, block.stop - block.start)
-                if done:
-                    continue
-                rows = order[block]
-                sketches = [dataset.sketch(where[name]) for name in table.sketch_ids[rows].tolist()]
-                true = np.array([place[photo] for photo in table.photo_ids[rows].tolist()])
-                queries = [student.embed(sketches, side) for side in sides]
-                step = max(1, _PIECE // len(gallery))
-                pieces = [slice(first, first + step) for first in range(0, len(rows), step)]
-                found = [
-                    _looks(
-                        [euclidean(each[piece], candidates) for each in queries], true[piece], sets, table, rows[piece]
-                    )
-                    for piece in pieces
-                ]
-                stored.store(block, **{name: np.concatenate([each[name] for each in found]) for name in columns})
-            start = stop
-    result = np.empty(len(order), dtype=stored.rows.dtype)
-    result[order] = stored.rows
-    return result
+
+    def outcomes(queries: NDArray[np.int64], gallery: Gallery, true: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        sketches = [dataset.sketch(row) for row in rows[queries].tolist()]
+        embedded = [student.embed(sketches, side) for side in sides]
+        step = max(1, _PIECE // len(gallery.embeddings))
+        pieces = [slice(first, first + step) for first in range(0, len(sketches), step)]
+        found = [
+            _looks(
+                [euclidean(each[piece], gallery.embeddings) for each in embedded],
+                true[piece],
+                sets,
+                table.ranks[queries[piece]],
+            )
+            for piece in pieces
+        ]
+        return {name: np.concatenate([each[name] for each in found]) for name in columns}
+
+    return rank_in_blocks(student, dataset, rows, table.photos, columns, folder / f"{key}.looks", outcomes, progress)
 
 
 def _looks(
     between: list[NDArray[np.float64]],
     true: NDArray[np.int64],
     sets: list[int],
-    table: OutcomeTable,
-    rows: NDArray[np.int64],
+    known: NDArray[np.int32],
 ) -> dict[str, NDArray[Any]]:
-    """The looks' columns of n sketches from their distances (n, G) at each canvas; compared with the table's rows."""
+    """The looks' columns of n sketches from their distances (n, G) at each canvas, if they give the known ranks."""
     single = [judge(each, true) for each in between]
     ranks = np.stack([each["ranks"] for each in single], axis=1)
-    wrong = int((ranks != table.ranks[rows]).sum())
+    wrong = int((ranks != known).sum())
     if wrong:
         raise ValueError(
             f"{wrong} of {ranks.size} ranks are other than in the outcome table: it was made with other versions or on "
             "another kind of machine; make it anew with 'sketchcanvas tabulate --looks'"
         )
-    distances = np.full((len(rows), len(between), TOP), rules.MAX_DISTANCE)
-    for column, (each, found) in enumerate(zip(between, single, strict=True)):
-        have = min(TOP, each.shape[1])
-        distances[:, column, :have] = np.take_along_axis(each, found["top"][:, :have], axis=1)
     fused = [
         judge(rules.fused_distance([each for k, each in enumerate(between) if one >> k & 1]), true) for one in sets
     ]
-    empty = np.empty((len(rows), 0))
+    empty = np.empty((len(ranks), 0))
     return {
-        "distances": distances,
+        "distances": np.stack([each["nearest"] for each in single], axis=1),
         "fused_ranks": np.stack([each["ranks"] for each in fused], axis=1) if sets else empty,
         "fused_triplet": np.stack([each["triplet"] for each in fused], axis=1) if sets else empty,
     }

@@ -16,16 +16,15 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from sketchcanvas_env import reward as rules
 from sketchcanvas_env.data import SketchDataset
+from sketchcanvas_env.names import Places
 from sketchcanvas_env.prefixes import MAX_STEPS, PrefixTable, drawing_steps, prefixes_path
 from sketchcanvas_env.table import TOP, OutcomeTable, check_dataset
 from sketchcanvas_env.task import DEFAULT_CANVASES
 from students import blocks
-from students.blocks import BlockFile, Columns
-from students.gallery import embed_gallery
+from students.blocks import Columns
 from students.provenance import versions
-from students.tabulate import UNSAVED, Embedder, euclidean, judge, settings_of
+from students.tabulate import Embedder, Gallery, check_saved, judge_all, rank_in_blocks, settings_of
 
 _NOISE = 2e-3  # by how much a triplet loss may differ from machine to machine
 
@@ -68,8 +67,7 @@ def build_prefixes(
     if folder is None:
         with TemporaryDirectory(prefix="prefixes-", ignore_cleanup_errors=True) as temporary:
             return _build(student, dataset, table, canvases, progress, Path(temporary))
-    if student.weights_hash == UNSAVED:
-        raise ValueError("a student that was never saved has no hash to know its blocks by: save it, or give no folder")
+    check_saved(student)
     return _build(student, dataset, table, canvases, progress, Path(folder))
 
 
@@ -81,15 +79,10 @@ def _build(
     progress: bool,
     folder: Path,
 ) -> PrefixTable:
-    from rich.console import Console
-    from rich.progress import Progress
-
     in_table = table.columns(canvases)
     sides = table.canvases[in_table].tolist()
-    row_of = {name: row for row, name in enumerate(dataset.sketch_ids.tolist())}
-    photo_at = {photo: index for index, photo in enumerate(table.photos.tolist())}
-    rows = [row_of[name] for name in table.sketch_ids.tolist()]
-    drawings = [drawing_steps(dataset.sketch(row)) for row in rows]
+    rows = Places(dataset.sketch_ids).of(table.sketch_ids)
+    drawings = [drawing_steps(dataset.sketch(row)) for row in rows.tolist()]
     steps = np.array([len(each) for each in drawings])
     # One row for each prefix of each sketch: whose it is, and after which step.
     owner = np.repeat(np.arange(len(rows)), steps)
@@ -99,32 +92,17 @@ def _build(
         "ranks": (np.int32, (len(sides),)),
         "triplet": (np.float32, (len(sides),)),
         "top": (np.int32, (len(sides), TOP)),
-        "distances": (np.float32, (len(sides), TOP)),
+        "nearest": (np.float32, (len(sides), TOP)),
     }
-    found: dict[str, NDArray[Any]] = {
-        name: np.zeros((len(owner), *shape), kind) for name, (kind, shape) in columns.items()
-    }
-    with Progress(console=Console(stderr=True), disable=not progress) as bar:
-        task = bar.add_task("drawings", total=len(owner))
-        for split in table.splits:
-            gallery = dataset.gallery(split).tolist()
-            place = {photo: column for column, photo in enumerate(gallery)}
-            names = np.array([photo_at[photo] for photo in gallery])
-            photos = embed_gallery(student, dataset, gallery)
-            members = np.flatnonzero(table.split[owner] == split)
-            with BlockFile(folder / f"{key}.{split}", columns, len(members)) as stored:
-                for block, done in stored.blocks(0, len(members)):
-                    if not done:
-                        chosen = members[block]
-                        batch = [drawings[i][j] for i, j in zip(owner[chosen], step[chosen], strict=True)]
-                        true = np.array([place[photo] for photo in table.photo_ids[owner[chosen]].tolist()])
-                        each = [_judged(euclidean(student.embed(batch, side), photos), true) for side in sides]
-                        outcomes = {name: np.stack([one[name] for one in each], axis=1) for name in columns}
-                        outcomes["top"] = np.where(outcomes["top"] < 0, -1, names[outcomes["top"]])
-                        stored.store(block, **outcomes)
-                    bar.advance(task, block.stop - block.start)
-                for name, array in found.items():
-                    array[members] = stored.rows[name]
+
+    def outcomes(queries: NDArray[np.int64], gallery: Gallery, true: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        batch = [drawings[i][j] for i, j in zip(owner[queries], step[queries], strict=True)]
+        return judge_all(student, batch, sides, gallery, true)
+
+    path = folder / f"{key}.drawings"
+    stored = rank_in_blocks(student, dataset, rows[owner], table.photos, columns, path, outcomes, progress)
+    found = {name: np.array(stored[name]) for name in columns}
+    found["distances"] = found.pop("nearest")
     whole = np.cumsum(steps) - 1
     if not np.allclose(found["triplet"][whole], table.triplet[:, in_table], rtol=0, atol=_NOISE):
         raise ValueError("whole drawings come out otherwise than in the table: build the table anew")
@@ -138,15 +116,6 @@ def _build(
         **found,
         meta={"versions": versions()},
     )
-
-
-def _judged(between: NDArray[np.float64], true: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-    """What a table of prefixes tells of n queries at one canvas, from distances (n, G) to the photos of the gallery."""
-    found = judge(between, true)
-    have = min(TOP, between.shape[1])
-    found["distances"] = np.full((len(between), TOP), rules.MAX_DISTANCE)
-    found["distances"][:, :have] = np.take_along_axis(between, found["top"][:, :have], axis=1)
-    return found
 
 
 def main(

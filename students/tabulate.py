@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -134,6 +135,12 @@ def build_table(
     return table
 
 
+def check_saved(student: Embedder) -> None:
+    """ValueError for a student that was never saved: nothing tells blocks of its work from those of another."""
+    if student.weights_hash == UNSAVED:
+        raise ValueError("a student that was never saved has no hash to know its blocks by: save it, or give no folder")
+
+
 def settings_of(student: Embedder, dataset: SketchDataset, sides: tuple[int, ...]) -> dict[str, Any]:
     """Everything that decides a table's rows."""
     return {
@@ -163,8 +170,8 @@ def _tabulated(
 
     The blocks lie in `folder`; `kept` says that another process may find them there.
     """
-    if kept and student.weights_hash == UNSAVED:
-        raise ValueError("a student that was never saved has no hash to know its blocks by: save it, or give no folder")
+    if kept:
+        check_saved(student)
     rows, others = _outcomes(student, dataset, canvases, progress, folder)
     if sum(each.nbytes for each in rows.values()) >= tables.MAPPED_FROM:
         key = blocks.key(settings_of(student, dataset, tuple(others["canvases"].tolist())))
@@ -180,9 +187,6 @@ def _outcomes(
     student: Embedder, dataset: SketchDataset, canvases: Sequence[int] | None, progress: bool, folder: Path
 ) -> tuple[dict[str, Rows], dict[str, Any]]:
     """The rows of a table, in blocks that are read from `folder` when they are asked for, and all its other fields."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     sides = tuple(int(side) for side in (student.canvases if canvases is None else canvases))
     unknown = sorted(set(sides) - set(student.canvases))
     if unknown or not sides or list(sides) != sorted(set(sides)):
@@ -202,33 +206,16 @@ def _outcomes(
         "triplet": (np.float32, per_side),
         "top": (np.int32, (*per_side, TOP)),
     }
-    with (
-        Progress(console=Console(stderr=True), disable=not progress) as bar,
-        BlockFile(folder / f"{key}.sketches", columns, len(rows)) as stored,
-    ):
-        task = bar.add_task("photos", total=len(photos))
-        embedded = store_gallery(student, dataset, photos, folder / f"{key}.photos", lambda n: bar.advance(task, n))
-        task = bar.add_task("sketches", total=len(rows))
-        start = 0
-        for split in splits:
-            gallery = np.searchsorted(photos, dataset.gallery(split))
-            column = {photo: index for index, photo in enumerate(dataset.gallery(split).tolist())}
-            candidates = np.asarray(embedded[gallery])
-            stop = start + len(dataset.indices(split))
-            for block, done in stored.blocks(start, stop):
-                if not done:
-                    sketches = [dataset.sketch(int(row)) for row in rows[block]]
-                    true = np.array([column[photo] for photo in dataset.photo_ids[rows[block]].tolist()])
-                    outcomes = [judge(euclidean(student.embed(sketches, side), candidates), true) for side in sides]
-                    found = {name: np.stack([each[name] for each in outcomes], axis=1) for name in columns}
-                    found["top"] = np.where(found["top"] < 0, -1, gallery[found["top"]])
-                    stored.store(block, **found)
-                bar.advance(task, block.stop - block.start)
-            start = stop
+
+    def outcomes(queries: NDArray[np.int64], gallery: Gallery, true: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        sketches = [dataset.sketch(row) for row in rows[queries].tolist()]
+        return judge_all(student, sketches, sides, gallery, true)
+
+    stored = rank_in_blocks(student, dataset, rows, photos, columns, folder / f"{key}.sketches", outcomes, progress)
 
     def in_blocks(name: str) -> Rows:
         if name in columns:
-            computed = stored.rows[name]
+            computed = stored[name]
             return Rows(computed.dtype, computed.shape, (computed[block] for block in names.blocks(len(rows))))
         own = own_column(name, dataset.level, np.int8) if name == "level" else getattr(dataset, name)
         return Rows(own.dtype, rows.shape, (own[rows[block]] for block in names.blocks(len(rows))))
@@ -246,7 +233,76 @@ def _outcomes(
     }
 
 
-def store_gallery(
+@dataclass(frozen=True)
+class Gallery:
+    """The photos, or classes, that the queries of a split are ranked among.
+
+    Attributes:
+        embeddings: (G, D) float32.
+        places: (G,) int64, where each stands among all that were embedded.
+    """
+
+    embeddings: NDArray[np.float32]
+    places: NDArray[np.int64]
+
+
+def rank_in_blocks(
+    student: Embedder,
+    dataset: SketchDataset,
+    rows: NDArray[np.int64],
+    photos: NDArray[np.str_],
+    columns: Columns,
+    path: Path,
+    outcomes: Callable[[NDArray[np.int64], Gallery, NDArray[np.int64]], Mapping[str, NDArray[Any]]],
+    progress: bool,
+) -> NDArray[Any]:
+    """What comes of many queries: computed a block at a time, stored at once, and not computed again by the next call.
+
+    Args:
+        student: embeds the photos.
+        dataset: has the galleries.
+        rows: (N,) rows of the data set, one for each query.
+        photos: (P,) ids of photos, or of classes; those of all galleries are among them.
+        columns: what is stored of a query.
+        path: the file of the queries; the embedded photos lie beside it, with the ending ".photos".
+        outcomes: gives the columns, and others perhaps, of some queries of one split; it is told which these are, (n,)
+            places in `rows`, their gallery, and the place (n,) of their true photos there.
+        progress: show a progress bar on standard error.
+
+    Returns:
+        (N,) structured array in the order of `rows`; mapped from the file where that is by split, as in `SPLITS`.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    # A split at a time, since each has a gallery of its own.
+    members = {split: np.flatnonzero(dataset.split[rows] == split) for split in SPLITS}
+    order = np.concatenate([*members.values()])
+    places = names.Places(photos)
+    with (
+        Progress(console=Console(stderr=True), disable=not progress) as bar,
+        BlockFile(path, columns, len(rows)) as stored,
+    ):
+        task = bar.add_task("photos", total=len(photos))
+        embedded = _embed_photos(student, dataset, photos, path.with_suffix(".photos"), lambda n: bar.advance(task, n))
+        task = bar.add_task(path.suffix.removeprefix("."), total=len(rows))
+        start = 0
+        for split in (split for split in SPLITS if len(members[split])):
+            where = places.of(dataset.gallery(split))
+            gallery = Gallery(np.asarray(embedded[where]), where)
+            column = {photo: index for index, photo in enumerate(dataset.gallery(split).tolist())}
+            stop = start + len(members[split])
+            for block, done in stored.blocks(start, stop):
+                if not done:
+                    true = np.array([column[photo] for photo in dataset.photo_ids[rows[order[block]]].tolist()])
+                    found = outcomes(order[block], gallery, true)
+                    stored.store(block, **{name: found[name] for name in columns})
+                bar.advance(task, block.stop - block.start)
+            start = stop
+    return stored.rows if (np.diff(order) > 0).all() else stored.rows[np.argsort(order)]
+
+
+def _embed_photos(
     student: Embedder,
     dataset: SketchDataset,
     photos: NDArray[np.str_],
@@ -263,6 +319,20 @@ def store_gallery(
     return stored.rows["embedding"]
 
 
+def judge_all(
+    student: Embedder,
+    sketches: Sequence[VectorSketch],
+    canvases: Sequence[int],
+    gallery: Gallery,
+    true: NDArray[np.int64],
+) -> dict[str, NDArray[Any]]:
+    """`judge` at K canvases: (n, K) and (n, K, 5) arrays; "top" holds places among all photos that were embedded."""
+    each = [judge(euclidean(student.embed(sketches, side), gallery.embeddings), true) for side in canvases]
+    found = {name: np.stack([one[name] for one in each], axis=1) for name in each[0]}
+    found["top"] = np.where(found["top"] < 0, -1, gallery.places[found["top"]])
+    return found
+
+
 def judge(between: NDArray[np.float64], true: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
     """What a table tells of each of n queries at one canvas.
 
@@ -274,7 +344,8 @@ def judge(between: NDArray[np.float64], true: NDArray[np.int64]) -> dict[str, ND
         true: (n,) column of the true photo.
 
     Returns:
-        (n,) "ranks", "distances" and "triplet", and (n, 5) "top": columns of the gallery, -1 where it has too few.
+        (n,) "ranks", "distances" and "triplet"; (n, 5) "top", columns of the gallery, -1 where it has too few; and
+        (n, 5) "nearest", their distances, 2 there.
     """
     n, size = between.shape
     found: dict[str, NDArray[Any]] = {
@@ -282,6 +353,7 @@ def judge(between: NDArray[np.float64], true: NDArray[np.int64]) -> dict[str, ND
         "distances": between[np.arange(n), true],
         "triplet": np.empty(n, np.float64),
         "top": np.full((n, TOP), -1),
+        "nearest": np.full((n, TOP), rules.MAX_DISTANCE),
     }
     step = max(1, _PIECE // size)
     for start in range(0, n, step):
@@ -290,6 +362,7 @@ def judge(between: NDArray[np.float64], true: NDArray[np.int64]) -> dict[str, ND
         found["triplet"][piece] = rules.triplet_loss(between[piece], true[piece])
         first = nearest(between[piece], TOP)
         found["top"][piece, : first.shape[1]] = first
+        found["nearest"][piece, : first.shape[1]] = np.take_along_axis(between[piece], first, axis=1)
     return found
 
 
