@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agents.algorithms import ALGORITHMS, make_config, train_run
+    from agents.cascade.shown import SeenLook
     from agents.compare import CompareConfig, CompareResult
     from agents.environment import CascadeConfig, EnvConfig
     from agents.evaluate import Evaluation
-    from agents.saved import SavedCascade, SavedSelector, SeenLook, load, save
+    from agents.saved import SavedCascade, SavedSelector, load, save
 
 # Public name -> module.
 _LAZY = {
@@ -31,7 +32,7 @@ _LAZY = {
     "Evaluation": "evaluate",
     "SavedCascade": "saved",
     "SavedSelector": "saved",
-    "SeenLook": "saved",
+    "SeenLook": "cascade.shown",
     "load": "saved",
     "make_config": "algorithms",
     "save": "saved",

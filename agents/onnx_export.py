@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from agents import statistics
-from agents.runtime import OnnxSelector
-from agents.saved import SavedSelector
-from agents.selectors import POINT_DIM, Selector
+from agents.cascade.shown import SeenLook, observe_looks
+from agents.runtime import OnnxCascade, OnnxSelector
+from agents.saved import SavedCascade, SavedSelector
+from agents.selectors import POINT_DIM, Selector, as_tensors
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.features import FEATURE_NAMES
 from sketchcanvas_env.files import write_json
+from sketchcanvas_env.reward import MAX_DISTANCE
 from sketchcanvas_env.sketch import VectorSketch
+from sketchcanvas_env.table import TOP
 from students.evaluation import ranks_of
 from students.latency import machine
 from students.onnx_export import require_onnx, to_onnx, write_export
@@ -27,6 +31,10 @@ from students.runtime import SELECTOR, STUDENT_INT8, OnnxStudent, read_card
 
 TOLERANCE = 1e-4
 """The farthest that logits of torch and onnxruntime may lie apart."""
+
+_STROKES = "points (1, max_points * 5) stroke-5 rows, stats (1, 16)"
+_INPUT = f"{_STROKES}, tradeoff (1, 1)"
+_CASCADE_INPUT = f"{_STROKES}, looks (1, L) as sketchcanvas_env.looks.look_feature_names has it, last (1, canvases)"
 
 COST_COLUMNS = ("canvas", "float32", "int8", "difference")
 
@@ -38,7 +46,7 @@ def export(saved: SavedSelector, folder: str | os.PathLike[str], sketches: Seque
     """Write a selector's graph and its card, once what it decides agrees with torch.
 
     Args:
-        saved: a selector that sees the strokes alone (`agents.load`).
+        saved: any selector (`agents.load`), one that looks several times, too.
         folder: where to; a selector that lies there is replaced.
         sketches: some, to compare on.
 
@@ -47,16 +55,14 @@ def export(saved: SavedSelector, folder: str | os.PathLike[str], sketches: Seque
 
     Raises:
         ImportError: onnx or onnxruntime is not installed.
-        ValueError: a selector of a cascade, no sketch, or logits farther apart than `TOLERANCE`.
+        ValueError: no sketch, or logits farther apart than `TOLERANCE`.
         OSError: the disk is full.
     """
     require_onnx()
-    reads = getattr(getattr(saved, "selector", None), "reads", ("looks",))
-    if set(reads) - {"points", "stats", "tradeoff"}:
-        raise ValueError("only selectors that see the strokes alone can be exported, not one that looks again")
     if not len(sketches):
         raise ValueError("give some sketches: an export is compared on them")
     example = _example(saved)
+    cascade = {"ranking": saved.ranking, "costs": list(saved.costs)} if isinstance(saved, SavedCascade) else {}
     graph = to_onnx(_ByPosition(saved.selector), example, "logits", batch=False)
     card = {
         "kind": SELECTOR,
@@ -68,12 +74,13 @@ def export(saved: SavedSelector, folder: str | os.PathLike[str], sketches: Seque
         },
         "canvases": list(saved.canvases),
         "max_points": saved.max_points,
-        "reads": list(reads),
+        "reads": list(example),
         # For every number of points a drawing can have, 1 to max_points: the rule is the network's own.
         "flops": [_flops(saved, example, n) for n in range(1, saved.max_points + 1)],
-        "input": "float32: points (1, max_points * 5) stroke-5 rows, stats (1, 16), tradeoff (1, 1), those it reads",
-        "output": "float32 (1, canvases) named logits; the highest is chosen",
+        "input": f"float32, those it reads: {_CASCADE_INPUT if cascade else _INPUT}",
+        "output": f"float32 (1, canvases{' + 1, to stop' if cascade else ''}) named logits; the highest is chosen",
         "tolerance": TOLERANCE,
+        **({"cascade": cascade} if cascade else {}),
     }
     files = {f"{SELECTOR}.onnx": graph.SerializeToString(deterministic=True)}
     with TemporaryDirectory(prefix="export-") as scratch:
@@ -159,6 +166,8 @@ def _example(saved: SavedSelector) -> dict[str, Tensor]:
         "stats": torch.zeros((1, len(FEATURE_NAMES))),
         "tradeoff": torch.zeros((1, 1)),
     }
+    if isinstance(saved, SavedCascade):
+        parts |= as_tensors(observe_looks(saved.canvases, saved.costs, ()))
     return {name: parts[name] for name in saved.selector.reads}
 
 
@@ -175,10 +184,30 @@ def _flops(saved: SavedSelector, example: dict[str, Tensor], n_points: int) -> f
 def _farthest(saved: SavedSelector, exported: OnnxSelector, sketches: Sequence[VectorSketch]) -> float:
     """The largest difference of a logit between torch and onnxruntime."""
     farthest = 0.0
-    for sketch in sketches:
-        for tradeoff in TRADEOFFS if saved.selector.conditioned else (None,):
-            with torch.inference_mode():
-                ours = saved.selector(saved.selector.observe(sketch, saved.max_points, tradeoff))[0].numpy()
+    for number, sketch in enumerate(sketches):
+        for ours, theirs in _answers(saved, exported, sketch, number):
             # NaN would pass for nothing with max().
-            farthest = float(np.maximum(farthest, np.abs(ours - exported.logits(sketch, tradeoff)).max()))
+            farthest = float(np.maximum(farthest, np.abs(ours - theirs).max()))
     return farthest
+
+
+def _answers(
+    saved: SavedSelector, exported: OnnxSelector, sketch: VectorSketch, seed: int
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Logits of torch and of onnxruntime, at some tradeoffs or after each of some looks."""
+    if isinstance(saved, SavedCascade) and isinstance(exported, OnnxCascade):
+        looks = _some_looks(saved.canvases, seed)
+        for n in range(len(looks) + 1):
+            yield saved.logits(sketch, None, looks[:n]), exported.logits(sketch, None, looks[:n])
+    else:
+        for tradeoff in TRADEOFFS if saved.selector.conditioned else (None,):
+            yield saved.logits(sketch, tradeoff), exported.logits(sketch, tradeoff)
+
+
+def _some_looks(canvases: Sequence[int], seed: int) -> list[SeenLook]:
+    """Looks at every canvas, in any order, that show five of eight photos: made up, as only arithmetic is compared."""
+    rng = np.random.default_rng(seed)
+    return [
+        SeenLook(side, rng.permutation(8)[:TOP].tolist(), np.sort(rng.uniform(0.0, MAX_DISTANCE, TOP)).tolist())
+        for side in rng.permutation(canvases).tolist()
+    ]

@@ -28,6 +28,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from sketchcanvas_env.cascade import RANKINGS
 from sketchcanvas_env.raster import rasterise_batch
 from sketchcanvas_env.reward import fused_distance
 from sketchcanvas_env.sketch import VectorSketch
@@ -47,7 +48,6 @@ PREFERENCE_SELECTOR = "emoji-preference"
 ENGINES = ("torch", "onnx")
 """What computes: torch, or onnxruntime, which runs what `sketchcanvas export` wrote."""
 
-RANKINGS = ("last", "fused")
 BATCH = 64
 """Sketches that are drawn, embedded and ranked together at most."""
 
@@ -266,14 +266,15 @@ class Pipeline:
 
         found = indexes.load(index)
         if engine == "onnx":
-            return cls(found, *_exported(student, selector))
+            exported, decides = _exported(student, selector)
+            return cls(found, exported, decides, ranking=_ranking_of(decides))
         embedder = students.load(found.student if student is None else student)
         if selector is None:
             return cls(found, embedder, agents.load(DEFAULT_SELECTOR), lambda: agents.load(PREFERENCE_SELECTOR))
         if (fixed := _fixed(selector, embedder.canvases)) is not None:
             return cls(found, embedder, fixed)
         chosen = agents.load(selector)
-        return cls(found, embedder, chosen, ranking=getattr(chosen.env, "ranking", "last"))
+        return cls(found, embedder, chosen, ranking=_ranking_of(chosen))
 
     def search(self, sketch: VectorSketch, top: int = 10, tradeoff: float | None = None) -> Answer:
         """Find the photos that a sketch is likest to.
@@ -429,6 +430,11 @@ class _Begun:
             fixed_canvas=fixed_canvas,
             fixed_gflops=fixed_gflops,
         )
+
+
+def _ranking_of(selector: object) -> str:
+    """What the answer is by, one of `RANKINGS`: a cascade says for which it was trained."""
+    return str(getattr(selector, "ranking", "last"))
 
 
 def _exported(student: str | Path | None, selector: str | Path | None) -> tuple[QueryStudent, OneShotSelector]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from agents.compare import CompareResult, Row, Verdict
-from agents.evaluate import Evaluation
-from agents.pooled import Pooled
-from agents.selector_latency import SelectorCosts
-from agents.statistics import Interval
-from agents.sweep import Pick, SweepResult
-from sketchcanvas_env.table import OutcomeTable
+if TYPE_CHECKING:  # a query without torch prints its tables by this module, too
+    from agents.compare import CompareResult, Row, Verdict
+    from agents.evaluate import Evaluation
+    from agents.pooled import Pooled
+    from agents.selector_latency import SelectorCosts
+    from agents.statistics import Interval
+    from agents.sweep import Pick, SweepResult
+    from sketchcanvas_env.table import OutcomeTable
 
 POLICY_COLUMNS = (
     "policy",

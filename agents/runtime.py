@@ -15,8 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.cascade.shown import Seen, checked_costs, next_canvas, observe_looks
 from agents.observe import check_told, observe
+from sketchcanvas_env.cascade import MAX_CANVASES, RANKINGS
 from sketchcanvas_env.features import FEATURE_NAMES
+from sketchcanvas_env.looks import look_feature_names
 from sketchcanvas_env.sketch import VectorSketch
 from sketchcanvas_env.table import check_canvases
 from sketchcanvas_env.task import MAX_POINTS
@@ -27,6 +30,8 @@ _GIGA = 1e9
 
 class OnnxSelector:
     """An exported selector: call it with a sketch and it names the canvas, as `agents.saved.SavedSelector` does.
+
+    What `load` gives of a selector that looks several times is an `OnnxCascade`.
 
     Attributes:
         card: everything that the JSON file says.
@@ -48,19 +53,26 @@ class OnnxSelector:
             raise ValueError("it needs finite FLOPs above 0 for each number of points")
         self._session = session
         self._path = path
-        sizes = {"points": 5 * self.max_points, "stats": len(FEATURE_NAMES), "tradeoff": 1}
+        sizes, self._actions = self._shapes()
         wanted = {name: [1, sizes[name]] for name in self.reads}
         found = {one.name: one.shape for one in session.get_inputs()}
         outputs = [one.shape for one in session.get_outputs()]
-        if (found, outputs) != (wanted, [[1, len(self.canvases)]]):
-            raise ValueError(f"its graph turns {found} into {outputs}, not {wanted} into logits of {self.canvases}")
+        if (found, outputs) != (wanted, [[1, self._actions]]):
+            raise ValueError(f"its graph turns {found} into {outputs}, not {wanted} into {self._actions} logits")
 
-    @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> OnnxSelector:
+    def _shapes(self) -> tuple[dict[str, int], int]:
+        """Length of each part that there may be of an observation, and number of actions."""
+        return {"points": 5 * self.max_points, "stats": len(FEATURE_NAMES), "tradeoff": 1}, len(self.canvases)
+
+    @staticmethod
+    def load(folder: str | os.PathLike[str]) -> OnnxSelector:
         """Read an exported selector, believing nothing before it is checked.
 
         Args:
             folder: written by `sketchcanvas export --onnx`.
+
+        Returns:
+            The selector; of a cascade an `OnnxCascade`.
 
         Raises:
             ImportError: onnxruntime is not installed.
@@ -72,7 +84,8 @@ class OnnxSelector:
         # One thread: a decision is over before another one is awake.
         session = open_graph(path, card, f"{SELECTOR}.onnx", threads=1)
         try:
-            return cls(card, session, path / f"{SELECTOR}.onnx")
+            kind = OnnxCascade if "cascade" in card else OnnxSelector
+            return kind(card, session, path / f"{SELECTOR}.onnx")
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{path / SELECTOR}.json is damaged: {repr(error)[:MAX_REASON]}") from None
 
@@ -90,8 +103,10 @@ class OnnxSelector:
 
     def logits(self, sketch: VectorSketch, tradeoff: float | None = None) -> NDArray[np.float32]:
         """The network's answer, (K,) float32; arguments and errors are those of a call."""
-        seen = observe(self.reads, sketch, self.max_points, tradeoff)
-        found: NDArray[np.float32] = run_graph(self._session, seen, self._path, (1, len(self.canvases)))[0]
+        return self._answer(observe(self.reads, sketch, self.max_points, tradeoff))
+
+    def _answer(self, obs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = run_graph(self._session, obs, self._path, (1, self._actions))[0]
         return found
 
     def gflops(self, sketch: VectorSketch, tradeoff: float | None = None) -> float:
@@ -103,3 +118,64 @@ class OnnxSelector:
         # Bounding takes longer than deciding does: only for networks whose work depends on it.
         points = sketch.bounded(self.max_points).n_points if "points" in self.reads else 1
         return float(self._flops[points - 1]) / _GIGA
+
+
+class OnnxCascade(OnnxSelector):
+    """An exported selector that may look at a sketch several times, as `agents.saved.SavedCascade`.
+
+    Ask `next` with the looks so far until it says None: the answer is by `ranking`. A call names the first canvas.
+
+    Attributes:
+        ranking: what the answer is, the ranking of the "last" look, or of all looks "fused".
+        costs: what a look at each canvas costs, in FLOPs or milliseconds, as where it was trained.
+    """
+
+    def __init__(self, card: Mapping[str, Any], session: Any, path: Path) -> None:
+        """`load` is the way to make one."""
+        super().__init__(card, session, path)
+        self.ranking = str(card["cascade"]["ranking"])
+        if self.ranking not in RANKINGS:
+            raise ValueError(f"unknown ranking {self.ranking!r}: there are {', '.join(RANKINGS)}")
+        self.costs = checked_costs(card["cascade"]["costs"], len(self.canvases))
+
+    def _shapes(self) -> tuple[dict[str, int], int]:
+        """As that of its base; it is told no tradeoff."""
+        k = len(self.canvases)
+        if k > MAX_CANVASES:
+            raise ValueError(f"a cascade has at most {MAX_CANVASES} canvases, not {k}")
+        parts, _ = super()._shapes()
+        del parts["tradeoff"]
+        return {**parts, "looks": len(look_feature_names(self.canvases)), "last": k}, k + 1
+
+    def __call__(self, sketch: VectorSketch, tradeoff: float | None = None) -> int:
+        """The side, in pixels, on which to look first.
+
+        Raises:
+            ValueError: a tradeoff, which it cannot be told.
+        """
+        first = next_canvas(self.logits(sketch, tradeoff), self.canvases, ())
+        assert first is not None  # nobody stops before the first look
+        return first
+
+    def next(self, sketch: VectorSketch, looks: Sequence[Seen]) -> int | None:
+        """The side, in pixels, on which to look next, or None to stop.
+
+        Args:
+            sketch: the drawing.
+            looks: what was seen of it so far, in order.
+
+        Raises:
+            ValueError: a look at a canvas that the selector does not know, or two at one.
+        """
+        return next_canvas(self.logits(sketch, None, looks), self.canvases, looks)
+
+    def logits(
+        self, sketch: VectorSketch, tradeoff: float | None = None, looks: Sequence[Seen] = ()
+    ) -> NDArray[np.float32]:
+        """The network's answer after some looks, (K + 1,) float32, the last of stopping.
+
+        Arguments and errors are those of a call and of `next`.
+        """
+        told = observe(self.reads, sketch, self.max_points, tradeoff)
+        seen = observe_looks(self.canvases, self.costs, looks)
+        return self._answer({**told, **{name: part for name, part in seen.items() if name in self.reads}})

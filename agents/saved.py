@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load as parse_safetensors
 from safetensors.torch import save as render_safetensors
@@ -23,18 +24,16 @@ from safetensors.torch import save as render_safetensors
 import students.latency
 import students.provenance
 from agents import provenance, selectors
-from agents.cascade.walk import choose
+from agents.cascade.shown import Seen, checked_costs, next_canvas, observe_looks
 from agents.curves import CurvePoint
 from agents.environment import CascadeConfig, EnvConfig, env_from_json
 from agents.evaluate import GIGA
 from agents.selectors import Selector, as_tensors
 from agents.training import Run
-from sketchcanvas_env import reward as rules
 from sketchcanvas_env.features import FEATURE_NAMES
 from sketchcanvas_env.files import atomic_write, read_json, sha256_file
-from sketchcanvas_env.looks import look_features
 from sketchcanvas_env.sketch import VectorSketch
-from sketchcanvas_env.table import TOP, OutcomeTable, check_canvases
+from sketchcanvas_env.table import OutcomeTable, check_canvases
 from sketchcanvas_env.task import MAX_POINTS
 from students.weights import read_weights
 
@@ -88,8 +87,16 @@ class SavedSelector:
         Raises:
             ValueError: a tradeoff that is missing, not wanted or out of range.
         """
+        return self.canvases[int(self.logits(sketch, tradeoff).argmax())]
+
+    def logits(self, sketch: VectorSketch, tradeoff: float | None = None) -> NDArray[np.float32]:
+        """The network's answer, (K,) float32; arguments and errors are those of a call."""
+        return self._answer(self._observed(sketch, tradeoff))
+
+    def _answer(self, obs: dict[str, torch.Tensor]) -> NDArray[np.float32]:
         with torch.inference_mode():
-            return self.canvases[int(self.selector(self._observed(sketch, tradeoff)).argmax())]
+            answer: NDArray[np.float32] = self.selector(obs)[0].numpy()
+        return answer
 
     def gflops(self, sketch: VectorSketch, tradeoff: float | None = None) -> float:
         """What deciding about a sketch costs, in GFLOPs (2 x MAC); it is the same at every tradeoff.
@@ -107,37 +114,6 @@ class SavedSelector:
         return env_from_json(self.card["config"]["env"])
 
 
-class Seen(Protocol):
-    """What a cascade is told of a look: `SeenLook` has it, and so has `agents.pipeline.Look`."""
-
-    @property
-    def canvas(self) -> int:
-        """Side in pixels."""
-
-    @property
-    def top(self) -> Sequence[Hashable]:
-        """The nearest photos there, nearest first, by any names; the first `TOP` count."""
-
-    @property
-    def distances(self) -> Sequence[float]:
-        """Their Euclidean distances, as many."""
-
-
-@dataclass(frozen=True)
-class SeenLook:
-    """A look at a sketch that was taken.
-
-    Attributes:
-        canvas: side in pixels.
-        top: the nearest photos there, nearest first, by any names.
-        distances: their Euclidean distances, as many.
-    """
-
-    canvas: int
-    top: Sequence[Hashable]
-    distances: Sequence[float]
-
-
 @dataclass(frozen=True)
 class SavedCascade(SavedSelector):
     """A trained selector that may look at a sketch several times.
@@ -151,14 +127,19 @@ class SavedCascade(SavedSelector):
 
     costs: tuple[float, ...]
 
+    @property
+    def ranking(self) -> str:
+        """What its answer is: the ranking of the "last" look, or of all looks "fused"."""
+        assert isinstance(self.env, CascadeConfig)  # `load` looks
+        return self.env.ranking
+
     def __call__(self, sketch: VectorSketch, tradeoff: float | None = None) -> int:
         """The side, in pixels, on which to look first.
 
         Raises:
             ValueError: a tradeoff, which it cannot be told.
         """
-        self.selector.check_tradeoff(tradeoff)
-        first = self.next(sketch, ())
+        first = next_canvas(self.logits(sketch, tradeoff), self.canvases, ())
         assert first is not None  # nobody stops before the first look
         return first
 
@@ -172,12 +153,17 @@ class SavedCascade(SavedSelector):
         Raises:
             ValueError: a look at a canvas that the selector does not know, or two at one.
         """
-        obs = self._shown(sketch, looks)
-        with torch.inference_mode():
-            action = int(choose(self.selector, obs, torch.tensor([len(looks) > 0])))
-        seen = {look.canvas for look in looks}
-        # To ask for a canvas again is to stop.
-        return None if action == len(self.canvases) or self.canvases[action] in seen else self.canvases[action]
+        return next_canvas(self.logits(sketch, None, looks), self.canvases, looks)
+
+    def logits(
+        self, sketch: VectorSketch, tradeoff: float | None = None, looks: Sequence[Seen] = ()
+    ) -> NDArray[np.float32]:
+        """The network's answer after some looks, (K + 1,) float32, the last of stopping.
+
+        Arguments and errors are those of a call and of `next`.
+        """
+        self.selector.check_tradeoff(tradeoff)
+        return self._answer(self._shown(sketch, looks))
 
     def gflops(self, sketch: VectorSketch, tradeoff: float | None = None) -> float:
         """What one decision about a sketch costs, in GFLOPs (2 x MAC); it is the same after any looks.
@@ -190,27 +176,8 @@ class SavedCascade(SavedSelector):
 
     def _shown(self, sketch: VectorSketch, looks: Sequence[Seen]) -> dict[str, torch.Tensor]:
         """The observation that the environment would give."""
-        k = len(self.canvases)
-        columns = [self._column(look) for look in looks]
-        if len(set(columns)) != len(columns):
-            raise ValueError(f"a canvas was looked at twice: {[look.canvas for look in looks]}")
-        top = np.full((1, k, TOP), -1, dtype=np.int64)
-        distances = np.full((1, k, TOP), rules.MAX_DISTANCE)
-        numbers: dict[Hashable, int] = {}
-        for column, look in zip(columns, looks, strict=True):
-            names = list(look.top)[:TOP]
-            top[0, column, : len(names)] = [numbers.setdefault(name, len(numbers)) for name in names]
-            distances[0, column, : len(names)] = list(look.distances)[:TOP]
-        seen, last = np.zeros((1, k), dtype=np.bool_), np.zeros((1, k), dtype=np.float32)
-        seen[0, columns] = True
-        last[0, columns[-1:]] = 1.0
-        features = look_features(top, distances, seen, self.costs)
-        return {**self._observed(sketch, None), **as_tensors({"looks": features, "last": last})}
-
-    def _column(self, look: Seen) -> int:
-        if look.canvas not in self.canvases:
-            raise ValueError(f"the selector knows the canvases {list(self.canvases)}, not {look.canvas}")
-        return self.canvases.index(look.canvas)
+        seen = as_tensors(observe_looks(self.canvases, self.costs, looks))
+        return {**self._observed(sketch, None), **seen}
 
 
 def save(path: str | Path, run: Run, table: OutcomeTable, curve: Sequence[CurvePoint] = ()) -> Path:
@@ -290,6 +257,8 @@ def load(path: str | Path) -> SavedSelector:
     cascade = isinstance(env, CascadeConfig)
     if selector.n_actions != len(canvases) + cascade:
         raise ValueError(f"{card_path}: {selector.n_actions} actions for {len(canvases)} canvases")
+    if not cascade and set(selector.reads) & {"looks", "last"}:
+        raise ValueError(f"{card_path}: network {selector.name!r} is for cascades, which its environment is not")
     if selector.n_stats not in (None, len(FEATURE_NAMES)):
         raise ValueError(
             f"{card_path}: the network reads {selector.n_stats} statistics, this version takes {len(FEATURE_NAMES)}"
@@ -312,14 +281,10 @@ def load(path: str | Path) -> SavedSelector:
 
 def _costs(card: dict[str, Any], n: int, path: Path) -> tuple[float, ...]:
     """What the canvases cost, out of a cascade's card."""
-    found = card.get("costs")
-    if not isinstance(found, list) or len(found) != n or not all(isinstance(one, int | float) for one in found):
-        raise ValueError(f"{path}: costs must be {n} numbers, one for each canvas, got {found!r}")
     try:
-        rules.compute_reward(found)
+        return checked_costs(card.get("costs"), n)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    return tuple(float(one) for one in found)
 
 
 def _fill(selector: Selector, tensors: dict[str, torch.Tensor], path: Path) -> None:

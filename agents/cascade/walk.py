@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from agents.cascade.shown import best_actions
 from agents.selectors import Selector, as_tensors
 from sketchcanvas_env.cascade import CascadeTask
 
@@ -16,9 +17,7 @@ BATCH = 512
 
 
 def choose(selector: Selector, obs: Mapping[str, Tensor], started: Tensor) -> Tensor:
-    """The most probable action of each episode, (B,) int64; nothing is sampled.
-
-    An episode begins with a look: who stopped before it would have no answer to give.
+    """The most probable action of each episode, (B,) int64, by `shown.best_actions`.
 
     Args:
         selector: a network over K canvases and stopping.
@@ -26,8 +25,7 @@ def choose(selector: Selector, obs: Mapping[str, Tensor], started: Tensor) -> Te
         started: (B,) bool, whether something was looked at.
     """
     logits: Tensor = selector(obs)
-    logits[:, -1] = torch.where(started, logits[:, -1], -torch.inf)
-    return logits.argmax(dim=1)
+    return torch.from_numpy(best_actions(logits.detach().numpy(), started.numpy()))
 
 
 def nodes_of(

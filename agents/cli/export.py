@@ -29,6 +29,8 @@ def export(
 ) -> None:
     """Write a student (a graph for each canvas, weights shared) and a selector as ONNX, each with a JSON card.
 
+    Any selector will do, one that looks several times, too.
+
     What was written is run by onnxruntime and compared with torch before it gets its card. 'students.runtime' and
     'agents.runtime' run it without torch, as does 'sketchcanvas query --engine onnx --student FOLDER'.
 

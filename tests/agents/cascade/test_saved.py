@@ -13,9 +13,10 @@ import torch
 
 import agents
 from agents import algorithms
+from agents.cascade.shown import SeenLook
 from agents.environment import CascadeConfig
 from agents.pipeline import CascadeSelector, Pipeline
-from agents.saved import SavedCascade, SeenLook
+from agents.saved import SavedCascade
 from agents.training import Run
 from sketchcanvas_env.files import sha256_file
 from sketchcanvas_env.looks import LookTable, looks_path
