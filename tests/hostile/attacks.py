@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from sketchcanvas_env.svg import MAX_BYTES
-from tests.hostile.readers import READERS, svg, write
+from tests.hostile.readers import EXPORTS, READERS, svg, write
 
 CORPUS = Path(__file__).parent / "corpus"
 
@@ -1018,6 +1018,35 @@ _EXPORTED_SELECTOR_CARDS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+def _cascade_with(**changes: Any) -> dict[str, Any]:
+    return {"cascade": {"ranking": "last", "costs": [1.0, 3.0, 12.0], **changes}}
+
+
+_EXPORTED_CASCADE_CARDS: dict[str, tuple[dict[str, Any], str]] = {
+    **_EXPORTED_SELECTOR_CARDS,
+    "1,000 canvases": ({"canvases": list(range(1, 1_001))}, "at most 8 canvases"),
+    "it is told a tradeoff": ({"reads": ["stats", "looks", "last", "tradeoff"]}, "damaged"),
+    "it does not see what is shown": ({"reads": ["stats"]}, "its graph turns"),
+    "a cascade of a list": ({"cascade": [1]}, "damaged"),
+    "a cascade of nothing": ({"cascade": None}, "damaged"),
+    "a cascade of text": ({"cascade": "evil"}, "damaged"),
+    "a ranking of a list": (_cascade_with(ranking=["last"]), "unknown ranking"),
+    "a ranking of a megabyte": (_cascade_with(ranking="a" * 1_000_000), "unknown ranking"),
+    "a ranking of a terminal's commands": (_cascade_with(ranking="\x1b]0;evil\x07"), "unknown ranking"),
+    "costs of a number": (_cascade_with(costs=3), "costs must be 3 numbers"),
+    "a cost too many": (_cascade_with(costs=[1.0] * 4), "costs must be 3 numbers"),
+    "costs of text": (_cascade_with(costs=["a"] * 3), "costs must be 3 numbers"),
+    "costs of lists": (_cascade_with(costs=[[1.0]] * 3), "costs must be 3 numbers"),
+    "costs of NaN": (_cascade_with(costs=[float("nan")] * 3), "finite numbers above zero"),
+    "costs of infinity": (_cascade_with(costs=[1.0, 2.0, float("inf")]), "finite numbers above zero"),
+    "costs of both infinities": (_cascade_with(costs=[1.0, float("-inf"), float("inf")]), "damaged"),
+    "costs of nothing": (_cascade_with(costs=[0.0] * 3), "finite numbers above zero"),
+    "costs below zero": (_cascade_with(costs=[1.0, 2.0, -3.0]), "finite numbers above zero"),
+    "costs of 10^400": (_cascade_with(costs=[10**400] * 3), "too large to be added up"),
+    "costs that add up to infinity": (_cascade_with(costs=[1.5e308] * 3), "too large to be added up"),
+}
+
+
 # ------------------------------------------------------------------------------------------------------- all together
 
 
@@ -1034,10 +1063,10 @@ def _all() -> dict[str, Attack]:
         found |= {f"{reader}: {name}": _file(reader, data, reason) for name, (data, reason) in cases.items()}
     for reader in ("student", "selector", "index", "checkpoint"):
         found |= {f"{reader}: {name}": _file(reader, data, reason) for name, (data, reason) in SAFETENSORS.items()}
-    for reader in ("onnxstudent", "onnxselector"):
+    for reader in EXPORTS:
         found |= {f"{reader}: {name}": _file(reader, data, reason) for name, (data, reason) in _graphs(reader).items()}
         found[f"{reader}: 8 GB"] = Attack(reader, lambda f, r=reader: _huge_weights(f, r), "larger than")
-    for reader in ("student", "selector", "index", "onnxstudent", "onnxselector"):
+    for reader in ("student", "selector", "index", *EXPORTS):
         found |= {f"{reader} card: {name}": _card(reader, make, reason) for name, (make, reason) in _CARDS.items()}
     for reader in ("student", "selector", "index"):
         for value in ("nan", "inf"):
@@ -1063,6 +1092,7 @@ def _all() -> dict[str, Attack]:
             ("index", _INDEX_CARDS),
             ("onnxstudent", _EXPORTED_STUDENT_CARDS),
             ("onnxselector", _EXPORTED_SELECTOR_CARDS),
+            ("onnxcascade", _EXPORTED_CASCADE_CARDS),
         )
         for name, (changes, reason) in cases.items()
     }

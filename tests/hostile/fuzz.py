@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from tests.hostile.attacks import CORPUS, npz
-from tests.hostile.readers import READERS, write
+from tests.hostile.readers import EXPORTS, READERS, write
 
 SLOW = 2.0
 """Seconds of the processor that no small file may take."""
@@ -152,8 +152,8 @@ def strategies() -> dict[str, st.SearchStrategy[bytes]]:
     found |= {"png": png | png.map(_resealed_png)}
     found |= {name: _archives(name) for name in ("table", "looks", "prefixes")}
     found |= {name: _tensors(name) for name in ("selector", "index", "checkpoint")}
-    found |= {name: mutated(READERS[name].good()[0], TOKENS["onnx"]) for name in ("onnxstudent", "onnxselector")}
-    with_cards = ("selector", "student", "index", "onnxstudent", "onnxselector")
+    found |= {name: mutated(READERS[name].good()[0], TOKENS["onnx"]) for name in EXPORTS}
+    with_cards = ("selector", "student", "index", *EXPORTS)
     found |= {f"{name} card": cards(name) for name in with_cards}
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -19,7 +20,8 @@ from PIL import Image
 
 import students
 from agents import saved, selectors
-from agents.runtime import OnnxSelector
+from agents.cascade.shown import SeenLook
+from agents.runtime import OnnxCascade, OnnxSelector
 from agents.training import Run
 from sketchcanvas_env import table_file
 from sketchcanvas_env.data.inside import read_inside
@@ -166,6 +168,18 @@ def _selector() -> tuple[bytes, bytes]:
         return path.read_bytes(), path.with_suffix(".json").read_bytes()
 
 
+def _cascade() -> saved.SavedCascade:
+    """One that looks several times; with as many actions as the good student's embeddings have dimensions."""
+    from agents.environment import CascadeConfig
+    from sketchcanvas_env.features import FEATURE_NAMES
+
+    torch.manual_seed(0)
+    network = selectors.create("looks", 4, len(FEATURE_NAMES), 8, masked=True).eval()
+    env = dataclasses.asdict(CascadeConfig(canvases=(16, 32, 64), max_points=40))
+    card = {"weights_sha256": "a" * 64, "algorithm": "by hand", "trained_on": {}, "config": {"env": env}}
+    return saved.SavedCascade(network, (16, 32, 64), 40, card, (1.0, 3.0, 12.0))
+
+
 @lru_cache
 def _index() -> tuple[bytes, bytes]:
     embeddings = np.eye(3, 4, dtype=np.float32)
@@ -192,6 +206,15 @@ def _exports() -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in (folder / "export").iterdir()}
 
 
+@lru_cache
+def _exported_cascade() -> tuple[bytes, bytes]:
+    from agents.onnx_export import export
+
+    with TemporaryDirectory() as folder:
+        export(_cascade(), folder, [toy_sketch(0)])
+        return (Path(folder) / "selector.onnx").read_bytes(), (Path(folder) / "selector.json").read_bytes()
+
+
 def _exported_student() -> tuple[bytes, bytes]:
     return _exports()["student-32.onnx"], _exports()["student.json"]
 
@@ -210,6 +233,13 @@ def _use_student(path: Path) -> object:
 
 def _use_selector(path: Path) -> object:
     return OnnxSelector.load(path.parent)(toy_sketch(0))
+
+
+def _use_cascade(path: Path) -> object:
+    found = OnnxSelector.load(path.parent)
+    assert isinstance(found, OnnxCascade)
+    first = found(toy_sketch(0))
+    return found.next(toy_sketch(0), [SeenLook(first, ["a", "b"], [0.5, 0.6])])
 
 
 def _field(name: str) -> Callable[[dict[str, Any], str], dict[str, Any]]:
@@ -255,4 +285,9 @@ READERS = {
     "onnxselector": Reader(
         ".onnx", _use_selector, ValueError, _exported_selector, _file("selector.onnx"), "selector", "selector"
     ),
+    "onnxcascade": Reader(
+        ".onnx", _use_cascade, ValueError, _exported_cascade, _file("selector.onnx"), "selector", "selector"
+    ),
 }
+
+EXPORTS = tuple(name for name in READERS if name.startswith("onnx"))
