@@ -1,11 +1,13 @@
-"""Looking up names in arrays of a million: exact, without making a Python object of each of them.
+"""Keeping names by the million and looking them up: exact, without a Python object for each of them.
 
-A set or dictionary of as many strings takes some 150 bytes a name. Here every name is reduced to 64 bits, and only
-names that agree in these are compared: few, unless somebody made them so, and then it takes longer but not less care.
+A list of strings takes some 90 bytes a name; `NameList` keeps their characters and little else. A set or dictionary
+takes some 150. Here every name that is looked up is reduced to 64 bits, and only names that agree in these are
+compared: few, unless somebody made them so, and then it takes longer but not less care.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 from functools import cached_property
 
@@ -23,6 +25,51 @@ _PRIME = np.uint64(0x100000001B3)
 def blocks(length: int) -> Iterator[slice]:
     """Slices of `BLOCK` rows that cover `length` rows."""
     return (slice(start, min(start + BLOCK, length)) for start in range(0, length, BLOCK))
+
+
+class NameList:
+    """Names one after another in UTF-8; eight bytes each beside their characters.
+
+    Example:
+        >>> names = NameList()
+        >>> names.append("cat")
+        >>> names.append("dog")
+        >>> len(names), names[1], names.array().tolist()
+        (2, 'dog', ['cat', 'dog'])
+    """
+
+    def __init__(self) -> None:
+        """Begin without names."""
+        self._text = bytearray()
+        self._ends = array("q", [0])
+
+    def append(self, name: str) -> None:
+        """Add a name; a file's name that is no UTF-8 may be one."""
+        self._text += name.encode(errors="surrogatepass")
+        self._ends.append(len(self._text))
+
+    def __len__(self) -> int:
+        """Number of names."""
+        return len(self._ends) - 1
+
+    def __getitem__(self, place: int) -> str:
+        """The name at a place from 0.
+
+        Raises:
+            IndexError: no such place.
+        """
+        if not 0 <= place < len(self):
+            raise IndexError(f"no name at {place} of {len(self)}")
+        return self._text[self._ends[place] : self._ends[place + 1]].decode(errors="surrogatepass")
+
+    def __iter__(self) -> Iterator[str]:
+        """The names in order."""
+        return (self[place] for place in range(len(self)))
+
+    def array(self) -> NDArray[np.str_]:
+        """(N,) the names."""
+        width = max(1, max(map(len, self), default=1))
+        return np.fromiter(self, np.dtype(f"U{width}"), len(self))
 
 
 def repeats(names: NDArray[np.str_]) -> bool:

@@ -29,7 +29,9 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
+from itertools import groupby
 from os import PathLike
+from os.path import splitext
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +41,7 @@ from sketchcanvas_env import svg
 from sketchcanvas_env.data.arrays import MAX_NPY_BYTES, numbers, read_json, read_npy, stroke3_strokes
 from sketchcanvas_env.data.dataset import SPLITS, SketchDataset
 from sketchcanvas_env.data.inside import read_inside
-from sketchcanvas_env.data.paired import Drawing, Layout, in_folder, paired, told
+from sketchcanvas_env.data.paired import Contents, Drawings, Layout, in_folder, paired, told
 from sketchcanvas_env.data.photos import padded
 from sketchcanvas_env.data.splits import divided
 from sketchcanvas_env.files import atomic_write, write_text
@@ -80,8 +82,8 @@ def load_folder(root: str | PathLike[str] | None, strict: bool = False) -> Sketc
         FileNotFoundError: the folder lacks photos/ or sketches/.
         ValueError: no root, a splits.json that is wrong, nothing that can be used, or `strict` and something cannot.
     """
-    layout, skipped = _layout(root)
-    return told(paired(layout, skipped), layout, strict)
+    layout, contents, skipped = _layout(root)
+    return told(paired(layout, contents, skipped), layout, contents, strict)
 
 
 def check_folder(root: str | PathLike[str]) -> tuple[SketchDataset | None, tuple[tuple[str, str], ...]]:
@@ -94,17 +96,17 @@ def check_folder(root: str | PathLike[str]) -> tuple[SketchDataset | None, tuple
         FileNotFoundError: the folder lacks photos/ or sketches/.
     """
     try:
-        layout, skipped = _layout(root)
+        layout, contents, skipped = _layout(root)
     except ValueError as error:
         return None, ((str(root), str(error)),)
-    dataset = paired(layout, skipped)
+    dataset = paired(layout, contents, skipped)
     wrong = dataset.skipped
     if not len(dataset) and not wrong:
         wrong = (("sketches", "holds no sketch"),)
     return dataset, wrong
 
 
-def _layout(root: str | PathLike[str] | None) -> tuple[Layout, list[tuple[str, str]]]:
+def _layout(root: str | PathLike[str] | None) -> tuple[Layout, Contents, list[tuple[str, str]]]:
     """What the folder's names say there is, and the (file, reason) of names that say nothing."""
     if root is None:
         raise ValueError(f"which folder? Pass root=, or 'folder:DIR' as the name; it holds {_LAYOUT}")
@@ -115,8 +117,8 @@ def _layout(root: str | PathLike[str] | None) -> tuple[Layout, list[tuple[str, s
     skipped: list[tuple[str, str]] = []
     photos: dict[str, str] = {}
     for name in _names(folder / "photos"):
-        photo, ending = Path(name).stem, Path(name).suffix.lower()
-        if ending not in _PICTURES:
+        photo, ending = splitext(name)
+        if ending.lower() not in _PICTURES:
             skipped.append((f"photos/{name}", f"its ending is none of {', '.join(_PICTURES)}"))
         elif not _ID.fullmatch(photo):
             skipped.append((f"photos/{name}", "its name is no id: letters, digits and '._- +', without '__'"))
@@ -125,35 +127,39 @@ def _layout(root: str | PathLike[str] | None) -> tuple[Layout, list[tuple[str, s
         else:
             photos[photo] = f"photos/{name}"
 
-    drawings: dict[str, Drawing] = {}
-    for name in _names(folder / "sketches"):
-        sketch, ending = Path(name).stem, Path(name).suffix.lower()
-        photo, between, _ = sketch.partition("__")
-        if ending not in _PARSERS:
-            skipped.append((f"sketches/{name}", f"its ending is none of {', '.join(_PARSERS)}"))
-        elif not between or not _ID.fullmatch(photo) or not _NAME.fullmatch(sketch):
-            skipped.append((f"sketches/{name}", "its name is not of the form <id>__<anything>"))
-        elif sketch in drawings:
-            skipped.append((f"sketches/{name}", f"{drawings[sketch].name} has the same name"))
-        elif photo not in photos:
-            skipped.append((f"sketches/{name}", f"there is no photo {photo!r}"))
-        else:
-            drawings[sketch] = Drawing(sketch, photo, f"sketches/{name}")
+    unlisted: list[tuple[str, str]] = []
+    split = _splits(folder, photos, unlisted)
+    drawings = Drawings()
+    # Names that begin alike stand together: two sketches of one name are found among those of a photo.
+    for _, names in groupby(_names(folder / "sketches"), lambda name: name.partition("__")[0]):
+        seen: dict[str, str] = {}
+        for name in names:
+            sketch, ending = splitext(name)
+            photo, between, _ = sketch.partition("__")
+            if ending.lower() not in _PARSERS:
+                skipped.append((f"sketches/{name}", f"its ending is none of {', '.join(_PARSERS)}"))
+            elif not between or not _ID.fullmatch(photo) or not _NAME.fullmatch(sketch):
+                skipped.append((f"sketches/{name}", "its name is not of the form <id>__<anything>"))
+            elif sketch in seen:
+                skipped.append((f"sketches/{name}", f"sketches/{seen[sketch]} has the same name"))
+            elif photo not in photos:
+                skipped.append((f"sketches/{name}", f"there is no photo {photo!r}"))
+            else:
+                seen[sketch] = name
+                if photo in split:
+                    drawings.add(sketch, photo, f"sketches/{name}")
 
-    split = _splits(folder, photos, skipped)
+    contents = Contents({photo: name for photo, name in photos.items() if photo in split}, drawings, split)
     layout = Layout(
         name="folder",
         root=folder,
-        photos={photo: name for photo, name in photos.items() if photo in split},
-        drawings=[drawing for drawing in drawings.values() if drawing.photo in split],
-        split=split,
         fetch=in_folder(folder, max(MAX_NPY_BYTES, MAX_JSON_BYTES, svg.MAX_BYTES)),
         parse=lambda name, data: _PARSERS[Path(name).suffix.lower()](data),
         square=padded,
         licence=_text(folder, LICENCE_FILE) or NO_LICENCE,
         citation=_text(folder, CITATION_FILE),
     )
-    return layout, skipped
+    return layout, contents, [*skipped, *unlisted]
 
 
 def _names(folder: Path) -> list[str]:

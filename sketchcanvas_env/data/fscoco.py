@@ -28,7 +28,7 @@ import numpy as np
 from sketchcanvas_env.data.arrays import MAX_NPY_BYTES, cut, read_npy
 from sketchcanvas_env.data.dataset import SketchDataset
 from sketchcanvas_env.data.inside import read_inside
-from sketchcanvas_env.data.paired import Drawing, Layout, in_folder, paired, told
+from sketchcanvas_env.data.paired import Contents, Drawings, Layout, in_folder, paired, told
 from sketchcanvas_env.data.photos import padded
 from sketchcanvas_env.data.splits import divided
 from sketchcanvas_env.sketch import VectorSketch
@@ -76,38 +76,38 @@ def load_fscoco(root: str | PathLike[str] | None, strict: bool = False) -> Sketc
     normal, unseen = (_ids(folder, name) for name in _LISTS)
 
     skipped: list[tuple[str, str]] = []
-    drawings: dict[str, Drawing] = {}
+    drawings = Drawings()
     photos: dict[str, str] = {}
+    names: dict[str, str] = {}
     found = {path.stem: path.relative_to(folder).as_posix() for path in sorted(folder.glob("images/*/*.jpg"))}
     for user in map(str, range(1, USERS + 1)):
         for path in sorted((folder / "vector_sketches" / user).glob("*.npy")):
             name, scene = path.relative_to(folder).as_posix(), path.stem
             if not _ID.fullmatch(scene):
                 skipped.append((name, "its name is not a number"))
-            elif scene in drawings:
-                skipped.append((name, f"{drawings[scene].name} has the same id"))
+            elif scene in names:
+                skipped.append((name, f"{names[scene]} has the same id"))
             else:
-                drawings[scene] = Drawing(scene, scene, name)
+                drawings.add(scene, scene, name)
+                names[scene] = name
                 photos[scene] = found.get(scene, f"images/{user}/{scene}.jpg")
-    split = dict.fromkeys(drawings.keys() & normal, "test")
+    split = dict.fromkeys(photos.keys() & normal, "test")
     size = len(split)
-    split |= dict.fromkeys((drawings.keys() & unseen) - normal, "val")
-    rest = drawings.keys() - split.keys()
+    split |= dict.fromkeys((photos.keys() & unseen) - normal, "val")
+    rest = photos.keys() - split.keys()
     split |= divided(rest, {"train": min(size, len(rest) // 2)})
 
     layout = Layout(
         name="fscoco",
         root=folder,
-        photos=photos,
-        drawings=list(drawings.values()),
-        split=split,
         fetch=in_folder(folder, MAX_NPY_BYTES),
         parse=lambda _, data: _sketch(data),
         square=padded,
         licence=LICENCE,
         citation=CITATION,
     )
-    return told(paired(layout, skipped), layout, strict)
+    contents = Contents(photos, drawings, split)
+    return told(paired(layout, contents, skipped), layout, contents, strict)
 
 
 def _ids(folder: Path, name: str) -> set[str]:

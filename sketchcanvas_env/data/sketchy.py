@@ -41,7 +41,7 @@ from sketchcanvas_env import svg
 from sketchcanvas_env.cache import key_of
 from sketchcanvas_env.data.dataset import SketchDataset
 from sketchcanvas_env.data.inside import read_inside
-from sketchcanvas_env.data.paired import Drawing, Layout, in_folder, paired, told
+from sketchcanvas_env.data.paired import Contents, Drawings, Layout, in_folder, paired, told
 from sketchcanvas_env.data.splits import divided
 from sketchcanvas_env.data.strokes import Strokes, Writer, stored
 from sketchcanvas_env.sketch import MAX_POINTS, VectorSketch
@@ -116,29 +116,27 @@ def load_sketchy(root: str | PathLike[str] | None, strict: bool = False) -> Sket
             for path in sorted((folder / "sketches").glob("*/*.svg"))
         ]
     skipped: list[tuple[str, str]] = []
-    drawings = list(_drawings(names, invalid, skipped))
-    photos = {drawing.photo: f"{PHOTOS}/{group}/{drawing.photo}.jpg" for group, drawing in drawings}
+    drawings, photos = _drawings(names, invalid, skipped)
     split = {photo: "test" for photo in photos if photo in test}
     rest = photos.keys() - split.keys()
     size = min(len(split), len(rest) // 4)
     layout = Layout(
         name="sketchy",
         root=folder,
-        photos=photos,
-        drawings=[drawing for _, drawing in drawings],
-        split=split | divided(rest, {"train": size, "val": size}),
         fetch=fetch,
         parse=parse,
         licence=LICENCE,
         citation=CITATION,
     )
-    return told(paired(layout, skipped), layout, strict)
+    contents = Contents(photos, drawings, split | divided(rest, {"train": size, "val": size}))
+    return told(paired(layout, contents, skipped), layout, contents, strict)
 
 
 def _drawings(
     names: Iterable[tuple[str, str, str]], invalid: set[str], skipped: list[tuple[str, str]]
-) -> Iterator[tuple[str, Drawing]]:
-    """(class, sketch) of every (class, sketch id, name) but the invalid ones; the wrong ones go to `skipped`."""
+) -> tuple[Drawings, dict[str, str]]:
+    """Every (class, sketch id, name) but the invalid ones, and its photo's file; the wrong ones go to `skipped`."""
+    drawings = Drawings()
     group_of: dict[str, str] = {}
     seen: set[str] = set()
     for group, sketch, name in names:
@@ -151,7 +149,8 @@ def _drawings(
             skipped.append((name, f"class {group_of[match[1]]!r} has the same photo or sketch"))
         else:
             seen.add(sketch)
-            yield group, Drawing(sketch, match[1], name)
+            drawings.add(sketch, match[1], name)
+    return drawings, {photo: f"{PHOTOS}/{group}/{photo}.jpg" for photo, group in group_of.items()}
 
 
 def _lines(folder: Path, name: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -69,6 +70,24 @@ def test_what_is_there_is_read(tmp_path: Path) -> None:
     (tmp_path / "CITATION.txt").write_text("Me: Mine\n")
     told = load("folder", tmp_path)
     assert (told.licence, told.citation, told.hash) == ("CC0", "Me: Mine", dataset.hash)
+
+
+def test_names_take_little_memory(tmp_path: Path) -> None:
+    folder = write(tmp_path, photos=2, sketches=0)
+    count = 2_000
+    for number in range(count):
+        (folder / "sketches" / f"p0{number % 2}__{number:020}.json").write_text("[[[0, 0], [1, 1]]]")
+    tracemalloc.start()
+    try:
+        dataset = load("folder", folder, strict=True)
+        snapshot = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, "*/sketchcanvas_env/*")])
+    finally:
+        tracemalloc.stop()
+    columns = sum(each.nbytes for each in (dataset.sketch_ids, dataset.photo_ids, dataset.split, dataset.level))
+    kept = sum(trace.size for trace in snapshot.traces) - columns
+    # A path of 39 characters and a digest of 32 bytes, a place or two: a str of that path alone takes 88.
+    assert 71 * count < kept < 110 * count
+    assert dataset.sketch(count - 1).n_points == 2
 
 
 def test_every_way_to_write_strokes(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sketchcanvas_env import names
-from sketchcanvas_env.names import Places, blocks, repeats
+from sketchcanvas_env.names import NameList, Places, blocks, repeats
 
 texts = st.lists(st.text("ab\u00e4\U0001f600", max_size=4), max_size=12)
 
@@ -50,3 +50,15 @@ def test_blocks_cover_everything_once() -> None:
             block.start for block in blocks(length)
         ][1:]
         assert sum(block.stop - block.start for block in blocks(length)) == length
+
+
+@given(st.lists(st.text("ab\u00e4\U0001f600\udcff", max_size=4), max_size=12))
+def test_a_list_of_names_gives_them_back(some: list[str]) -> None:
+    kept = NameList()
+    for name in some:
+        kept.append(name)
+    assert (len(kept), list(kept), kept.array().tolist()) == (len(some), some, some)
+    assert [kept[place] for place in range(len(some))] == some
+    for place in (-1, len(some)):
+        with pytest.raises(IndexError, match=f"no name at {place} of {len(some)}"):
+            kept[place]
