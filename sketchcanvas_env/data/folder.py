@@ -40,7 +40,7 @@ from numpy.typing import NDArray
 from sketchcanvas_env import svg
 from sketchcanvas_env.data.arrays import MAX_NPY_BYTES, numbers, read_json, read_npy, stroke3_strokes
 from sketchcanvas_env.data.dataset import SPLITS, SketchDataset
-from sketchcanvas_env.data.inside import read_inside
+from sketchcanvas_env.data.inside import read_inside, read_text_inside
 from sketchcanvas_env.data.paired import Contents, Drawings, Layout, in_folder, paired, told
 from sketchcanvas_env.data.photos import padded
 from sketchcanvas_env.data.splits import divided
@@ -197,12 +197,7 @@ def _text(folder: Path, name: str) -> str:
     path = folder / name
     if not path.exists() and not path.is_symlink():
         return ""
-    try:
-        return read_inside(folder, path, MAX_TEXT_BYTES).decode("utf-8").strip()
-    except UnicodeError:
-        raise ValueError(f"{path}: not a text in UTF-8") from None
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+    return read_text_inside(folder, path, MAX_TEXT_BYTES).strip()
 
 
 # ------------------------------------------------------------------------------------------------------- sketches

@@ -27,7 +27,7 @@ import numpy as np
 
 from sketchcanvas_env.data.arrays import MAX_NPY_BYTES, cut, read_npy
 from sketchcanvas_env.data.dataset import SketchDataset
-from sketchcanvas_env.data.inside import read_inside
+from sketchcanvas_env.data.inside import read_text_inside
 from sketchcanvas_env.data.paired import Contents, Drawings, Layout, in_folder, paired, told
 from sketchcanvas_env.data.photos import padded
 from sketchcanvas_env.data.splits import divided
@@ -112,12 +112,7 @@ def load_fscoco(root: str | PathLike[str] | None, strict: bool = False) -> Sketc
 
 def _ids(folder: Path, name: str) -> set[str]:
     """The ids that a list names, one a line."""
-    try:
-        words = read_inside(folder, folder / name, MAX_LIST_BYTES).decode("ascii").split()
-    except UnicodeError:
-        raise ValueError(f"{folder / name}: not a list of numbers") from None
-    except ValueError as error:
-        raise ValueError(f"{folder / name}: {error}") from None
+    words = read_text_inside(folder, folder / name, MAX_LIST_BYTES).split()
     wrong = [word for word in words if not _ID.fullmatch(word)]
     if wrong:
         raise ValueError(f"{folder / name}: {wrong[0][:100]!r} is not an id, a whole number")

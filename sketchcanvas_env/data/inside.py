@@ -23,6 +23,20 @@ def read_inside(root: Path, path: Path, limit: int) -> bytes:
         raise ValueError(f"cannot be read: {error.strerror}") from None
 
 
+def read_text_inside(root: Path, path: Path, limit: int) -> str:
+    """The text of a file in UTF-8; arguments as of `read_inside`.
+
+    Raises:
+        ValueError: as `read_inside`, or no such text; the message names the file.
+    """
+    try:
+        return read_inside(root, path, limit).decode("utf-8")
+    except UnicodeError:
+        raise ValueError(f"{path}: not a text in UTF-8") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
 def find_inside(root: Path, path: Path, limit: int) -> Path:
     """Where a file really lies, for a caller who reads it piece by piece; arguments as of `read_inside`.
 

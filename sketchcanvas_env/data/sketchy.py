@@ -40,7 +40,7 @@ from numpy.typing import ArrayLike, NDArray
 from sketchcanvas_env import svg
 from sketchcanvas_env.cache import key_of
 from sketchcanvas_env.data.dataset import SketchDataset
-from sketchcanvas_env.data.inside import read_inside
+from sketchcanvas_env.data.inside import read_inside, read_text_inside
 from sketchcanvas_env.data.paired import Contents, Drawings, Layout, in_folder, paired, told
 from sketchcanvas_env.data.splits import divided
 from sketchcanvas_env.data.strokes import Strokes, Writer, stored
@@ -154,12 +154,7 @@ def _drawings(
 
 
 def _lines(folder: Path, name: str) -> list[str]:
-    try:
-        text = read_inside(folder, folder / name, MAX_LIST_BYTES).decode("utf-8")
-    except UnicodeError:
-        raise ValueError(f"{folder / name}: not a text in UTF-8") from None
-    except ValueError as error:
-        raise ValueError(f"{folder / name}: {error}") from None
+    text = read_text_inside(folder, folder / name, MAX_LIST_BYTES)
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 

@@ -123,7 +123,7 @@ def test_folders_that_are_not_the_data_set(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=re.escape("val_normal.txt: '1.0e+05' is not an id")):
         load("fscoco", folder)
     (folder / "val_normal.txt").write_bytes(b"\xff")
-    with pytest.raises(ValueError, match=r"val_normal\.txt: not a list"):
+    with pytest.raises(ValueError, match=r"val_normal\.txt: not a text in UTF-8"):
         load("fscoco", folder)
     (folder / "val_normal.txt").unlink()
     (tmp_path / "outside.txt").write_text("1\n")
