@@ -25,12 +25,7 @@ def accuracy_against_gflops(result: CompareResult, path: str | Path) -> Path:
     knowing all outcomes would reach. Agents carry their 95 % interval; small dots are their seeds.
     """
     figure, axes = _figure(10.0, 5.5)
-    hull, front = result.hull, result.front
-    # A mixture costs a straight line between its ends: curved on a logarithmic axis.
-    x = np.geomspace(hull[0, 0], hull[-1, 0], 200)
-    axes.plot(x / 1e9, 100 * np.interp(x, hull[:, 0], hull[:, 1]), color="0.45", label="hull of the fixed canvases")
-    x = np.geomspace(front[0, 0], front[-1, 0], 200)
-    axes.plot(x / 1e9, 100 * np.interp(x, front[:, 0], front[:, 1]), "--", color="0.45", label="all outcomes known")
+    _plot_limits(axes, result)
     markers = {"fixed": ("o", "0.25"), "random": ("x", "0.25"), "oracle": ("*", "tab:green")}
     # Rules that look again are named beside the axes, like agents: on the hull there is no room.
     crosses = cycle("+xX")
@@ -163,11 +158,7 @@ def pareto(result: SweepResult, path: str | Path) -> Path:
     Steps show what a budget affords; between two points lies nothing, unless a coin is tossed.
     """
     figure, axes = _figure(8.5, 5.2)
-    hull, front = result.hull, result.front
-    x = np.geomspace(hull[0, 0], hull[-1, 0], 200)
-    axes.plot(x / 1e9, 100 * np.interp(x, hull[:, 0], hull[:, 1]), color="0.45", label="hull of the fixed canvases")
-    x = np.geomspace(front[0, 0], front[-1, 0], 200)
-    axes.plot(x / 1e9, 100 * np.interp(x, front[:, 0], front[:, 1]), "--", color="0.45", label="all outcomes known")
+    _plot_limits(axes, result)
     for one in result.candidates:
         if one.canvas is not None:
             axes.plot(one.gflops, 100 * one.acc1, "o", color="0.25", markersize=6)
@@ -292,6 +283,17 @@ def accuracy_against_canvas(result: PilotResult, path: str | Path) -> Path:
     axes.grid(alpha=0.25)
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9)  # the curves leave no corner free
     return _save(figure, path)
+
+
+def _plot_limits(axes: Any, result: CompareResult | SweepResult) -> None:
+    """The hull of the fixed canvases, which selectors must beat, and the front that they cannot."""
+    for limit, style, label in (
+        (result.hull, "-", "hull of the fixed canvases"),
+        (result.front, "--", "all outcomes known"),
+    ):
+        # A mixture costs a straight line between its ends: curved on a logarithmic axis.
+        x = np.geomspace(limit[0, 0], limit[-1, 0], 200)
+        axes.plot(x / 1e9, 100 * np.interp(x, limit[:, 0], limit[:, 1]), style, color="0.45", label=label)
 
 
 def _figure(width: float, height: float, grid: tuple[int, int] = (1, 1)) -> tuple[Any, Any]:

@@ -231,7 +231,7 @@ class StatsSelector(Selector):
             hidden: units of each hidden layer.
         """
         super().__init__(n_actions, _checked_width(hidden), n_stats)
-        self.body = nn.Sequential(nn.Linear(n_stats, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
+        self.body = _perceptron(n_stats, hidden)
         self._make_head()
 
     def encode(self, obs: Mapping[str, Tensor]) -> Tensor:
@@ -241,9 +241,7 @@ class StatsSelector(Selector):
 
     def encoder_flops(self, obs: Mapping[str, Tensor]) -> Tensor:
         """The two matrix products; taking the statistics (a few operations a point) is not counted."""
-        inputs = obs["stats"].shape[1]
-        cost = 2.0 * self.features_dim * (inputs + self.features_dim)
-        return torch.full((len(obs["stats"]),), cost, dtype=torch.float64)
+        return _perceptron_flops(obs["stats"].shape, self.features_dim)
 
     def settings(self) -> dict[str, Any]:
         """As `Selector.settings`."""
@@ -311,7 +309,7 @@ class LooksSelector(Selector):
         self._seen = [place for place, name in enumerate(names) if name.startswith("seen_")]
         self._margins = [place for place, name in enumerate(names) if name.startswith("margin_")]
         inputs = n_stats + len(names) + n_actions - 1
-        self.body = nn.Sequential(nn.Linear(inputs, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
+        self.body = _perceptron(inputs, hidden)
         self._make_head()
 
     def encode(self, obs: Mapping[str, Tensor]) -> Tensor:
@@ -334,8 +332,7 @@ class LooksSelector(Selector):
     def encoder_flops(self, obs: Mapping[str, Tensor]) -> Tensor:
         """The two matrix products; taking the statistics and comparing looks is not counted."""
         inputs = obs["stats"].shape[1] + obs["looks"].shape[1] + obs["last"].shape[1]
-        cost = 2.0 * self.features_dim * (inputs + self.features_dim)
-        return torch.full((len(obs["stats"]),), cost, dtype=torch.float64)
+        return _perceptron_flops((len(obs["stats"]), inputs), self.features_dim)
 
     def settings(self) -> dict[str, Any]:
         """As `Selector.settings`."""
@@ -582,6 +579,13 @@ def check_name(name: str) -> None:
         raise ValueError(f"unknown selector {name!r}; there are {', '.join(names)}")
 
 
+def check_reads(selector: Selector, cascade: bool) -> None:
+    """Raise ValueError if a network reads what earlier looks showed where there are none: outside of cascades."""
+    unseen = sorted({"last", "looks"} & set(selector.reads))
+    if unseen and not cascade:
+        raise ValueError(f"selector {selector.name!r} reads {', '.join(unseen)}, which only a cascade shows")
+
+
 def as_tensors(obs: Mapping[str, npt.NDArray[Any]]) -> dict[str, Tensor]:
     """Observations as tensors that share the arrays' memory."""
     return {name: torch.from_numpy(array) for name, array in obs.items()}
@@ -603,6 +607,17 @@ def _trimmed(points: Tensor) -> tuple[Tensor, Tensor]:
     lengths = true_lengths(rows)
     rows = rows[:, : lengths.max()]
     return rows, torch.arange(rows.shape[1], device=rows.device) < lengths[:, None]
+
+
+def _perceptron(inputs: int, hidden: int) -> nn.Sequential:
+    """Two hidden layers of one width."""
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
+
+
+def _perceptron_flops(shape: tuple[int, ...], hidden: int) -> Tensor:
+    """FLOPs (2 x MAC) of `_perceptron` for each of (B, inputs) rows of that shape, (B,) float64."""
+    rows, inputs = shape
+    return torch.full((rows,), 2.0 * hidden * (inputs + hidden), dtype=torch.float64)
 
 
 def _checked_width(hidden: int) -> int:
