@@ -257,8 +257,10 @@ def load(path: str | Path) -> SavedSelector:
     cascade = isinstance(env, CascadeConfig)
     if selector.n_actions != len(canvases) + cascade:
         raise ValueError(f"{card_path}: {selector.n_actions} actions for {len(canvases)} canvases")
-    if not cascade and set(selector.reads) & {"looks", "last"}:
-        raise ValueError(f"{card_path}: network {selector.name!r} is for cascades, which its environment is not")
+    try:
+        selectors.check_reads(selector, cascade)
+    except ValueError as error:
+        raise ValueError(f"{card_path}: {error}") from None
     if selector.n_stats not in (None, len(FEATURE_NAMES)):
         raise ValueError(
             f"{card_path}: the network reads {selector.n_stats} statistics, this version takes {len(FEATURE_NAMES)}"

@@ -117,9 +117,8 @@ def test_algorithms_and_environments_that_do_not_fit(doubt_env: MakeEnv) -> None
         ReinforceConfig(env=env.one_shot())
     with pytest.raises(ValueError, match="learns from episodes of one step"):
         OneStep(env=env)
-    one_step = algorithms.make_config("reinforce", env=env.one_shot(), selector="looks", total_steps=512)
     with pytest.raises(ValueError, match="'looks' reads last, looks, which only a cascade shows"):
-        algorithms.train_run(one_step)
+        algorithms.make_config("reinforce", env=env.one_shot(), selector="looks", total_steps=512)
     with pytest.raises(ValueError, match="no preferences"):
         doubt_env(preferences=(0.0, 0.5))
     for bad in ({"gamma": 1.5}, {"gamma": -0.1}, {"n_steps": 0}, {"entropy_coef": -1.0}):
