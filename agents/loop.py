@@ -208,7 +208,7 @@ def train(
         saved, evaluating = steps, 0.0
         if curve is not None:
             curve.start(steps)
-        with Log(logdir, from_step=steps) as log:
+        with Log(logdir, resumed_at=steps) as log:
             while steps < config.total_steps:
                 scalars = learner.learn(shown, steps)
                 steps += config.num_envs

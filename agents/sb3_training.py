@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -16,12 +17,12 @@ import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
+from stable_baselines3.common.logger import KVWriter, Logger, filter_excluded_keys
 
 from agents.curves import Curve
 from agents.sb3 import SketchCanvasVecEnv, selector_of, start_from
 from agents.selectors import Selector
-from agents.tensorboard import batch_scalars
+from agents.tensorboard import Log, batch_scalars
 from agents.training import (
     Progress,
     Run,
@@ -104,24 +105,41 @@ def train_model(
         model = make_model(config, adapter, selector)
         start_from(model, selector)
         adapter.seed(env_seed(config.seed))
-        model.set_logger(_logger(logdir))
         if resume and checkpoint is not None:
             _restore(checkpoint, config, model, adapter)
+        model.set_logger(_logger(logdir, model.num_timesteps))
         watcher = _Watcher(config, on_progress, checkpoint, checkpoint_every, curve)
-        model.learn(
-            config.total_steps - model.num_timesteps,
-            callback=watcher,
-            log_interval=log_interval,
-            reset_num_timesteps=model.num_timesteps == 0,
-        )
-        model.logger.close()
+        with closing(model.logger):
+            model.learn(
+                config.total_steps - model.num_timesteps,
+                callback=watcher,
+                log_interval=log_interval,
+                reset_num_timesteps=model.num_timesteps == 0,
+            )
     env.close()
     return Run(config, selector_of(model), model.num_timesteps, time.perf_counter() - start - watcher.evaluating)
 
 
-def _logger(logdir: Path | None) -> Logger:
+def _logger(logdir: Path | None, resumed_at: int) -> Logger:
     # SB3's own configure() would make a folder for its logs even where none are wanted.
-    return Logger(str(logdir), [TensorBoardOutputFormat(str(logdir))]) if logdir is not None else Logger(None, [])
+    return Logger(None, []) if logdir is None else Logger(str(logdir), [_Rows(Log(logdir, resumed_at))])
+
+
+class _Rows(KVWriter):
+    """SB3's rows in a `Log`; SB3's own writer cannot hide what a resumed run writes anew."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
+        """Numbers are written, but for those that SB3 keeps from TensorBoard."""
+        kept = filter_excluded_keys(key_values, key_excluded, "tensorboard")
+        numbers = {name: float(value) for name, value in kept.items() if isinstance(value, int | float | np.number)}
+        self._log.scalars(numbers, step)
+
+    def close(self) -> None:
+        """Flush and close."""
+        self._log.close()
 
 
 class _Watcher(BaseCallback):

@@ -16,25 +16,29 @@ class Log:
     Use as a context manager, so that the last rows reach the disk.
     """
 
-    def __init__(self, folder: Path | None, from_step: int = 0) -> None:
+    def __init__(self, folder: Path | None, resumed_at: int = 0) -> None:
         """Open the folder.
 
         Args:
             folder: where to; None writes nothing.
-            from_step: rows of an earlier attempt from this step on are hidden, as a resumed run writes them
-                anew.
+            resumed_at: environment steps that an earlier attempt did; its rows beyond are hidden, as a resumed run
+                writes them anew. 0 for a run from its start.
         """
         self._writer: Any = None
         if folder is not None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(str(folder), purge_step=from_step or None)
+            self._writer = SummaryWriter(str(folder), purge_step=resumed_at + 1 if resumed_at else None)
 
     def __enter__(self) -> Log:
         """Itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
+        """As `close`."""
+        self.close()
+
+    def close(self) -> None:
         """Flush and close."""
         if self._writer is not None:
             self._writer.close()
@@ -45,10 +49,11 @@ class Log:
         return self._writer is not None
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
-        """Write one value for each name at an environment step."""
+        """Write one value for each name at an environment step, to the disk: a killed run keeps what it has logged."""
         if self._writer is not None:
             for name, value in values.items():
                 self._writer.add_scalar(name, value, step)
+            self._writer.flush()
 
 
 def batch_scalars(final_info: Mapping[str, npt.NDArray[Any]], rewards: npt.NDArray[np.float64]) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -271,6 +272,33 @@ def test_ppo_resumes_between_rollouts_of_several_steps(toy_env: EnvConfig, tmp_p
         algorithms.train_run(config, checkpoint=path, checkpoint_every=100, on_progress=stop_at(300))
     resumed = algorithms.train_run(config, checkpoint=path, checkpoint_every=100, resume=True)
     assert weights(resumed.selector) == weights(algorithms.train_run(config).selector)
+
+
+@pytest.mark.parametrize("algorithm", ["reinforce", "ppo"])
+def test_the_log_of_a_resumed_run_is_that_of_one_that_never_stopped(
+    toy_env: EnvConfig, tmp_path: Path, algorithm: str
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    def rows(folder: Path) -> list[tuple[int, float]]:
+        events = EventAccumulator(str(folder))
+        events.Reload()
+        return [(row.step, row.value) for row in events.Scalars("batch/reward")]
+
+    config = small(algorithm, toy_env, log_every=1, total_steps=320)
+    algorithms.train_run(config, logdir=tmp_path / "whole")
+    parts = tmp_path / "parts"
+    watching: dict[str, Any] = {"checkpoint": tmp_path / "run.safetensors", "checkpoint_every": 96, "logdir": parts}
+    with pytest.raises(StoppedError):
+        algorithms.train_run(config, on_progress=stop_at(192), **watching)
+    assert rows(parts)[-1][0] > 96  # there is something to write anew
+    # TensorBoard reads files by their names, which hold the second.
+    second = int(time.time())
+    while int(time.time()) == second:
+        time.sleep(0.01)
+    algorithms.train_run(config, resume=True, **watching)
+    assert len(rows(parts)) > 4
+    assert rows(parts) == rows(tmp_path / "whole")
 
 
 @each_algorithm
