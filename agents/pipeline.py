@@ -276,6 +276,12 @@ class Pipeline:
         chosen = agents.load(selector)
         return cls(found, embedder, chosen, ranking=_ranking_of(chosen))
 
+    def at(self, canvas: int) -> Pipeline:
+        """The same search with one canvas, `canvas` pixels a side, for every sketch; both take turns at the student."""
+        other = Pipeline(self.index, self.student, FixedCanvas(canvas))
+        other._turn = self._turn
+        return other
+
     def search(self, sketch: VectorSketch, top: int = 10, tradeoff: float | None = None) -> Answer:
         """Find the photos that a sketch is likest to.
 

@@ -67,6 +67,14 @@ def wait_for_answer(page: Page) -> None:
     )
 
 
+def wait_for_fixed(page: Page) -> None:
+    """Until the page says what the answer took beside a search on the fixed canvas."""
+    page.wait_for_function(
+        "() => document.querySelector('#milliseconds-fixed').textContent.includes('% of a fixed')",
+        timeout=1e3 * SECONDS,
+    )
+
+
 def take(path: str | Path, opened: Browser, url: str) -> None:
     """A picture of the whole page with the answer to an example.
 
@@ -88,6 +96,7 @@ def take(path: str | Path, opened: Browser, url: str) -> None:
         with page.expect_response("**/api/search"):
             example.click()
         wait_for_answer(page)
+        wait_for_fixed(page)
         page.wait_for_timeout(1e3)
         with atomic_write(path) as temporary:
             temporary.write_bytes(page.screenshot(full_page=True, animations="disabled"))

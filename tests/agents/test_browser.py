@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import socket
 from base64 import b64decode
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from agents.pipeline import Pipeline
 from agents.web.app import create_app
 from agents.web.limits import Limits
 from agents.web.messages import TOP
-from agents.web.screenshot import BROWSERS, SECONDS, browser, find_browser, take, wait_for_answer
+from agents.web.screenshot import BROWSERS, SECONDS, browser, find_browser, take, wait_for_answer, wait_for_fixed
 from agents.web.server import running
 
 if TYPE_CHECKING:
@@ -84,12 +85,15 @@ class Seen:
 
     requests: list[str] = field(default_factory=list)
     searches: list[dict[str, Any]] = field(default_factory=list)
+    fixed: list[dict[str, Any]] = field(default_factory=list)  # drawings that the fixed canvas was timed for
     complaints: list[str] = field(default_factory=list)
     under_way: int = 0
     most_under_way: int = 0
 
     def begin(self, request: Request) -> None:
         self.requests.append(request.url)
+        if request.url.endswith("/api/fixed"):
+            self.fixed.append(json.loads(request.post_data or "null"))
         if request.url.endswith("/api/search"):
             self.searches.append(json.loads(request.post_data or "null"))
             self.under_way += 1
@@ -217,6 +221,63 @@ def test_the_raster_is_shown_at_its_true_pixels(open_page: OpenPage) -> None:
     )
     said = float(page.locator("#gflops-fixed").inner_text().partition(" %")[0]) / 100
     assert share == pytest.approx(said, abs=0.03)
+
+
+def test_the_fixed_canvas_is_timed_once_the_drawing_rests(open_page: OpenPage) -> None:
+    page, seen = open_page()
+    said = page.locator("#milliseconds-fixed")
+    # The page's time passes when the test says so, however slow the machine.
+    page.clock.install(time=0)
+    page.clock.pause_at(60_000)
+    for count in range(1, 4):
+        draw(page, (0.2, 0.2 * count), (0.8, 0.2 * count))
+        with page.expect_response("**/api/search"):
+            page.clock.run_for(200)
+        page.wait_for_function(f"() => document.querySelectorAll('#photos img').length === {TOP}")
+        page.clock.run_for(500)
+        assert said.inner_text() == "a fixed 256 is timed once the drawing rests"
+    assert seen.fixed == []
+    assert [len(each["strokes"]) for each in seen.searches] == [1, 2, 3]
+    with page.expect_response("**/api/fixed"):
+        page.clock.run_for(200)
+    wait_for_fixed(page)
+    page.clock.run_for(5_000)
+    assert [len(each["strokes"]) for each in seen.fixed] == [3]
+    own = float(page.locator("#milliseconds").inner_text().removesuffix(" ms"))
+    shares = re.fullmatch(r"([\d.]+) % of a fixed 256 \(([\d.]+) ms\)", said.inner_text())
+    assert shares is not None
+    assert own / float(shares[2]) == pytest.approx(float(shares[1]) / 100, rel=0.02)
+    # A drawing that has changed is compared anew.
+    page.locator("#undo").click()
+    with page.expect_response("**/api/search"):
+        page.clock.run_for(200)
+    page.wait_for_function("() => document.querySelector('#milliseconds-fixed').textContent.startsWith('a fixed')")
+    with page.expect_response("**/api/fixed"):
+        page.clock.run_for(700)
+    wait_for_fixed(page)
+    assert [len(each["strokes"]) for each in seen.fixed] == [3, 2]
+
+
+def test_an_answer_for_an_older_drawing_is_not_shown(open_page: OpenPage) -> None:
+    page, seen = open_page()
+    held: list[Any] = []
+    page.route("**/api/fixed", lambda route: held.append(route))
+    draw(page, (0.2, 0.2), (0.8, 0.2))
+    page.wait_for_selector("#answer")
+    while not held:
+        page.wait_for_timeout(50)
+    with page.expect_response("**/api/search"):
+        draw(page, (0.2, 0.8), (0.8, 0.8))
+    held.pop().fulfill(json={"milliseconds": 123456.0})
+    while not held:
+        page.wait_for_timeout(50)
+    assert page.locator("#milliseconds-fixed").inner_text() == "a fixed 256 is timed once the drawing rests"
+    # A server that is busy, or gone, leaves that as it is.
+    held.pop().fulfill(status=204)
+    page.wait_for_timeout(300)
+    assert page.locator("#milliseconds-fixed").inner_text() == "a fixed 256 is timed once the drawing rests"
+    assert page.get_by_role("alert").inner_text() == ""
+    assert len(seen.fixed) == 2
 
 
 def test_one_search_at_a_time(open_page: OpenPage) -> None:
@@ -410,12 +471,19 @@ def test_the_page_cannot_reach_another_host(open_page: OpenPage, url: str) -> No
 
 
 def test_a_server_that_is_busy_is_asked_again(open_page: OpenPage, pipeline: Pipeline) -> None:
-    with running(create_app(pipeline, Limits(rate=1.5, burst=2))) as slow:
+    with running(create_app(pipeline, Limits(rate=0.5, burst=2))) as slow:
         page, seen = open_page(slow, errors=True)
+        page.evaluate(
+            """() => {
+                window.told = [];
+                const trouble = document.querySelector("#trouble");
+                new MutationObserver(() => window.told.push(trouble.textContent)).observe(trouble, { childList: true });
+            }"""
+        )
         for y in (0.2, 0.4, 0.6, 0.8):
             draw(page, (0.2, y), (0.8, y))
             page.wait_for_timeout(250)
-        page.get_by_role("alert").get_by_text("Too many requests").wait_for()
+        page.wait_for_function("() => window.told.some((text) => text.startsWith('Too many requests'))")
         page.wait_for_function("() => document.querySelector('#trouble').textContent === ''")
         assert len(seen.searches[-1]["strokes"]) == 4
         assert page.locator("#answer").is_visible()

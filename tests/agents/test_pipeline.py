@@ -298,11 +298,12 @@ def test_what_cannot_be_searched() -> None:
 def test_threads_take_turns_at_the_student() -> None:
     student = Cells()
     pipeline = Pipeline(photo_index(), student, ByStrokes())
-    alone = [pipeline.search(sketch).hits for sketch in SKETCHES]
+    fixed = pipeline.at(64)
+    alone = [(pipeline.search(sketch).hits, fixed.search(sketch).hits) for sketch in SKETCHES]
     found: dict[int, Any] = {}
 
     def work(i: int) -> None:
-        found[i] = pipeline.search(SKETCHES[i]).hits
+        found[i] = (pipeline.search(SKETCHES[i]).hits, fixed.search(SKETCHES[i]).hits)
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(len(SKETCHES))]
     for thread in threads:

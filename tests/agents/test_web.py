@@ -81,8 +81,7 @@ def test_page_and_its_files_come_with_headers_that_keep_a_browser_at_home(client
 def test_start_says_what_the_page_must_know(client: TestClient) -> None:
     start = client.get("/api/start").json()
     assert start["index"] == {"name": "pictures", "photos": 12}
-    assert start["fixed"]["canvas"] == 64
-    assert start["fixed"]["milliseconds"] > 0
+    assert start["fixed_canvas"] == 64
     assert start["tradeoff"] is True
     levels = [example["level"] for example in start["examples"]]
     assert sorted(levels) == sorted(list(range(4)) * module.EXAMPLES)
@@ -116,6 +115,21 @@ def test_search_says_what_the_pipeline_found(client: TestClient, pipeline: Pipel
     assert [look["canvas"] for look in got["looks"]] == [32]
     with Image.open(io.BytesIO(b64decode(got["raster"]))) as raster:
         np.testing.assert_array_equal(np.array(raster), rasterise(sketch, 32))
+
+
+def test_the_fixed_canvas_is_timed_for_a_drawing_by_a_search_of_it(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, int]] = []
+    embed = Cells.embed_rasters
+    monkeypatch.setattr(
+        Cells, "embed_rasters", lambda self, rasters: seen.append(rasters.shape) or embed(self, rasters)
+    )
+    got = client.post("/api/fixed", json={"strokes": STROKES}).json()
+    assert list(got) == ["milliseconds"]
+    assert got["milliseconds"] > 0
+    assert seen == [(1, 64, 64)]
+    assert client.post("/api/fixed", json={"strokes": []}).status_code == 400
 
 
 def test_place_and_size_on_the_board_do_not_matter(client: TestClient) -> None:
@@ -296,7 +310,7 @@ def test_what_the_page_keeps_can_be_sent_again() -> None:
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
 def test_what_a_foreign_page_can_send_unasked_is_refused(client: TestClient, kind: str) -> None:
-    for path in ("/api/search", "/api/svg"):
+    for path in ("/api/search", "/api/fixed", "/api/svg"):
         answer = client.post(path, content=json.dumps({"strokes": STROKES}), headers={"Content-Type": kind})
         assert answer.status_code == 415
         assert "content type" in answer.json()["error"]
@@ -425,8 +439,10 @@ def test_who_asks_too_often_is_told_when_to_come_back(pipeline: Pipeline) -> Non
     assert 1 <= int(answers[-1].headers["retry-after"]) <= 5
     assert "too many requests" in answers[-1].json()["error"]
     assert {name: answers[-1].headers[name] for name in HEADERS} == HEADERS
-    # Another client does not suffer, nor does the refused one's SVG cost less than its search.
-    assert second.post("/api/search", json={"strokes": STROKES}).status_code == 200
+    # Another client does not suffer, nor does the refused one's SVG, or its fixed canvas, cost less than its search.
+    paths = ["/api/search", "/api/fixed", "/api/fixed", "/api/fixed"]
+    assert [second.post(path, json={"strokes": STROKES}).status_code for path in paths] == [200, 200, 200, 429]
+    assert first.post("/api/fixed", json={"strokes": STROKES}).status_code == 429
     assert first.post("/api/svg", content="x", headers={"Content-Type": "image/svg+xml"}).status_code == 429
 
 
@@ -576,7 +592,7 @@ def test_the_command_serves_the_shipped_index_until_it_is_interrupted(demo: subp
     with httpx.Client(base_url=match[1]) as client:
         start = client.get("/api/start").json()
         assert start["tradeoff"] is True
-        assert start["fixed"]["canvas"] == 256
+        assert start["fixed_canvas"] == 256
         clock = next(example for example in start["examples"] if example["label"].startswith("clock"))
         answer = client.post("/api/search", json={"strokes": clock["strokes"]}).json()
         assert len(answer["hits"]) == messages.TOP
