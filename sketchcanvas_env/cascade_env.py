@@ -275,6 +275,7 @@ class SketchCanvasCascadeEnv(OfCascade, gym.Env[Observation, np.int64]):
         self._seen = np.zeros(1, dtype=np.int64)
         self._last = np.full(1, -1, dtype=np.int64)
         self._done = False
+        self._earned = 0.0
 
     # The Gymnasium interface.
 
@@ -298,6 +299,7 @@ class SketchCanvasCascadeEnv(OfCascade, gym.Env[Observation, np.int64]):
         self._seen = np.zeros(1, dtype=np.int64)
         self._last = np.full(1, -1, dtype=np.int64)
         self._done = False
+        self._earned = 0.0
         return self._observation(self._rows), first_of(self.cascade.going(self._rows, self._seen))
 
     def step(self, action: np.int64) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -322,6 +324,7 @@ class SketchCanvasCascadeEnv(OfCascade, gym.Env[Observation, np.int64]):
             raise ValueError(self.cascade.out_of_range(choice))
         done = self.cascade.advance(rows, self._seen, self._last, np.array([choice]))
         self._seen, self._last, self._done = done.seen, done.last, bool(done.ended[0])
+        self._earned += float(done.reward[0])
         info = self.cascade.final(rows, done.seen, done.last) if self._done else self.cascade.going(rows, done.seen)
         return self._observation(rows), float(done.reward[0]), self._done, False, first_of(info)
 
@@ -330,7 +333,7 @@ class SketchCanvasCascadeEnv(OfCascade, gym.Env[Observation, np.int64]):
         return np.asarray(self.cascade.action_mask(self._seen)[0], dtype=np.bool_)
 
     def render(self) -> npt.NDArray[np.uint8] | str | None:
-        """The episode's last look as `render_mode` says; its reward is that of looking there alone.
+        """The last look, and what all looks cost and earned, as `render_mode` says.
 
         Returns:
             (H, W, 3) uint8 for `"rgb_array"`, one line for `"ansi"`, None (and a warning) without a render mode.
@@ -343,20 +346,29 @@ class SketchCanvasCascadeEnv(OfCascade, gym.Env[Observation, np.int64]):
             return None
         if self._rows is None:
             raise error.ResetNeeded("call reset() before render(): there is no sketch yet")
-        row, last = int(self._rows[0]), int(self._last[0])
-        return render_row(self.task, row, look_shown(self.cascade, row, last), self.render_mode)
+        row, seen, last = int(self._rows[0]), int(self._seen[0]), int(self._last[0])
+        return render_row(self.task, row, look_shown(self.cascade, row, seen, last, self._earned), self.render_mode)
 
     def _observation(self, rows: npt.NDArray[np.int64]) -> Observation:
         seen = self.cascade.observe(rows, self._seen, self._last)
         return {name: array[0] for name, array in seen.items()}
 
 
-def look_shown(cascade: CascadeTask, row: int, last: int) -> Shown | None:
-    """What a picture shows of the last look at a sketch; None before the first."""
+def look_shown(cascade: CascadeTask, row: int, seen: int, last: int, earned: float) -> Shown | None:
+    """What a picture shows of the looks at a sketch; None before the first.
+
+    Args:
+        cascade: the split.
+        row: which sketch.
+        seen: canvases looked at, the sum of 2^j over them.
+        last: the last of them, -1 for none.
+        earned: sum of the rewards so far.
+    """
     if last < 0:
         return None
     known = cascade.task.lookup
     assert known is not None  # a cascade has no live mode
     table = known.table
     top = tuple(str(table.photos[place]) for place in table.top[row, last] if place >= 0)
-    return Shown(last, int(table.ranks[row, last]), float(known.rewards[row, last]), top)
+    all_looks = (float(cascade.seen_flops[seen]), float(cascade.seen_costs[seen]))
+    return Shown(last, int(table.ranks[row, last]), earned, top, all_looks=all_looks)

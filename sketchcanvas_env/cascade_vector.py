@@ -125,6 +125,8 @@ class SketchCanvasCascadeVectorEnv(OfCascade, StreamsVectorEnv):
         # The states that are shown, beside the rows.
         self._seen = np.zeros(n, dtype=np.int64)
         self._last = np.full(n, -1, dtype=np.int64)
+        # Sums of rewards of the episodes that go on; only pictures show them.
+        self._earned = np.zeros(n)
 
     # The Gymnasium interface.
 
@@ -156,6 +158,7 @@ class SketchCanvasCascadeVectorEnv(OfCascade, StreamsVectorEnv):
             self._episodes[mask] += 1
         self._seen = np.where(mask, 0, self._seen)
         self._last = np.where(mask, -1, self._last)
+        self._earned[mask] = 0.0
         told = self._told_of(self.cascade.going(rows, self._seen), mask)
         return self.cascade.observe(rows, self._seen, self._last, self._room()), told
 
@@ -181,13 +184,14 @@ class SketchCanvasCascadeVectorEnv(OfCascade, StreamsVectorEnv):
         done = self.cascade.advance(rows, self._seen, self._last, self._check_actions(actions))
         ended, infos = done.ended, Info()
         self._seen, self._last = done.seen, done.last
+        self._earned += done.reward
         if ended.any():
             where = np.flatnonzero(ended)
             final = self.cascade.final(rows[where], done.seen[where], done.last[where])
             infos = self._final_infos(final, where, ended)
             rows = self._show(ended, None)
             self._episodes[where] += 1
-            self._seen[where], self._last[where] = 0, -1
+            self._seen[where], self._last[where], self._earned[where] = 0, -1, 0.0
         infos.update(with_masks(self.cascade.going(rows, self._seen), self._everyone))
         observations = self.cascade.observe(rows, self._seen, self._last, self._room())
         return observations, done.reward, ended, np.zeros(self.num_envs, dtype=np.bool_), infos
@@ -199,7 +203,8 @@ class SketchCanvasCascadeVectorEnv(OfCascade, StreamsVectorEnv):
     # How it is done.
 
     def _pictures(self, rows: npt.NDArray[np.int64], render_mode: str) -> list[Any]:
-        shown = [look_shown(self.cascade, int(row), int(last)) for row, last in zip(rows, self._last, strict=True)]
+        states = zip(rows.tolist(), self._seen.tolist(), self._last.tolist(), self._earned.tolist(), strict=True)
+        shown = [look_shown(self.cascade, *state) for state in states]
         return [render_row(self.task, int(row), each, render_mode) for row, each in zip(rows, shown, strict=True)]
 
     def _out_of_range(self, action: int) -> str:

@@ -53,6 +53,8 @@ class Shown:
         oracle: the best action, None where it is not known.
         regret: reward of that action less this one, None where it is not known.
         tradeoff: the episode's own, None where all share one.
+        all_looks: FLOPs (2 x MAC) and cost of all looks, where there may be several: canvas, rank and photos are then
+            of the last, and the reward is the sum of the rewards so far. None where the canvas is all there is.
     """
 
     action: int
@@ -62,6 +64,7 @@ class Shown:
     oracle: int | None = None
     regret: float | None = None
     tradeoff: float | None = None
+    all_looks: tuple[float, float] | None = None
 
 
 def sentence(task: Task, row: int, shown: Shown | None) -> str:
@@ -104,17 +107,19 @@ def picture(task: Task, row: int, shown: Shown | None, sketch: VectorSketch | No
 
 
 def _outcome(task: Task, shown: Shown) -> str:
-    """Canvas, rank, cost, reward and, where it is known, regret."""
+    """Canvas, rank, cost, reward and, where it is known, regret; of several looks their cost and the return."""
     side = task.canvases[shown.action]
     known = task.lookup
     gallery = "" if known is None else f" of {known.table.gallery_size[task.split]}"
+    several = shown.all_looks is not None
+    flops, cost = shown.all_looks or (task.flops[shown.action], task.costs[shown.action])
     parts = [
-        f"canvas {side}x{side}",
+        f"{'last look: ' if several else ''}canvas {side}x{side}",
         f"rank {shown.rank}{gallery}",
-        f"{task.flops[shown.action] / 1e9:.4f} GFLOPs",
-        *([f"{task.costs[shown.action]:.2f} ms"] if task.cost == "latency" else []),
+        f"{'all looks: ' if several else ''}{flops / 1e9:.4f} GFLOPs",
+        *([f"{cost:.2f} ms"] if task.cost == "latency" else []),
         *([f"tradeoff {shown.tradeoff:.4f}"] if shown.tradeoff is not None else []),
-        f"reward {shown.reward:+.4f}",
+        f"{'return' if several else 'reward'} {shown.reward:+.4f}",
     ]
     if shown.oracle is not None:
         best = task.canvases[shown.oracle]
@@ -143,8 +148,16 @@ class Page:
         self._pen.text((x, y), text, fill=colour, font=self._font, anchor=anchor)
 
     def title(self, x: int, text: str, top: int = 0) -> None:
-        """Above a panel."""
-        self.write(x, top + 3, text)
+        """Above a panel, cut to its width."""
+        self.write(x, top + 3, self._cut(text))
+
+    def _cut(self, text: str) -> str:
+        """As much of a text as fits above a panel."""
+        if self._font.getlength(text) <= PANEL:
+            return text
+        while text and self._font.getlength(f"{text}...") > PANEL:
+            text = text[:-1]
+        return f"{text}..."
 
     def caption(self, text: str, top: int = 0) -> None:
         """Below the panels."""

@@ -235,14 +235,14 @@ class StrokeTask:
             "sketch_index": drawing.rows.copy(),
             "strokes": self.strokes.take(self._at(drawing)),
             "seen": drawing.seen.copy(),
-            "flops": _paid(drawing.looks, self.task.flops),
+            "flops": paid(drawing.looks, self.task.flops),
             "action_mask": self.action_mask(drawing),
         }
 
     def final(self, drawing: Drawing) -> Arrays:
         """What info tells of N episodes that ended, in the environment's names; it follows from where they ended."""
         rows, last, at = drawing.rows, drawing.last, self._at(drawing)
-        vector = np.column_stack([self.acc.take(last), _paid(drawing.looks, self.task.comp), -self._waited.take(at)])
+        vector = np.column_stack([self.acc.take(last), paid(drawing.looks, self.task.comp), -self._waited.take(at)])
         returns = self._reward(*vector.T)
         best = self.oracle_returns.take(rows)
         return {
@@ -251,8 +251,8 @@ class StrokeTask:
             "share": self.share.take(at),
             "canvas": np.where(last < 0, 0, self._sides.take(last % self.n_canvases)),
             "looks": drawing.looks.sum(axis=1),
-            "flops": _paid(drawing.looks, self.task.flops),
-            "cost": _paid(drawing.looks, self.task.costs),
+            "flops": paid(drawing.looks, self.task.flops),
+            "cost": paid(drawing.looks, self.task.costs),
             "rank": self.ranks.take(last),
             "triplet": self.triplet.take(last),
             "reward_vector": vector,
@@ -302,7 +302,7 @@ class StrokeTask:
         now, then = self.top.take(last, axis=0), self.top.take(before, axis=0)
         same = (now[:, :, None] == then[:, None, :]) & (now >= 0)[:, :, None]
         photos = np.maximum((now >= 0).sum(axis=1), 1)
-        spent = _paid(drawing.looks, self.task.costs) / self.task.costs.sum()
+        spent = paid(drawing.looks, self.task.costs) / self.task.costs.sum()
         since = drawing.step - (last // k - self.first.take(drawing.rows))
         out[:, -4] = same[:, 0, 0]
         out[:, -3] = same.any(axis=2).sum(axis=1) / photos
@@ -347,7 +347,7 @@ class StrokeTask:
         return float(self._reward(*low)), float(self._reward(*high))
 
 
-def _paid(looks: IntArray, each: FloatArray) -> FloatArray:
+def paid(looks: IntArray, each: FloatArray) -> FloatArray:
     """(N,) what looks at the canvases come to in all."""
     return np.asarray((looks * each).sum(axis=1))
 

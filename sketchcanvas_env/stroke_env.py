@@ -16,7 +16,7 @@ from sketchcanvas_env.data import RETRIEVAL, SketchDataset
 from sketchcanvas_env.env import Observation, check_integer, check_render_mode, first_of, next_row
 from sketchcanvas_env.prefixes import PrefixTable
 from sketchcanvas_env.render import Shown, picture, sentence
-from sketchcanvas_env.stroke import STROKE_COST, Drawing, StrokeTask, make_stroke_task
+from sketchcanvas_env.stroke import STROKE_COST, Drawing, StrokeTask, make_stroke_task, paid
 from sketchcanvas_env.table import OutcomeTable
 from sketchcanvas_env.task import DEFAULT_CANVASES, RENDER_MODES, OfTask
 
@@ -166,7 +166,7 @@ class SketchCanvasStrokeEnv(OfStroke, gym.Env[Observation, np.int64]):
     * `prefixes`: path of a table of prefixes (`python -m students.prefixes`). None for the one beside `table`, or the
       shipped one, which has canvases of 32, 64, 128 and 256.
     * The others are those of `SketchCanvasEnv`. An argument that is out of range, or names what does not exist, raises
-      ValueError before any work starts.
+      ValueError before any work starts; a file that is not there raises FileNotFoundError.
 
     ## Vectorized environment
 
@@ -252,7 +252,7 @@ class SketchCanvasStrokeEnv(OfStroke, gym.Env[Observation, np.int64]):
         self._stream = sampling.Stream()
         self._drawing: Drawing | None = None
         self._ended = False
-        self._paid = 0.0
+        self._earned = 0.0
 
     # The Gymnasium interface.
 
@@ -274,7 +274,7 @@ class SketchCanvasStrokeEnv(OfStroke, gym.Env[Observation, np.int64]):
         super().reset(seed=seed)
         self._drawing = self.stroke.start(next_row(self._stream, self.np_random, options, len(self.task)))
         self._ended = False
-        self._paid = 0.0
+        self._earned = 0.0
         return self._observation(self._drawing), first_of(self.stroke.going(self._drawing))
 
     def step(self, action: np.int64) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -299,7 +299,7 @@ class SketchCanvasStrokeEnv(OfStroke, gym.Env[Observation, np.int64]):
         found = self.stroke.advance(self._drawing, np.array([choice], dtype=np.int64))
         reward, ended = float(found.reward[0]), bool(found.ended[0])
         self._drawing, self._ended = found.drawing, ended
-        self._paid += reward
+        self._earned += reward
         told = self.stroke.final(found.drawing) if ended else self.stroke.going(found.drawing)
         return self._observation(found.drawing), reward, ended, False, first_of(told)
 
@@ -314,7 +314,7 @@ class SketchCanvasStrokeEnv(OfStroke, gym.Env[Observation, np.int64]):
         return np.asarray(self.stroke.action_mask(self._drawing)[0], dtype=np.bool_)
 
     def render(self) -> npt.NDArray[np.uint8] | str | None:
-        """The drawing so far and the last look at it, as `render_mode` says.
+        """The drawing so far, the last look at it, and what all looks cost and earned, as `render_mode` says.
 
         Returns:
             (H, W, 3) uint8 for `"rgb_array"`, one line for `"ansi"`, None (and a warning) without a render mode.
@@ -327,14 +327,14 @@ class SketchCanvasStrokeEnv(OfStroke, gym.Env[Observation, np.int64]):
             return None
         if self._drawing is None:
             raise error.ResetNeeded("call reset() before render(): there is no sketch yet")
-        return render_drawing(self.stroke, self._drawing, 0, self._paid, self.render_mode)
+        return render_drawing(self.stroke, self._drawing, 0, self._earned, self.render_mode)
 
     def _observation(self, drawing: Drawing) -> Observation:
         return cast("Observation", {name: array[0] for name, array in self.stroke.observe(drawing).items()})
 
 
 def render_drawing(
-    task: StrokeTask, drawing: Drawing, place: int, paid: float, render_mode: str
+    task: StrokeTask, drawing: Drawing, place: int, earned: float, render_mode: str
 ) -> npt.NDArray[np.uint8] | str:
     """One of N drawings so far, and the last look at it, as a picture or as a line.
 
@@ -342,7 +342,7 @@ def render_drawing(
         task: what the drawings are of.
         drawing: where N episodes stand.
         place: which of them.
-        paid: sum of its rewards so far.
+        earned: sum of its rewards so far.
         render_mode: "rgb_array" or "ansi".
     """
     row, step, last = (int(array[place]) for array in (drawing.rows, drawing.step, drawing.last))
@@ -352,7 +352,9 @@ def render_drawing(
         known = task.task.table
         assert known is not None  # there is no live mode here
         top = tuple(str(known.photos[photo]) for photo in task.top[last] if photo >= 0)
-        shown = Shown(last % task.n_canvases, int(task.ranks[last]), paid, top)
+        looks = drawing.looks[[place]]
+        all_looks = (float(paid(looks, task.task.flops)[0]), float(paid(looks, task.task.costs)[0]))
+        shown = Shown(last % task.n_canvases, int(task.ranks[last]), earned, top, all_looks=all_looks)
     if render_mode == "ansi":
         return f"{sketch.n_strokes} strokes of {sentence(task.task, row, shown)}"
     return picture(task.task, row, shown, sketch)

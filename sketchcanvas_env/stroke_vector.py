@@ -107,7 +107,7 @@ class SketchCanvasStrokeVectorEnv(OfStroke, StreamsVectorEnv):
         self.reward_space = self.stroke.reward_space()
         self._drawing: Drawing | None = None
         # Sums of rewards of the episodes that go on; only pictures show them.
-        self._paid = np.zeros(n)
+        self._earned = np.zeros(n)
 
     # The Gymnasium interface.
 
@@ -160,7 +160,7 @@ class SketchCanvasStrokeVectorEnv(OfStroke, StreamsVectorEnv):
             raise error.ResetNeeded("call reset() before step(): there are no sketches yet")
         found = self.stroke.advance(self._drawing, self._check_actions(actions))
         self._drawing, ended, infos = found.drawing, found.ended, Info()
-        self._paid += found.reward
+        self._earned += found.reward
         if ended.any():
             where = np.flatnonzero(ended)
             final = self.stroke.final(Drawing(*(array[where] for array in found.drawing)))
@@ -190,13 +190,13 @@ class SketchCanvasStrokeVectorEnv(OfStroke, StreamsVectorEnv):
             pairs = zip(drawing, self._drawing, strict=True)
             drawing = Drawing(*(np.where(mask.reshape(-1, *[1] * (new.ndim - 1)), new, old) for new, old in pairs))
         self._drawing = drawing
-        self._paid[mask] = 0.0
+        self._earned[mask] = 0.0
         return drawing
 
     def _pictures(self, rows: npt.NDArray[np.int64], render_mode: str) -> list[Any]:
         drawing = self._drawing
         assert drawing is not None  # the base class asked for a reset
-        return [render_drawing(self.stroke, drawing, i, float(self._paid[i]), render_mode) for i in range(len(rows))]
+        return [render_drawing(self.stroke, drawing, i, float(self._earned[i]), render_mode) for i in range(len(rows))]
 
     def _out_of_range(self, action: int) -> str:
         return self.stroke.out_of_range(action)

@@ -551,12 +551,28 @@ def test_the_picture_is_that_of_the_last_look(toy: Toy) -> None:
     second = ours.step(3) and ours.render()
     assert isinstance(first, np.ndarray)
     assert not np.array_equal(first, second)  # type: ignore[arg-type]
-    assert np.array_equal(second, ours.step(STOP) and ours.render())  # type: ignore[arg-type]
-    lines = make(toy, render_mode="ansi")
-    play(lines, 2, [3])
-    table = lines.table
+    # Stopping changes what was earned, which stands below, and nothing else.
+    stopped = ours.step(STOP) and ours.render()
+    assert np.array_equal(second[:-30], stopped[:-30])  # type: ignore[index, call-overload]
+    assert not np.array_equal(second, stopped)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("cost", ["flops", "latency"])
+def test_the_line_tells_what_all_looks_cost_and_earned(toy: Toy, cost: str) -> None:
+    env = make(toy, render_mode="ansi", cost=cost)
+    table = env.table
     assert table is not None
-    assert f"canvas 128x128, rank {table.ranks[2, 3]} of 12" in str(lines.render())
+    for _ in range(2):  # the second episode begins anew
+        env.reset(options={"index": 2})
+        earned = env.step(1)[1] + env.step(3)[1]
+        spent = f"{(table.flops[1] + table.flops[3]) / 1e9:.4f} GFLOPs, "
+        if cost == "latency":
+            spent += f"{table.milliseconds[1] + table.milliseconds[3]:.2f} ms, "  # type: ignore[index]
+        start = f"last look: canvas 128x128, rank {table.ranks[2, 3]} of 12, all looks: {spent}return "
+        assert str(env.render()).endswith(f"{start}{earned:+.4f}")
+        _, last, _, _, info = env.step(STOP)
+        assert info["return"] == pytest.approx(earned + last)
+        assert str(env.render()).endswith(f"{start}{info['return']:+.4f}")
 
 
 def test_without_a_render_mode_there_is_a_warning(env: SketchCanvasCascadeEnv) -> None:

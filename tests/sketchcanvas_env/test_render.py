@@ -105,6 +105,16 @@ def test_a_picture_is_deterministic_and_depends_on_the_episode(env: SketchCanvas
     assert not np.array_equal(*(picture[HEAD + PANEL + 1 :] for picture in pictures))
 
 
+def test_a_long_title_is_cut_to_its_panel() -> None:
+    short, long = (render.Page(render.WIDTH, render.HEIGHT) for _ in range(2))
+    for page, title in ((short, "strokes of 1F468"), (long, "strokes of 1F468-200D-1F469-200D-1F467-200D-1F466/3")):
+        page.panel(LEFT, title, np.full((PANEL, PANEL), 255, dtype=np.uint8))
+    assert (long.pixels()[: HEAD - 1, LEFT + PANEL :] == render._PAPER).all()
+    assert not np.array_equal(long.pixels(), short.pixels())
+    assert long._cut("strokes of 1F468") == "strokes of 1F468"
+    assert long._cut("x" * 999).endswith("xxx...")
+
+
 def test_one_line(toy: Toy) -> None:
     env = SketchCanvasEnv(render_mode="ansi", **toy.kwargs)  # type: ignore[arg-type]
     env.reset(options={"index": 4})

@@ -464,8 +464,21 @@ def test_pictures_show_the_drawing_so_far(strokes: Toy) -> None:
     )
     env.step(np.int64(1))
     assert str(env.render()).startswith(
-        f"{env.stroke.strokes[env.stroke.first[index]]} strokes of sketch {name}: canvas 32x32, rank "
+        f"{env.stroke.strokes[env.stroke.first[index]]} strokes of sketch {name}: last look: canvas 32x32, rank "
     )
+
+
+def test_the_line_tells_what_all_looks_cost_and_earned(strokes: Toy) -> None:
+    env = SketchCanvasStrokeEnv(render_mode="ansi", **strokes.kwargs)  # type: ignore[arg-type]
+    env.reset(options={"index": int(np.argmax(env.stroke.steps))})
+    earned = sum(env.step(np.int64(action))[1] for action in (2, WAIT, 1))
+    spent = (env.task.flops[2] + env.task.flops[1]) / 1e9
+    line = str(env.render())
+    assert "last look: canvas 32x32, rank " in line
+    assert line.endswith(f"all looks: {spent:.4f} GFLOPs, return {earned:+.4f}")
+    info = env.step(np.int64(STOP))[4]
+    assert info["flops"] / 1e9 == pytest.approx(spent)
+    assert str(env.render()).endswith(f"all looks: {spent:.4f} GFLOPs, return {info['return']:+.4f}")
 
 
 # ---------------------------------------------------------------- episodes
