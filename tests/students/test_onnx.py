@@ -177,6 +177,16 @@ def test_int8(student: Student, both: Path) -> None:
     assert small.card["calibration"]["sketches"] == len(SKETCHES)
 
 
+def test_int8_weights_leave_room_for_sums(both: Path) -> None:
+    """Seven bits: products of eight saturate on processors without VNNI, whatever the one is that runs this test."""
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(both / f"student-int8-{CANVASES[0]}.onnx")
+    weights = [onnx.numpy_helper.to_array(one) for one in model.graph.initializer]
+    small = [one for one in weights if one.dtype == np.int8 and one.ndim == 4]
+    assert len(small) > 50
+    assert max(np.abs(one.astype(int)).max() for one in small) == 64
+
+
 def test_int8_needs_the_float32_export(student: Student, both: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no exported student"):
         export_int8(student, tmp_path, SKETCHES)
