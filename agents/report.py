@@ -262,20 +262,18 @@ def sweep_markdown(result: SweepResult) -> str:
 
 
 def pick_table(found: Pick) -> Table:
-    """An operating point as a rich table."""
+    """An operating point as a rich table; where val was reported, it stands there once."""
     one = found.candidate
     name = f"fixed {one.canvas}" if one.run is None else f"{one.agent}, tradeoff {one.tradeoff:g}, seed {one.seed}"
-    cells = (
-        name,
-        f"{100 * one.val_acc1:.1f}",
-        f"{one.val_gflops:.4f}",
-        f"{100 * one.acc1:.1f}",
-        f"{one.gflops:.4f}",
-        "no selector needed" if found.path is None else str(found.path),
-    )
-    split = found.split
-    columns = ("policy", "val acc@1", "val GFLOPs", f"{split} acc@1", f"{split} GFLOPs", "selector")
-    return rich_table("chosen on val", columns, [cells])
+    measured = {
+        "val acc@1": f"{100 * one.val_acc1:.1f}",
+        "val GFLOPs": f"{one.val_gflops:.4f}",
+        f"{found.split} acc@1": f"{100 * one.acc1:.1f}",
+        f"{found.split} GFLOPs": f"{one.gflops:.4f}",
+    }
+    selector = "no selector needed" if found.path is None else str(found.path)
+    columns = ("policy", *measured, "selector")
+    return rich_table("chosen on val", columns, [(name, *measured.values(), selector)])
 
 
 COST_COLUMNS = ("network", "parameters", "MFLOPs", "% of the student's", "ms", "p95 ms", "% of the student's")

@@ -170,7 +170,8 @@ class SketchCanvasEnv(OfTask, gym.Env[Observation, np.int64]):
       nothing. None: all episodes share `tradeoff`.
     * `task`: `"retrieval"`, or `"recognition"` (see above).
 
-    An argument that is out of range, or names what does not exist, raises ValueError before any work starts.
+    An argument that is out of range, or names what does not exist, raises ValueError before any work starts; a file
+    that is not there raises FileNotFoundError.
 
     In Python, `SketchCanvasEnv(retriever=...)` computes outcomes when they are asked for instead of looking
     them up (see `sketchcanvas_env.Retriever`), and `dataset` and `table` may be objects.

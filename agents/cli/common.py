@@ -56,6 +56,14 @@ def sides_of(canvases: str) -> tuple[int, ...]:
         ) from None
 
 
+def numbers_of(text: str, option: str) -> tuple[float, ...]:
+    """Numbers from "0.1,0.2"; ValueError, which names the option, for anything else."""
+    try:
+        return tuple(float(one) for one in text.split(","))
+    except ValueError:
+        raise ValueError(f"{option} are numbers separated by commas, such as 0.1,0.2; got {text!r}") from None
+
+
 def load_data(name: str, root: Path | None, strict: bool = False) -> SketchDataset:
     """The data set; what had to be left out of it is told on standard error."""
     import warnings

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agents.cli.common import env_config, show, tell, workers
+from agents.cli.common import env_config, numbers_of, show, tell, workers
 from agents.cli.options import (
     DEFAULT_CANVASES,
     Address,
@@ -165,7 +165,7 @@ def sweep(
             split=split,
             threads=threads,
         ),
-        tradeoffs=tuple(float(one) for one in tradeoffs.split(",")),
+        tradeoffs=numbers_of(tradeoffs, "--tradeoffs"),
         preference=tuple(one for one in preference.split(",") if one),
     )
     with bars() as start:

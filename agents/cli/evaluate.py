@@ -119,6 +119,9 @@ def _evaluate_policies(
     for name in policies:
         env = env_config(dataset, root, student, table, canvases, tradeoff, cost, 64)
         if baselines.is_name(name):
+            side = name.removeprefix("fixed:")
+            if side.isdecimal() and int(side) not in env.canvases:
+                raise ValueError(f"{side} is not among --canvases {canvases}")
             choice: Any = baselines.by_name(name, env.outcomes(split), **env.reward_weights())
             own_flops: Any = 0.0
         else:

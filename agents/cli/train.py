@@ -44,10 +44,12 @@ def train(
         "runs/selector"
     ),
     logdir: Annotated[Path | None, typer.Option(help="TensorBoard folder.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint beside OUT.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the checkpoint that a stopped run left beside OUT.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train one selector, save it, and evaluate it on the split val.
+    """Train one selector, save it, and evaluate it on the split val. Nothing is written over.
 
     Example: sketchcanvas train reinforce --tradeoff 0.3 --logdir runs/tb --out runs/mine
     """
@@ -61,15 +63,19 @@ def train(
     config = registry.make_config(algorithm, env=env, seed=seed, total_steps=steps, threads=threads, **network)
     env.task("train")  # unknown names and bad values end here, before any work
     place = out.with_name(out.name + ".checkpoint.safetensors")
+    if not resume:
+        _check_free(saved.stem(out).with_suffix(".safetensors"), place)
+    keeps = resume or registry.ALGORITHMS[algorithm].resumable
     with bars() as start:
         run = registry.train_run(
             config,
             on_progress=start(f"{algorithm}, seed {seed}", steps),
             logdir=logdir,
-            checkpoint=place if resume or registry.ALGORITHMS[algorithm].resumable else None,
+            checkpoint=place if keeps else None,
             resume=resume,
         )
     path = saved.save(out, run, env.outcomes("train"))
+    place.unlink(missing_ok=True)  # a finished run has nothing to go on with
     task = env.task("val")
     result = judge(
         env.outcomes("val"),
@@ -85,3 +91,13 @@ def train(
         report.rich_table(title, report.POLICY_COLUMNS, rows),
     )
     tell(f"wrote {path}")
+
+
+def _check_free(weights: Path, checkpoint: Path) -> None:
+    """Raise ValueError where an earlier run left a selector or a checkpoint: hours of work may be in them."""
+    if weights.exists() or weights.with_suffix(".json").exists():
+        raise ValueError(f"there is a selector at {weights} already: choose another --out, or delete it first")
+    if checkpoint.exists():
+        raise ValueError(
+            f"{checkpoint} is of a run that was stopped: go on with --resume, choose another --out, or delete it"
+        )

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from agents import cli
+from agents import cli, saved
 from agents.cli.common import typed_command
 from agents.compare import CompareConfig, preset
 from agents.environment import EnvConfig
@@ -105,14 +105,15 @@ def test_defaults_are_those_of_the_configurations() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["evaluate", "fixed:99"], "unknown baseline|no outcomes at canvas 99"),
+        (["evaluate", "fixed:99"], "99 is not among --canvases 16,32,64,128$"),
+        (["evaluate", "fixed:32", "--canvases", "16,64"], "32 is not among --canvases 16,64$"),
         (["evaluate", "clairvoyant"], "clairvoyant.*missing"),
         (["evaluate", "random", "--split", "dev"], "unknown split 'dev'"),
         (["evaluate", "random", "--tradeoff", "2"], "tradeoff"),
         (["evaluate", "random", "--canvases", "64,32"], "rise"),
         (["evaluate", "random", "--canvases", "big"], "sides in pixels"),
         (["train", "sarsa"], "unknown algorithm 'sarsa'; there are a2c, "),
-        (["train", "ppo", "--steps", "1000"], "multiple of"),
+        (["train", "ppo", "--steps", "1000"], "ppo: total_steps must be a multiple of"),
         (["train", "--resume", "--out", "nowhere/x"], "nothing to resume"),
         (["compare", "--seeds", "0"], "seeds must be at least 1"),
         (["compare", "--selector", "oracle"], "unknown selector"),
@@ -120,6 +121,7 @@ def test_defaults_are_those_of_the_configurations() -> None:
         (["compare", "--jobs", "0"], "jobs must be at least 1"),
         (["compare", "--engine", "slurm"], "unknown engine 'slurm'"),
         (["sweep", "--tradeoffs", "0.3,0.2"], "rising"),
+        (["sweep", "--tradeoffs", "0.3,x"], "--tradeoffs are numbers separated by commas.*'0.3,x'"),
     ],
 )
 def test_mistakes_end_with_one_line(
@@ -161,6 +163,29 @@ def test_train_evaluate_resume(toy: Toy, tmp_path: Path, capsys: pytest.CaptureF
     assert again["oracle"]["reward"] > again[str(out)]["reward"]
     assert run("evaluate", *toy_options(toy), "--canvases", "16,32", out) == 2
     assert "--canvases 16,32,64,128" in capsys.readouterr().err
+
+
+def test_train_writes_over_nothing(
+    toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, checkpoint = tmp_path / "mine", tmp_path / "mine.checkpoint.safetensors"
+    asked = ["train", "reinforce", *toy_options(toy), "--selector", "stats", "--out", out, "--steps"]
+    save = saved.save
+    monkeypatch.setattr(saved, "save", lambda *_: pytest.fail("killed"))
+    with pytest.raises(pytest.fail.Exception):
+        run(*asked, 15_360)
+    monkeypatch.setattr(saved, "save", save)
+    left = checkpoint.read_bytes()
+    capsys.readouterr()
+    assert run(*asked, 512) == 2
+    assert "go on with --resume" in capsys.readouterr().err
+    assert checkpoint.read_bytes() == left
+    assert run(*asked, 15_360, "--resume") == 0
+    assert not checkpoint.exists()
+    finished = out.with_suffix(".safetensors").read_bytes()
+    assert run(*asked, 512, "--seed", 1) == 2
+    assert "choose another --out" in capsys.readouterr().err
+    assert out.with_suffix(".safetensors").read_bytes() == finished
 
 
 @pytest.mark.parametrize("algorithm", ["dqn", "linucb"])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents import policy, runs, sweep
+from agents import policy, report, runs, sweep
 from agents.compare import CompareConfig
 from agents.environment import EnvConfig
 from agents.evaluate import evaluate
@@ -150,6 +150,16 @@ def test_what_is_picked(made_up: Path, demand: dict[str, float], name: str | Non
     assert found.path == (None if name is None else made_up / "runs" / name)
     assert found.candidate.canvas == (32 if name is None else None)
     assert found.split == "test"
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_picked_policy_stands_once_for_each_split(made_up: Path, split: str) -> None:
+    found = sweep.pick(made_up, max_gflops=0.1)
+    if split == "val":
+        found = replace(found, split=split, candidate=replace(found.candidate, acc1=found.candidate.val_acc1))
+    told = [(str(column.header), *column.cells) for column in report.pick_table(found).columns][1:-1]
+    on_test = [("test acc@1", "40.0"), ("test GFLOPs", "0.1000")] if split == "test" else []
+    assert told == [("val acc@1", "45.0"), ("val GFLOPs", "0.1000"), *on_test]
 
 
 @pytest.mark.parametrize(
