@@ -118,6 +118,15 @@ def test_every_canvas_seen_is_the_end(saved: Path, doubt_env: MakeEnv) -> None:
         (lambda c: c["selector"].update(n_actions=4), "4 actions for 4 canvases"),
         (lambda c: c["config"]["env"].pop("ranking"), "damaged.*looks"),
         (lambda c: (c["config"]["env"].pop("ranking"), c["config"]["env"].pop("looks")), "5 actions for 4 canvases"),
+        (
+            lambda c: (
+                c["config"]["env"].pop("ranking"),
+                c["config"]["env"].pop("looks"),
+                c["selector"].update(n_actions=4),
+            ),
+            "'looks' reads last, looks, which only a cascade shows",
+        ),
+        (lambda c: c.update(costs=[10**400] * 4), "too large to be added up"),
         (lambda c: c["selector"].update(n_actions=10), "damaged.*1 to 8 canvases"),
         (lambda c: c["config"]["env"].update(preferences=[0.1, 0.2]), "damaged.*no preferences"),
     ],
