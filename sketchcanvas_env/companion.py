@@ -61,6 +61,11 @@ class Companion:
         self._check()
         check_meta(self.meta)
 
+    def __repr__(self) -> str:
+        """One line: the arrays would fill dozens."""
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in self._arrays().items())
+        return f"<{type(self).__name__} beside outcomes {self.outcomes_hash[:12]}: {shapes}>"
+
     def _arrays(self) -> dict[str, npt.NDArray[Any]]:
         """The arrays by name."""
         return {name: getattr(self, name) for name in self.ARRAYS}

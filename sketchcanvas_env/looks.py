@@ -28,7 +28,7 @@ from sketchcanvas_env.table import TOP, OutcomeTable
 from sketchcanvas_env.table_file import TableError, check_shapes
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LookTable(Companion):
     """What an outcome table lacks for sequences of looks; it belongs to one table, row by row and column by column.
 

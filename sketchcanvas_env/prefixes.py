@@ -51,7 +51,7 @@ def drawing_steps(sketch: VectorSketch) -> list[VectorSketch]:
     return [VectorSketch(sketch.strokes[:count]) for count in strokes_drawn(sketch.n_strokes).tolist()]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PrefixTable(Companion):
     """Outcomes after every step of every drawing; it belongs to one outcome table, sketch by sketch.
 

@@ -163,6 +163,12 @@ class OutcomeTable:
         """Number of sketches, N."""
         return len(self.sketch_ids)
 
+    def __repr__(self) -> str:
+        """One line: the arrays would fill hundreds."""
+        splits = ", ".join(f"{name} {np.count_nonzero(self.split == name)}" for name in self.splits)
+        sides = ", ".join(map(str, self.canvases.tolist()))
+        return f"<OutcomeTable of {self.student} on {self.dataset}: {len(self)} sketches ({splits}) at {sides} px>"
+
     @property
     def n_canvases(self) -> int:
         """Number of canvases, K."""

@@ -18,7 +18,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -78,7 +78,7 @@ class PhotoIndex:
     student_hash: str
     kind: str
     source: str
-    skipped: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    skipped: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what cannot be an index.
@@ -109,6 +109,10 @@ class PhotoIndex:
     def __len__(self) -> int:
         """Number of pictures."""
         return len(self.ids)
+
+    def __repr__(self) -> str:
+        """One line: the names would fill many."""
+        return f"<PhotoIndex of {self.kind} {self.source}: {len(self)} pictures embedded by {self.student}>"
 
     def photo(self, name: str) -> NDArray[np.uint8]:
         """A picture as the student saw it, (256, 256, 3) uint8 on white.

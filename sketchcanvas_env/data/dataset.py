@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,16 +57,22 @@ class SketchDataset:
     level: NDArray[np.int8]
     galleries: Mapping[str, NDArray[np.str_]]
     licence: str
-    read_sketch: Callable[[int], VectorSketch] = field(repr=False)
-    read_photo: Callable[[str], NDArray[np.uint8]] = field(repr=False)
+    read_sketch: Callable[[int], VectorSketch]
+    read_photo: Callable[[str], NDArray[np.uint8]]
     citation: str = ""
-    skipped: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    classes: NDArray[np.str_] | None = field(default=None, repr=False)
+    skipped: tuple[tuple[str, str], ...] = ()
+    classes: NDArray[np.str_] | None = None
     task: str = RETRIEVAL
 
     def __len__(self) -> int:
         """Number of sketches."""
         return len(self.sketch_ids)
+
+    def __repr__(self) -> str:
+        """One line: the arrays would fill hundreds."""
+        counts = {name: len(self.indices(name)) for name in SPLITS}
+        splits = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
+        return f"<SketchDataset {self.name} for {self.task}: {len(self)} sketches ({splits})>"
 
     def sketch(self, index: int) -> VectorSketch:
         """The sketch in row `index`.

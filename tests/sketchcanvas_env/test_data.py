@@ -35,6 +35,11 @@ def test_counts(emoji: SketchDataset) -> None:
     assert [len(emoji.gallery(split)) for split in ("train", "val", "test")] == [350, 350, 350]
 
 
+def test_a_data_set_is_shown_in_one_line(emoji: SketchDataset) -> None:
+    counts = "student 2988, train 1400, val 600, test 1400"
+    assert repr(emoji) == f"<SketchDataset emoji for retrieval: 6388 sketches ({counts})>"
+
+
 def test_no_photo_in_two_splits(emoji: SketchDataset) -> None:
     where = defaultdict(set)
     for photo, split in zip(emoji.photo_ids.tolist(), emoji.split.tolist(), strict=True):

@@ -54,6 +54,14 @@ def test_it_comes_back_from_its_file(toy: Toy, tmp_path: Path) -> None:
     assert again.hash == looks.hash != toy_looks(toy.table, seed=1).hash
 
 
+def test_it_is_shown_in_one_line(toy: Toy) -> None:
+    looks = toy_looks(toy.table)
+    assert repr(looks).startswith(
+        f"<LookTable beside outcomes {toy.table.hash[:12]}: distances {looks.distances.shape}, "
+    )
+    assert len(repr(looks).splitlines()) == 1
+
+
 def test_without_fused_sets(toy: Toy, tmp_path: Path) -> None:
     none: Any = np.zeros((len(toy.table), 0))
     looks = toy_looks(toy.table, fused_of=np.array([]).astype(int), fused_ranks=none.astype(int), fused_triplet=none)

@@ -83,6 +83,12 @@ def test_rows_shares_and_steps(made: PrefixTable) -> None:
 # ---------------------------------------------------------------- files
 
 
+def test_they_are_shown_in_one_line(made: PrefixTable) -> None:
+    assert repr(made).startswith("<PrefixTable beside outcomes ")
+    assert f"ranks {made.ranks.shape}" in repr(made)
+    assert len(repr(made).splitlines()) == 1
+
+
 def test_a_file_keeps_everything(made: PrefixTable, tmp_path: Path) -> None:
     path = made.save(tmp_path / "new" / "a.prefixes.npz")
     again = PrefixTable.load(path)

@@ -241,6 +241,12 @@ def test_selecting_what_is_not_there(arguments: dict[str, Any], message: str) ->
         toy_table().select(**arguments)
 
 
+def test_a_table_is_shown_in_one_line() -> None:
+    table = toy_table()
+    splits = ", ".join(f"{name} {len(table.select(name))}" for name in table.splits)
+    assert repr(table) == f"<OutcomeTable of made_up on toy: {len(table)} sketches ({splits}) at 16, 32, 64, 128 px>"
+
+
 def test_nobody_can_change_a_table() -> None:
     ranks = np.array([[1, 2]])
     table = table_of(ranks)

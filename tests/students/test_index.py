@@ -347,6 +347,7 @@ def test_the_shipped_index_is_the_test_gallery() -> None:
     dataset, shipped = load_dataset("emoji"), index.load()
     assert shipped.ids == tuple(dataset.gallery("test").tolist())
     assert shipped.student_hash == load_table("emoji").student_hash
+    assert repr(shipped) == f"<PhotoIndex of dataset {shipped.source}: 350 pictures embedded by {shipped.student}>"
     # Neither the student nor a selector has seen any of it.
     before = {photo for split in ("student", "train", "val") for photo in dataset.photo_ids[dataset.split == split]}
     assert not before & set(shipped.ids)
