@@ -43,6 +43,9 @@ class SketchCanvasCascadeVectorEnv(OfCascade, StreamsVectorEnv):
     the next `step`, so that what was acted on and what came of it can be used together, and is overwritten by the
     `step` or `reset` after that. Rewards, terminations and infos are fresh arrays always.
 
+    Gymnasium's vector observation wrappers refuse it, as they refuse every environment in SAME_STEP mode;
+    `SketchCanvasVectorEnv` says what to do instead.
+
     Args:
         num_envs: number of sub-environments, N.
         copy: whether observations are fresh arrays in every call.

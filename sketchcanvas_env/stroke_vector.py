@@ -28,6 +28,9 @@ class SketchCanvasStrokeVectorEnv(OfStroke, StreamsVectorEnv):
     about the episodes that the step ended and is there only if one did, the other keys are about what is now shown, and
     `final_obs` is left out, since stopping shows nothing new.
 
+    Gymnasium's vector observation wrappers refuse it, as they refuse every environment in SAME_STEP mode;
+    `SketchCanvasVectorEnv` says what to do instead.
+
     Args:
         num_envs: number of sub-environments, N.
         copy: whether observations are fresh arrays in every call.

@@ -59,6 +59,11 @@ class SketchCanvasVectorEnv(StreamsVectorEnv):
 
     Live mode is not vectorised here; `SyncVectorEnv` over single environments does it.
 
+    **Wrappers.** Gymnasium's vector observation wrappers (`gym.wrappers.vector.FlattenObservation` and the like) refuse
+    every environment that resets in SAME_STEP mode, and `gym.make_vec(..., wrappers=[...])` is for its sync and async
+    modes. Change the arrays in a line of your own, or wrap single environments, which is slower; the last example does
+    both. What leaves observations alone works: `RecordEpisodeStatistics`, `NormalizeReward`.
+
     Example:
         >>> import gymnasium as gym
         >>> import numpy as np
@@ -67,11 +72,21 @@ class SketchCanvasVectorEnv(StreamsVectorEnv):
         >>> observations, infos = envs.reset(seed=0)
         >>> observations["points"].shape, observations["stats"].shape[0]
         ((3, 1000), 3)
+        >>> flat = np.concatenate([observations["points"], observations["stats"]], axis=1)
         >>> observations, rewards, terminations, truncations, infos = envs.step(np.array([0, 1, 0]))
         >>> infos["final_info"]["canvas"]
         array([ 32, 256,  32])
         >>> bool(terminations.all()), bool(truncations.any()), rewards.dtype
         (True, False, dtype('float64'))
+
+        The same flat observations by a wrapper, around single environments:
+
+        >>> slower = gym.make_vec(
+        ...     "SketchCanvas-v0", num_envs=3, vectorization_mode="sync", wrappers=[gym.wrappers.FlattenObservation],
+        ...     vector_kwargs={"autoreset_mode": "SameStep"}, canvases=(32, 256),
+        ... )
+        >>> bool(np.array_equal(slower.reset(seed=0)[0], flat))
+        True
     """
 
     def __init__(

@@ -15,7 +15,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
-from gymnasium.wrappers.vector import ClipReward, DictInfoToList, RecordEpisodeStatistics
+from gymnasium.wrappers.vector import ClipReward, DictInfoToList, FlattenObservation, RecordEpisodeStatistics
 
 from sketchcanvas_env import vector as vector_module
 from sketchcanvas_env.env import SketchCanvasEnv
@@ -417,6 +417,15 @@ def test_rewards_can_be_wrapped_and_actions_be_tensors(toy: Toy) -> None:
         each.reset(seed=0)
     rewards = envs.step(torch.arange(N) % 4)[1]  # type: ignore[arg-type]
     assert np.array_equal(rewards, np.clip(bare.step(np.arange(N) % 4)[1], -0.05, 0.05))
+
+
+@pytest.mark.parametrize("env_id", OURS)
+def test_gymnasium_refuses_wrappers_of_observations(env_id: str) -> None:
+    # The class says so, and what to do instead: where this fails, Gymnasium has become laxer and the text can go.
+    with pytest.raises(ValueError, match="autoreset_mode"):
+        FlattenObservation(gym.make_vec(env_id, num_envs=2))
+    with pytest.raises(gym.error.Error, match="wrappers"):
+        gym.make_vec(env_id, num_envs=2, wrappers=[gym.wrappers.FlattenObservation])
 
 
 # ---------------------------------------------------------------- pictures
