@@ -29,7 +29,8 @@ def index(
 ) -> None:
     """Embed a folder of pictures, so that 'sketchcanvas query' can search it.
 
-    Files that cannot be used are named with the reason and left out. The same command goes on where it was
+    A file has at most 8 MiB, and 64 million pixels as a JPEG, 8 million as a PNG or progressive JPEG, 4 million as a
+    WebP. Files that cannot be used are named with the reason and left out. The same command goes on where it was
     interrupted. NAME:SPLIT indexes the gallery of a data set that comes with the package.
 
     Example: sketchcanvas index ~/pictures --out my.index

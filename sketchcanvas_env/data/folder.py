@@ -1,12 +1,15 @@
 """The data set of everybody else: a folder of photos and of sketches that are named after them.
 
-    DIR/photos/<id>.png                 or .jpg, .jpeg, .webp; at most 8 MiB and 2048 pixels a side
+    DIR/photos/<id>.png                 or .jpg, .jpeg, .webp; at most 8 MiB and so many pixels: below
     DIR/sketches/<id>__<anything>.svg   or .json, .npy; as many for a photo as there are
     DIR/splits.json                     optional: {"student": [ids], "train": [ids], "val": [ids], "test": [ids]}
     DIR/LICENCE.txt, DIR/CITATION.txt   optional: texts that are shown with the data
 
 An id is a file's name without its ending, has no "__" in it and no other character than letters, digits and "._- +".
 Files whose names start with a dot are not looked at; any other file in the two folders is reported.
+
+Photos have at most 64 million pixels in a JPEG file as cameras write it, 8 million in a PNG or progressive JPEG file, 4
+million in a WebP file (`photos.MAX_PIXELS`). They are turned as their EXIF says.
 
 Strokes:
 

@@ -15,11 +15,23 @@ if TYPE_CHECKING:
 
 SIDE = 256
 MAX_SIDE = 2048
-"""Largest side of a picture that is decoded."""
+"""Largest side of a picture that is taken as it is, pixels; a larger one is made smaller as it is read."""
+_ENOUGH = 2 * SIDE
+"""Pixels that are kept of a larger one's sides, at least of the longer."""
+
+MAX_PIXELS = {"WebP": 1 << 22, "PNG": 1 << 23, "JPEG": 1 << 23, "JPEG in one scan": 1 << 26}
+"""Most pixels of a picture that is decoded. Decoders take some 25 bytes for each of WebP, 8 of PNG, 8 of a progressive
+JPEG at worst: with these limits less than 100 MB. Of what cameras write, libjpeg decodes a part of the size only."""
+
+_MAX_LENGTH = 65_535
+"""Largest side of a picture that is decoded, as of a JPEG file."""
+
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND"}
 _MAX_CHUNKS = 10_000
 """Most chunks that a PNG file may have; encoders write a picture's 8 MB in a thousand or less."""
+_MAX_SCANS = 100
+"""Most scans that a JPEG file may have, previews counted; each goes over the whole picture. Encoders write ten."""
 
 
 def on_white(image: Picture) -> NDArray[np.uint8]:
@@ -37,59 +49,88 @@ def on_white(image: Picture) -> NDArray[np.uint8]:
 
 
 def read_png(data: bytes) -> Picture:
-    """A PNG file's picture, decoded, every checksum compared.
+    """A PNG file's picture, every checksum compared; otherwise as `read_picture`.
 
     What does not make up the picture (texts, colour profiles, further frames) is left out unread: it may inflate to
     anything.
 
     Raises:
-        ValueError: not a PNG file, a damaged one, or a side over `MAX_SIDE`; nothing is decoded of the last.
+        ValueError: not a PNG file, a damaged one, or more than `MAX_PIXELS`; nothing is decoded of the last.
     """
-    from PIL import Image
-
     if len(data) < 24 or not data.startswith(_SIGNATURE):
         raise ValueError("not a PNG file")
-    _check_size(struct.unpack(">II", data[16:24]))
+    _check_size(struct.unpack(">II", data[16:24]), "PNG")
     try:
-        image = Image.open(io.BytesIO(_essential(data)), formats=["PNG"])
-        _check_size(image.size)  # a second header may say something else
-        image.load()
-    except Exception as error:  # Pillow's decoders raise whatever a damaged file makes them stumble over
+        essential = _essential(data)
+    except ValueError as error:
         raise ValueError(f"a damaged PNG file: {error}") from None
-    return image
+    return _decoded(essential, "PNG")
 
 
 def read_picture(data: bytes) -> Picture:
     """The picture of a PNG, JPEG or WebP file, told by its content, decoded and turned as its EXIF says.
 
+    Channels have 8 bits: of 16, the upper ones stay. A picture with a side over `MAX_SIDE` is made smaller; about
+    512 pixels of its sides are left, twice what students see.
+
     Raises:
-        ValueError: another kind of file, a damaged one, or a side over `MAX_SIDE`; nothing is decoded of the last.
+        ValueError: another kind of file, a damaged one, or more than `MAX_PIXELS`; nothing is decoded of the last.
     """
+    if data.startswith(_SIGNATURE):
+        return read_png(data)
+    if data.startswith(b"\xff\xd8"):
+        if data.count(b"\xff\xda") > _MAX_SCANS:
+            raise ValueError(f"a JPEG file of more than {_MAX_SCANS} scans")
+        return _decoded(data, "JPEG", "JPEG in one scan" if _in_one_scan(data) else "JPEG")
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        _check_size(_webp_size(data), "WebP")  # Pillow's decoder makes room for the picture as soon as it is opened
+        return _decoded(data, "WebP")
+    raise ValueError("neither a PNG nor a JPEG nor a WebP file")
+
+
+def _decoded(data: bytes, kind: str, limit: str = "") -> Picture:
+    """What `read_picture` promises; `limit` is a key of `MAX_PIXELS` where `kind` is none."""
     import warnings
 
     from PIL import Image, ImageOps
 
-    if data.startswith(_SIGNATURE):
-        return read_png(data)
-    if data.startswith(b"\xff\xd8"):
-        kind = "JPEG"
-    elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        kind = "WebP"
-        _check_size(_webp_size(data))  # Pillow's decoder makes room for the picture as soon as it is opened
-    else:
-        raise ValueError("neither a PNG nor a JPEG nor a WebP file")
+    # All in one function: a picture that is held by a caller while its copy is made would count twice.
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image: Picture = Image.open(io.BytesIO(data), formats=[kind.upper()])
-    except Exception as error:  # as in `read_png`
+    except Exception as error:  # Pillow's decoders raise whatever a damaged file makes them stumble over
         raise ValueError(f"a damaged {kind} file: {error}") from None
-    _check_size(image.size)
+    _check_size(image.size, limit or kind)  # a second header may say something else
     try:
+        if kind == "JPEG" and max(image.size) > MAX_SIDE:
+            image.draft("RGB", (_ENOUGH, _ENOUGH))
         image.load()
-        return ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)
+        if image.mode.startswith("I"):  # Pillow cuts these off at 255 where others lose their lower bits
+            image = _eight_bits(image)
+        if max(image.size) > MAX_SIDE:
+            if image.mode not in ("L", "RGB", "RGBA", "CMYK") or "transparency" in image.info:
+                image = image.convert("RGBA")
+            image.thumbnail((_ENOUGH, _ENOUGH))
     except Exception as error:
         raise ValueError(f"a damaged {kind} file: {error}") from None
+    return image
+
+
+def _eight_bits(image: Picture) -> Picture:
+    """A grey picture of 16 bits by the upper eight of them, its transparent value seen to."""
+    from PIL import Image
+
+    values = np.asarray(image)
+    upper = np.empty(values.shape, np.uint8)
+    np.right_shift(values, 8, out=upper, casting="unsafe")  # without a copy between
+    grey = Image.fromarray(upper)
+    if "transparency" in image.info:
+        alpha = Image.fromarray((values != image.info["transparency"]) * np.uint8(255))
+        del values, upper  # room for what follows
+        grey.putalpha(alpha)
+    return grey
 
 
 def padded(image: Picture) -> Picture:
@@ -101,6 +142,25 @@ def padded(image: Picture) -> Picture:
     page = Image.new("RGBA", (side, side), "white")
     page.alpha_composite(rgba, ((side - rgba.width) // 2, (side - rgba.height) // 2))
     return page
+
+
+def _in_one_scan(data: bytes) -> bool:
+    """Whether libjpeg decodes a JPEG file row by row; it keeps all coefficients of any other in memory.
+
+    So it does where the first scan of a sequential file holds all components (ITU-T T.81, annex B). False for a header
+    with anything between its segments.
+    """
+    place, components = 2, 0
+    while data[place : place + 1] == b"\xff" and len(data) > place + 9:
+        marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
+        if marker == 0xDA:
+            return data[place + 4] == components
+        if marker in (0xC0, 0xC1):
+            components = data[place + 9]
+        elif not (marker in (0xC4, 0xDB, 0xDD, 0xFE) or 0xE0 <= marker <= 0xEF):
+            return False
+        place += 2 + length
+    return False
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
@@ -136,6 +196,10 @@ def _essential(data: bytes) -> bytes:
     raise ValueError(f"it has more than {_MAX_CHUNKS:,} chunks")
 
 
-def _check_size(size: tuple[int, ...]) -> None:
-    if max(size) > MAX_SIDE:
-        raise ValueError(f"a picture of {size[0]} x {size[1]} pixels; at most {MAX_SIDE} x {MAX_SIDE} are decoded")
+def _check_size(size: tuple[int, ...], limit: str) -> None:
+    if max(size) > _MAX_LENGTH or size[0] * size[1] > MAX_PIXELS[limit]:
+        kind = "progressive JPEG" if limit == "JPEG" else limit.split()[0]
+        raise ValueError(
+            f"a picture of {size[0]} x {size[1]} pixels; at most {MAX_PIXELS[limit]:,} pixels of a {kind} file are "
+            f"decoded, {_MAX_LENGTH:,} a side"
+        )

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from sketchcanvas_env.data.photos import MAX_PIXELS
 from sketchcanvas_env.svg import MAX_BYTES
 from tests.hostile.readers import EXPORTS, READERS, svg, write
 
@@ -232,6 +233,7 @@ def png(
 
 
 _ROWS = bytes(9 * 8)  # of 8 x 8 grey pixels
+_LARGEST = (4096, MAX_PIXELS["PNG"] // 4096)
 _INFLATES = zlib.compress(bytes(64 << 20), 9)
 
 
@@ -274,8 +276,60 @@ PNG: dict[str, tuple[bytes | Callable[[], bytes], str | None]] = {
     "a colour type that is none": (lambda: png((8, 8), _ROWS, colour=7), "damaged PNG"),
     "JPEG": (lambda: _as("JPEG"), "not a PNG"),
     "WebP": (lambda: _as("WEBP"), "not a PNG"),
+    "the largest, 16 bits a channel": (
+        lambda: png(_LARGEST, bytes(_LARGEST[1] * (1 + 8 * _LARGEST[0])), colour=6, depth=16),
+        None,
+    ),
+    "the largest of 16 bits of grey, one of them transparent": (
+        lambda: png(_LARGEST, bytes(_LARGEST[1] * (1 + 2 * _LARGEST[0])), chunk(b"tRNS", bytes(2)), depth=16),
+        None,
+    ),
+    "the thinnest": (lambda: png((65_535, 128), bytes(128 * (1 + 4 * 65_535)), colour=6), None),
+    "EXIF of 2^32 entries": (
+        lambda: png((8, 8), _ROWS, chunk(b"eXIf", b"MM\0*\0\0\0\x08\xff\xff" + b"\xff" * 2**20)),
+        None,
+    ),
     "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(%pipe%id) (w) file\n", "not a PNG"),
     "SVG": (svg(_DOT), "not a PNG"),
+}
+
+
+def _jpeg(size: tuple[int, int], **how: Any) -> bytes:
+    body = io.BytesIO()
+    Image.new("RGB", size).save(body, format="JPEG", **how)
+    return body.getvalue()
+
+
+def _claiming(data: bytes, size: tuple[int, int]) -> bytes:
+    """A JPEG file that claims a size, whatever its scans hold."""
+    at = max(data.find(b"\xff\xc0"), data.find(b"\xff\xc2")) + 5
+    return data[:at] + struct.pack(">HH", size[1], size[0]) + data[at + 4 :]
+
+
+def _of_scans(count: int) -> bytes:
+    """A progressive JPEG file of the largest size whose last scan comes `count` times."""
+    data = _claiming(_jpeg((64, 64), progressive=True), (4096, MAX_PIXELS["JPEG"] // 4096))
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + data[last:-2] * count + data[-2:]
+
+
+JPEG: dict[str, tuple[bytes | Callable[[], bytes], str | None]] = {
+    "empty": (b"\xff\xd8", "damaged JPEG"),
+    "65,500 x 65,500": (lambda: _claiming(_jpeg((8, 8)), (65_500, 65_500)), "bomb|65500 x 65500 pixels"),
+    "the largest in one scan": (lambda: _claiming(_jpeg((8, 8)), (8192, 8192)), None),
+    "progressive, 8,192 x 8,192": (
+        lambda: _claiming(_jpeg((8, 8), progressive=True), (8192, 8192)),
+        "at most 8,388,608 pixels of a progressive JPEG",
+    ),
+    "the largest that is progressive": (lambda: _of_scans(1), None),
+    "90 scans": (lambda: _of_scans(80), None),
+    "100,000 scans": (lambda: _of_scans(100_000), "more than 100 scans"),
+    "no segments": (b"\xff\xd8" + b"\xff" * 1_000_000, "damaged JPEG"),
+    "EXIF without an end": (
+        lambda: _jpeg((8, 8), exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\x01\x12\0\x03" * 9_000),
+        None,
+    ),
+    "an SVG": (svg(_DOT), "neither a PNG nor a JPEG"),
 }
 
 
@@ -1055,6 +1109,7 @@ def _all() -> dict[str, Attack]:
     for reader, cases in (
         ("svg", SVG),
         ("png", PNG),
+        ("jpeg", JPEG),
         ("pickle", _PICKLE),
         ("table", TABLE),
         ("looks", LOOKS),

@@ -33,7 +33,10 @@ TOKENS: dict[str, list[bytes]] = {
     b"<![CDATA[ <? xmlns:a='b' rx='-1' transform=' viewBox='0,0,0,0' skewX(90) 1e-320".split(b" "),
     "pickle": b"( ) } ] . \x85 \x86 \x87 R b s u h\0 q\0 cos\nsystem\n \x8e\xff\xff\xff\xff\xff\xff\xff\xff \x93 "
     b"\x94 K\0 N I1\n S'a'\n t 0 2".split(b" "),
-    "png": b"IDAT IEND IHDR PLTE tRNS \0\0\0\0 \xff\xff\xff\xff \x7f\xff\xff\xff \0\0\x08\0".split(b" "),
+    "jpeg": b"\xff\xc0 \xff\xc2 \xff\xc4 \xff\xd9 \xff\xda \xff\xdb \xff\xe1 \xff\xff Exif\0\0 MM\0* \0\x11".split(
+        b" "
+    ),
+    "png": b"IDAT IEND IHDR PLTE tRNS eXIf \0\0\0\0 \xff\xff\xff\xff \x7f\xff\xff\xff \0\0\x08\0".split(b" "),
     "archive": b"\0\0\0\0 \xff\xff\xff\xff '|O' '<U0' (-1,) True NaN { [ \" PK\x01\x02".split(b" "),
     "onnx": b"\x0a \x12 \x1a \x22 \x3a\xff\xff\xff\xff\x07 \xff\xff\xff\xff\xff\xff\xff\xff\xff\x01 If Gather Evil "
     b"Loop location offset length -1 9223372036854775807 student.bin README.md ai.onnx.ml \x08\x01 \x10\x07".split(
@@ -146,7 +149,8 @@ def _replaced(text: bytes, path: tuple[Any, ...], value: Any) -> bytes:
 def strategies() -> dict[str, st.SearchStrategy[bytes]]:
     """Hostile content by reader; "NAME card" changes the card and leaves the weights."""
     found = {
-        name: mutated(READERS[name].good()[0], TOKENS[name]) | st.binary(max_size=300) for name in ("svg", "pickle")
+        name: mutated(READERS[name].good()[0], TOKENS[name]) | st.binary(max_size=300)
+        for name in ("svg", "pickle", "jpeg")
     }
     png = mutated(READERS["png"].good()[0], TOKENS["png"])
     found |= {"png": png | png.map(_resealed_png)}

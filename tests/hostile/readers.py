@@ -25,7 +25,7 @@ from agents.runtime import OnnxCascade, OnnxSelector
 from agents.training import Run
 from sketchcanvas_env import table_file
 from sketchcanvas_env.data.inside import read_inside
-from sketchcanvas_env.data.photos import on_white, read_png
+from sketchcanvas_env.data.photos import on_white, padded, read_picture, read_png
 from sketchcanvas_env.data.unpickle import arrays_of
 from sketchcanvas_env.looks import load_looks
 from sketchcanvas_env.prefixes import load_prefixes
@@ -104,6 +104,16 @@ def _pickle() -> tuple[bytes, None]:
 def _png() -> tuple[bytes, None]:
     body = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (24, 24, 4), dtype=np.uint8)).save(body, format="PNG")
+    return body.getvalue(), None
+
+
+def _jpeg() -> tuple[bytes, None]:
+    body = io.BytesIO()
+    turned = Image.Exif()
+    turned[0x112] = 6
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (24, 40, 3), dtype=np.uint8)).save(
+        body, format="JPEG", exif=turned
+    )
     return body.getvalue(), None
 
 
@@ -261,10 +271,15 @@ def _photo(path: Path) -> object:
     return on_white(read_png(read_inside(path.parent, path, LIMIT)))
 
 
+def _picture(path: Path) -> object:
+    return on_white(padded(read_picture(read_inside(path.parent, path, LIMIT))))
+
+
 READERS = {
     "svg": Reader(".svg", read_svg, SvgError, _svg),
     "pickle": Reader("_Coordinate", lambda path: arrays_of(path.read_bytes()), ValueError, _pickle),
     "png": Reader(".png", _photo, ValueError, _png),
+    "jpeg": Reader(".jpg", _picture, ValueError, _jpeg),
     "table": Reader(".npz", OutcomeTable.load, TableError, _table),
     "looks": Reader(".npz", _read_looks, TableError, _looks),
     "prefixes": Reader(".npz", _read_prefixes, TableError, _prefixes),

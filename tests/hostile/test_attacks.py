@@ -15,8 +15,8 @@ import pytest
 from tests.hostile.attacks import ATTACKS
 from tests.hostile.readers import READERS
 
-NAMED_BY_CALLER = ("png", "pickle")
-"""Readers of bytes: the data set that calls them adds the file's name (`tests/sketchcanvas_env/test_qmul.py`)."""
+NAMED_BY_CALLER = ("png", "jpeg", "pickle")
+"""Readers of bytes: the data set that calls them adds the file's name (`test_qmul.py`, `test_folder.py`)."""
 
 Report = dict[str, dict[str, Any]]
 

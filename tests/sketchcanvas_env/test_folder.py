@@ -17,7 +17,6 @@ from PIL import Image
 
 from sketchcanvas_env.data import SPLITS, SketchDataset, SkippedDataWarning, load
 from sketchcanvas_env.data.folder import check_folder, write_folder
-from sketchcanvas_env.data.photos import MAX_SIDE
 from sketchcanvas_env.data.splits import divided
 from sketchcanvas_env.sketch import VectorSketch
 from sketchcanvas_env.task import make_task
@@ -302,14 +301,14 @@ BAD_SKETCHES = {
 BAD_PHOTOS = {
     "cut short": (_photo(lambda path: path.write_bytes(path.read_bytes()[:-40])), "a damaged PNG file"),
     "a text": (_photo(lambda path: path.write_text("<html>")), "neither a PNG nor a JPEG nor a WebP file"),
-    "too wide": (_photo(lambda path: Image.new("L", (MAX_SIDE + 1, 1)).save(path)), "2049 x 1 pixels; at most"),
-    "too wide a JPEG": (
-        _photo(lambda path: Image.new("L", (MAX_SIDE + 1, 1)).save(path, format="JPEG")),
-        "^a picture of 2049 x 1 pixels; at most",
+    "too wide": (_photo(lambda path: Image.new("L", (70_000, 1)).save(path)), "70000 x 1 pixels; at most"),
+    "too large a JPEG": (
+        _photo(lambda path: Image.new("L", (9_000, 8_000)).save(path, format="JPEG")),
+        "^a picture of 9000 x 8000 pixels; at most",
     ),
-    "too wide a WebP": (
-        _photo(lambda path: Image.new("L", (MAX_SIDE + 1, 1)).save(path, format="WEBP")),
-        "^a picture of 2049 x 1 pixels; at most",
+    "too large a WebP": (
+        _photo(lambda path: Image.new("L", (2_100, 2_000)).save(path, format="WEBP")),
+        "^a picture of 2100 x 2000 pixels; at most",
     ),
     "a WebP that claims much": (
         _photo(lambda path: path.write_bytes(b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0" + bytes(4) + b"\xff\x3f\0" * 2)),
