@@ -2,11 +2,14 @@
 
 Training sees the split `train` only. No setting is tuned here: the last weights of every run count, and an agent is
 the mean over its seeds. One more row is the selector chosen among all runs by its reward on `val`. The split
-that is reported is evaluated once, exhaustively.
+that is reported is evaluated exhaustively. By default that is `val`; `test` is for the end, once.
 
 Each row of the result is a policy: every fixed canvas, a random one, the best fixed canvas, the oracle, each
-agent (its seeds averaged for every sketch), for each agent the coin toss between two fixed canvases that costs as
-much as it does, and the chosen selector.
+agent (the mean over its seeds), for each agent the coin tosses between two fixed canvases that cost as much as its
+seeds do, and the chosen selector.
+
+Agents are held against each other by what their seeds earn with the selector's own FLOPs charged (`net_gap_closed`),
+in an exact test corrected for all pairs (`statistics.improvements`).
 """
 
 from __future__ import annotations
@@ -23,11 +26,11 @@ import numpy.typing as npt
 
 from agents import algorithms, baselines, provenance, runs, statistics
 from agents.environment import VAL_SPLIT, CascadeConfig, EnvConfig, env_from_json
-from agents.evaluate import Evaluation, evaluate_options
+from agents.evaluate import GIGA, Evaluation, evaluate_options, evaluate_runs
 from agents.options import Options
 from agents.progress import Start
 from agents.runs import TRAIN_SPLIT, StoredRun, Workers
-from agents.statistics import Difference, Estimate, Profile
+from agents.statistics import Estimate, Gain, Improvement, Profile
 from agents.training import TrainConfig, pinned_threads
 from sketchcanvas_env.files import read_json, write_json
 from sketchcanvas_env.table import OutcomeTable
@@ -67,7 +70,7 @@ class CompareConfig:
     total_steps: int = 30_720  # environment steps of every run, the same for all algorithms, exactly
     selector: str = "stats"  # which network decides, but for algorithms that have one of their own
     hidden: int | None = None  # its width, None for the network's default
-    split: str = "test"  # what is reported
+    split: str = VAL_SPLIT  # what is reported; "test" once, when nothing will be changed any more
     threads: int = 1  # torch threads, pinned
     resamples: int = statistics.RESAMPLES  # bootstrap resamples for the intervals
     curve_points: int = 12  # points of each learning curve, about
@@ -172,6 +175,13 @@ def preset(name: str, env: EnvConfig | None = None) -> CompareConfig:
     return CompareConfig(env=where, algorithms=agents[name], seeds=3 if name == "quick" else 10)
 
 
+def made_on(kind: str, split: str) -> str:
+    """What was done to policies of a kind (`Row.kind`) on a split, "" for nothing: there they prove nothing."""
+    if split == TRAIN_SPLIT and kind in ("agent", "chosen"):
+        return "trained on this very split"
+    return "chosen on this very split" if split == VAL_SPLIT and kind in ("rule", "chosen") else ""
+
+
 @dataclass(frozen=True)
 class Row:
     """One policy of the comparison.
@@ -179,7 +189,7 @@ class Row:
     Attributes:
         name: what to call it.
         kind: "fixed", "random", "best_fixed", "oracle", "rule", "agent", "hull" or "chosen".
-        evaluation: how it does; of an agent, with its seeds averaged for every sketch.
+        evaluation: how it does; of an agent, the mean over its seeds.
         seeds: an agent's seeds one by one, empty for the others.
         seconds: wall-clock training time of each seed.
         curves: of each seed, what it earned on `val` in the course of training.
@@ -191,6 +201,14 @@ class Row:
     seeds: tuple[Evaluation, ...] = ()
     seconds: tuple[float, ...] = ()
     curves: tuple[tuple[dict[str, Any], ...], ...] = ()
+
+    def decides(self) -> bool:
+        """Whether it, or any of its seeds, sends sketches to more than one option."""
+        return any(max(one.share.values()) < 1.0 for one in self.seeds or (self.evaluation,))
+
+    def made_on(self, split: str) -> str:
+        """See `made_on`."""
+        return made_on(self.kind, split)
 
     def to_json(self) -> dict[str, Any]:
         """The row as JSON-able values."""
@@ -210,32 +228,36 @@ class Verdict:
 
     Attributes:
         name: of the agent.
-        gap_closed: interquartile mean over seeds, interval over seeds; None with fewer than two.
-        profile: share of the seeds that close more than each of `PROFILE_THRESHOLDS`; None with fewer than two.
-        over_fixed: mean reward above the fixed canvas that was best on `val`, interval over photos.
+        scores: `net_gap_closed` of each seed; empty with one seed, or where there is no gap.
+        gap_closed: interquartile mean of the scores, interval over seeds; None without scores.
+        profile: share of the scores above each of `PROFILE_THRESHOLDS`; None without scores.
+        over_fixed: mean reward, selector charged, above the fixed canvas that was best on `val`, interval over photos.
         over_fixed_p: its p-value, corrected over all agents (Holm).
-        hull_gain_p: p-value of the hull gain, corrected over all agents (Holm).
-        improvement: probability that a run of it closes more of the gap than a run of each other agent.
+        above_hull_p: p-value of a hull gain, corrected over all agents (Holm).
+        improvement: probability that a run of it scores higher than a run of each other agent; p-values exact and
+            corrected over all pairs (Holm).
     """
 
     name: str
+    scores: tuple[float, ...]
     gap_closed: Estimate | None
     profile: Profile | None
-    over_fixed: Difference
+    over_fixed: Gain
     over_fixed_p: float
-    hull_gain_p: float
-    improvement: Mapping[str, Estimate]
+    above_hull_p: float
+    improvement: Mapping[str, Improvement]
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON-able values."""
         return {
             "name": self.name,
+            "scores": list(self.scores),
             "gap_closed": None if self.gap_closed is None else self.gap_closed._asdict(),
             "profile": None if self.profile is None else {k: v.tolist() for k, v in self.profile._asdict().items()},
             "over_fixed": self.over_fixed._asdict(),
             "over_fixed_p": self.over_fixed_p,
-            "hull_gain_p": self.hull_gain_p,
-            "improvement": {name: estimate._asdict() for name, estimate in self.improvement.items()},
+            "above_hull_p": self.above_hull_p,
+            "improvement": {name: found._asdict() for name, found in self.improvement.items()},
         }
 
 
@@ -388,16 +410,25 @@ def decide(config: CompareConfig, trained: Mapping[str, Sequence[StoredRun]]) ->
         return decisions, *_best_on_val(config.env, trained)
 
 
-def averaged(options: Options, decided: Sequence[Decided]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """The policy "one of these by lot": (N, M) probabilities of the options, and (N,) mean FLOPs of deciding."""
-    choices, costs = zip(*decided, strict=True)
-    return np.mean([options.probabilities(one) for one in choices], axis=0), np.mean(costs, axis=0)
+def net_gap_closed(options: Options, decided: Decided) -> float:
+    """Gap closed with the selector's FLOPs charged like the student's, to 12 digits; nan where there is no gap.
+
+    0 is the best fixed canvas of this very split, 1 the oracle, neither of which thinks. Where the reward charges
+    milliseconds the selector's are not known, and nothing is charged.
+    """
+    closed = statistics.gap_closed(
+        options.earned(*decided).mean(),
+        options.rewards[:, : options.n_fixed].mean(axis=0),
+        options.rewards.max(axis=1).mean(),
+    )
+    # Runs that end alike are ties, however their sums were rounded.
+    return round(float(closed), 12)
 
 
 def over_fixed(
     options: Options, decided: Sequence[Decided], column: int, resamples: int, seed: int = 0
 ) -> statistics.Sampled:
-    """Mean reward of the policy "one of these by lot" above that of a fixed canvas.
+    """Mean reward of the policy "one of these by lot", selectors charged, above that of a fixed canvas.
 
     Args:
         options: the outcomes of the reported split.
@@ -406,7 +437,7 @@ def over_fixed(
         resamples: bootstrap resamples.
         seed: of the bootstrap.
     """
-    earned = np.mean([options.rewards_of(choice) for choice, _ in decided], axis=0)
+    earned = np.mean([options.earned(*one) for one in decided], axis=0)
     return statistics.paired_samples(earned, options.rewards[:, column], options.photo_ids, resamples, seed)
 
 
@@ -530,20 +561,21 @@ def _agent_rows(
     trained: Mapping[str, Sequence[StoredRun]],
     decisions: Decisions,
 ) -> list[Row]:
-    """For each agent: how it does, and the coin toss that costs the same."""
+    """For each agent: how it does, and the coin tosses that cost what its seeds cost."""
     judged = _judge(options, config)
     rows = []
     for name, of_agent in trained.items():
         agent = Row(
             name=name,
             kind="agent",
-            evaluation=judged(*averaged(options, decisions[name])),
+            evaluation=evaluate_runs(options, decisions[name], resamples=config.resamples),
             seeds=tuple(judged(choice, cost) for choice, cost in decisions[name]),
             seconds=tuple(run.seconds for run in of_agent),
             curves=tuple(tuple(point.to_json() for point in run.curve) for run in of_agent),
         )
-        at = agent.evaluation.gflops * 1e9
-        rows += [agent, Row(f"hull at {name}'s cost", "hull", judged(baselines.hull(outcomes, at)))]
+        tosses = [(baselines.hull(outcomes, seed.gflops * GIGA), 0.0) for seed in agent.seeds]
+        hull = evaluate_runs(options, tosses, resamples=config.resamples)
+        rows += [agent, Row(f"hull at {name}'s cost", "hull", hull)]
     return rows
 
 
@@ -560,26 +592,24 @@ def _best_on_val(env: EnvConfig, trained: Mapping[str, Sequence[StoredRun]]) -> 
 
 def _verdicts(options: Options, config: CompareConfig, rows: Sequence[Row], decisions: Decisions) -> list[Verdict]:
     column = config.env.options(VAL_SPLIT).best_fixed()
-    differences = [over_fixed(options, decisions[row.name], column, config.resamples).difference() for row in rows]
-    over_fixed_p = statistics.holm([difference.p_value for difference in differences])
-    over_hull = statistics.holm([row.evaluation.hull_gain_p for row in rows])
-    closed = {row.name: [seed.gap_closed for seed in row.seeds] for row in rows}
+    gains = [over_fixed(options, decisions[row.name], column, config.resamples).gain() for row in rows]
+    over_fixed_p = statistics.holm([gain.p_value for gain in gains])
+    above_hull_p = statistics.holm([row.evaluation.above_hull_p for row in rows])
+    scores = {row.name: [net_gap_closed(options, one) for one in decisions[row.name]] for row in rows}
     # One seed says nothing about seeds, and with one canvas on offer there is no gap.
-    told = config.seeds > 1 and bool(np.isfinite([value for of_agent in closed.values() for value in of_agent]).all())
+    told = config.seeds > 1 and bool(np.isfinite([value for of_agent in scores.values() for value in of_agent]).all())
+    improvement = statistics.improvements(scores) if told else {}
     more = {"resamples": config.resamples}
     return [
         Verdict(
             name=row.name,
-            gap_closed=statistics.iqm(closed[row.name], **more) if told else None,
-            profile=statistics.performance_profile(closed[row.name], PROFILE_THRESHOLDS, **more) if told else None,
-            over_fixed=differences[i],
+            scores=tuple(scores[row.name]) if told else (),
+            gap_closed=statistics.iqm(scores[row.name], **more) if told else None,
+            profile=statistics.performance_profile(scores[row.name], PROFILE_THRESHOLDS, **more) if told else None,
+            over_fixed=gains[i],
             over_fixed_p=float(over_fixed_p[i]),
-            hull_gain_p=float(over_hull[i]),
-            improvement={
-                other: statistics.probability_of_improvement(closed[row.name], closed[other], **more)
-                for other in closed
-                if told and other != row.name
-            },
+            above_hull_p=float(above_hull_p[i]),
+            improvement=improvement.get(row.name, {}),
         )
         for i, row in enumerate(rows)
     ]

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import sketchcanvas_env  # noqa: F401  (registers the environments)
 from agents import policy
 from agents.cascade import margin, walk
-from agents.options import Options
+from agents.options import Options, charge_of
 from agents.selectors import Selector
 from sketchcanvas_env.cascade import CascadeTask, make_cascade_task
 from sketchcanvas_env.table import OutcomeTable
@@ -253,6 +253,7 @@ def _node_options(cascade: CascadeTask) -> Options:
         costs=cascade.node_costs,
         rewards=cascade.node_rewards,
         photo_ids=table.photo_ids,
+        charge=charge_of(table, cascade.task.tradeoff, cascade.task.cost),
     )
 
 

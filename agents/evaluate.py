@@ -6,13 +6,14 @@ What is charged where:
   whatever the reward charges, and so are the hull, the front and the plots of a comparison. The hull's coin toss
   looks at nothing and costs nothing.
 * Reward, regret and gap closed are the environment's: its reward knows the student's cost only, in FLOPs or in
-  milliseconds (`cost`). So do the oracle and the best fixed canvas, which go by reward.
+  milliseconds (`cost`). So do the oracle and the best fixed canvas, which go by reward. Where agents are held against
+  each other the selector is charged, too (`Options.earned`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,6 +26,9 @@ from agents.statistics import Interval, Sampled
 from sketchcanvas_env.table import OutcomeTable
 
 GIGA = 1e9
+
+Policy = tuple[npt.ArrayLike, npt.ArrayLike]
+"""Options of N sketches, (N,), or their probabilities, (N, M); FLOPs (2 x MAC) of deciding, one number or (N,)."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Evaluation:
         gap_closed_interval: its interval, the best fixed canvas chosen anew in each resample.
         hull_gain: acc@1 above the hull of the fixed canvases at the same mean FLOPs, selector included.
         hull_gain_interval: its interval, the hull built anew in each resample.
-        hull_gain_p: p-value of "it lies on the hull", two-sided, not corrected for other comparisons.
+        above_hull_p: p-value of "it does not lie above the hull", one-sided, not corrected for other comparisons.
     """
 
     n_sketches: int
@@ -70,7 +74,7 @@ class Evaluation:
     gap_closed_interval: Interval
     hull_gain: float
     hull_gain_interval: Interval
-    hull_gain_p: float
+    above_hull_p: float
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON-able values; nan becomes None, which JSON can say."""
@@ -142,10 +146,33 @@ def evaluate_options(
     Raises:
         ValueError: choices or costs that do not fit the outcomes.
     """
-    probabilities = options.probabilities(choice)
-    thinking = _check_cost(selector_flops, len(options))
+    return evaluate_runs(options, [(choice, selector_flops)], resamples=resamples, seed=seed)
+
+
+def evaluate_runs(
+    options: Options, runs: Sequence[Policy], *, resamples: int = statistics.RESAMPLES, seed: int = 0
+) -> Evaluation:
+    """Evaluate several policies, the seeds of an agent, as one: each number is the mean of theirs, in every resample.
+
+    For all but the hull gain that is the policy "one of them by lot". That policy mixes operating points, and where one
+    seed is cheap and another dear it lies below the hull though each of them lies on it; so the gains are averaged.
+
+    Args:
+        options: the outcomes of one split.
+        runs: the policies, at least one.
+        resamples: bootstrap resamples for the intervals.
+        seed: of the bootstrap; policies evaluated with one seed on one split are paired.
+
+    Returns:
+        Exact means with intervals.
+
+    Raises:
+        ValueError: no policy; choices or costs that do not fit the outcomes.
+    """
+    found = sampled(options, runs, resamples=resamples, seed=seed)
+    every, costs = _checked(options, runs)
+    probabilities, thinking = np.mean(every, axis=0), np.mean(costs, axis=0)
     ranks = options.ranks
-    found = sampled(options, probabilities, selector_flops=thinking, resamples=resamples, seed=seed)
 
     def expect(values: npt.NDArray[Any]) -> float:
         return float((probabilities * values).sum(axis=1).mean())
@@ -170,41 +197,35 @@ def evaluate_options(
         gap_closed_interval=statistics.interval(found["gap_closed"].samples),
         hull_gain=found["hull_gain"].value,
         hull_gain_interval=statistics.interval(found["hull_gain"].samples),
-        hull_gain_p=statistics.p_value(found["hull_gain"].samples),
+        above_hull_p=statistics.p_above(found["hull_gain"].samples),
     )
 
 
 def sampled(
-    options: Options,
-    choice: npt.ArrayLike,
-    *,
-    selector_flops: npt.ArrayLike = 0.0,
-    resamples: int = statistics.RESAMPLES,
-    seed: int = 0,
+    options: Options, runs: Sequence[Policy], *, resamples: int = statistics.RESAMPLES, seed: int = 0
 ) -> dict[str, Sampled]:
-    """What the intervals of an evaluation are made of; arguments and errors of `evaluate_options`.
+    """What the intervals of an evaluation are made of; arguments and errors of `evaluate_runs`.
 
     Returns:
         "acc1", "gap_closed" and "hull_gain" as in `Evaluation`, and "flops", mean FLOPs (2 x MAC) per query.
     """
-    probabilities = options.probabilities(choice)
-    thinking = _check_cost(selector_flops, len(options))
+    every, costs = _checked(options, runs)
     rewards, n = options.rewards, options.n_fixed
     right = (options.ranks == 1).astype(np.float64)
     # One column for each mean that an interval needs; a resample averages them all at once.
     columns = np.column_stack(
         [
-            (probabilities * right).sum(axis=1),
-            probabilities @ options.flops + thinking,
-            (probabilities * rewards).sum(axis=1),
+            *((probabilities * right).sum(axis=1) for probabilities in every),
+            *(probabilities @ options.flops + thinking for probabilities, thinking in zip(every, costs, strict=True)),
+            *((probabilities * rewards).sum(axis=1) for probabilities in every),
             rewards.max(axis=1),
             right[:, :n],
             rewards[:, :n],
         ]
     )
     fixed_flops = options.flops[:n]
-    exact = _derive(columns.mean(axis=0)[None], fixed_flops)
-    drawn = _derive(statistics.resampled_means(columns, options.photo_ids, resamples, seed), fixed_flops)
+    exact = _derive(columns.mean(axis=0)[None], fixed_flops, len(runs))
+    drawn = _derive(statistics.resampled_means(columns, options.photo_ids, resamples, seed), fixed_flops, len(runs))
     return {name: Sampled(float(exact[name][0]), drawn[name]) for name in exact}
 
 
@@ -213,17 +234,27 @@ def as_probabilities(table: OutcomeTable, choice: npt.ArrayLike) -> npt.NDArray[
     return Options.of_table(table).probabilities(choice)
 
 
-def _derive(means: npt.NDArray[np.float64], flops: npt.NDArray[np.float64]) -> Mapping[str, Any]:
+def _derive(means: npt.NDArray[np.float64], flops: npt.NDArray[np.float64], runs: int) -> Mapping[str, Any]:
     """What follows from the means of the columns of `sampled`, for each resample; (R,) each."""
-    n = len(flops)
-    acc1, cost, reward, oracle = means[:, 0], means[:, 1], means[:, 2], means[:, 3]
-    canvas_acc, canvas_reward = means[:, 4 : 4 + n], means[:, 4 + n :]
+    ends = np.cumsum([runs, runs, runs, 1, len(flops)])
+    acc1, cost, reward, oracle, canvas_acc, canvas_reward = np.split(means, ends, axis=1)
+    above = acc1 - statistics.hull_accuracy(flops, canvas_acc[:, None], cost)
     return {
-        "acc1": acc1,
-        "flops": cost,
-        "gap_closed": statistics.gap_closed(reward, canvas_reward, oracle),
-        "hull_gain": acc1 - statistics.hull_accuracy(flops, canvas_acc, cost),
+        "acc1": acc1.mean(axis=1),
+        "flops": cost.mean(axis=1),
+        "gap_closed": statistics.gap_closed(reward.mean(axis=1), canvas_reward, oracle[:, 0]),
+        "hull_gain": above.mean(axis=1),
     }
+
+
+def _checked(
+    options: Options, runs: Sequence[Policy]
+) -> tuple[list[npt.NDArray[np.float64]], list[npt.NDArray[np.float64]]]:
+    """Of each policy (N, M) probabilities and (N,) FLOPs of deciding."""
+    if not runs:
+        raise ValueError("there is no policy to evaluate")
+    every = [options.probabilities(choice) for choice, _ in runs]
+    return every, [_check_cost(cost, len(options)) for _, cost in runs]
 
 
 def _check_cost(selector_flops: npt.ArrayLike, n: int) -> npt.NDArray[np.float64]:

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from sketchcanvas_env import reward as rules
 from sketchcanvas_env.table import OutcomeTable, best_columns
 
 
@@ -27,6 +28,7 @@ class Options:
         costs: (M,) float64, what the reward charges for them, in FLOPs or milliseconds.
         rewards: (N, M) float64.
         photo_ids: (N,) true photo of each sketch.
+        charge: what a FLOP of deciding takes from the reward where it is charged, see `charge_of`.
     """
 
     names: tuple[str, ...]
@@ -36,6 +38,7 @@ class Options:
     costs: npt.NDArray[np.float64]
     rewards: npt.NDArray[np.float64]
     photo_ids: npt.NDArray[np.str_]
+    charge: float
 
     @classmethod
     def of_table(
@@ -66,6 +69,7 @@ class Options:
             costs=table.costs(cost),
             rewards=table.rewards(tradeoff, rank_weight, triplet_weight, cost),
             photo_ids=table.photo_ids,
+            charge=charge_of(table, tradeoff, cost),
         )
 
     def __len__(self) -> int:
@@ -91,6 +95,10 @@ class Options:
         """(N,) what one option for each sketch, (N,), earns."""
         return self.rewards[np.arange(len(self)), choice]
 
+    def earned(self, choice: npt.NDArray[np.int64], thinking: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """(N,) what one option for each sketch earns, less the charge for the FLOPs of deciding, (N,)."""
+        return np.asarray(self.rewards_of(choice) - self.charge * thinking)
+
     def probabilities(self, choice: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """A policy as (N, M) probabilities.
 
@@ -114,3 +122,20 @@ class Options:
             f"a policy on these outcomes is ({n},) integer choices or ({n}, {m}) probabilities, got {array.shape} "
             f"{array.dtype}"
         )
+
+
+def charge_of(table: OutcomeTable, tradeoff: float, cost: str) -> float:
+    """What a FLOP (2 x MAC) of deciding takes from the reward if it is charged like the student's.
+
+    The environment's reward knows the student's cost only, so by it a selector might think for nothing. Where it
+    charges milliseconds this is 0: no table says how many a selector takes.
+
+    Args:
+        table: outcomes on the canvases on offer.
+        tradeoff: weight of cost in the reward.
+        cost: what the reward charges, "flops" or "latency".
+    """
+    if cost != "flops":
+        return 0.0
+    # R_comp is proportional to cost.
+    return float(-tradeoff * rules.compute_reward(table.flops)[0] / table.flops[0])

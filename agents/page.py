@@ -48,7 +48,8 @@ READING = (
     "canvases. Hull gain is what a policy adds to that at the same cost, in points of acc@1: only a gain whose "
     "interval lies above zero speaks for the selector.",
     "Gap closed is a share of the way, by reward, from the best fixed canvas (0) to the oracle (1), which knows every "
-    "outcome. Nobody can see from the strokes all that the oracle knows.",
+    "outcome. Nobody can see from the strokes all that the oracle knows. Where agents are held against each other, the "
+    "selector's FLOPs are charged like the student's (not where the reward charges milliseconds).",
     "Brackets are 95 % bootstrap intervals: over photos, all sketches of a photo together, given the trained "
     "selectors; or, where it says so, over seeds.",
 )
@@ -210,7 +211,7 @@ def _policies(result: CompareResult, pictures: Path) -> Section:
             Table(
                 str(shown.title),
                 report.POLICY_COLUMNS,
-                tuple(report.policy_cells(row.name, row.evaluation) for row in result.rows),
+                tuple(report.row_cells(result, row) for row in result.rows),
                 str(shown.caption),
                 strong,
             ),

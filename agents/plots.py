@@ -101,7 +101,7 @@ def learning_curves(result: CompareResult, path: str | Path) -> Path:
     """Mean reward on val in the course of training, against steps and against wall-clock time.
 
     Lines are means over seeds, bands reach from the worst seed to the best. Steps are the same for all; what a step
-    costs in time is not.
+    costs in time is not. Of times the median over seeds counts: the first run of a process warms it up for the others.
     """
     from matplotlib.ticker import LogLocator, MaxNLocator
 
@@ -111,7 +111,7 @@ def learning_curves(result: CompareResult, path: str | Path) -> Path:
     for index, row in enumerate(row for row in result.rows if row.kind == "agent" and row.curves):
         reward = np.array([[point["reward"] for point in curve] for curve in row.curves])
         for ax, name in zip(axes, ("steps", "seconds"), strict=True):
-            x = np.array([[point[name] for point in curve] for curve in row.curves]).mean(axis=0)
+            x = np.median([[point[name] for point in curve] for curve in row.curves], axis=0)
             (line,) = ax.plot(x, reward.mean(axis=0), styles[index // 10 % 4], linewidth=1.4, label=row.name)
             ax.fill_between(x, reward.min(axis=0), reward.max(axis=0), color=line.get_color(), alpha=0.08, linewidth=0)
     val = result.config.env.options("val")

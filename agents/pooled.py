@@ -25,7 +25,7 @@ from agents.compare import CHOSEN, CompareConfig, Decided
 from agents.environment import VAL_SPLIT
 from agents.evaluate import GIGA, sampled
 from agents.options import Options
-from agents.statistics import Difference, Estimate, Sampled
+from agents.statistics import Estimate, Gain, Sampled
 from sketchcanvas_env.files import write_json
 from students.provenance import commit
 
@@ -42,7 +42,7 @@ class Policy:
 
     Attributes:
         name: what it is called there.
-        decided: what it does on the reported split; several are averaged, as an agent's seeds are.
+        decided: what it does on the reported split; of several the mean is taken, as of an agent's seeds.
     """
 
     name: str
@@ -78,8 +78,8 @@ class PooledRow:
         acc1: share of sketches whose true photo comes first.
         gflops: mean GFLOPs (2 x MAC) per query, selector included.
         hull_gain: acc@1 above the hull of the fixed canvases at the same mean FLOPs.
-        hull_gain_p: its p-value, corrected over all rows (Holm).
-        over_fixed: mean reward above the fixed canvas that was best on `val`.
+        above_hull_p: its p-value, corrected over all rows (Holm).
+        over_fixed: mean reward, selector charged, above the fixed canvas that was best on `val`.
         over_fixed_p: its p-value, corrected over all rows (Holm).
     """
 
@@ -87,10 +87,14 @@ class PooledRow:
     names: tuple[str, ...]
     acc1: Estimate
     gflops: float
-    hull_gain: Difference
-    hull_gain_p: float
-    over_fixed: Difference
+    hull_gain: Gain
+    above_hull_p: float
+    over_fixed: Gain
     over_fixed_p: float
+
+    def made_on(self, split: str) -> str:
+        """What was done to it on a split, see `compare.made_on`."""
+        return compare.made_on({RULE: "rule", CHOSEN: "chosen"}.get(self.name, "agent"), split)
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON-able values."""
@@ -100,7 +104,7 @@ class PooledRow:
             "acc1": self.acc1._asdict(),
             "gflops": self.gflops,
             "hull_gain": self.hull_gain._asdict(),
-            "hull_gain_p": self.hull_gain_p,
+            "above_hull_p": self.above_hull_p,
             "over_fixed": self.over_fixed._asdict(),
             "over_fixed_p": self.over_fixed_p,
         }
@@ -199,8 +203,8 @@ def pool(members: Sequence[Member]) -> Pooled:
     _check(members)
     found = {name: _mean(members, [member.policies[name] for member in members]) for name in members[0].policies}
     fixed = _mean(members, [_fixed(member) for member in members])
-    gains = {name: scores["hull_gain"].difference() for name, scores in found.items()}
-    overs = {name: scores["over_fixed"].difference() for name, scores in found.items()}
+    gains = {name: scores["hull_gain"].gain() for name, scores in found.items()}
+    overs = {name: scores["over_fixed"].gain() for name, scores in found.items()}
     gain_p = statistics.holm([gain.p_value for gain in gains.values()])
     over_p = statistics.holm([over.p_value for over in overs.values()])
     return Pooled(
@@ -215,7 +219,7 @@ def pool(members: Sequence[Member]) -> Pooled:
                 acc1=scores["acc1"].estimate(),
                 gflops=scores["flops"].value / GIGA,
                 hull_gain=gains[name],
-                hull_gain_p=float(gain_p[i]),
+                above_hull_p=float(gain_p[i]),
                 over_fixed=overs[name],
                 over_fixed_p=float(over_p[i]),
             )
@@ -236,8 +240,7 @@ def _mean(members: Sequence[Member], policies: Sequence[Policy]) -> dict[str, Sa
 def _scores(member: Member, policy: Policy, seed: int) -> dict[str, Sampled]:
     """What a policy reaches in its comparison, by the rules of the comparison itself."""
     options, resamples = member.options, member.settings["resamples"]
-    probabilities, cost = compare.averaged(options, policy.decided)
-    found = sampled(options, probabilities, selector_flops=cost, resamples=resamples, seed=seed)
+    found = sampled(options, policy.decided, resamples=resamples, seed=seed)
     over = compare.over_fixed(options, policy.decided, member.best_fixed, resamples, seed)
     return {**{name: found[name] for name in ("acc1", "flops", "hull_gain")}, "over_fixed": over}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -46,6 +47,15 @@ def policy_cells(name: str, evaluation: Evaluation) -> tuple[str, ...]:
     )
 
 
+def row_cells(result: CompareResult, row: Row) -> tuple[str, ...]:
+    """A comparison's row as `POLICY_COLUMNS`; one that was made on the reported split says so and claims nothing."""
+    cells, made = policy_cells(row.name, row.evaluation), row.made_on(result.config.split)
+    if not made:
+        return cells
+    # An interval beside the gain would read as evidence.
+    return (f"{row.name}, {made}", *cells[1:-1], _signed(row.evaluation.hull_gain, 100.0, 1))
+
+
 def share_text(share: Mapping[str, float]) -> str:
     """Shares of the canvases, by side, as percentages; those that would round to 0 are left out."""
     return " ".join(f"{name}:{100 * part:.0f}" for name, part in share.items() if part >= 0.005)
@@ -67,7 +77,7 @@ def compare_table(result: CompareResult) -> Table:
         ),
     )
     for row in shown_rows(result):
-        table.add_row(*policy_cells(row.name, row.evaluation), style="bold" if row.kind in ("agent", "chosen") else "")
+        table.add_row(*row_cells(result, row), style="bold" if row.kind in ("agent", "chosen") else "")
     return table
 
 
@@ -78,33 +88,37 @@ def shown_rows(result: CompareResult) -> list[Row]:
 
 VERDICT_COLUMNS = (
     "agent",
-    "gap closed, IQM over seeds",
-    "reward above best fixed of val",
+    "gap closed, selector charged, IQM over seeds",
+    "reward above best fixed of val, selector charged",
     "p",
-    "p of hull gain",
-    "seconds a run",
+    "p of lying above the hull",
+    "seconds a run, median",
     "better than",
 )
 
 
 def verdict_cells(result: CompareResult) -> list[tuple[str, ...]]:
     """What may be claimed about each agent, `VERDICT_COLUMNS` as text; p-values are corrected (Holm)."""
+    from agents import statistics
+
+    tellable = statistics.can_differ(result.config.seeds, len(result.verdicts))
     rows: list[tuple[str, ...]] = []
     for verdict in result.verdicts:
-        seconds = result.row(verdict.name).seconds
+        row = result.row(verdict.name)
+        claimable = not row.made_on(result.config.split)
         iqm = verdict.gap_closed
         low, high = verdict.over_fixed.interval
-        # Surely better: the interval of the probability of improvement lies above one half.
-        beaten = [name for name, estimate in verdict.improvement.items() if estimate.interval.low > 0.5]
+        beaten = [name for name, found in verdict.improvement.items() if found.better]
         rows.append(
             (
                 verdict.name,
                 "-" if iqm is None else f"{iqm.value:+.3f} [{iqm.interval.low:+.3f}, {iqm.interval.high:+.3f}]",
                 f"{verdict.over_fixed.value:+.4f} [{low:+.4f}, {high:+.4f}]",
-                _p(verdict.over_fixed_p),
-                _p(verdict.hull_gain_p),
-                f"{sum(seconds) / len(seconds):.1f}",
-                ", ".join(beaten) or "-",
+                _p(verdict.over_fixed_p) if claimable else "-",
+                # A fixed canvas lies on the hull or below it, whoever pays a selector for it.
+                _p(verdict.above_hull_p) if claimable and row.decides() else "-",
+                f"{median(row.seconds):.1f}",
+                (", ".join(beaten) or "none") if claimable and tellable and verdict.improvement else "-",
             )
         )
     return rows
@@ -117,28 +131,32 @@ def verdict_table(result: CompareResult) -> Table:
         VERDICT_COLUMNS,
         verdict_cells(result),
         caption=(
-            "Gap closed: interquartile mean, 95 % bootstrap over seeds. Reward: 95 % bootstrap over photos. p-values: "
-            "two-sided, corrected over the agents (Holm).\nBetter than: the probability that one of its runs closes "
-            "more of the gap has a 95 % interval above one half; not corrected."
+            "Gap closed: interquartile mean, 95 % bootstrap over seeds. Reward: 95 % bootstrap over photos. p-values "
+            "of lying above: one-sided,\ncorrected over the agents (Holm); -: always one canvas, nothing to test. "
+            "Better than: its runs close more of the gap, selector charged,\nby an exact Mann-Whitney test over seeds "
+            "at 5 %, corrected over all pairs (Holm); -: too few seeds to claim any difference."
         ),
     )
 
 
 IMPROVEMENT_NOTE = (
-    "Row against column: the probability that a run of the row's agent closes more of the gap than a run of the "
-    "column's, ties counted half. *: its 95 % bootstrap interval over seeds excludes one half; not corrected."
+    "Row against column: the probability that a run of the row's agent closes more of the gap, selector charged, than "
+    "a run of the column's, ties counted half. *: told apart at 5 % by an exact Mann-Whitney test over seeds, "
+    "corrected over all pairs (Holm)."
 )
 
 
 def improvement_cells(result: CompareResult) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Every agent against every other: columns, numbered to be narrow, and rows as text, see `IMPROVEMENT_NOTE`."""
+    from agents.statistics import LEVEL
+
     names = [verdict.name for verdict in result.verdicts]
 
     def cell(verdict: Verdict, other: str) -> str:
         if other not in verdict.improvement:
             return "-"
-        value, (low, high) = verdict.improvement[other]
-        return f"{value:.2f}{'*' if low > 0.5 or high < 0.5 else ''}"
+        value, p = verdict.improvement[other]
+        return f"{value:.2f}{'*' if p < LEVEL else ''}"
 
     rows = [
         (f"{number} {verdict.name}", *(cell(verdict, other) for other in names))
@@ -149,7 +167,7 @@ def improvement_cells(result: CompareResult) -> tuple[tuple[str, ...], list[tupl
 
 def compare_markdown(result: CompareResult) -> str:
     """The comparison as Markdown: the table of policies, and what may be claimed about the agents."""
-    policies = markdown(POLICY_COLUMNS, [policy_cells(row.name, row.evaluation) for row in shown_rows(result)])
+    policies = markdown(POLICY_COLUMNS, [row_cells(result, row) for row in shown_rows(result)])
     return policies + "\n" + markdown(VERDICT_COLUMNS, verdict_cells(result))
 
 
@@ -158,8 +176,8 @@ POOLED_COLUMNS = (
     "acc@1",
     "GFLOPs",
     "hull gain",
-    "p of hull gain",
-    "reward above best fixed of val",
+    "p of lying above the hull",
+    "reward above best fixed of val, selector charged",
     "p",
     "in each comparison",
 )
@@ -180,15 +198,16 @@ def pooled_cells(result: Pooled) -> list[tuple[str, ...]]:
     ]
     for row in result.rows:
         low, high = row.over_fixed.interval
+        gain, over, made = row.hull_gain, f"{row.over_fixed.value:+.4f}", row.made_on(result.settings["split"])
         cells.append(
             (
-                row.name,
+                f"{row.name}, {made}" if made else row.name,
                 f"{100 * row.acc1.value:.1f} {_points(row.acc1.interval)}",
                 f"{row.gflops:.4f}",
-                f"{_signed(row.hull_gain.value, 100.0, 1)} {_points(row.hull_gain.interval, signed=True)}",
-                _p(row.hull_gain_p),
-                f"{row.over_fixed.value:+.4f} [{low:+.4f}, {high:+.4f}]",
-                _p(row.over_fixed_p),
+                _signed(gain.value, 100.0, 1) + ("" if made else f" {_points(gain.interval, signed=True)}"),
+                "-" if made else _p(row.above_hull_p),
+                over if made else f"{over} [{low:+.4f}, {high:+.4f}]",
+                "-" if made else _p(row.over_fixed_p),
                 ", ".join(row.names) if set(row.names) != {row.name} else "",
             )
         )
@@ -208,7 +227,7 @@ def pooled_title(result: Pooled) -> str:
 POOLED_NOTE = (
     "Means over comparisons, weighted by sketches. Brackets: 95 % bootstrap over photos, drawn within each comparison. "
     "Hull gain: points of acc@1 above mixing fixed canvases at the same cost, the hull fitted in each comparison. "
-    "p-values: two-sided, corrected over the policies (Holm)."
+    "p-values of lying above: one-sided, corrected over the policies (Holm)."
 )
 
 
@@ -301,16 +320,27 @@ def _p(value: float) -> str:
 
 def finding(result: CompareResult) -> str:
     """One honest sentence for each agent and each rule that decides: is it above the hull of the fixed canvases?"""
-    deciding = [row for row in result.rows if row.kind == "rule" and max(row.evaluation.share.values()) < 1.0]
-    return "\n".join(_sentence(row) for row in [*deciding, *(row for row in result.rows if row.kind == "agent")])
+    from agents.environment import VAL_SPLIT
+
+    split = result.config.split
+    told = [row for row in result.rows if row.kind == "rule" and row.decides()]
+    told += [row for row in result.rows if row.kind == "agent"]
+    lines = [_sentence(row, row.made_on(split)) for row in told]
+    if split == VAL_SPLIT:
+        lines.append(f"Split {split} is there to choose on: what is to be claimed comes from --split test, once.")
+    return "\n".join(lines)
 
 
-def _sentence(row: Row) -> str:
+def _sentence(row: Row, made: str) -> str:
     low, high = row.evaluation.hull_gain_interval
-    gain = f"{100 * row.evaluation.hull_gain:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]"
-    name, most = max(row.evaluation.share.items(), key=lambda one: one[1])
-    if most == 1.0:
-        return f"{row.name} sends every sketch to {name} px and pays for a selector that decides nothing: {gain}."
+    value = f"{100 * row.evaluation.hull_gain:+.1f} points"
+    gain = f"{value} [{100 * low:+.1f}, {100 * high:+.1f}]"
+    if made:
+        return f"{row.name} was {made}: its {value} from the hull of the fixed canvases are no finding."
+    if not row.decides():
+        name, most = max(row.evaluation.share.items(), key=lambda one: one[1])
+        where = f"{name} px" if most == 1.0 else "one canvas, each seed to its own,"
+        return f"{row.name} sends every sketch to {where} and pays for a selector that decides nothing: {gain}."
     if low > 0:
         return f"{row.name} lies above the hull of the fixed canvases by {gain}."
     if high < 0:

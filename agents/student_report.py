@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agents import report, statistics
-from agents.compare import MAX_RESULT_BYTES
+from agents.compare import MAX_RESULT_BYTES, made_on
 from agents.statistics import FloatArray, Interval
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.files import read_json, write_json, write_text
@@ -358,10 +358,10 @@ def _selectors(groups: list[_Group], folder: Path) -> tuple[list[SelectorLine], 
                     "distilled rows here."
                 )
                 continue
-            # Of many selectors the one that was chosen among them on val; an old result names none.
+            # Of many selectors the one that was chosen among them on val; an old result names none. On val it says so.
             chosen = [row for row in result["rows"] if row["kind"] == "chosen"]
             found += [
-                SelectorLine(row["name"], student.name, student.params, _agent_score(row), name)
+                SelectorLine(_named(row, first.split), student.name, student.params, _agent_score(row), name)
                 for row in chosen or [row for row in result["rows"] if row["kind"] == "agent"]
             ]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -369,6 +369,11 @@ def _selectors(groups: list[_Group], folder: Path) -> tuple[list[SelectorLine], 
     if students and not found and not notes:
         notes.append("No selector: there is no stored result of 'sketchcanvas compare' on this split.")
     return found, notes
+
+
+def _named(row: dict[str, Any], split: str) -> str:
+    made = made_on(row["kind"], split)
+    return f"{row['name']}, {made}" if made else str(row["name"])
 
 
 def _agent_score(row: dict[str, Any]) -> Score:

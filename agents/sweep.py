@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from agents import baselines, policy, runs, statistics
-from agents.compare import MAX_RESULT_BYTES, RUNS_FOLDER, CompareConfig, provenance_of
+from agents import policy, runs, statistics
+from agents.compare import MAX_RESULT_BYTES, RUNS_FOLDER, CompareConfig, Decided, provenance_of
 from agents.environment import VAL_SPLIT, EnvConfig
-from agents.evaluate import Evaluation, as_probabilities, evaluate
+from agents.evaluate import Evaluation, evaluate_runs
+from agents.options import Options
 from agents.progress import Start
 from agents.runs import StoredRun, Workers
 from agents.statistics import Interval
@@ -119,7 +120,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Point:
-    """An agent at one tradeoff on the reported split, its seeds averaged for every sketch."""
+    """An agent at one tradeoff on the reported split, the mean over its seeds."""
 
     agent: str
     tradeoff: float
@@ -136,7 +137,7 @@ class Front:
 
     Attributes:
         agent: whose; "fixed" and "oracle" are fronts too.
-        hypervolume: accuracy times doublings of cost, see `statistics.hypervolume`.
+        hypervolume: accuracy times doublings of cost, see `statistics.hypervolume`; the mean over the seeds' fronts.
         interval: its 95 % interval over photos.
         over_hull: hypervolume above that of coin tosses between fixed canvases, one for each point, at its cost.
         over_hull_interval: its interval, the hull built anew in each resample.
@@ -243,7 +244,7 @@ def judge(
     begun = time.perf_counter() if start is None else start
     outcomes = _plain(config, ANY_TRADEOFF).outcomes(config.compare.split)
     with pinned_threads(config.compare.threads):
-        points, policies = _points(config, trained, outcomes)
+        points, policies = _points(config, trained)
         candidates = _candidates(config, trained)
     reference = float(outcomes.flops[-1])
     return SweepResult(
@@ -287,38 +288,33 @@ def reread(folder: str | Path) -> SweepResult:
     return judge(config, {at: [read(one) for one in of_point] for at, of_point in config.runs().items()})
 
 
-_Policy = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
-"""(N, K) probabilities, and (N,) FLOPs of deciding."""
-
-
 def _plain(config: SweepConfig, tradeoff: float) -> EnvConfig:
     return config.compare.env.at(tradeoff)
 
 
-def _points(
-    config: SweepConfig, trained: Mapping[tuple[str, float], Sequence[StoredRun]], outcomes: OutcomeTable
-) -> tuple[list[Point], dict[str, list[_Policy]]]:
-    points: list[Point] = []
-    policies: dict[str, list[_Policy]] = {}
+_Seeds = Sequence[Decided]
+"""What the seeds of an agent do at one tradeoff."""
 
-    def add(agent: str, tradeoff: float, env: EnvConfig, found: _Policy) -> None:
-        judged = evaluate(
-            outcomes, found[0], selector_flops=found[1], resamples=config.compare.resamples, **env.reward_weights()
-        )
-        points.append(Point(agent, tradeoff, judged))
-        policies.setdefault(agent, []).append(found)
+
+def _points(
+    config: SweepConfig, trained: Mapping[tuple[str, float], Sequence[StoredRun]]
+) -> tuple[list[Point], dict[str, list[_Seeds]]]:
+    """Every point, and of each agent what its seeds do at one tradeoff after the other."""
+    split = config.compare.split
+    points: list[Point] = []
+    policies: dict[str, list[_Seeds]] = {}
+
+    def add(agent: str, tradeoff: float, options: Options, seeds: _Seeds) -> None:
+        points.append(Point(agent, tradeoff, evaluate_runs(options, seeds, resamples=config.compare.resamples)))
+        policies.setdefault(agent, []).append(seeds)
 
     for (agent, tradeoff), of_point in trained.items():
         env = _plain(config, tradeoff)
-        task = env.task(config.compare.split)
-        seeds = [_decide(run, task) for run in of_point]
-        choice = np.mean([as_probabilities(outcomes, actions) for actions, _ in seeds], axis=0)
-        add(agent, tradeoff, env, (choice, np.mean([cost for _, cost in seeds], axis=0)))
-    free = np.zeros(len(outcomes))
+        task = env.task(split)
+        add(agent, tradeoff, env.options(split), [_decide(run, task) for run in of_point])
     for tradeoff in config.tradeoffs:
-        env = _plain(config, tradeoff)
-        best = baselines.oracle(outcomes, **env.reward_weights())
-        add("oracle", tradeoff, env, (as_probabilities(outcomes, best), free))
+        options = _plain(config, tradeoff).options(split)
+        add("oracle", tradeoff, options, [(options.oracle, np.zeros(len(options)))])
     return points, policies
 
 
@@ -342,33 +338,34 @@ def _candidates(config: SweepConfig, trained: Mapping[tuple[str, float], Sequenc
     return candidates
 
 
-def _decide(run: StoredRun, task: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+def _decide(run: StoredRun, task: Any) -> Decided:
     network = run.selector.selector
     return policy.actions_of(network, task), policy.flops_of(network, task)
 
 
 def _fronts(
-    config: SweepConfig, outcomes: OutcomeTable, policies: dict[str, list[_Policy]], reference: float
+    config: SweepConfig, outcomes: OutcomeTable, policies: dict[str, list[_Seeds]], reference: float
 ) -> list[Front]:
     right = (outcomes.ranks == 1).astype(np.float64)
-    eye = np.eye(outcomes.n_canvases)
-    everybody = {
-        "fixed": [(np.tile(row, (len(outcomes), 1)), np.zeros(len(outcomes))) for row in eye],
-        **policies,
-    }
-    n_canvases = outcomes.n_canvases
+    rows, n, k = np.arange(len(outcomes)), len(outcomes), outcomes.n_canvases
+    fixed: list[_Seeds] = [[(np.full(n, column, dtype=np.int64), np.zeros(n))] for column in range(k)]
     fronts = []
-    for agent, of_agent in everybody.items():
-        acc = np.column_stack([(choice * right).sum(axis=1) for choice, _ in of_agent])
-        cost = np.column_stack([choice @ outcomes.flops + thinking for choice, thinking in of_agent])
+    for agent, of_agent in [("fixed", fixed), *policies.items()]:
+        shape = (len(of_agent), len(of_agent[0]))
+        seeds = [one for of_point in of_agent for one in of_point]
+        acc = np.column_stack([right[rows, choice] for choice, _ in seeds])
+        cost = np.column_stack([outcomes.flops[choice] + thinking for choice, thinking in seeds])
         columns = np.hstack([right, acc, cost])
         sampled = statistics.resampled_means(columns, outcomes.photo_ids, config.compare.resamples)
         # The first row is the split itself, the others are its resamples.
         means = np.vstack([columns.mean(axis=0), sampled])
-        canvas_acc, point_acc, point_cost = np.split(means, [n_canvases, n_canvases + len(of_agent)], axis=1)
-        tosses = statistics.hull_accuracy(outcomes.flops, canvas_acc[:, None], point_cost)
-        volume = statistics.hypervolume(point_cost, point_acc, reference)
-        gain = volume - statistics.hypervolume(point_cost, tosses, reference)
+        canvas_acc, *of_seeds = np.split(means, [k, k + len(seeds)], axis=1)
+        # (R, seeds, tradeoffs): each seed has a front of its own, and the mean of their hypervolumes is the agent's.
+        point_acc, point_cost = (one.reshape(-1, *shape).swapaxes(1, 2) for one in of_seeds)
+        tosses = statistics.hull_accuracy(outcomes.flops, canvas_acc[:, None, None], point_cost)
+        each = statistics.hypervolume(point_cost, point_acc, reference)
+        gain = (each - statistics.hypervolume(point_cost, tosses, reference)).mean(axis=1)
+        volume = each.mean(axis=1)
         fronts.append(
             Front(
                 agent,

@@ -18,9 +18,9 @@ from agents.cli.options import (
     Engine,
     Jobs,
     MaxPoints,
-    ReportedSplit,
     Root,
     SelectorName,
+    Split,
     Steps,
     StudentName,
     TablePath,
@@ -63,7 +63,7 @@ def compare(
         str | None, typer.Option(help="Network: gru, conv, transformer, stats, linear, or looks for cascades.")
     ] = None,
     threads: Threads = 1,
-    split: ReportedSplit = "test",
+    split: Split = "val",
     jobs: Jobs = 1,
     engine: Engine = "local",
     address: Address = None,
@@ -73,13 +73,13 @@ def compare(
 ) -> None:
     """Train algorithms over seeds and hold them against every baseline: the main job.
 
-    Trains on the split train, evaluates exhaustively on the reported split, prints the table and writes it
-    as JSON, Markdown and plots. Finished runs are kept in OUT: the same command goes on from there, and
-    'sketchcanvas report' makes a page of it.
+    Trains on the split train, evaluates exhaustively on val, or at the end and once on test, prints the table and
+    writes it as JSON, Markdown and plots. Finished runs are kept in OUT: the same command goes on from there, with
+    another --split trains nothing again, and 'sketchcanvas report' makes a page of it.
 
     Example: sketchcanvas compare --seeds 5 --tradeoff 0.3 --jobs 2
 
-    Example: sketchcanvas compare --cascade --out runs/cascade
+    Example: sketchcanvas compare --cascade --out runs/cascade --split test
     """
     from dataclasses import asdict, replace
 
@@ -135,7 +135,7 @@ def sweep(
     steps: Steps = 30_720,
     selector: SelectorName = "stats",
     threads: Threads = 1,
-    split: ReportedSplit = "test",
+    split: Split = "val",
     jobs: Jobs = 1,
     engine: Engine = "local",
     address: Address = None,
@@ -145,6 +145,8 @@ def sweep(
     """Train selectors at several tradeoffs, and one for all of them: the front of accuracy against FLOPs.
 
     Finished runs are kept in OUT: the same command goes on from there. 'sketchcanvas pick' chooses from the result.
+
+    Reports on val, or at the end and once on test (--split test).
 
     Example: sketchcanvas sweep --tradeoffs 0.05,0.1,0.2 --seeds 5 --jobs 2
     """

@@ -29,7 +29,6 @@ Strict = Annotated[
     bool, typer.Option("--strict", help="Refuse a data set with files that cannot be used, instead of naming them.")
 ]
 Split = Annotated[str, typer.Option(help="Which split; touch test once.")]
-ReportedSplit = Annotated[str, typer.Option(help="Split that is reported.")]
 Steps = Annotated[int, typer.Option(help="Environment steps of every run, exactly.")]
 Jobs = Annotated[int, typer.Option(help="Runs at once, each in a process of its own.")]
 Engine = Annotated[str, typer.Option(help="Where runs go: local, or ray (extra 'ray').")]

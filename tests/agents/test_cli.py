@@ -213,6 +213,12 @@ def test_evaluate_prints_a_table(toy: Toy, capsys: pytest.CaptureFixture[str]) -
 def test_compare_report_and_validate(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--selector", "stats", "--seeds", 2, "--steps", 512, "--algorithms", "reinforce,ppo"]
     options += ["--out", tmp_path, "--logdir", tmp_path / "tb"]
+    # While one works on an algorithm it is val that is looked at; what is trained is the same.
+    assert run("compare", *toy_options(toy), *options, "--json") == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["config"]["split"] == json.loads(captured.out)["provenance"]["split"] == "val"
+    assert "is to be claimed comes from --split test" in captured.err
+    options += ["--split", "test"]
     assert run("compare", *toy_options(toy), *options, "--json") == 0
     captured = capsys.readouterr()
     told = json.loads(captured.out)
@@ -248,6 +254,13 @@ def test_sweep_and_pick(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert run("sweep", *toy_options(toy), *options, "--out", tmp_path, "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert told == json.loads((tmp_path / "sweep.json").read_text())
+    assert told["config"]["compare"]["split"] == "val"
+    assert run("pick", tmp_path, "--max-gflops", 1.0) == 0
+    assert capsys.readouterr().out.count("acc@1") == 1
+    options += ["--split", "test"]
+    assert run("sweep", *toy_options(toy), *options, "--out", tmp_path, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["config"]["compare"]["split"] == "test"
     assert np.asarray(Image.open(tmp_path / "pareto.png")).shape[0] > 400
     assert (tmp_path / "sweep.md").read_text().startswith("| agent | hypervolume |")
     assert run("sweep", *toy_options(toy), *options, "--out", tmp_path) == 0

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from agents import algorithms, baselines, compare, policy, selectors
+from agents import algorithms, baselines, compare, policy, report, selectors
 from agents.compare import CompareConfig, CompareResult
 from agents.environment import EnvConfig
-from agents.evaluate import evaluate
+from agents.evaluate import Evaluation, evaluate
+from agents.runs import StoredRun
 from sketchcanvas_env.vector import SketchCanvasVectorEnv
 from tests.agents.support import weights
 from tests.helpers import Toy
@@ -27,6 +30,7 @@ def quick(env: EnvConfig, **changes: Any) -> CompareConfig:
         "seeds": 2,
         "total_steps": 512,
         "selector": "stats",
+        "split": "test",
         "resamples": 50,
     }
     return CompareConfig(env=env, **{**settings, **changes})
@@ -86,7 +90,7 @@ def test_agents_are_evaluated_on_the_test_split(toy_env: EnvConfig, result: Comp
             # The stats network: 16 numbers, twice 64 units, 4 canvases.
             assert found.selector_gflops == pytest.approx(2 * (16 * 64 + 64 * 64 + 64 * 4) / 1e9)
             assert found.gflops == pytest.approx(found.student_gflops + found.selector_gflops)
-        for field in ("acc1", "acc5", "mrr", "gflops", "reward", "regret", "gap_closed"):
+        for field in ("acc1", "acc5", "mrr", "gflops", "reward", "regret", "gap_closed", "hull_gain"):
             mean = np.mean([getattr(seed, field) for seed in row.seeds])
             assert getattr(row.evaluation, field) == pytest.approx(mean), field
 
@@ -95,10 +99,11 @@ def test_hull_rows_cost_what_their_agent_costs(toy_env: EnvConfig, result: Compa
     hull = toy_env.outcomes("test").hull()
     for name in AGENTS:
         agent, toss = result.row(name).evaluation, result.row(f"hull at {name}'s cost").evaluation
-        cost = float(np.clip(agent.gflops * 1e9, hull[0, 0], hull[-1, 0]))
-        assert toss.gflops * 1e9 == pytest.approx(cost)
+        # A toss for each seed, at its cost.
+        costs = np.clip([seed.gflops * 1e9 for seed in result.row(name).seeds], hull[0, 0], hull[-1, 0])
+        assert toss.gflops * 1e9 == pytest.approx(costs.mean())
         assert toss.selector_gflops == 0.0
-        assert toss.acc1 == pytest.approx(float(np.interp(cost, hull[:, 0], hull[:, 1])))
+        assert toss.acc1 == pytest.approx(float(np.interp(costs, hull[:, 0], hull[:, 1]).mean()))
         assert toss.hull_gain == pytest.approx(0.0, abs=1e-9)
         # Hence what the agent gains over the hull is what it gains over that row.
         assert agent.hull_gain == pytest.approx(agent.acc1 - toss.acc1)
@@ -233,6 +238,117 @@ def test_the_chosen_row_is_the_best_of_val(toy_env: EnvConfig, result: CompareRe
     assert row.evaluation == evaluate(test, actions, selector_flops=cost, resamples=50)
 
 
+def price(result: CompareResult) -> float:
+    """Reward for a GFLOP, at the tradeoff 0.2."""
+    flops = result.config.env.outcomes("test").flops
+    return float(0.2 * 1e9 / (flops.max() - flops.min()))
+
+
+def net_gap(result: CompareResult, one: Evaluation) -> float:
+    """Gap closed if the selector is charged, from what a table says without it."""
+    fixed = max(row.evaluation.reward for row in result.rows if row.kind == "fixed")
+    room = result.row("oracle").evaluation.reward - fixed
+    return (one.reward - price(result) * one.selector_gflops - fixed) / room
+
+
+class Fake:
+    """A stored run whose selector does what it is told."""
+
+    def __init__(self, run: StoredRun, canvas: int, thinking: float) -> None:
+        self.config, self.selector, self.curve, self.seconds = run.config, self, run.curve, 1.0
+        self.path, self.canvas, self.thinking = run.path, canvas, thinking
+
+
+@pytest.fixture
+def told(toy_env: EnvConfig, result: CompareResult, monkeypatch: pytest.MonkeyPatch) -> Callable[..., CompareResult]:
+    """Judges agents of which each seed sends all sketches to one canvas and thinks for so many FLOPs."""
+
+    def decide(self: EnvConfig, selector: Any, split: str) -> tuple[Any, Any]:
+        n = len(self.outcomes(split))
+        return np.full(n, selector.selector.canvas, dtype=np.int64), np.full(n, selector.selector.thinking)
+
+    monkeypatch.setattr(EnvConfig, "decide", decide)
+    run = result.trained["reinforce"][0]
+
+    def judge(agents: dict[str, list[tuple[int, float]]], split: str = "test") -> CompareResult:
+        seeds = len(next(iter(agents.values())))
+        config = quick(toy_env, algorithms=tuple(agents), seeds=seeds, split=split)
+        fakes: Any = {name: [Fake(run, *one) for one in of_agent] for name, of_agent in agents.items()}
+        return compare.judge(config, fakes)
+
+    return judge
+
+
+def test_thinking_for_nothing_is_told_apart(toy_env: EnvConfig, told: Callable[..., CompareResult]) -> None:
+    # The same canvas always, but one of the two pays for a selector.
+    found = told({"ppo": [(1, 0.0)] * 5, "dqn": [(1, 1e5)] * 5})
+    free, paying = found.verdicts
+    assert free.improvement["dqn"] == (1.0, pytest.approx(2 / 252))
+    assert paying.improvement["ppo"] == (0.0, pytest.approx(2 / 252))
+    assert free.scores[0] > paying.scores[0]
+    # By the reward of the environment, which knows nothing of it, they are equal.
+    assert found.row("ppo").evaluation.gap_closed == found.row("dqn").evaluation.gap_closed
+    assert found.row("ppo").evaluation.gap_closed == pytest.approx(free.scores[0])
+    options = toy_env.options("test")
+    spread = options.flops.max() - options.flops.min()
+    assert free.over_fixed.value - paying.over_fixed.value == pytest.approx(0.2 * 1e5 / spread)
+    assert [cells[-1] for cells in report.verdict_cells(found)] == ["dqn", "none"]
+
+
+@pytest.mark.parametrize(("seeds", "cells"), [(2, "-"), (3, "-"), (5, "none")])
+def test_too_few_seeds_claim_nothing(told: Callable[..., CompareResult], seeds: int, cells: str) -> None:
+    best, worst = [(1, float(i)) for i in range(seeds)], [(1, 1e6 + i) for i in range(seeds)]
+    found = told({"ppo": best, "dqn": worst})
+    expected = ["dqn", "none"] if seeds == 5 else ["-", "-"]
+    assert [row[-1] for row in report.verdict_cells(found)] == expected
+    # Where nothing differs.
+    found = told({"ppo": best, "dqn": best})
+    assert [row[-1] for row in report.verdict_cells(found)] == [cells, cells]
+    columns, matrix = report.improvement_cells(found)
+    assert columns == ("agent", "1", "2")
+    assert matrix[0][2] == "0.50"
+
+
+def test_a_fixed_canvas_is_no_success(told: Callable[..., CompareResult]) -> None:
+    found = told({"ppo": [(1, 1e5)] * 3, "dqn": [(0, 0.0), (2, 0.0), (0, 0.0)]})
+    for cells in report.verdict_cells(found):
+        assert cells[report.VERDICT_COLUMNS.index("p of lying above the hull")] == "-"
+    assert all(verdict.above_hull_p == 1.0 for verdict in found.verdicts)
+    first, second = report.finding(found).splitlines()
+    assert re.match(r"ppo sends every sketch to 32 px and pays for a selector that decides nothing: -\d", first)
+    assert second.startswith("dqn sends every sketch to one canvas, each seed to its own, and pays")
+
+
+def test_seconds_are_the_median(told: Callable[..., CompareResult]) -> None:
+    found = told({"ppo": [(1, 0.0)] * 3})
+    rows = tuple(replace(row, seconds=(4.53, 0.22, 0.24)) if row.kind == "agent" else row for row in found.rows)
+    (cells,) = report.verdict_cells(replace(found, rows=rows))
+    assert cells[report.VERDICT_COLUMNS.index("seconds a run, median")] == "0.2"
+
+
+def test_what_was_made_on_a_split_claims_nothing_there(told: Callable[..., CompareResult]) -> None:
+    agents = {"ppo": [(1, 0.0)] * 5, "dqn": [(1, 1e5)] * 5}
+    for split, shown in (
+        ("test", ""),
+        ("val", ", chosen on this very split"),
+        ("train", ", trained on this very split"),
+    ):
+        found = told(agents, split)
+        rows = {row.name: report.row_cells(found, row) for row in found.rows}
+        chosen = rows[found.rows[-1].name]
+        assert chosen[0] == f"{found.rows[-1].name}{shown}"
+        assert ("[" in chosen[-1]) == (not shown)
+        assert chosen[0] in report.compare_markdown(found)
+        agent = ", trained on this very split" if split == "train" else ""
+        assert rows["ppo"][0] == f"ppo{agent}"
+        assert "[" in rows["oracle"][-1]
+        better = [cells[-1] for cells in report.verdict_cells(found)]
+        assert better == (["-", "-"] if split == "train" else ["dqn", "none"])
+        sentences = report.finding(found).splitlines()
+        assert ("comes from --split test, once" in sentences[-1]) == (split == "val")
+        assert sentences[0].startswith("ppo was trained on this very split: ") == (split == "train")
+
+
 def test_verdicts(toy_env: EnvConfig, result: CompareResult) -> None:
     test = toy_env.outcomes("test")
     rewards = test.rewards()
@@ -243,15 +359,17 @@ def test_verdicts(toy_env: EnvConfig, result: CompareResult) -> None:
     for name, verdict in verdicts.items():
         chosen = [policy.actions_of(run.selector.selector, toy_env.task("test")) for run in result.trained[name]]
         earned = np.mean([rewards[np.arange(len(rewards)), actions] for actions in chosen], axis=0)
-        assert verdict.over_fixed.value == pytest.approx(float((earned - fixed).mean()))
-        closed = [seed.gap_closed for seed in result.row(name).seeds]
+        paid = np.mean([seed.selector_gflops for seed in result.row(name).seeds]) * price(result)
+        assert verdict.over_fixed.value == pytest.approx(float((earned - fixed).mean()) - paid)
+        closed = [net_gap(result, seed) for seed in result.row(name).seeds]
+        assert verdict.scores == pytest.approx(closed)
         assert verdict.gap_closed is not None
         assert verdict.gap_closed.value == pytest.approx(np.mean(closed))  # of two, nothing is trimmed
         assert verdict.profile is not None
         share = [np.mean([value > level for value in closed]) for level in compare.PROFILE_THRESHOLDS]
         np.testing.assert_allclose(verdict.profile.share, share)
         (other,) = set(verdicts) - {name}
-        rival = [seed.gap_closed for seed in result.row(other).seeds]
+        rival = [net_gap(result, seed) for seed in result.row(other).seeds]
         better = np.mean([(a > b) + (a == b) / 2 for a in closed for b in rival])
         assert verdict.improvement[other].value == pytest.approx(better)
         raw.append(verdict.over_fixed.p_value)
@@ -263,7 +381,7 @@ def test_verdicts(toy_env: EnvConfig, result: CompareResult) -> None:
 
 def test_one_seed_says_nothing_about_seeds(toy_env: EnvConfig, tmp_path: Path) -> None:
     (verdict,) = compare.compare(quick(toy_env, seeds=1, algorithms=("ppo",)), tmp_path).verdicts
-    assert (verdict.gap_closed, verdict.profile, verdict.improvement) == (None, None, {})
+    assert (verdict.scores, verdict.gap_closed, verdict.profile, verdict.improvement) == ((), None, None, {})
 
 
 def test_a_stored_comparison_can_be_validated(toy_env: EnvConfig, result: CompareResult, tmp_path: Path) -> None:
@@ -276,12 +394,12 @@ def test_a_stored_comparison_can_be_validated(toy_env: EnvConfig, result: Compar
     fields = json.loads(path.read_text())
     agent = next(row for row in fields["rows"] if row["kind"] == "agent")
     agent["seeds"][1]["acc1"] += 0.001
-    fields["verdicts"][0]["hull_gain_p"] = 0.0
+    fields["verdicts"][0]["above_hull_p"] = 0.0
     path.write_text(json.dumps(fields))
     lines = compare.validate(folder)
     assert len(lines) == 2
     assert lines[0].startswith("rows[7].seeds[1].acc1: stored ")
-    assert lines[1].startswith("verdicts[0].hull_gain_p: stored ")
+    assert lines[1].startswith("verdicts[0].above_hull_p: stored ")
 
 
 def test_a_run_of_another_selector_is_noticed(toy_env: EnvConfig, result: CompareResult, tmp_path: Path) -> None:

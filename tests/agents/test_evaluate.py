@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from agents import baselines
-from agents.evaluate import as_probabilities, evaluate
+from agents.evaluate import as_probabilities, evaluate, evaluate_options, evaluate_runs, sampled
+from agents.options import Options
+from agents.statistics import interval, p_above
 from sketchcanvas_env.table import OutcomeTable
 from tests.helpers import TOY_FLOPS, TOY_MILLISECONDS, Toy, table_of, toy_table
 
@@ -120,6 +122,39 @@ def test_probabilities_are_expectations(table: OutcomeTable) -> None:
         assert getattr(mixed, name) == pytest.approx(np.mean([getattr(e, name) for e in apart])), name
     for side in mixed.share:
         assert mixed.share[side] == pytest.approx(np.mean([e.share[side] for e in apart]))
+
+
+def test_an_agent_is_the_mean_of_its_seeds(table: OutcomeTable) -> None:
+    rng = np.random.default_rng(0)
+    options = Options.of_table(table, **WEIGHTS)
+    seeds = [(rng.integers(0, 4, len(table)), rng.uniform(0.0, 3e6, len(table))) for _ in range(5)]
+    found = evaluate_runs(options, seeds, resamples=30)
+    apart = [evaluate_options(options, choice, selector_flops=cost, resamples=30) for choice, cost in seeds]
+    for name in ("acc1", "acc5", "acc10", "mrr", "gflops", "selector_gflops", "reward", "gap_closed", "hull_gain"):
+        assert getattr(found, name) == pytest.approx(np.mean([getattr(e, name) for e in apart])), name
+    # In each resample, too: means of intervals would be wider.
+    one_by_one = [sampled(options, [seed], resamples=30) for seed in seeds]
+    together = sampled(options, seeds, resamples=30)
+    for name, whole in together.items():
+        np.testing.assert_allclose(whole.samples, np.mean([one[name].samples for one in one_by_one], axis=0))
+    assert found.hull_gain_interval == interval(together["hull_gain"].samples)
+    assert found.above_hull_p == p_above(together["hull_gain"].samples)
+    assert evaluate_runs(options, seeds[:1], resamples=30) == apart[0]
+    with pytest.raises(ValueError, match="no policy"):
+        evaluate_runs(options, [])
+
+
+def test_seeds_on_the_hull_are_on_the_hull_together() -> None:
+    # Half of the seeds end at one canvas, half at another. Each lies on the hull; a mixture of the two, which nobody
+    # would use, does not: canvases between them are better.
+    options = Options.of_table(concave_table())
+    cheap, dear = np.zeros(400, dtype=np.int64), np.full(400, 2)
+    together = evaluate_runs(options, [(cheap, 0.0), (dear, 0.0)], resamples=50)
+    assert together.hull_gain == pytest.approx(0.0, abs=1e-12)
+    assert together.above_hull_p == 1.0
+    mixture = (options.probabilities(cheap) + options.probabilities(dear)) / 2
+    assert evaluate_options(options, mixture, resamples=50).hull_gain < -0.05
+    assert list(together.share.values()) == [0.5, 0.0, 0.5, 0.0]
 
 
 def test_intervals_hold_the_estimate_and_follow_the_seed(table: OutcomeTable) -> None:

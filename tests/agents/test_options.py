@@ -62,6 +62,26 @@ def test_more_than_canvases_can_be_chosen_but_the_hull_and_the_best_fixed_are_of
     assert fixed.regret > 0.5
 
 
+@pytest.mark.parametrize("canvases", [(16, 32, 64, 128), (32,)])
+def test_deciding_is_charged_like_the_student(canvases: tuple[int, ...]) -> None:
+    table = toy_table().select("test", canvases)
+    options = Options.of_table(table, **WEIGHTS)
+    choice = np.arange(len(table)) % len(canvases)
+    thinking = np.linspace(0.0, 3e6, len(table))
+    flops = table.flops.tolist()
+    # With one canvas on offer the reward charges its whole cost as 1.
+    unit = max(flops) - min(flops) or flops[0]
+    for row, column in enumerate(choice.tolist()):
+        acc = WEIGHTS["rank_weight"] / int(table.ranks[row, column])
+        acc -= WEIGHTS["triplet_weight"] * float(table.triplet[row, column])
+        spent = flops[column] + thinking[row]
+        expected = (1 - WEIGHTS["tradeoff"]) * acc - WEIGHTS["tradeoff"] * spent / unit
+        assert options.earned(choice, thinking)[row] == pytest.approx(expected)
+    # Milliseconds of deciding are in no table.
+    timed = Options.of_table(toy_table().select("test"), cost="latency")
+    assert timed.charge == 0.0
+
+
 def test_tossing_between_canvases_needs_no_word_about_the_others() -> None:
     options = more_options()
     narrow = np.full((len(options), 4), 0.25)

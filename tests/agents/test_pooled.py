@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from agents import cli, compare, pooled, statistics
+from agents import cli, compare, pooled, report, statistics
 from agents.compare import CompareConfig, CompareResult
 from agents.environment import CascadeConfig
 from agents.options import Options
@@ -25,6 +25,7 @@ from tests.helpers import TOY_CANVASES, toy_dataset, toy_looks, toy_table
 
 AGENTS = ("one_shot:cost_sensitive/stats", "maskable_ppo")
 RESAMPLES = 60
+TRADEOFF = 0.2
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,13 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[Path
             toy_looks(table, dataset, seed=rotation).save(looks_path(path))
             env = CascadeConfig(dataset=dataset.name, table=str(path), canvases=TOY_CANVASES, max_points=12)
             config = CompareConfig(
-                env=env, algorithms=AGENTS, seeds=2, total_steps=1_024, selector="looks", resamples=RESAMPLES
+                env=env,
+                algorithms=AGENTS,
+                seeds=2,
+                total_steps=1_024,
+                selector="looks",
+                split="test",
+                resamples=RESAMPLES,
             )
             result = compare.compare(config, folder)
             result.save(folder / compare.RESULT_FILE)
@@ -78,7 +85,7 @@ def test_one_comparison_stays_what_it_was(
             assert row.names[0] in of_row.name
             assert row.acc1 == (one.acc1, one.acc1_interval)
             assert row.gflops == one.gflops
-            assert row.hull_gain == (one.hull_gain, one.hull_gain_interval, one.hull_gain_p)
+            assert row.hull_gain == (one.hull_gain, one.hull_gain_interval, one.above_hull_p)
             if row.name in verdicts:
                 assert row.over_fixed == verdicts[row.name].over_fixed
         fixed = result.row(f"fixed {alone.comparisons[0]['best_fixed']}").evaluation
@@ -98,17 +105,17 @@ def hull_by_programming(flops: np.ndarray, acc: np.ndarray, at: float) -> float:
 
 def plainly(options: Options, policy: pooled.Policy, best_fixed: int, rows: Sequence[int]) -> list[float]:
     """acc@1, mean FLOPs, hull gain and reward above the fixed canvas on some rows of one comparison."""
-    acc = cost = earned = 0.0
-    for choice, thinking in policy.decided:
-        for row in rows:
-            acc += float(options.ranks[row, choice[row]] == 1)
-            cost += options.flops[choice[row]] + thinking[row]
-            earned += options.rewards[row, choice[row]]
-    n = len(rows) * len(policy.decided)
+    canvases = options.flops[: options.n_fixed]
+    charge = TRADEOFF / (canvases.max() - canvases.min())
     fixed = np.array([[options.ranks[row, k] == 1 for k in range(options.n_fixed)] for row in rows]).mean(axis=0)
-    hull = hull_by_programming(options.flops[: options.n_fixed], fixed, cost / n)
-    over = earned / n - float(np.mean([options.rewards[row, best_fixed] for row in rows]))
-    return [acc / n, cost / n, acc / n - hull, over]
+    one_fixed = float(np.mean([options.rewards[row, best_fixed] for row in rows]))
+    every = []
+    for choice, thinking in policy.decided:
+        acc = float(np.mean([options.ranks[row, choice[row]] == 1 for row in rows]))
+        cost = float(np.mean([options.flops[choice[row]] + thinking[row] for row in rows]))
+        earned = float(np.mean([options.rewards[row, choice[row]] - charge * thinking[row] for row in rows]))
+        every.append([acc, cost, acc - hull_by_programming(canvases, fixed, cost), earned - one_fixed])
+    return [float(mean) for mean in np.mean(every, axis=0)]
 
 
 def test_it_is_what_a_plain_computation_finds(members: list[Member], found: Pooled) -> None:
@@ -133,7 +140,7 @@ def test_it_is_what_a_plain_computation_finds(members: list[Member], found: Pool
         assert row.over_fixed.value == pytest.approx(value[3])
         assert row.over_fixed.interval == pytest.approx(limits[:, 3])
     gains = statistics.holm([row.hull_gain.p_value for row in found.rows])
-    assert [row.hull_gain_p for row in found.rows] == gains.tolist()
+    assert [row.above_hull_p for row in found.rows] == gains.tolist()
     overs = statistics.holm([row.over_fixed.p_value for row in found.rows])
     assert [row.over_fixed_p for row in found.rows] == overs.tolist()
 
@@ -229,3 +236,15 @@ def test_the_command_line(
     assert "both report on" in capsys.readouterr().err
     assert run("report", "pooled", tmp_path / "none", patch=monkeypatch) == 2
     assert "no comparison in" in capsys.readouterr().err
+
+
+def test_what_was_chosen_on_val_claims_nothing_there(found: Pooled) -> None:
+    there = replace(found, settings={**found.settings, "split": "val"})
+    for result, made in ((found, ""), (there, ", chosen on this very split")):
+        cells = {row[0]: row for row in report.pooled_cells(result)}
+        for name in (pooled.RULE, compare.CHOSEN):
+            _, _, _, gain, p, over, over_p, _ = cells[f"{name}{made}"]
+            assert ("[" in gain, "[" in over) == (not made, not made)
+            assert (p, over_p) == ("-", "-") if made else "-" not in (p, over_p)
+        # Agents were not chosen.
+        assert "[" in cells["maskable_ppo"][3]

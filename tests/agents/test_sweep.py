@@ -13,16 +13,17 @@ import pytest
 from agents import policy, report, runs, sweep
 from agents.compare import CompareConfig
 from agents.environment import EnvConfig
-from agents.evaluate import evaluate
+from agents.evaluate import evaluate, evaluate_runs
 from agents.statistics import hypervolume
 from agents.sweep import Candidate, SweepConfig, SweepResult
+from sketchcanvas_env.task import Task
 
 TRADEOFFS = (0.1, 0.5)
 
 
 def config_of(env: EnvConfig, **changes: Any) -> SweepConfig:
     compared = CompareConfig(
-        env=env, algorithms=("reinforce",), seeds=2, total_steps=512, selector="stats", resamples=50
+        env=env, algorithms=("reinforce",), seeds=2, total_steps=512, selector="stats", split="test", resamples=50
     )
     return SweepConfig(**{"compare": compared, "tradeoffs": TRADEOFFS, "preference": ("reinforce",), **changes})
 
@@ -37,6 +38,11 @@ def result(toy_env: EnvConfig, folder: Path) -> SweepResult:
     found = sweep.sweep(config_of(toy_env), folder)
     found.save(folder / sweep.SWEEP_FILE)
     return found
+
+
+def decided(run: runs.StoredRun, task: Task) -> tuple[Any, Any]:
+    network = run.selector.selector
+    return policy.actions_of(network, task), policy.flops_of(network, task)
 
 
 def test_the_points(toy_env: EnvConfig, folder: Path, result: SweepResult) -> None:
@@ -61,25 +67,53 @@ def test_the_points(toy_env: EnvConfig, folder: Path, result: SweepResult) -> No
         ]
         assert len(mine) == 2
         networks = [run.selector.selector for run in sorted(mine, key=lambda run: run.config.seed)]
-        choice = np.mean([np.eye(4)[policy.actions_of(network, task)] for network in networks], axis=0)
-        cost = np.mean([policy.flops_of(network, task) for network in networks], axis=0)
-        assert point.evaluation == evaluate(table, choice, tradeoff=point.tradeoff, selector_flops=cost, resamples=50)
+        seeds = [(policy.actions_of(network, task), policy.flops_of(network, task)) for network in networks]
+        assert point.evaluation == evaluate_runs(env.options("test"), seeds, resamples=50)
+        apart = [evaluate(table, one, tradeoff=point.tradeoff, selector_flops=cost, resamples=5) for one, cost in seeds]
+        for field in ("acc1", "gflops", "reward", "hull_gain"):
+            assert getattr(point.evaluation, field) == pytest.approx(np.mean([getattr(e, field) for e in apart]))
 
 
-def test_the_fronts(toy_env: EnvConfig, result: SweepResult) -> None:
-    table = toy_env.outcomes("test")
+def test_the_fronts(toy_env: EnvConfig, folder: Path, result: SweepResult) -> None:
+    table, task = toy_env.outcomes("test"), toy_env.task("test")
+    stored = runs.read_all(folder / "runs")
+
+    def seeds_of(agent: str) -> list[list[tuple[float, float]]]:
+        """Each seed's points, (FLOPs, acc@1)."""
+        found = []
+        for seed in range(2):
+            mine = [run for run in stored if run.config.seed == seed]
+            if agent == "oracle":
+                points = [(replace(toy_env, tradeoff=t).options("test").oracle, 0.0) for t in TRADEOFFS]
+            elif agent == "reinforce":
+                mine = [next(r for r in mine if r.config.env == replace(toy_env, tradeoff=t)) for t in TRADEOFFS]
+                points = [decided(run, task) for run in mine]
+            else:
+                shared = next(run for run in mine if run.config.env.preferences is not None)
+                points = [decided(shared, replace(toy_env, tradeoff=t).task("test")) for t in TRADEOFFS]
+            rows = np.arange(len(table))
+            found.append(
+                [
+                    (float((table.flops[choice] + cost).mean()), float((table.ranks[rows, choice] == 1).mean()))
+                    for choice, cost in points
+                ]
+            )
+        return found
+
     assert result.reference_flops == table.flops[-1]
     fronts = {front.agent: front for front in result.fronts}
     assert next(iter(fronts)) == "fixed"
     assert fronts["fixed"].hypervolume == pytest.approx(float(hypervolume(table.flops, table.acc(), table.flops[-1])))
     for agent, front in fronts.items():
         if agent != "fixed":
-            of_agent = [point.evaluation for point in result.points if point.agent == agent]
-            flops, acc = [one.gflops * 1e9 for one in of_agent], [one.acc1 for one in of_agent]
-            assert front.hypervolume == pytest.approx(float(hypervolume(flops, acc, table.flops[-1])))
-            tosses = [table.hull_acc(cost) for cost in flops]
-            volume = float(hypervolume(flops, tosses, table.flops[-1]))
-            assert front.over_hull == pytest.approx(front.hypervolume - volume)
+            volumes, over = [], []
+            for points in seeds_of(agent):
+                flops, acc = (list(column) for column in zip(*points, strict=True))
+                tosses = [table.hull_acc(cost) for cost in flops]
+                volumes.append(float(hypervolume(flops, acc, table.flops[-1])))
+                over.append(volumes[-1] - float(hypervolume(flops, tosses, table.flops[-1])))
+            assert front.hypervolume == pytest.approx(np.mean(volumes))
+            assert front.over_hull == pytest.approx(np.mean(over))
         assert front.interval.low <= front.interval.high
         assert front.over_hull_interval.low <= front.over_hull_interval.high
     # A fixed canvas is never above the hull of them all.

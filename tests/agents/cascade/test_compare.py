@@ -31,6 +31,7 @@ def quick(env: EnvConfig, **changes: Any) -> CompareConfig:
         "seeds": 2,
         "total_steps": 5_120,
         "selector": "looks",
+        "split": "test",
         "resamples": 50,
     }
     return CompareConfig(env=env, **{**settings, **changes})
@@ -152,6 +153,11 @@ def test_the_page_and_the_tables(compared: tuple[CompareResult, Path], tmp_path:
     assert re.match(r"margin 16>64 \(< 0\.\d+\) lies above the hull", first)
     assert "always" not in report.finding(result)
     shown = {row.name for row in report.shown_rows(result)}
+    # The rule's threshold was chosen on val: there it proves nothing.
+    there = replace(result, config=replace(result.config, split="val"))
+    first, *_ = report.finding(there).splitlines()
+    assert re.match(r"margin 16>64 \(< 0\.\d+\) was chosen on this very split: its .* are no finding\.", first)
+    assert re.search(r"\| margin 16>64 \(< 0\.\d+\), chosen on this very split \|", report.compare_markdown(there))
     assert {"always 16>64", "oracle", "reinforce"} <= shown
 
 
@@ -175,7 +181,7 @@ def test_presets_and_names(doubt_env: MakeEnv) -> None:
 def test_the_command_line(doubt_env: MakeEnv, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     env = doubt_env()
     where = ["--dataset", env.dataset, "--table", env.table, "--canvases", "16,32,64,128", "--max-points", 12]
-    asked = ["--algorithms", "one_shot:reinforce/stats,reinforce", "--seeds", 1, "--steps", 5_120]
+    asked = ["--algorithms", "one_shot:reinforce/stats,reinforce", "--seeds", 1, "--steps", 5_120, "--split", "test"]
     out = tmp_path / "out"
     assert run("compare", "--cascade", "--ranking", "fused", *where, *asked, "--out", out, "--json") == 0
     told = json.loads(capsys.readouterr().out)
