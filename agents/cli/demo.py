@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -30,7 +31,7 @@ def demo(
     try:
         from agents.web.app import LOOPBACK, create_app
         from agents.web.limits import Limits
-        from agents.web.server import listen, serve, url_of
+        from agents.web.server import ANY, listen, serve, url_of
     except ModuleNotFoundError as error:
         raise ImportError(f"the page needs {error.name}: pip install 'sketchcanvas[demo]'") from None
     import torch
@@ -44,6 +45,12 @@ def demo(
     torch.set_num_threads(1)
     app = create_app(Pipeline.load(index, selector), limits, [*LOOPBACK, host, *(name or ())])
     if host not in LOOPBACK:
-        tell(f"Everybody who can reach {host} can search now. Browsers may ask for {', '.join([host, *(name or ())])}.")
+        tell(_who_can_ask([one for one in (host, *(name or ())) if one not in ANY]))
     tell(f"Draw at {url_of(listening)} (Ctrl+C ends it).")
     serve(app, listening)
+
+
+def _who_can_ask(names: Sequence[str]) -> str:
+    """What to say to somebody who lets other machines in."""
+    asked = f"under {', '.join(names)}" if names else "under no name yet"
+    return f"Other machines can search now, {asked}; allow a further name or address with --name, or it is refused."

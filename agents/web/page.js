@@ -426,21 +426,29 @@ function showTradeoff() {
 
 at("open").addEventListener("click", () => at("file").click());
 
-at("file").addEventListener("change", async () => {
+at("file").addEventListener("change", () => {
   const [file] = at("file").files;
-  if (!file) return;
+  at("file").value = ""; // so that the same file can be chosen again
+  if (file) load(file, strokes);
+});
+
+// A file in place of `drawing`; who draws on meanwhile keeps what was drawn.
+async function load(file, drawing) {
   try {
     if (file.size > MAX_FILE) throw new Error("It is larger than 1 MiB.");
     const { answer, later } = await ask("api/svg", "image/svg+xml", await file.text());
-    if (later) return;
+    if (strokes !== drawing) return;
+    if (later) {
+      setTimeout(load, 1000 * later, file, drawing);
+      return;
+    }
     complain("");
     current = null;
     change(answer.strokes);
   } catch (error) {
     complain(`${file.name} was not loaded. ${error.message}`);
   }
-  at("file").value = ""; // so that the same file can be chosen again
-});
+}
 
 // --- examples
 

@@ -14,6 +14,9 @@ from starlette.types import ASGIApp
 MAX_CONNECTIONS = 256
 """Open at once; a further one is answered with 503."""
 
+ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Hosts that stand for all addresses of this machine, and one of those addresses."""
+
 _START_SECONDS = 30.0
 
 
@@ -37,7 +40,7 @@ def listen(host: str, port: int) -> socket.socket:
 def url_of(listening: socket.socket) -> str:
     """Where a browser on this machine finds it."""
     host, port = listening.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    host = ANY.get(host, host)
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 

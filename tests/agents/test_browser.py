@@ -491,6 +491,21 @@ def test_a_server_that_is_busy_is_asked_again(open_page: OpenPage, pipeline: Pip
     page.get_by_role("alert").get_by_text("The server does not answer").wait_for()
 
 
+def test_a_file_waits_for_a_server_that_is_busy(open_page: OpenPage, pipeline: Pipeline, tmp_path: Path) -> None:
+    cross = tmp_path / "cross.svg"
+    cross.write_text('<svg xmlns="http://www.w3.org/2000/svg"><path d="M0 0L10 10M10 0L0 10"/></svg>')
+    with running(create_app(pipeline, Limits(rate=0.5, burst=2))) as slow:
+        page, _ = open_page(slow, errors=True)
+        page.evaluate("Promise.all([1, 2, 3].map(() => fetch('api/search', { method: 'POST' })))")  # tokens are gone
+        with page.expect_response(lambda one: one.url.endswith("api/svg") and one.status == 429):
+            page.set_input_files("#file", cross)
+        with page.expect_response(lambda one: one.url.endswith("api/svg") and one.ok):
+            pass
+        page.wait_for_function("() => !document.querySelector('#clear').disabled")
+        assert ink(page) > 0
+        page.wait_for_function("() => document.querySelector('#trouble').textContent === ''")
+
+
 def test_the_readme_picture_is_made_by_a_command(url: str, tmp_path: Path, chromium: Browser) -> None:
     take(tmp_path / "demo.png", chromium, url)
     with Image.open(tmp_path / "demo.png") as picture:

@@ -23,7 +23,9 @@ import pytest
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
+from typer.testing import CliRunner
 
+from agents.cli import app as cli
 from agents.pipeline import FixedCanvas, Pipeline
 from agents.web import app as module
 from agents.web import limits as limits_module
@@ -582,6 +584,17 @@ def demo() -> Iterator[subprocess.Popen[str]]:
     ) as process:
         yield process
         process.kill()
+
+
+def test_who_lets_others_in_is_told_which_names_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody's browser asks for 0.0.0.0."""
+    monkeypatch.setattr("agents.web.server.serve", lambda app, listening: listening.close())
+    for names, said in ((), "under no name yet"), (("--name", "sketch.local"), "under sketch.local;"):
+        result = CliRunner().invoke(cli, ["demo", "--host", "0.0.0.0", "--port", "0", *names])
+        assert result.exit_code == 0, result.output
+        assert said in " ".join(result.stderr.split())
+        assert "--name" in result.stderr
+        assert "http://127.0.0.1:" in result.stderr
 
 
 def test_the_command_serves_the_shipped_index_until_it_is_interrupted(demo: subprocess.Popen[str]) -> None:
