@@ -54,7 +54,7 @@ class Evaluation:
         gap_closed_interval: its interval, the best fixed canvas chosen anew in each resample.
         hull_gain: acc@1 above the hull of the fixed canvases at the same mean FLOPs, selector included.
         hull_gain_interval: its interval, the hull built anew in each resample.
-        above_hull_p: p-value of "it does not lie above the hull", one-sided, not corrected for other comparisons.
+        above_hull_p: p-value of "it does not lie above the hull" (`p_above`), not corrected for other comparisons.
     """
 
     n_sketches: int

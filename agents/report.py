@@ -90,7 +90,7 @@ VERDICT_COLUMNS = (
     "agent",
     "gap closed, selector charged, IQM over seeds",
     "reward above best fixed of val, selector charged",
-    "p",
+    "p of lying above it",
     "p of lying above the hull",
     "seconds a run, median",
     "better than",
@@ -132,7 +132,7 @@ def verdict_table(result: CompareResult) -> Table:
         verdict_cells(result),
         caption=(
             "Gap closed: interquartile mean, 95 % bootstrap over seeds. Reward: 95 % bootstrap over photos. p-values "
-            "of lying above: one-sided,\ncorrected over the agents (Holm); -: always one canvas, nothing to test. "
+            "of lying above\nare corrected over the agents (Holm); -: always one canvas, nothing to test. "
             "Better than: its runs close more of the gap, selector charged,\nby an exact Mann-Whitney test over seeds "
             "at 5 %, corrected over all pairs (Holm); -: too few seeds to claim any difference."
         ),
@@ -178,7 +178,7 @@ POOLED_COLUMNS = (
     "hull gain",
     "p of lying above the hull",
     "reward above best fixed of val, selector charged",
-    "p",
+    "p of lying above it",
     "in each comparison",
 )
 
@@ -227,7 +227,7 @@ def pooled_title(result: Pooled) -> str:
 POOLED_NOTE = (
     "Means over comparisons, weighted by sketches. Brackets: 95 % bootstrap over photos, drawn within each comparison. "
     "Hull gain: points of acc@1 above mixing fixed canvases at the same cost, the hull fitted in each comparison. "
-    "p-values of lying above: one-sided, corrected over the policies (Holm)."
+    "p-values of lying above are corrected over the policies (Holm)."
 )
 
 

@@ -81,7 +81,7 @@ class Gain(NamedTuple):
     Attributes:
         value: the mean.
         interval: its interval over photos.
-        p_value: of no gain, one-sided, see `p_above`; not corrected for other comparisons.
+        p_value: of no gain, see `p_above`; not corrected for other comparisons.
     """
 
     value: float
@@ -201,16 +201,17 @@ def p_value(samples: npt.ArrayLike) -> float:
 
 
 def p_above(samples: npt.ArrayLike) -> float:
-    """One-sided p-value of "it is not above zero" from bootstrap samples of a quantity, (R,), in [1 / (R + 1), 1].
+    """P-value of "it is not above zero" from bootstrap samples of a quantity, (R,), in [2 / (R + 1), 1].
 
-    The share of the samples at zero or below, one sample added as in `p_value`. Below 0.025 if and only if the 95 %
-    interval lies above zero, but for that one sample. What is never above zero has 1.
+    Twice the share of the samples at zero or below, one sample added as in `p_value`, at most 1: what is never above
+    zero has 1, however surely it is below. Doubled, so that it asks no less of a gain than the 95 % interval beside it:
+    below 0.05 if and only if that lies above zero, but for that one sample.
 
     Raises:
         ValueError: no sample, or an undefined one.
     """
     drawn = _checked_samples(samples)
-    return (int((drawn <= _ROUNDING).sum()) + 1) / (len(drawn) + 1)
+    return min(1.0, 2.0 * (int((drawn <= _ROUNDING).sum()) + 1) / (len(drawn) + 1))
 
 
 def paired_difference(
