@@ -1,7 +1,11 @@
 """An index: pictures embedded once, so that sketches can be searched among them at any time.
 
-    NAME.safetensors   "embeddings" (G, D) float32 unit vectors; "ids" and "skipped", UTF-8 texts of one line an entry
+    NAME.safetensors   "embeddings" (G, D) float32 unit vectors; "ids" and "skipped", UTF-8 texts of one line an entry;
+                       "states" (G, 2) int64, size and time of change of each file, to know which ones to embed anew
     NAME.json          whose embeddings they are, where the pictures lie, versions, and the SHA-256 of the other file
+
+A folder of pictures that lies beside the two files, or below, is named by its path from there: they can be moved
+together. Any other is named by its whole path.
 
 The names stand beside the embeddings and not in the JSON: that stays small whatever the number of pictures, so that a
 hostile one costs nothing to refuse. Searching needs the two files alone; the pictures are opened when they are shown.
@@ -16,7 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,8 +39,8 @@ from students import DEFAULT_STUDENT, blocks, provenance
 from students.blocks import BlockFile
 from students.tabulate import UNSAVED, Embedder
 
-FORMAT = 1
-"""Version of the files; another one is refused."""
+FORMAT = 2
+"""Version of the files. The first had no states, and its folders were named from wherever its maker was."""
 
 INDEXES_FOLDER = Path(__file__).parent / "indexes"
 """Where the indexes lie that come with the package."""
@@ -52,7 +56,7 @@ MAX_ID = 512
 """Characters of a picture's path below its folder."""
 _MAX_REASON = 200
 _NORM_SLACK = 1e-3
-_TENSORS = ("embeddings", "ids", "skipped")
+_TENSORS = {1: ("embeddings", "ids", "skipped"), 2: ("embeddings", "ids", "skipped", "states")}
 
 Advance = Callable[[int], object]
 """Is told how many more pictures are done."""
@@ -68,8 +72,10 @@ class PhotoIndex:
         student: whose embeddings they are: what `students.load` takes.
         student_hash: SHA-256 of that student's weights, hex.
         kind: what `source` is, "folder" or "dataset".
-        source: a folder as its user named it, or "NAME:SPLIT" of a data set.
+        source: a folder, or "NAME:SPLIT" of a data set.
         skipped: (name, reason) of the pictures that could not be used.
+        states: (G, 2) int64, size in bytes and time of change in ns since 1970 of each picture's file as it was
+            embedded; None where that is not known.
     """
 
     ids: tuple[str, ...]
@@ -79,6 +85,7 @@ class PhotoIndex:
     kind: str
     source: str
     skipped: tuple[tuple[str, str], ...] = ()
+    states: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be an index.
@@ -102,6 +109,8 @@ class PhotoIndex:
             lengths = np.linalg.norm(self.embeddings, axis=1)
         if not (np.abs(lengths - 1.0) <= _NORM_SLACK).all():  # NaN is near nothing
             raise ValueError("embeddings must be unit vectors: one is not, or holds NaN or infinity")
+        if self.states is not None and (self.states.shape != (len(self.ids), 2) or self.states.dtype != np.int64):
+            raise ValueError(f"states are {self.states.shape} {self.states.dtype}, not {(len(self.ids), 2)} int64")
         frozen = self.embeddings.view()
         frozen.flags.writeable = False
         object.__setattr__(self, "embeddings", frozen)
@@ -119,16 +128,18 @@ class PhotoIndex:
 
         Raises:
             KeyError: not in the index.
-            ValueError: its file is gone, or cannot be read any more; the message names it.
+            ValueError: its file or the folder is gone, or cannot be read any more; the message names it.
         """
         if name not in self._names:
             raise KeyError(f"picture {name!r} is not in this index of {len(self)}")
         if self.kind == DATASET:
             return DATASETS[_parse_split(self.source)[0]]().photo(name)
+        if not os.path.isdir(self.source):
+            raise ValueError(f"{_told(self.source)}: the folder with the pictures of this index is not there any more")
         try:
-            return _read_photo(Path(self.source).expanduser(), name)
+            return _read_photo(Path(self.source), name)
         except ValueError as error:
-            raise ValueError(f"{self.source}/{name}: {error}") from None
+            raise ValueError(f"{_told(self.source)}/{name}: {error}") from None
 
     @cached_property
     def _names(self) -> frozenset[str]:
@@ -151,12 +162,13 @@ class PhotoIndex:
                 "embeddings": np.ascontiguousarray(self.embeddings),
                 "ids": _as_bytes(self.ids),
                 "skipped": _as_bytes(f"{name}\t{reason}" for name, reason in self.skipped),
+                "states": np.zeros((len(self), 2), np.int64) if self.states is None else self.states,
             }
         )
         settings = {
             "format": FORMAT,
             "kind": self.kind,
-            "source": self.source,
+            "source": self.source if self.kind == DATASET else _named_from(card.parent, self.source),
             "photos": len(self),
             "dim": self.embeddings.shape[1],
             "skipped": len(self.skipped),
@@ -200,15 +212,18 @@ def load(name_or_path: str | os.PathLike[str] = "emoji") -> PhotoIndex:
             )
     card = _read_card(card_path)
     # Read once: a file that is hashed and then read again may have changed in between.
-    data = _read(
-        weights, card["photos"] * (4 * card["dim"] + 4 * MAX_ID) + card["skipped"] * 4 * (MAX_ID + _MAX_REASON)
-    )
+    row = 4 * card["dim"] + 4 * MAX_ID + 16
+    data = _read(weights, card["photos"] * row + card["skipped"] * 4 * (MAX_ID + _MAX_REASON))
     if hashlib.sha256(data).hexdigest() != card["sha256"]:
         raise ValueError(f"{weights} is not the file that {card_path.name} describes: the SHA-256 differs")
     try:
         tensors = parse_safetensors(data)
-        if sorted(tensors) != sorted(_TENSORS):
-            raise ValueError(f"holds {sorted(tensors)[:5]}, not {', '.join(_TENSORS)}")
+        wanted = _TENSORS[card["format"]]
+        if sorted(tensors) != sorted(wanted):
+            raise ValueError(f"holds {sorted(tensors)[:5]}, not {', '.join(wanted)}")
+        source = card["source"]
+        if card["kind"] == FOLDER:
+            source = _found_from(card_path.parent, source, card["format"])
         skipped = tuple(line.partition("\t")[::2] for line in _lines(tensors["skipped"]))
         index = PhotoIndex(
             ids=tuple(_lines(tensors["ids"])),
@@ -216,8 +231,9 @@ def load(name_or_path: str | os.PathLike[str] = "emoji") -> PhotoIndex:
             student=card["student"],
             student_hash=card["student_hash"],
             kind=card["kind"],
-            source=card["source"],
+            source=source,
             skipped=skipped,
+            states=tensors.get("states"),
         )
     except KeyError as error:
         raise ValueError(f"{weights} is damaged: tensors of type {error}, which NumPy does not have") from None
@@ -238,8 +254,10 @@ def build(
 ) -> PhotoIndex:
     """Embed pictures into an index on the disk; a build that was killed goes on in the folder `<path>.unfinished`.
 
-    Pictures are read, squared on white and embedded in blocks of `students.blocks.BLOCK`, each stored at once. An index
-    depends neither on the blocks nor on how often the work was interrupted.
+    Where there is an index at `path` already, of the same folder, student and versions, its embeddings of files of the
+    same name, size and time of change are taken over. Pictures are read, squared on white and embedded in blocks of
+    `students.blocks.BLOCK`, each stored at once. An index depends neither on the blocks nor on how often the work was
+    interrupted.
 
     Args:
         student: frozen, and saved.
@@ -266,16 +284,18 @@ def build(
     pictures = _open(source)
     weights, _ = _files(path)
     folder = weights.with_name(f"{weights.stem}.unfinished")
+    versions = provenance.versions((*provenance.PACKAGES, "sketchcanvas"))
     settings = {
         "pictures": pictures.fingerprint,
         "student_hash": student.weights_hash,
-        "versions": provenance.versions((*provenance.PACKAGES, "sketchcanvas")),
+        "versions": versions,
         "block": blocks.BLOCK,
     }
+    known = {} if pictures.kind == DATASET else _known(path, student.weights_hash, versions, pictures)
     rows = folder / f"{blocks.key(settings)}.photos"
     with Progress(console=Console(stderr=True), disable=not progress) as bar:
         task = bar.add_task("pictures", total=len(pictures.ids))
-        embeddings, reasons = _embed(student, pictures, rows, lambda n: bar.advance(task, n))
+        embeddings, reasons = _embed(student, pictures, known, rows, lambda n: bar.advance(task, n))
     bad = [(one, str(reason)) for one, reason in zip(pictures.ids, reasons, strict=True) if reason]
     skipped = (*pictures.skipped, *bad)
     if strict and skipped:
@@ -290,14 +310,34 @@ def build(
         student=DEFAULT_STUDENT.get(name, name),
         student_hash=student.weights_hash,
         kind=pictures.kind,
-        source=os.fspath(source),
+        source=pictures.source,
         skipped=skipped,
+        states=pictures.states[good],
     )
     index.save(path)
-    rows.unlink(missing_ok=True)
-    with suppress(OSError):  # not there, or not empty: another build's
+    # With what earlier builds left of a folder that has changed since; one that still runs keeps its file open.
+    for left in folder.glob("*.photos"):
+        left.unlink(missing_ok=True)
+    with suppress(OSError):  # not there, or not empty
         folder.rmdir()
     return index
+
+
+def _known(
+    path: str | os.PathLike[str], student_hash: str, versions: Mapping[str, str], pictures: _Pictures
+) -> dict[str, NDArray[np.float32]]:
+    """Embeddings of pictures that have not changed since an earlier build to the same path, by name."""
+    try:
+        card, before = _read_card(_files(path)[1]), load(path)
+    except (OSError, ValueError):  # none, or damaged: what is made anew takes its place
+        return {}
+    if before.states is None or before.student_hash != student_hash or card.get("versions") != versions:
+        return {}
+    if before.source != pictures.source:
+        return {}
+    now = dict(zip(pictures.ids, pictures.states.tolist(), strict=True))
+    rows = zip(before.ids, before.states.tolist(), before.embeddings, strict=True)
+    return {name: embedding for name, state, embedding in rows if now.get(name) == state}
 
 
 # ------------------------------------------------------------------------------------------------------- pictures
@@ -308,7 +348,9 @@ class _Pictures:
     """What is to be embedded."""
 
     kind: str
+    source: str
     ids: tuple[str, ...]
+    states: NDArray[np.int64]  # (n, 2), as of an index
     read: Callable[[str], NDArray[np.uint8]]  # (256, 256, 3); ValueError says why there is none
     fingerprint: str  # changes with any picture
     skipped: tuple[tuple[str, str], ...] = ()  # what cannot be used whatever it holds
@@ -323,8 +365,9 @@ def _open(source: str | os.PathLike[str]) -> _Pictures:
             raise FileNotFoundError(f"{source} is no folder of pictures, and {error}") from None
         dataset = DATASETS[name]()
         ids = tuple(dataset.gallery(split).tolist())
-        return _Pictures(DATASET, ids, dataset.photo, f"{dataset.hash} {split}")
-    names, skipped = [], []
+        unknown = np.zeros((len(ids), 2), np.int64)
+        return _Pictures(DATASET, f"{name}:{split}", ids, unknown, dataset.photo, f"{dataset.hash} {split}")
+    names, states, skipped = [], [], []
     digest = hashlib.sha256(os.path.realpath(folder).encode(errors="surrogateescape"))
     for path in _walk(folder):
         name = path.relative_to(folder).as_posix()
@@ -342,9 +385,18 @@ def _open(source: str | os.PathLike[str]) -> _Pictures:
             continue
         digest.update(f"{name}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
         names.append(name)
+        states.append((state.st_size, state.st_mtime_ns))
     if len(names) > MAX_PHOTOS:
         raise ValueError(f"{source} holds {len(names):,} pictures; an index has at most {MAX_PHOTOS:,}")
-    return _Pictures(FOLDER, tuple(names), lambda name: _read_photo(folder, name), digest.hexdigest(), tuple(skipped))
+    return _Pictures(
+        FOLDER,
+        os.path.abspath(folder),
+        tuple(names),
+        np.array(states, np.int64).reshape(-1, 2),
+        lambda name: _read_photo(folder, name),
+        digest.hexdigest(),
+        tuple(skipped),
+    )
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -371,7 +423,7 @@ def _read_photo(folder: Path, name: str) -> NDArray[np.uint8]:
 
 
 def _embed(
-    student: Embedder, pictures: _Pictures, rows: Path, advance: Advance
+    student: Embedder, pictures: _Pictures, known: Mapping[str, NDArray[np.float32]], rows: Path, advance: Advance
 ) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
     """Embeddings (n, D), zero where there is none, and (n,) the reasons, empty where there is one."""
     if not pictures.ids:
@@ -381,19 +433,26 @@ def _embed(
     with BlockFile(rows, columns, len(pictures.ids)) as stored:
         for block, done in stored.blocks(0, len(pictures.ids)):
             if not done:
-                embeddings, reasons = _embed_block(student, pictures.read, pictures.ids[block], dim)
+                embeddings, reasons = _embed_block(student, pictures.read, known, pictures.ids[block], dim)
                 stored.store(block, embedding=embeddings, reason=reasons)
             advance(block.stop - block.start)
     return stored.rows["embedding"], stored.rows["reason"]
 
 
 def _embed_block(
-    student: Embedder, read: Callable[[str], NDArray[np.uint8]], names: Sequence[str], dim: int
+    student: Embedder,
+    read: Callable[[str], NDArray[np.uint8]],
+    known: Mapping[str, NDArray[np.float32]],
+    names: Sequence[str],
+    dim: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
     embeddings = np.zeros((len(names), dim), np.float32)
     reasons = np.full(len(names), "", f"U{_MAX_REASON}")
     good, images = [], []
     for place, name in enumerate(names):
+        if name in known:
+            embeddings[place] = known[name]
+            continue
         try:
             images.append(read(name))
             good.append(place)
@@ -415,6 +474,19 @@ def _files(path: str | os.PathLike[str]) -> tuple[Path, Path]:
     return plain.with_name(f"{plain.name}.safetensors"), plain.with_name(f"{plain.name}.json")
 
 
+def _named_from(place: Path, folder: str) -> str:
+    """How a card in `place` names a folder of pictures: from there where it lies there or below, else whole."""
+    whole, home = os.path.abspath(folder), os.path.abspath(place)
+    return Path(whole).relative_to(home).as_posix() if Path(whole).is_relative_to(home) else whole
+
+
+def _found_from(place: Path, source: str, form: int) -> str:
+    """The folder of pictures that a card in `place` of format `form` names."""
+    if form == 1:
+        return os.path.expanduser(source)
+    return os.path.normpath(os.path.join(os.path.abspath(place), source))
+
+
 def _read(file: Path, limit: int) -> bytes:
     # Names and places of tensors stand in the header.
     limit += 1 << 12
@@ -427,7 +499,7 @@ def _read(file: Path, limit: int) -> bytes:
 
 def _read_card(path: Path) -> dict[str, Any]:
     card = read_json(path, MAX_CARD_BYTES)
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
+    if not isinstance(card, dict) or type(card.get("format")) is not int or card["format"] not in _TENSORS:
         raise ValueError(f"{path} is no card of an index in format {FORMAT}")
     for name in ("kind", "source", "student", "student_hash", "sha256"):
         if not isinstance(card.get(name), str):

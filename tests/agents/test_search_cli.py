@@ -181,7 +181,7 @@ def test_pictures_that_are_gone_are_missed_only_where_they_are_shown(
     file = drawings(place)[0]
     assert run("query", file, "--index", tmp_path / "my") == 0
     assert run("query", file, "--index", tmp_path / "my", "--show", tmp_path / "found.png") == 2
-    assert ".png: no such file" in capsys.readouterr().err
+    assert f"{tmp_path / 'gone'}: the folder with the pictures" in capsys.readouterr().err
     assert not (tmp_path / "found.png").exists()
 
 

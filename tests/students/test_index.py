@@ -111,6 +111,7 @@ def test_it_reads_back_what_it_wrote(folder: Path, tmp_path: Path, ending: str) 
     for name in ("ids", "student", "student_hash", "kind", "source", "skipped"):
         assert getattr(read, name) == getattr(wrote, name)
     assert read.source == str(folder)
+    assert np.array_equal(read.states, wrote.states)
     assert not read.embeddings.flags.writeable
     card = json.loads((tmp_path / "my.index.json").read_text())
     assert (card["photos"], card["dim"], card["skipped"]) == (9, 3, 1)
@@ -193,6 +194,78 @@ def test_rows_of_other_pictures_are_not_taken_up(folder: Path, tmp_path: Path, m
     assert found.embeddings[place] == pytest.approx([3**-0.5] * 3)
 
 
+def test_nothing_is_left_of_builds_of_a_folder_that_has_changed_since(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "BLOCK", 2)
+    with pytest.raises(KeyboardInterrupt):
+        build(folder, tmp_path / "my", Colours(patience=7))
+    assert any((tmp_path / "my.unfinished").iterdir())
+    (folder / "picture 0.png").unlink()
+    build(folder, tmp_path / "my")
+    assert not (tmp_path / "my.unfinished").exists()
+
+
+# ---------------------------------------------------------------- growing
+
+
+def test_only_new_and_changed_pictures_are_embedded_anew(folder: Path, tmp_path: Path) -> None:
+    build(folder, tmp_path / "my")
+    again = Colours()
+    same = build(folder, tmp_path / "my", again)
+    assert again.seen == 0 and len(same) == 9
+    for name in ("new.png", "picture 0.png", "sub/new.jpg"):
+        Image.new("RGB", (33, 33), "black").save(folder / name)
+    (folder / "sub" / "picture 1.jpg").unlink()
+    last = Colours()
+    grown = build(folder, tmp_path / "my", last)
+    assert last.seen == 3
+    fresh = build(folder, tmp_path / "fresh")
+    for found in (grown, index.load(tmp_path / "my")):
+        assert found.ids == fresh.ids and len(found) == 10
+        assert np.array_equal(found.embeddings, fresh.embeddings) and np.array_equal(found.states, fresh.states)
+
+
+def test_pictures_of_the_same_size_and_another_time_are_embedded_anew(folder: Path, tmp_path: Path) -> None:
+    build(folder, tmp_path / "my")
+    for name in ("picture 0.png", "sub/picture 4.jpg"):
+        before = (folder / name).stat()
+        os.utime(folder / name, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    looked_at = (folder / "picture 3.png").stat()
+    os.utime(folder / "picture 3.png", ns=(looked_at.st_atime_ns + 10**9, looked_at.st_mtime_ns))
+    student = Colours()
+    build(folder, tmp_path / "my", student)
+    assert student.seen == 2
+
+
+@pytest.mark.parametrize("other", ["student", "versions", "folder", "format", "damage", "dataset"])
+def test_an_index_of_something_else_is_not_taken_over(
+    folder: Path, tmp_path: Path, other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build("emoji:val" if other == "dataset" else folder, tmp_path / "my")
+    student = Colours()
+    if other == "student":
+        student.weights_hash = "d" * 64
+    if other == "versions":
+        edit(tmp_path, versions={"python": "2.7"})
+    if other == "folder":
+        folder = folder.rename(tmp_path / "elsewhere")
+    if other == "format":
+        as_first_format(tmp_path, str(folder))
+    if other == "damage":
+        os.truncate(tmp_path / "my.safetensors", 100)
+    assert len(build(folder, tmp_path / "my", student)) == 9
+    assert student.seen == 9
+
+
+def as_first_format(place: Path, source: str) -> None:
+    """The index in a folder as the first version wrote it."""
+    tensors = load_file(place / "my.safetensors")
+    del tensors["states"]
+    save_file(tensors, place / "my.safetensors")
+    edit(place, format=1, source=source, sha256=sha256_file(place / "my.safetensors"))
+
+
 @pytest.mark.parametrize("fill", ["nothing", "rubbish"])
 def test_nothing_to_index(tmp_path: Path, fill: str) -> None:
     (tmp_path / "empty").mkdir()
@@ -229,6 +302,71 @@ def test_only_photos_of_the_index_are_opened(folder: Path, tmp_path: Path) -> No
         found.photo("picture 0.png")
 
 
+def test_an_index_finds_its_pictures_from_anywhere(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("out").mkdir()
+    wrote = build("pictures", Path("out/my"))
+    build("pictures", Path("beside"))
+    before = wrote.photo("picture 0.png")
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    for path in ("../out/my", "../beside", tmp_path / "beside"):
+        found = index.load(path)
+        assert found.source == wrote.source == str(folder)
+        assert np.array_equal(found.photo("picture 0.png"), before)
+
+
+def test_an_index_and_the_pictures_beside_it_can_be_moved_together(folder: Path, tmp_path: Path) -> None:
+    build(folder, tmp_path / "my")
+    assert json.loads((tmp_path / "my.json").read_text())["source"] == "pictures"
+    (tmp_path / "moved").mkdir()
+    for name in ("pictures", "my.json", "my.safetensors"):
+        (tmp_path / name).rename(tmp_path / "moved" / name)
+    found = index.load(tmp_path / "moved" / "my")
+    assert found.source == str(tmp_path / "moved" / "pictures")
+    assert found.photo("picture 0.png").shape == (256, 256, 3)
+    student = Colours()
+    build(tmp_path / "moved" / "pictures", tmp_path / "moved" / "my", student)
+    assert student.seen == 0
+    # One without the other: it says which folder it looked for.
+    (tmp_path / "moved" / "pictures").rename(tmp_path / "pictures")
+    with pytest.raises(ValueError, match=f"^{found.source}: the folder with the pictures of this index is not there"):
+        found.photo("picture 0.png")
+
+
+def test_an_index_of_pictures_elsewhere_can_be_moved_alone(folder: Path, tmp_path: Path) -> None:
+    build(folder, tmp_path / "a" / "my")
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert index.load(tmp_path / "b" / "my").photo("picture 0.png").shape == (256, 256, 3)
+
+
+@pytest.mark.parametrize("named", ["whole", "from the working folder"])
+def test_indexes_of_the_first_format_are_read(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    wrote = build(folder, tmp_path / "my")
+    as_first_format(tmp_path, str(folder) if named == "whole" else "pictures")
+    monkeypatch.chdir(tmp_path)
+    found = index.load("my")
+    assert found.ids == wrote.ids and found.states is None
+    assert np.array_equal(found.photo("picture 0.png"), wrote.photo("picture 0.png"))
+
+
+@pytest.mark.parametrize("source", ["", "\0", "\x1b]0;evil\x07", "../../../../etc", "~nobody/pictures", "/dev/null"])
+def test_a_folder_that_is_none(tmp_path: Path, source: str) -> None:
+    for form in (1, 2):
+        made().save(tmp_path / "my")
+        if form == 1:
+            as_first_format(tmp_path, source)
+        else:
+            edit(tmp_path, source=source)
+        with pytest.raises(ValueError, match=r"not there any more|no such file") as caught:
+            index.load(tmp_path / "my").photo("a.png")
+        assert str(caught.value).isprintable()
+
+
 # ---------------------------------------------------------------- damage
 
 
@@ -250,6 +388,8 @@ def test_only_photos_of_the_index_are_opened(folder: Path, tmp_path: Path) -> No
         ({"embeddings": np.full((3, 4), 3e38, np.float32)}, "unit vectors"),
         ({"embeddings": np.full((3, 2, 2), 0.5, np.float32)}, "embeddings are"),
         ({"embeddings": np.float32(1.0)[None]}, "embeddings are"),
+        ({"states": np.zeros((2, 2), np.int64)}, "states are"),
+        ({"states": np.zeros((3, 2))}, "states are"),
         ({"kind": "web"}, "kind must be"),
         ({"kind": "dataset", "source": "../emoji:test"}, "no split of a data set"),
     ],
@@ -278,7 +418,9 @@ def text(value: str) -> np.ndarray:
         (lambda t: t.update(ids=np.zeros((3, 1), np.uint8)), "not bytes"),
         (lambda t: t.update(ids=np.zeros(3, np.int64)), "not bytes"),
         (lambda t: t.update(skipped=text("x.png\treason")), "does not hold what"),
-        (lambda t: t.pop("ids"), "not embeddings, ids, skipped"),
+        (lambda t: t.pop("ids"), "not embeddings, ids, skipped, states"),
+        (lambda t: t.update(states=np.zeros((3, 1), np.int64)), "states are"),
+        (lambda t: t.update(states=np.zeros((3, 2), np.float64)), "states are"),
         (lambda t: t.update(more=np.zeros(1)), "not embeddings, ids, skipped"),
     ],
 )
@@ -301,7 +443,9 @@ def edit(folder: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 2}, "no card of an index in format 1"),
+        ({"format": 3}, "no card of an index in format 2"),
+        ({"format": 1.0}, "no card of an index"),
+        ({"format": 1}, "not embeddings, ids, skipped"),
         ({"sha256": sha256(b"").hexdigest()}, "the SHA-256 differs"),
         ({"sha256": None}, "'sha256' must be a text"),
         ({"student": ["emoji"]}, "'student' must be a text"),
