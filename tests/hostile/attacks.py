@@ -22,6 +22,7 @@ from PIL import Image
 
 from sketchcanvas_env.data.photos import MAX_PIXELS
 from sketchcanvas_env.svg import MAX_BYTES
+from sketchcanvas_env.svg_style import MAX_STYLE
 from tests.hostile.readers import EXPORTS, READERS, svg, write
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -105,7 +106,23 @@ def _utf7() -> bytes:
     return b'<?xml version="1.0" encoding="utf-7"?>+ADw-svg xmlns="http://www.w3.org/2000/svg"/+AD4-'
 
 
-SVG: dict[str, tuple[bytes | Callable[[], bytes], str]] = {
+def _sheet(text: str, body: str = _DOT) -> bytes:
+    return svg(f"<style>{text}</style>{body}")
+
+
+def _full_sheet(piece: str, body: str = _DOT, before: str = "") -> bytes:
+    """A style sheet as large as is read, full of one piece."""
+    return _sheet(before + piece * ((MAX_STYLE - len(before)) // len(piece)), body)
+
+
+def _clipped(levels: int, piece: str, count: int = 4_000) -> bytes:
+    """Shapes under clips around one another, no two the same."""
+    clips = "".join(f'<clipPath id="c{i}"><rect x="{i}" width="90" height="90"/></clipPath>' for i in range(levels))
+    around = "".join(f'<g clip-path="url(#c{i})">' for i in range(levels))
+    return svg(clips + around + piece * count + "</g>" * levels)
+
+
+SVG: dict[str, tuple[bytes | Callable[[], bytes], str | None]] = {
     "empty": (b"", "empty"),
     "blanks": (b" \n\t", "empty"),
     "gzip": (lambda: gzip.compress(svg(_DOT)), "compressed"),
@@ -116,11 +133,54 @@ SVG: dict[str, tuple[bytes | Callable[[], bytes], str]] = {
         b"<!DOCTYPE s [<!ENTITY % a \"<!ENTITY b 'c'>\">%a;]><svg>&b;</svg>",
         "entities are refused",
     ),
-    "external DTD": (b'<!DOCTYPE svg SYSTEM "http://127.0.0.1:9/evil.dtd"><svg/>', "entities are refused"),
-    "nested use": (_nested_use, "element <use> is not read"),
-    "nested patterns": (_nested_patterns, "element <pattern"),
+    # Nobody reads the external one: the watch would see it.
+    "external DTD": (b'<!DOCTYPE svg SYSTEM "http://127.0.0.1:9/evil.dtd"><svg/>', "no visible stroke"),
+    "an entity of an external DTD": (
+        b'<!DOCTYPE svg SYSTEM "http://127.0.0.1:9/evil.dtd"><svg>&' + b"a" * 100_000 + b";</svg>",
+        "undefined entity",
+    ),
+    "nested use": (_nested_use, "more than 5000"),
+    "use of itself": (svg('<g id="a"><use href="#a"/></g>'), "more than 5000 elements, as often"),
+    "use of the root": (svg('<use href="#a"/>', 'id="a"'), "a nested <svg> is not read"),
+    "many uses of many points": (
+        lambda: svg(f'<path id="a" d="M1 1{"c1 1 2 3 4 5" * 900}"/>' + '<use href="#a"/>' * 4_900),
+        "more than 50000 points",
+    ),
+    "many uses of many blanks": (
+        lambda: svg(f'<g id="a" transform="scale(1){" " * 500_000}"/>' + '<use href="#a"/>' * 4_900),
+        "more than 1048576 characters, as often",
+    ),
+    "many uses of many digits": (
+        lambda: svg(f'<g id="a" opacity="{"1" * 500_000}"/>' + '<use href="#a"/>' * 4_900),
+        "more than 1048576 characters, as often",
+    ),
+    "a use of nothing": (svg('<use href="#nowhere"/>'), "nothing in this file is called"),
+    "a clip of itself": (
+        svg(f'<clipPath id="c"><g clip-path="url(#c)">{_DOT}</g></clipPath><g clip-path="url(#c)">{_DOT}</g>'),
+        "a clip-path in a clip-path is not read",
+    ),
+    "a clip that uses what it clips": (
+        svg(
+            '<clipPath id="c"><use href="#a"/></clipPath><g id="a" clip-path="url(#c)"><rect width="3" height="3"/></g>'
+        ),
+        "a clip-path in a clip-path is not read",
+    ),
+    "a clip from elsewhere": (svg(f'<g clip-path="url(file:///etc/passwd#a)">{_DOT}</g>'), "names no <clipPath>"),
+    "a clip of many corners": (
+        lambda: svg(f'<clipPath id="c"><path d="M0 0{"l1 1" * 40_000}z"/></clipPath><g clip-path="url(#c)">{_DOT}</g>'),
+        "not one convex polygon",
+    ),
+    "a clip as a megabyte of blanks": (lambda: _filled(" ", f'<g clip-path="url( {{}}">{_DOT}</g>'), "names no <clip"),
+    "clips around clips": (lambda: _clipped(30, _DOT), "more than 32 edges"),
+    "many shapes under clips": (lambda: _clipped(4, '<path d="M1 1L9 9"/>'), None),
+    "many points under clips": (
+        lambda: _clipped(4, f'<path d="M1 1{"L50 1L-50 1" * 20_000}"/>', 1),
+        "more than 5000",
+    ),
+    "a thousand masks": (lambda: svg(f'<g mask="url(#m)">{_DOT}</g>' * 1_000), "a mask is not read"),
+    "nested patterns": (_nested_patterns, None),
     "30,000 pixels of image": (svg('<image width="30000" height="30000" href="a.png"/>'), "<image> is not read"),
-    "filter of 30,000 pixels": (svg('<filter id="f"><feTurbulence/></filter>'), "<filter"),
+    "filter of 30,000 pixels": (svg('<filter id="f"><feTurbulence/></filter>'), "no visible"),
     "5,000 nested groups": (lambda: svg("<g>" * 5_000 + _DOT + "</g>" * 5_000), "nested deeper"),
     "100,000 open groups": (lambda: svg("<g>" * 100_000), "nested deeper"),
     "a megabyte of elements": (lambda: _filled("<g/>"), "more than 5000 elements"),
@@ -149,11 +209,50 @@ SVG: dict[str, tuple[bytes | Callable[[], bytes], str]] = {
         "more than 5000 transforms",
     ),
     "a megabyte in a transform": (lambda: _filled("1 ", f'<g transform="matrix({{}})">{_DOT}</g>'), "transform"),
-    "a megabyte of style": (lambda: _filled(";", '<circle r="3" style="{}fill:none"/>'), "no visible stroke"),
+    "a megabyte of style": (lambda: _filled(";", '<circle r="3" style="{}fill:none"/>'), "characters of style"),
+    "much style": (lambda: svg(f'<circle r="3" style="{";" * 131_000}fill:none"/>'), "no visible stroke"),
+    "deep style": (lambda: svg(f'<circle r="3" style="fill:{"(" * 130_000}"/>'), "nested too deep"),
+    "many different styles": (lambda: svg(_distinct(4_900, '<g style="a:{}; fill: none"/>') + _DOT), None),
+    "a megabyte of style sheet": (lambda: _filled("a{}", "<style>{}</style>" + _DOT), "characters of style"),
+    "many empty rules": (lambda: _full_sheet("a{}"), None),
+    "many rules": (lambda: _full_sheet("*{fill:red}"), "more than 200 selectors"),
+    "many selectors": (lambda: _full_sheet("a,", before="b{fill:red}"), None),
+    "many selectors of a rule": (lambda: _sheet("a," * 65_000 + "b{fill:red}"), "more than 200 selectors"),
+    "a rule of many declarations": (lambda: _full_sheet("fill:red;", before="*{", body="<g/>" * 4_900), "no visible"),
+    "a long value for many": (
+        lambda: _sheet(f"*{{visibility:{'a' * 130_000}}}", "<g/>" * 4_900),
+        "no visible stroke",
+    ),
+    "rules for everything": (
+        lambda: _sheet("*{fill:red;stroke:blue}" * 200, _distinct(4_900, '<g id="{}"/>')),
+        "no vis",
+    ),
+    "rules of many classes": (
+        lambda: _sheet(
+            "".join(f".a{'.b' * 6}.c{i}{{fill:red}}" for i in range(200)),
+            _distinct(4_900, '<g class="a b c0 {}' + " d" * 90 + '"/>'),
+        ),
+        "no visible stroke",
+    ),
+    "a selector of many parts": (lambda: _sheet(f"{'.a' * 65_000}{{fill:none}}"), "the selector '[.]a"),
+    "deep blocks in a style sheet": (lambda: _full_sheet("{"), None),
+    "deep blocks in a rule": (lambda: _full_sheet("(", before="a{fill:"), "nested too deep"),
+    "deep selectors": (lambda: _sheet(":is(" * 30_000 + "{fill:none}"), None),
+    "deep selectors, closed": (lambda: _sheet(f"{':is(' * 20_000}a{')' * 20_000}{{fill:none}}"), "nested too deep"),
+    "a selector that takes ages": (lambda: _sheet("g " * 40 + "{fill:none}", "<g>" * 30 + "</g>" * 30), "not read"),
+    "code in a selector": (lambda: _sheet("""a[href="'+__import__('os').system('true')+'"]{fill:none}"""), "not read"),
+    "a control sequence in a selector": (_sheet(r"a\1b [x]{fill:none}"), "not read"),
+    "a control sequence in a rule": (_sheet(r"@\1b x{}"), "not read"),
+    "quotes without end": (lambda: _full_sheet('"'), None),
+    "comments without end": (lambda: _full_sheet("/*"), None),
+    "many addresses": (lambda: _full_sheet("url("), None),
+    "an imported style sheet": (_sheet("@import 'http://127.0.0.1:9/a.css';"), "'@import' in a style sheet"),
+    "a font from elsewhere": (_sheet("@font-face{font-family:a;src:url(http://127.0.0.1:9/a.ttf)}"), None),
+    "brackets as a colour": (lambda: svg(_distinct(4_900, '<g fill="' + "(" * 50 + '{}"/>') + _DOT), None),
     "a megabyte of digits": (lambda: _filled("1", '<circle r="{}x"/>'), "not a plain number"),
     "a megabyte of blanks in a number": (lambda: _filled(" ", '<circle r="1{}x"/>'), "not a plain number"),
     "a megabyte of letters in a transform": (lambda: _filled("a", f'<g transform="{{}}">{_DOT}</g>'), "unreadable tr"),
-    "a megabyte of identifier": (lambda: _filled("a", '<use id="{}"/>'), "is not read"),
+    "a megabyte of identifier": (lambda: _filled("a", '<use id="{}"/>'), "nothing in this file is called"),
     "a megabyte of tag": (lambda: f"<{'a' * 1_000_000}/>".encode(), "not <svg>|longer"),
     "a megabyte of command": (lambda: _filled("k", '<path d="M1 1{}"/>'), "unknown path command"),
     # A parser that knows namespaces writes the whole URI in front of every name.
@@ -181,11 +280,11 @@ SVG: dict[str, tuple[bytes | Callable[[], bytes], str]] = {
     "a foreign object": (svg("<foreignObject><html/></foreignObject>"), "<foreignObject> is not read"),
     "an external style sheet": (
         b'<?xml-stylesheet href="http://127.0.0.1:9/a.css"?>' + svg("<style>@import url(file:///etc/passwd)</style>"),
-        "<style> is not read",
+        "'@import' in a style sheet is not read",
     ),
     "an external image": (svg('<image href="http://127.0.0.1:9/a.png"/>'), "<image> is not read"),
     "an image of a file": (svg('<image href="file:///etc/passwd"/>'), "<image> is not read"),
-    "an external use": (svg('<use href="file:///etc/passwd#a"/>'), "<use> is not read"),
+    "an external use": (svg('<use href="file:///etc/passwd#a"/>'), "nothing in this file is called"),
     "an external fill": (svg('<rect width="3" height="3" fill="none" stroke="none"/>'), "no visible stroke"),
     "XInclude": (
         svg('<x:include xmlns:x="http://www.w3.org/2001/XInclude" href="file:///etc/passwd" parse="text"/>'),
