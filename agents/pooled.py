@@ -6,8 +6,9 @@ weighted by sketches. In a resample the photos of each comparison are drawn by t
 
 What the interval is about: other photos, **given the trained students and selectors**. In a cross-fit these are no
 strangers to each other (the photos that one rotation reports, another trains on), which no resampling of photos can
-show. And that a resample's hull lies a little too high (`agents.statistics`) does not average out over comparisons:
-beside a narrower interval it weighs more, still against the policy.
+show; nor can it show that students trained anew would differ. And that a resample's hull lies a little too high
+(`agents.statistics`) does not average out over comparisons: beside a narrower interval it weighs more, still against
+the policy.
 """
 
 from __future__ import annotations
@@ -79,6 +80,7 @@ class PooledRow:
         gflops: mean GFLOPs (2 x MAC) per query, selector included.
         hull_gain: acc@1 above the hull of the fixed canvases at the same mean FLOPs.
         above_hull_p: its p-value, corrected over all rows (Holm).
+        hull_gains: that of each comparison by itself.
         over_fixed: mean reward, selector charged, above the fixed canvas that was best on `val`.
         over_fixed_p: its p-value, corrected over all rows (Holm).
     """
@@ -89,6 +91,7 @@ class PooledRow:
     gflops: float
     hull_gain: Gain
     above_hull_p: float
+    hull_gains: tuple[float, ...]
     over_fixed: Gain
     over_fixed_p: float
 
@@ -105,6 +108,7 @@ class PooledRow:
             "gflops": self.gflops,
             "hull_gain": self.hull_gain._asdict(),
             "above_hull_p": self.above_hull_p,
+            "hull_gains": list(self.hull_gains),
             "over_fixed": self.over_fixed._asdict(),
             "over_fixed_p": self.over_fixed_p,
         }
@@ -201,8 +205,9 @@ def pool(members: Sequence[Member]) -> Pooled:
         ValueError: no comparison, settings that differ, or a photo that two of them report on.
     """
     _check(members)
-    found = {name: _mean(members, [member.policies[name] for member in members]) for name in members[0].policies}
-    fixed = _mean(members, [_fixed(member) for member in members])
+    parts = {name: _each(members, [member.policies[name] for member in members]) for name in members[0].policies}
+    found = {name: _mean(members, each) for name, each in parts.items()}
+    fixed = _mean(members, _each(members, [_fixed(member) for member in members]))
     gains = {name: scores["hull_gain"].gain() for name, scores in found.items()}
     overs = {name: scores["over_fixed"].gain() for name, scores in found.items()}
     gain_p = statistics.holm([gain.p_value for gain in gains.values()])
@@ -220,6 +225,7 @@ def pool(members: Sequence[Member]) -> Pooled:
                 gflops=scores["flops"].value / GIGA,
                 hull_gain=gains[name],
                 above_hull_p=float(gain_p[i]),
+                hull_gains=tuple(one["hull_gain"].value for one in parts[name]),
                 over_fixed=overs[name],
                 over_fixed_p=float(over_p[i]),
             )
@@ -229,10 +235,14 @@ def pool(members: Sequence[Member]) -> Pooled:
     )
 
 
-def _mean(members: Sequence[Member], policies: Sequence[Policy]) -> dict[str, Sampled]:
-    """What a policy, one for each comparison, reaches over all of them."""
+def _each(members: Sequence[Member], policies: Sequence[Policy]) -> list[dict[str, Sampled]]:
+    """What a policy, one for each comparison, reaches in each."""
     # A seed each: with a common one, comparisons with as many photos would not be drawn independently.
-    parts = [_scores(*pair, seed) for seed, pair in enumerate(zip(members, policies, strict=True))]
+    return [_scores(*pair, seed) for seed, pair in enumerate(zip(members, policies, strict=True))]
+
+
+def _mean(members: Sequence[Member], parts: Sequence[Mapping[str, Sampled]]) -> dict[str, Sampled]:
+    """What it reaches over all of them."""
     weights = [len(member.options) for member in members]
     return {name: statistics.pooled([part[name] for part in parts], weights) for name in parts[0]}
 

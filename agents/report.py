@@ -179,20 +179,21 @@ POOLED_COLUMNS = (
     "p of lying above the hull",
     "reward above best fixed of val, selector charged",
     "p of lying above it",
-    "in each comparison",
+    "hull gain in each comparison",
+    "what it is there",
 )
 
 
 def pooled_cells(result: Pooled) -> list[tuple[str, ...]]:
     """Policies over several comparisons, `POOLED_COLUMNS` as text; p-values are corrected (Holm)."""
     fixed = result.best_fixed_acc1
-    names = ", ".join(str(one["best_fixed"]) for one in result.comparisons)
+    names = "; ".join(f"{one['best_fixed']} px" for one in result.comparisons)
     cells: list[tuple[str, ...]] = [
         (
             "best fixed of val",
             f"{100 * fixed.value:.1f} {_points(fixed.interval)}",
             f"{result.best_fixed_gflops:.4f}",
-            *("-",) * 4,
+            *("-",) * 5,
             names,
         )
     ]
@@ -208,7 +209,8 @@ def pooled_cells(result: Pooled) -> list[tuple[str, ...]]:
                 "-" if made else _p(row.above_hull_p),
                 over if made else f"{over} [{low:+.4f}, {high:+.4f}]",
                 "-" if made else _p(row.over_fixed_p),
-                ", ".join(row.names) if set(row.names) != {row.name} else "",
+                ", ".join(_signed(one, 100.0, 1) for one in row.hull_gains),
+                "; ".join(row.names) if set(row.names) != {row.name} else "",
             )
         )
     return cells

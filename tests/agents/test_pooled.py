@@ -139,6 +139,8 @@ def test_it_is_what_a_plain_computation_finds(members: list[Member], found: Pool
         assert row.hull_gain.interval == pytest.approx(limits[:, 2], abs=1e-9)
         assert row.over_fixed.value == pytest.approx(value[3])
         assert row.over_fixed.interval == pytest.approx(limits[:, 3])
+        each = [plainly(m.options, m.policies[row.name], m.best_fixed, range(len(m.options)))[2] for m in members]
+        assert row.hull_gains == pytest.approx(each, abs=1e-9)
     gains = statistics.holm([row.hull_gain.p_value for row in found.rows])
     assert [row.above_hull_p for row in found.rows] == gains.tolist()
     overs = statistics.holm([row.over_fixed.p_value for row in found.rows])
@@ -243,7 +245,7 @@ def test_what_was_chosen_on_val_claims_nothing_there(found: Pooled) -> None:
     for result, made in ((found, ""), (there, ", chosen on this very split")):
         cells = {row[0]: row for row in report.pooled_cells(result)}
         for name in (pooled.RULE, compare.CHOSEN):
-            _, _, _, gain, p, over, over_p, _ = cells[f"{name}{made}"]
+            _, _, _, gain, p, over, over_p, *_ = cells[f"{name}{made}"]
             assert ("[" in gain, "[" in over) == (not made, not made)
             assert (p, over_p) == ("-", "-") if made else "-" not in (p, over_p)
         # Agents were not chosen.
