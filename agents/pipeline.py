@@ -286,11 +286,13 @@ class Pipeline:
         """Find the photos that a sketch is likest to.
 
         Args:
-            sketch: the drawing.
+            sketch: the drawing, filling its canvas as the data sets' do and as `read_svg` gives it. It is searched as
+                it is: one that does not fill its canvas finds far less than its `normalised()` does.
             top: photos to name, at least 1; fewer where the index has fewer.
             tradeoff: weight of cost against accuracy, in [0, 1]; None for the selector's own.
 
         Raises:
+            TypeError: no sketch, a file's path say.
             ValueError: `top` below 1, a tradeoff out of range or not wanted by the selector.
         """
         return self.search_many([sketch], top, tradeoff)[0]
@@ -302,6 +304,9 @@ class Pipeline:
 
         Distances may differ from those of `search` in their last bits, as products of matrices of other sizes do.
         """
+        for sketch in sketches:
+            if not isinstance(sketch, VectorSketch):
+                raise TypeError(f"a search needs a VectorSketch, as read_svg(PATH) gives it, not {sketch!r:.60}")
         if top < 1:
             raise ValueError(f"top must be at least 1, got {top}")
         chooser = self._chooser(tradeoff)

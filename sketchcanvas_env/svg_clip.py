@@ -54,7 +54,7 @@ def cut(line: NDArray[np.float64], inside: Inside) -> list[NDArray[np.float64]]:
     start, step = line[kept], line[kept + 1] - line[kept]
     ends = np.stack([start + enter[kept, None] * step, start + leave[kept, None] * step], axis=1)
     begins = np.ones(len(kept), dtype=bool)
-    begins[1:] = (np.diff(kept) > 1) | (enter[kept[1:]] > 0) | (leave[kept[:-1]] < 1)
+    begins[1:] = (np.diff(kept) > 1) | (enter[kept[1:]] > 0)
     # Where a segment goes on from the one before it, they share a point.
     points = ends.reshape(-1, 2)[np.column_stack([begins, np.ones_like(begins)]).ravel()]
     return np.split(points, (np.cumsum(begins + 1) - (begins + 1))[begins][1:])

@@ -293,6 +293,9 @@ def test_what_cannot_be_searched() -> None:
         pipeline.search(SKETCHES[0])
     with pytest.raises(ValueError, match="top must be at least 1"):
         pipeline.search(SKETCHES[0], top=0)
+    path: Any = "drawing.svg"
+    with pytest.raises(TypeError, match=r"a VectorSketch, as read_svg.PATH. gives it, not 'drawing.svg'"):
+        pipeline.search(path)
 
 
 def test_threads_take_turns_at_the_student() -> None:
