@@ -23,7 +23,7 @@ from sketchcanvas_env.files import is_special
 from sketchcanvas_env.sketch import DEFAULT_MARGIN, MAX_STROKES, VectorSketch
 from sketchcanvas_env.svg_clip import EVERYWHERE, Inside, cut, inside_of
 from sketchcanvas_env.svg_shapes import SHAPES, Page, Shared
-from sketchcanvas_env.svg_style import INHERITED, NAMESPACE, Style, Styles, drawn, filled, is_svg, stroked
+from sketchcanvas_env.svg_style import NAMESPACE, Style, Styles, drawn, filled, is_svg, stroked
 from sketchcanvas_env.svg_text import MAX_NUMBER, Matrix, SvgError, length, numbers, transform
 
 __all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_ELEMENTS", "MAX_TRANSFORMS", "SvgError", "read_strokes", "read_svg"]
@@ -257,7 +257,7 @@ class _Walk:
                     continue
                 matrix = step.matrix @ self._transform(element)
                 inside = self._inside(step.inside, own, matrix, clipping)
-            style = {**step.style, **{name: text for name, text in own.items() if name in INHERITED}}
+            style = {**step.style, **own}
             if tag in _GROUPS:
                 if tag == "svg" and (element is not self._root or step.used):
                     raise SvgError("a nested <svg> is not read")

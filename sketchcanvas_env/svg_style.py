@@ -21,14 +21,16 @@ MAX_STYLE = 1 << 17
 """Characters of style sheets and different `style` attributes together."""
 MAX_SELECTORS = 200
 
-INHERITED = ("fill", "stroke", "visibility", "fill-opacity", "stroke-opacity", "stroke-width")
+_INHERITED = ("fill", "stroke", "visibility", "fill-opacity", "stroke-opacity", "stroke-width")
 _OWN = ("display", "opacity", "clip-path", "mask", "transform-origin")
 _MOVES = ("transform", "translate", "rotate", "scale", "offset", "offset-path")
 _GEOMETRY = ("d", "x", "y", "cx", "cy", "r", "rx", "ry", "width", "height")
 """Properties that are read as attributes only. As CSS they have a grammar of their own."""
-_ATTRIBUTES = INHERITED + _OWN
+_ATTRIBUTES = _INHERITED + _OWN
 _READ = frozenset(_ATTRIBUTES + _MOVES + _GEOMETRY)
 _HARMLESS_RULES = ("font-face", "charset", "keyframes", "namespace", "page")
+_OTHER_MEDIA = ("print", "(prefers-color-scheme:dark)")
+"""Conditions, without blanks, under which nothing here is drawn."""
 _MAX_PARTS = 8
 """Of a selector: each is looked for in every element."""
 _MOODS = ("hover", "focus", "focus-visible", "focus-within", "active", "visited", "target")
@@ -103,7 +105,7 @@ class Styles:
         self._sorted = sorted(rules, key=lambda rule: rule.specificity)  # those alike stay in order
 
     def of(self, element: Element) -> Style:
-        """The properties that are given to one element; those of `INHERITED` go on to its children.
+        """The properties that are given to one element. `filled` and `stroked` ask for those that children inherit.
 
         Raises:
             SvgError: more than `MAX_STYLE` characters, or a property that is read as an attribute only.
@@ -162,7 +164,7 @@ class Styles:
             if sheet.get("media", "all").strip() not in ("", "all", "screen"):
                 raise SvgError("a style sheet for some media only is not read")
             for rule in tinycss2.parse_stylesheet(text, skip_comments=True, skip_whitespace=True):
-                if rule.type == "at-rule" and rule.lower_at_keyword not in _HARMLESS_RULES:
+                if rule.type == "at-rule" and not _is_harmless(rule):
                     raise SvgError(f"the rule {'@' + rule.lower_at_keyword[:40]!r} in a style sheet is not read")
                 # CSS lets mistakes pass.
                 if rule.type == "qualified-rule" and any(declared := _declarations(rule.content)):
@@ -173,6 +175,15 @@ def _sheets(root: Element) -> Iterator[Element]:
     for element in root.iter():
         if element.tag.removeprefix(NAMESPACE) == "style" and element.get("type", "text/css") in ("", "text/css"):
             yield element
+
+
+def _is_harmless(rule: Any) -> bool:
+    """Whether an at-rule changes nothing of a drawing on paper."""
+    import tinycss2
+
+    if rule.lower_at_keyword == "media":
+        return "".join(tinycss2.serialize(rule.prelude).split()) in _OTHER_MEDIA
+    return rule.lower_at_keyword in _HARMLESS_RULES
 
 
 def _declarations(source: Any) -> tuple[Style, Style]:

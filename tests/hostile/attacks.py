@@ -237,6 +237,7 @@ SVG: dict[str, tuple[bytes | Callable[[], bytes], str | None]] = {
     "a selector of many parts": (lambda: _sheet(f"{'.a' * 65_000}{{fill:none}}"), "the selector '[.]a"),
     "deep blocks in a style sheet": (lambda: _full_sheet("{"), None),
     "deep blocks in a rule": (lambda: _full_sheet("(", before="a{fill:"), "nested too deep"),
+    "deep media": (lambda: _sheet(f"@media {'(' * 60_000}{')' * 60_000}{{}}"), "nested too deep"),
     "deep selectors": (lambda: _sheet(":is(" * 30_000 + "{fill:none}"), None),
     "deep selectors, closed": (lambda: _sheet(f"{':is(' * 20_000}a{')' * 20_000}{{fill:none}}"), "nested too deep"),
     "a selector that takes ages": (lambda: _sheet("g " * 40 + "{fill:none}", "<g>" * 30 + "</g>" * 30), "not read"),
