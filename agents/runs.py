@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from agents.curves import Curve, CurvePoint
 from agents.environment import env_from_json
 from agents.saved import SavedSelector
 from agents.training import Run, TrainConfig
+from sketchcanvas_env.data import SkippedDataWarning
 from sketchcanvas_env.table import OutcomeTable
 
 TRAIN_SPLIT = "train"
@@ -283,4 +285,7 @@ def _on_ray(jobs: dict[Path, _Job], where: Workers) -> Iterator[tuple[Path, Any]
 
 
 def _named(row: Path, job: _Job) -> tuple[Path, Any]:
-    return row, job()
+    """A job's result, with its row, in a process of its own: what is left out of its data was told where it began."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SkippedDataWarning)
+        return row, job()

@@ -16,7 +16,7 @@ import sys
 import typer
 
 from agents.cli import compare, data, demo, distill, evaluate, export, report, search, tables, train
-from agents.cli.common import tell
+from agents.cli.common import tell, telling_what_is_left_out
 
 _COMMANDS = (
     compare.compare,
@@ -50,7 +50,8 @@ for _name, _group in _GROUPS.items():
 def main() -> None:
     """Entry point of the console script."""
     try:
-        app()
+        with telling_what_is_left_out():
+            app()
     except (ValueError, KeyError, OSError, ImportError) as error:
         # str(KeyError) quotes its message.
         message = error.args[0] if isinstance(error, KeyError) and error.args else error

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -65,17 +67,41 @@ def numbers_of(text: str, option: str) -> tuple[float, ...]:
 
 
 def load_data(name: str, root: Path | None, strict: bool = False) -> SketchDataset:
-    """The data set; what had to be left out of it is told on standard error."""
+    """The data set; what it takes is imported when it is asked for."""
+    from sketchcanvas_env.data import load
+
+    return load(name, root, strict)
+
+
+@contextmanager
+def telling_what_is_left_out() -> Iterator[None]:
+    """What has to be left out of a data set is told in one line, once, and without a place in the code.
+
+    A command may load the same data set several times, and deep inside.
+    """
     import warnings
 
-    from sketchcanvas_env.data import SkippedDataWarning, load
+    said: set[str] = set()
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", SkippedDataWarning)
-        loaded = load(name, root, strict)
-    for warning in caught:
-        tell(f"sketchcanvas: {warning.message}")
-    return loaded
+    def tell_once(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        from sketchcanvas_env.data import SkippedDataWarning
+
+        if not issubclass(category, SkippedDataWarning):
+            others(message, category, filename, lineno, file, line)
+        elif str(message) not in said:
+            said.add(str(message))
+            tell(f"sketchcanvas: {message}")
+
+    with warnings.catch_warnings():
+        others, warnings.showwarning = warnings.showwarning, tell_once
+        yield
 
 
 def typed_command() -> str:

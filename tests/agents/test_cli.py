@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from agents import cli, saved
-from agents.cli.common import typed_command
+from agents.cli.common import telling_what_is_left_out, typed_command
 from agents.compare import CompareConfig, preset
 from agents.environment import EnvConfig
 from sketchcanvas_env import data
@@ -377,6 +377,7 @@ def test_where_data_lie_is_not_stored(tmp_path: Path, monkeypatch: pytest.Monkey
         assert typed_command().replace("=", " ") == "sketchcanvas evaluate --root ROOT --split val"
 
 
+@pytest.mark.filterwarnings("default::sketchcanvas_env.data.SkippedDataWarning")  # as outside of tests
 def test_what_is_left_out_of_a_data_set_is_told(
     toy: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -395,6 +396,31 @@ def test_what_is_left_out_of_a_data_set_is_told(
     assert "cite me" in capsys.readouterr().out
     assert run("evaluate", "--student", "hog", "--dataset", "toy-folder", "--root", "folder", "--strict") == 2
     assert "a sketch cannot be used" in capsys.readouterr().err
+    # Loaded deep inside of a command.
+    capsys.readouterr()
+    options = ["--table", toy.kwargs["table"], "--canvases", "16,32,64,128"]
+    assert run("evaluate", "fixed:16", "--dataset", "toy-folder", "--root", "folder", *options) == 0
+    assert capsys.readouterr().err.startswith("sketchcanvas: 1 of 2 sketches are left out\n")
+
+
+@pytest.mark.filterwarnings("default::sketchcanvas_env.data.SkippedDataWarning")
+def test_what_is_left_out_is_told_once_wherever_it_is_loaded(capsys: pytest.CaptureFixture[str]) -> None:
+    with telling_what_is_left_out():
+        for line in (1, 2):
+            warnings.warn_explicit("1 of 2 sketches are left out", data.SkippedDataWarning, "train.py", line)
+    assert capsys.readouterr().err == "sketchcanvas: 1 of 2 sketches are left out\n"
+
+
+def test_other_warnings_stay_what_they_are(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def loader(root: str | Path | None, strict: bool) -> SketchDataset:
+        warnings.warn("beware", UserWarning, stacklevel=1)
+        return toy.dataset
+
+    monkeypatch.setitem(data.FOLDER_DATASETS, "toy-folder", loader)
+    with pytest.warns(UserWarning, match="beware"):
+        assert run("data", "info", "toy-folder", "--root", "folder") == 0
 
 
 def test_report_pilot(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -126,6 +126,7 @@ def test_check_names_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "there must be photos/" in capsys.readouterr().err
 
 
+@pytest.mark.filterwarnings("default::sketchcanvas_env.data.SkippedDataWarning")  # as outside of tests
 def test_import(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = write_qmul(tmp_path / "root", qmul_arrays() | {"/train/c1_v1_1": np.zeros((0, 3))})
     assert run("data", "import", "chairv2", root, tmp_path / "chairs", "--strict") == 2

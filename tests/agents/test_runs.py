@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from agents.reinforce import ReinforceConfig, train_reinforce
 from agents.runs import RunsError, Workers
 from agents.training import Run, TrainConfig
 from sketchcanvas_env import load_table
+from sketchcanvas_env.data import SkippedDataWarning
 from tests.agents.support import small, weights
 
 SMALL: dict[str, Any] = {"total_steps": 512, "num_envs": 64, "selector": "stats", "hidden": 8}
@@ -165,6 +167,16 @@ def mortal() -> Iterator[None]:
 
 def mortal_jobs(marker: Path, always: bool = False) -> list[TrainConfig]:
     return [MortalConfig(seed=seed, marker=str(marker), always=always, **SMALL) for seed in range(4)]
+
+
+def test_a_worker_does_not_tell_again_what_is_left_out() -> None:
+    def job() -> int:
+        warnings.warn("1 of 2 sketches are left out", SkippedDataWarning, stacklevel=1)
+        return 3
+
+    with pytest.warns(SkippedDataWarning):
+        job()
+    assert runs._named(Path("row"), job) == (Path("row"), 3)  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("mortal")
