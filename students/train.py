@@ -227,7 +227,10 @@ def _material(config: TrainConfig, dataset: SketchDataset, folder: Path, device:
     renderings = read_renderings(config.renderings) if config.renderings is not None else None
     pairs = make_pairs(dataset, config.pool, config.student.photo_side, renderings)
     if pairs.own < config.batch * (1.0 - config.outside):
-        raise ValueError(f"a batch of {config.batch} needs more than the {pairs.own} photos of the student split")
+        raise ValueError(
+            f"a batch of {config.batch} needs more than the {pairs.own} photos with sketches in the student split: "
+            "put a smaller 'batch' into the configuration"
+        )
     if config.teacher is None:
         return _Material(pairs, None)
     return _Material(pairs, knowledge(config.teacher, config.teacher_canvases, pairs, folder, device))

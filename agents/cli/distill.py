@@ -35,6 +35,8 @@ def distill(
     Goes on from the checkpoint in OUT when there is one.
 
     Example: sketchcanvas distill students/configs/emoji-mobilenet_v2.json --out runs/emoji --seed 1
+
+    Example: sketchcanvas distill students/configs/folder-mobilenet_v2.json --root mine --out runs/mine
     """
     from dataclasses import replace
 

@@ -22,8 +22,10 @@ Strokes:
 Scaling keeps the aspect; so photos that are not square are laid on a white square, not stretched.
 
 Without splits.json the photos are divided by a fixed seed: a fifth each to `train`, `val` and `test`, whose galleries
-then have one size, and the rest to `student`. With it, every photo must be in one list, in one only; a list may be
-missing. A photo without a sketch is a candidate in the gallery of its split.
+then have one size, and the rest to `student`. Photos that cannot be used count as well, and are then missing from the
+gallery of their split: when one is damaged, or mended, no other moves to another split. With splits.json, every photo
+must be in one list, in one only; a list may be missing. A photo without a sketch is a candidate in the gallery of its
+split.
 """
 
 from __future__ import annotations

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+import students
 from sketchcanvas_env import data
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.raster import rasterise
@@ -177,7 +179,9 @@ def test_one_pass_when_small_is_empty(toy: SketchDataset, tmp_path: Path) -> Non
 
 
 def test_too_large_a_batch(toy: SketchDataset, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="batch of 9 needs more than the 6 photos"):
+    with pytest.raises(
+        ValueError, match="batch of 9 needs more than the 6 photos with sketches in the student split: put a smaller"
+    ):
         train(replace(TINY, batch=9), tmp_path)
 
 
@@ -214,6 +218,28 @@ def test_shipped_configurations_read(path: Path) -> None:
     config = TrainConfig.read(path)
     assert path.stem.startswith(config.dataset)
     assert config.student.backbone
+
+
+def test_the_configuration_for_a_folder_of_ones_own_trains(tmp_path: Path) -> None:
+    """40 photos with a drawing each: no renderings, no teacher, and a batch that their student split fills."""
+    for name in ("photos", "sketches"):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+    for i in range(40):
+        Image.new("RGB", (40, 30), (6 * i, 99, 255 - 6 * i)).save(tmp_path / "mine" / "photos" / f"p{i}.jpg")
+        line = [[[0, 0], [i + 1, 40], [40, 20 + i]]]
+        (tmp_path / "mine" / "sketches" / f"p{i}__0.json").write_text(json.dumps(line))
+    shipped = TrainConfig.read(Path(training.__file__).parent / "configs" / "folder-mobilenet_v2.json")
+    config = replace(shipped, root=str(tmp_path / "mine"), steps=2, threads=1)
+    path = run(config, tmp_path / "run", None, "a command")
+    card = load_card(path)
+    assert card["dataset"] == "folder" and card["teacher"] is None and card["recipe"]["steps"] == 2
+    before, after = weights(students.load(str(config.start))), weights(load_student(path))
+    assert any(not torch.equal(before[name].half(), after[name].half()) for name in before)
+    (tmp_path / "mine" / "sketches" / "p0__0.json").unlink()
+    dataset = data.load("folder", tmp_path / "mine")
+    few = replace(shipped, root=str(tmp_path / "mine"), batch=1 + len(dataset.gallery("student")), threads=1)
+    with pytest.raises(ValueError, match="put a smaller 'batch' into the configuration"):
+        train(few, tmp_path / "few")
 
 
 def test_checkpoint_errors(tmp_path: Path) -> None:
