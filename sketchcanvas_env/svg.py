@@ -342,10 +342,11 @@ class _Walk:
         low, high = lines[0].min(axis=0), lines[0].max(axis=0)
         corner, size = np.array([self._page.left, self._page.top]), np.array([self._page.width, self._page.height])
         missed = _MISSES * size.max()
-        around = (low <= corner + missed).all() and (high >= corner + size - missed).all()
+        if (low > corner + missed).any() or (high < corner + size - missed).any():
+            return False
         x, y = (lines[0] - low).T
         area = abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
-        return bool(around and area >= (1 - _MISSES) * np.prod(high - low))
+        return bool(area >= (1 - _MISSES) * np.prod(high - low))
 
 
 def _children(element: Element, tag: str) -> list[Element]:
