@@ -75,7 +75,7 @@ def _amount(text: str | None) -> bool:
 
 @lru_cache(1024)
 def _paints(text: str) -> bool:
-    from tinycss2.color4 import parse_color  # type: ignore[import-untyped]
+    from tinycss2.color4 import parse_color
 
     if text.lower() == "none":
         return False
@@ -156,7 +156,7 @@ class Styles:
 
     def _rules(self, root: Element) -> Iterator[_Rule]:
         """Those that say something of what is read."""
-        import tinycss2  # type: ignore[import-untyped]
+        import tinycss2
 
         for sheet in _sheets(root):
             text = sheet.text or ""
@@ -217,7 +217,7 @@ def _rules_of(prelude: Any, declared: tuple[Style, Style]) -> Iterator[_Rule]:
     Raises:
         SvgError: a selector that is not made of elements, classes and identifiers, or none at all.
     """
-    from cssselect2 import parser  # type: ignore[import-untyped]
+    from cssselect2 import parser
 
     try:
         for selector in parser.parse(prelude):
