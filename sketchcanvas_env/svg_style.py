@@ -17,7 +17,7 @@ from xml.etree.ElementTree import Element
 from sketchcanvas_env.svg_text import SvgError, leading_number
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
-MAX_STYLE = 1 << 17
+MAX_STYLE = 1 << 16
 """Characters of style sheets and different `style` attributes together."""
 MAX_SELECTORS = 200
 
