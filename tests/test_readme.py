@@ -48,6 +48,23 @@ def test_cascade_table_is_the_stored_result() -> None:
     assert (CASCADE / "result.md").read_text(encoding="utf-8") in README
 
 
+def test_crossfit_table_is_that_of_the_stored_estimates() -> None:
+    [_, head, _, *lines] = README.split("<!-- crossfit table -->")[1].split("\n\n")[0].splitlines()
+    names = [cell.strip() for cell in head.split("|")[3:-1]]
+    folders = sorted((ROOT / "agents" / "results" / "chairv2-crossfit").iterdir())
+    assert len(folders) == len(lines) == 2
+    for folder, line in zip(folders, lines, strict=True):
+        stored = json.loads((folder / "pooled.json").read_text(encoding="utf-8"))
+        gains = {row["name"]: row["hull_gain"] for row in stored["rows"]}
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        assert folder.name == f"seed{cells[0]}"
+        parts = next(row["hull_gains"] for row in stored["rows"] if row["name"] == "margin rule")
+        assert cells[1] == ", ".join(f"{100 * part:+.1f}" for part in parts)
+        for name, cell in zip(names, cells[2:], strict=True):
+            low, high = gains[name]["interval"]
+            assert cell == f"{100 * gains[name]['value']:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+
+
 def test_query_latency_table_is_the_stored_one() -> None:
     text = (ROOT / "agents" / "results" / "query-latency.md").read_text(encoding="utf-8")
     assert text.split("\n\n")[1] in README
