@@ -248,7 +248,8 @@ def test_the_fixed_canvas_is_timed_once_the_drawing_rests(open_page: OpenPage) -
     own = float(page.locator("#milliseconds").inner_text().removesuffix(" ms"))
     shares = re.fullmatch(r"([\d.]+) % of a fixed 256 \(([\d.]+) ms\)", said.inner_text())
     assert shares is not None
-    assert own / float(shares[2]) == pytest.approx(float(shares[1]) / 100, rel=0.02)
+    # Shares have two digits: 11 % may be anything from 10.5 %.
+    assert own / float(shares[2]) == pytest.approx(float(shares[1]) / 100, rel=0.02, abs=0.006)
     # A drawing that has changed is compared anew.
     page.locator("#undo").click()
     with page.expect_response("**/api/search"):
