@@ -187,7 +187,7 @@ def test_a_drawing_finds_photos_while_it_grows(open_page: OpenPage, pipeline: Pi
     gflops = pipeline.student.flops(canvas) / 1e9
     assert f"{gflops:.3g} GFLOPs" in texts
     assert "of a fixed 256 (0.783 GFLOPs)" in texts
-    assert f"Canvas {canvas} by {canvas} pixels" in page.locator("#status").inner_text()
+    rested(page, canvas)
     names = [image.get_attribute("alt") for image in page.locator("#photos img").all()]
     assert len(set(names)) == TOP
     assert all(names)
