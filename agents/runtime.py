@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.cascade.shown import Seen, checked_costs, next_canvas, observe_looks
+from agents.cascade.shown import Cascade, Seen, checked_costs, observe_looks
 from agents.observe import check_told, observe
 from sketchcanvas_env.cascade import MAX_CANVASES, RANKINGS
 from sketchcanvas_env.features import FEATURE_NAMES
@@ -120,7 +120,7 @@ class OnnxSelector:
         return float(self._flops[points - 1]) / _GIGA
 
 
-class OnnxCascade(OnnxSelector):
+class OnnxCascade(Cascade, OnnxSelector):
     """An exported selector that may look at a sketch several times, as `agents.saved.SavedCascade`.
 
     Ask `next` with the looks so far until it says None: the answer is by `ranking`. A call names the first canvas.
@@ -147,35 +147,10 @@ class OnnxCascade(OnnxSelector):
         del parts["tradeoff"]
         return {**parts, "looks": len(look_feature_names(self.canvases)), "last": k}, k + 1
 
-    def __call__(self, sketch: VectorSketch, tradeoff: float | None = None) -> int:
-        """The side, in pixels, on which to look first.
-
-        Raises:
-            ValueError: a tradeoff, which it cannot be told.
-        """
-        first = next_canvas(self.logits(sketch, tradeoff), self.canvases, ())
-        assert first is not None  # nobody stops before the first look
-        return first
-
-    def next(self, sketch: VectorSketch, looks: Sequence[Seen]) -> int | None:
-        """The side, in pixels, on which to look next, or None to stop.
-
-        Args:
-            sketch: the drawing.
-            looks: what was seen of it so far, in order.
-
-        Raises:
-            ValueError: a look at a canvas that the selector does not know, or two at one.
-        """
-        return next_canvas(self.logits(sketch, None, looks), self.canvases, looks)
-
     def logits(
         self, sketch: VectorSketch, tradeoff: float | None = None, looks: Sequence[Seen] = ()
     ) -> NDArray[np.float32]:
-        """The network's answer after some looks, (K + 1,) float32, the last of stopping.
-
-        Arguments and errors are those of a call and of `next`.
-        """
+        """As `Cascade.logits`."""
         told = observe(self.reads, sketch, self.max_points, tradeoff)
         seen = observe_looks(self.canvases, self.costs, looks)
         return self._answer({**told, **{name: part for name, part in seen.items() if name in self.reads}})

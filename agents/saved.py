@@ -24,7 +24,7 @@ from safetensors.torch import save as render_safetensors
 import students.latency
 import students.provenance
 from agents import provenance, selectors
-from agents.cascade.shown import Seen, checked_costs, next_canvas, observe_looks
+from agents.cascade.shown import Cascade, Seen, checked_costs, observe_looks
 from agents.curves import CurvePoint
 from agents.environment import CascadeConfig, EnvConfig, env_from_json
 from agents.evaluate import GIGA
@@ -115,7 +115,7 @@ class SavedSelector:
 
 
 @dataclass(frozen=True)
-class SavedCascade(SavedSelector):
+class SavedCascade(Cascade, SavedSelector):
     """A trained selector that may look at a sketch several times.
 
     Ask `next` with the looks so far until it says None: the last look is the answer then, or with
@@ -133,35 +133,10 @@ class SavedCascade(SavedSelector):
         assert isinstance(self.env, CascadeConfig)  # `load` looks
         return self.env.ranking
 
-    def __call__(self, sketch: VectorSketch, tradeoff: float | None = None) -> int:
-        """The side, in pixels, on which to look first.
-
-        Raises:
-            ValueError: a tradeoff, which it cannot be told.
-        """
-        first = next_canvas(self.logits(sketch, tradeoff), self.canvases, ())
-        assert first is not None  # nobody stops before the first look
-        return first
-
-    def next(self, sketch: VectorSketch, looks: Sequence[Seen]) -> int | None:
-        """The side, in pixels, on which to look next, or None to stop.
-
-        Args:
-            sketch: the drawing.
-            looks: what was seen of it so far, in order.
-
-        Raises:
-            ValueError: a look at a canvas that the selector does not know, or two at one.
-        """
-        return next_canvas(self.logits(sketch, None, looks), self.canvases, looks)
-
     def logits(
         self, sketch: VectorSketch, tradeoff: float | None = None, looks: Sequence[Seen] = ()
     ) -> NDArray[np.float32]:
-        """The network's answer after some looks, (K + 1,) float32, the last of stopping.
-
-        Arguments and errors are those of a call and of `next`.
-        """
+        """As `Cascade.logits`."""
         self.selector.check_tradeoff(tradeoff)
         return self._answer(self._shown(sketch, looks))
 

@@ -6,6 +6,7 @@ Networks of torch and exported ones are asked alike, so that what they are told 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from sketchcanvas_env import reward as rules
 from sketchcanvas_env.looks import look_features
+from sketchcanvas_env.sketch import VectorSketch
 from sketchcanvas_env.table import TOP
 
 
@@ -114,6 +116,43 @@ def next_canvas(logits: NDArray[np.float32], canvases: Sequence[int], looks: Seq
     [action] = best_actions(logits[None], np.array([len(looks) > 0]))
     asked = None if action == len(canvases) else canvases[action]
     return None if asked in [look.canvas for look in looks] else asked
+
+
+class Cascade(ABC):
+    """A selector that may look at a sketch several times, whatever computes its answers."""
+
+    canvases: tuple[int, ...]
+
+    @abstractmethod
+    def logits(
+        self, sketch: VectorSketch, tradeoff: float | None = None, looks: Sequence[Seen] = ()
+    ) -> NDArray[np.float32]:
+        """The network's answer after some looks, (K + 1,) float32, the last of stopping.
+
+        Arguments and errors are those of a call and of `next`.
+        """
+
+    def __call__(self, sketch: VectorSketch, tradeoff: float | None = None) -> int:
+        """The side, in pixels, on which to look first.
+
+        Raises:
+            ValueError: a tradeoff, which it cannot be told.
+        """
+        first = next_canvas(self.logits(sketch, tradeoff), self.canvases, ())
+        assert first is not None  # nobody stops before the first look
+        return first
+
+    def next(self, sketch: VectorSketch, looks: Sequence[Seen]) -> int | None:
+        """The side, in pixels, on which to look next, or None to stop.
+
+        Args:
+            sketch: the drawing.
+            looks: what was seen of it so far, in order.
+
+        Raises:
+            ValueError: a look at a canvas that the selector does not know, or two at one.
+        """
+        return next_canvas(self.logits(sketch, None, looks), self.canvases, looks)
 
 
 def checked_costs(costs: Any, n: int) -> tuple[float, ...]:
