@@ -6,6 +6,7 @@ median over drawings, is written beside it below; the map is monotone, so nothin
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -56,42 +57,47 @@ def stroke_features(sketch: VectorSketch) -> npt.NDArray[np.float32]:
         >>> dict(zip(FEATURE_NAMES, stroke_features(line).tolist()))["box_width"]
         0.5
     """
+    # A search asks for one sketch, with cold caches: each call of NumPy takes microseconds, however little it does.
+    n = len(sketch.strokes)
     sizes = np.array([len(stroke) for stroke in sketch.strokes])
-    points = np.concatenate(sketch.strokes).astype(np.float64)
-    owner = np.repeat(np.arange(len(sizes)), sizes)
-    ends = np.cumsum(sizes)
-    steps = np.diff(points, axis=0)
-    within = owner[1:] == owner[:-1]
-    lengths = np.where(within, np.hypot(steps[:, 0], steps[:, 1]), 0.0)
-    per_stroke = np.bincount(owner[1:], weights=lengths, minlength=len(sizes))
+    owner = np.arange(n).repeat(sizes)
+    last = sizes.cumsum() - 1
+    points = np.concatenate(sketch.strokes).T.astype(np.float64, order="C")  # (2, P): xs, ys
+    steps = np.zeros_like(points)  # from each point to the next of its stroke, none from the last
+    np.subtract(points[:, 1:], points[:, :-1], out=steps[:, :-1])
+    steps[:, last] = 0.0
+    lengths = np.hypot(*steps)
+    per_stroke = np.bincount(owner, weights=lengths)
     ink = float(per_stroke.sum())
-    width, height = np.ptp(points, axis=0)
-    turns = _turns(steps, within, lengths)
-    gaps = np.hypot(*(points[ends - 1] - points[ends - sizes]).T)
+    width, height = (points.max(axis=1) - points.min(axis=1)).tolist()
+    turns = _turns(steps, lengths, owner)
+    gaps = np.hypot(*(points[:, last] - points[:, last - sizes + 1]))
     closed = (sizes > 2) & (per_stroke > 0) & (gaps <= _CLOSED * per_stroke)
-    mean, spread = float(per_stroke.mean()), float(per_stroke.std())
-    occupied, crowded = _cells(points, steps, within, lengths, owner)
-    n_steps = int(within.sum())
+    mean = ink / n
+    away = per_stroke - mean
+    spread = math.sqrt(float((away * away).sum()) / n)
+    occupied, crowded = _cells(points, steps, lengths, owner, last)
+    n_steps = len(owner) - n
     features = (
-        _squash(len(sizes), 8.0),
-        _squash(len(points), 100.0),
+        _squash(n, 8.0),
+        _squash(len(owner), 100.0),
         _squash(ink, 5.0),
         # A box of no width still holds a line: it is at least as wide as the pen.
         min(1.0, ink * LINE_WIDTH / (max(width, LINE_WIDTH) * max(height, LINE_WIDTH))),
         width,
         height,
-        turns.mean() / np.pi if turns.size else 0.0,
-        (turns > _CORNER).mean() if turns.size else 0.0,
-        (per_stroke < _SHORT).mean(),
-        closed.mean(),
+        float(turns.sum()) / len(turns) / np.pi if len(turns) else 0.0,
+        np.count_nonzero(turns > _CORNER) / len(turns) if len(turns) else 0.0,
+        np.count_nonzero(per_stroke < _SHORT) / n,
+        np.count_nonzero(closed) / n,
         _squash(mean, 0.5),
         _squash(spread, mean) if spread > 0 else 0.0,
-        per_stroke.max() / ink if ink > 0 else 1.0,
+        float(per_stroke.max()) / ink if ink > 0 else 1.0,
         _squash(ink / n_steps, 0.05) if n_steps else 0.0,
         occupied,
         crowded,
     )
-    return np.clip(np.array(features, dtype=np.float32), 0.0, 1.0)
+    return np.array(features, dtype=np.float32).clip(0.0, 1.0)
 
 
 def batch_features(sketches: Iterable[VectorSketch]) -> npt.NDArray[np.float32]:
@@ -105,38 +111,36 @@ def _squash(value: float, scale: float) -> float:
 
 
 def _turns(
-    steps: npt.NDArray[np.float64], within: npt.NDArray[np.bool_], lengths: npt.NDArray[np.float64]
+    steps: npt.NDArray[np.float64], lengths: npt.NDArray[np.float64], owner: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
     """Absolute angles in [0, pi] between consecutive segments of a stroke, repeated points passed over."""
-    # A segment of no length has no direction: leave it out, but keep the breaks between strokes.
-    kept = ~within | (lengths > 0)
-    steps, within = steps[kept], within[kept]
-    pair = within[1:] & within[:-1]
-    before, after = steps[:-1][pair], steps[1:][pair]
-    cross = before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0]
-    dot = (before * after).sum(axis=1)
-    return np.asarray(np.abs(np.arctan2(cross, dot)))
+    moves = lengths.nonzero()[0]  # what has no length has no direction
+    stroke = owner.take(moves)
+    pairs = (stroke[1:] == stroke[:-1]).nonzero()[0]
+    x, y = steps.take(moves.take(pairs), axis=1)
+    next_x, next_y = steps.take(moves.take(pairs + 1), axis=1)
+    return np.asarray(np.abs(np.arctan2(x * next_y - y * next_x, x * next_x + y * next_y)))
 
 
 def _cells(
     points: npt.NDArray[np.float64],
     steps: npt.NDArray[np.float64],
-    within: npt.NDArray[np.bool_],
     lengths: npt.NDArray[np.float64],
     owner: npt.NDArray[np.int64],
+    last: npt.NDArray[np.int64],
 ) -> tuple[float, float]:
     """Share of the grid's cells with ink, and share of those with ink of more than one stroke."""
-    # Walk along each segment in steps of at most half a cell, so that no cell of any extent is jumped over.
-    counts = np.where(within, np.ceil(lengths * 2 * GRID), 0).astype(np.int64)
-    segment = np.repeat(np.arange(len(counts)), counts)
-    start = np.cumsum(counts) - counts
-    fraction = (np.arange(len(segment)) - start[segment]) / counts[segment]
-    walked = points[segment] + fraction[:, None] * steps[segment]
-    # The points themselves close each stroke, and are all there is of a dot.
-    places = np.concatenate([walked, points])
-    strokes = np.concatenate([owner[segment], owner])
-    cell = np.clip((places * GRID).astype(np.int64), 0, GRID - 1)
-    visits = np.unique((cell[:, 1] * GRID + cell[:, 0]) * (int(owner[-1]) + 1) + strokes)
-    strokes_in = np.bincount(visits // (int(owner[-1]) + 1), minlength=GRID * GRID)
-    occupied = int((strokes_in > 0).sum())
-    return occupied / GRID**2, int((strokes_in > 1).sum()) / occupied
+    # Walk along each segment in steps of at most half a cell, so that no cell of any extent is jumped over. The last
+    # point closes its stroke, and is all there is of a dot.
+    counts = np.ceil(lengths * 2 * GRID).astype(np.int64)
+    counts[last] = 1
+    start = counts.cumsum() - counts
+    fraction = (np.arange(int(counts.sum())) - start.repeat(counts)) / counts.repeat(counts)
+    walked = points.repeat(counts, axis=1) + fraction * steps.repeat(counts, axis=1)
+    # No coordinate is below 0.
+    column, row = np.minimum((walked * GRID).astype(np.int64), GRID - 1)
+    visited = np.zeros((int(owner[-1]) + 1) * GRID**2, dtype=bool)
+    visited[owner.repeat(counts) * GRID**2 + row * GRID + column] = True
+    strokes_in = np.bincount(visited.nonzero()[0] % GRID**2)
+    occupied = np.count_nonzero(strokes_in)
+    return occupied / GRID**2, np.count_nonzero(strokes_in > 1) / occupied

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import doctest
+from functools import reduce
+from itertools import pairwise
+from operator import add
 
 import numpy as np
 import pytest
@@ -92,6 +95,70 @@ def test_every_feature_is_finite_and_within_its_bounds(row: int) -> None:
     assert np.isfinite(values).all()
     assert (values >= 0).all()
     assert (values <= 1).all()
+
+
+def plainly(sketch: VectorSketch) -> np.ndarray:
+    """The statistics as their names say them, stroke by stroke."""
+    lengths, spacings, turns, gaps = [], [], [], []
+    cells: dict[tuple[int, int], set[int]] = {}
+    for number, stroke in enumerate(sketch.strokes):
+        points = stroke.astype(np.float64)
+        steps = np.diff(points, axis=0)
+        spacings.append(np.hypot(steps[:, 0], steps[:, 1]))
+        lengths.append(reduce(add, spacings[-1].tolist(), 0.0))
+        gaps.append(np.hypot(*(points[-1] - points[0])))
+        moves = steps[spacings[-1] > 0]
+        turns += [(a[0] * b[1] - a[1] * b[0], a[0] * b[0] + a[1] * b[1]) for a, b in pairwise(moves)]
+        walk = [points]
+        for start, step, length in zip(points, steps, spacings[-1], strict=False):
+            count = int(np.ceil(length * 2 * GRID))
+            walk += [start + step * (np.arange(count) / max(count, 1))[:, None]]
+        for x, y in np.minimum((np.concatenate(walk) * GRID).astype(int), GRID - 1).tolist():
+            cells.setdefault((x, y), set()).add(number)
+    drawn, angles = np.array(lengths), np.abs(np.arctan2(*np.array(turns).reshape(-1, 2).T))
+    ink, n_steps = drawn.sum(), sketch.n_points - sketch.n_strokes
+    width, height = np.ptp(np.concatenate(sketch.strokes).astype(np.float64), axis=0)
+    closed = [
+        len(stroke) > 2 and length > 0 and gap <= 0.1 * length
+        for stroke, length, gap in zip(sketch.strokes, lengths, gaps, strict=True)
+    ]
+    crowded = [len(owners) > 1 for owners in cells.values()]
+    values = {
+        "strokes": sketch.n_strokes / (sketch.n_strokes + 8.0),
+        "points": sketch.n_points / (sketch.n_points + 100.0),
+        "ink": ink / (ink + 5.0),
+        "density": min(1.0, ink * LINE_WIDTH / (max(width, LINE_WIDTH) * max(height, LINE_WIDTH))),
+        "box_width": width,
+        "box_height": height,
+        "turning": angles.mean() / np.pi if len(turns) else 0.0,
+        "corners": (angles > np.pi / 4).mean() if len(turns) else 0.0,
+        "short_strokes": (drawn < 0.1).mean(),
+        "closed_strokes": np.mean(closed),
+        "stroke_length": drawn.mean() / (drawn.mean() + 0.5),
+        "length_spread": drawn.std() / (drawn.std() + drawn.mean()) if drawn.std() > 0 else 0.0,
+        "longest_stroke": drawn.max() / ink if ink > 0 else 1.0,
+        "spacing": ink / n_steps / (ink / n_steps + 0.05) if n_steps else 0.0,
+        "occupied": len(cells) / GRID**2,
+        "crowded": np.mean(crowded),
+    }
+    return np.array([values[name] for name in FEATURE_NAMES], dtype=np.float32)
+
+
+# Few places, so that points repeat, strokes close and lie upon each other, and edges are touched; and any place.
+_AXIS = st.sampled_from([0.0, 0.25, 0.5, 0.53125, 1.0]) | st.floats(0.0, 1.0, width=32)
+_STROKE = st.lists(st.tuples(_AXIS, _AXIS), min_size=1, max_size=12)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(_STROKE, min_size=1, max_size=12))
+def test_every_bit_is_that_of_the_plain_definition(strokes: list[list[tuple[float, float]]]) -> None:
+    sketch = VectorSketch.from_strokes(strokes)
+    np.testing.assert_array_equal(stroke_features(sketch), plainly(sketch))
+
+
+def test_every_bit_is_that_of_the_plain_definition_for_drawings() -> None:
+    for sketch in map(toy_sketch, range(200)):
+        np.testing.assert_array_equal(stroke_features(sketch), plainly(sketch))
 
 
 def test_a_batch_is_what_single_sketches_are() -> None:
