@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(find_browser() is None, reason=f"no browser: none of {', '.join(BROWSERS)} on the PATH")
 
 # "gone" if the browser got an answer from there.
-OUTWARD = """(url) => fetch(url, {mode: "no-cors", signal: AbortSignal.timeout(3000)})
+OUTWARD = """(url) => fetch(url, {mode: "no-cors", signal: AbortSignal.timeout(20000)})
     .then(() => "gone", () => "kept")"""
 
 # Contrast of every text with what is behind it, by the rule of WCAG 2: [ratio, text] below 4.5.
