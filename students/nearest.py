@@ -15,7 +15,7 @@ If it is not, this query is asked again with more candidates, in the end with th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 
 import numpy as np
@@ -41,8 +41,11 @@ _PIECE = 1 << 22  # products or distances in memory at once
 _UNIT_SLACK = 1e-3  # how far from 1 the length of an embedding may be
 _DOUBLE = 1e-9  # far more than the rounding of such sums in double precision
 
-_Find = Callable[[NDArray[np.float32], NDArray[np.float32], int], tuple[NDArray[np.float32], NDArray[np.int64]]]
-"""Queries, gallery and m to the m largest products of each query, and whose they are: `_by_numpy`, `_by_faiss`."""
+_Find = Callable[[NDArray[np.float32], NDArray[np.float32], int], Iterable[tuple[float, NDArray[np.int64]]]]
+"""Queries, gallery and m to the candidates of each query, m or more: `_by_numpy`, `_by_faiss`.
+
+They are told by the smallest of their products, and their places in the gallery, rising. No other product is larger.
+"""
 
 
 def nearest_photos(
@@ -74,7 +77,7 @@ def nearest_photos(
     if queries.ndim != 2 or gallery.ndim != 2 or queries.shape[1] != gallery.shape[1] or not len(gallery):
         raise ValueError(f"queries (n, D) and a gallery (G, D) are due, not {queries.shape} and {gallery.shape}")
     # Not a number is no length either.
-    if not (np.abs(np.linalg.norm(queries, axis=1) - 1.0) <= _UNIT_SLACK).all():
+    if not all(abs(square**0.5 - 1.0) <= _UNIT_SLACK for square in np.vecdot(queries, queries).tolist()):
         raise ValueError("queries must be finite vectors of length 1")
     pays = len(gallery) >= FAISS_FROM and (len(queries) == 1 or len(queries) >= FAISS_QUERIES)
     # Looking for a package takes as long as a small gallery does: not where no answer depends on it.
@@ -93,15 +96,13 @@ def _narrowed(
     """The answer from `m` candidates of each query, or from more where these leave a doubt."""
     if m >= len(gallery):
         return _measured(queries, gallery, k)
-    products, candidates = find(queries, gallery, m)
     places, distances = np.empty((len(queries), k), np.int64), np.empty((len(queries), k))
     unsure = []
-    for row, query in enumerate(queries):
-        near = np.sort(candidates[row])  # by place: the first of equals comes first
-        between = euclidean(query[None], gallery[near])
-        first = nearest(between, k)[0]
+    for row, (smallest, near) in enumerate(find(queries, gallery, m)):
+        between = euclidean(queries[row : row + 1], gallery.take(near, axis=0))
+        first = nearest(between, k)[0]  # the first of equals is that of the gallery: candidates stand in its order
         places[row], distances[row] = near[first], between[0, first]
-        if not distances[row, -1] < distance_of(float(products[row].min()) + _error(gallery.shape[1])):
+        if not distances[row, -1] < distance_of(smallest + _error(gallery.shape[1])):
             unsure.append(row)
     if unsure:
         places[unsure], distances[unsure] = _narrowed(queries[unsure], gallery, k, _MORE * m, find)
@@ -124,22 +125,19 @@ def _measured(
 
 def _by_numpy(
     queries: NDArray[np.float32], gallery: NDArray[np.float32], m: int
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The `m` largest inner products of each query in single precision, and whose they are, in any order."""
-    products, candidates = np.empty((len(queries), m), np.float32), np.empty((len(queries), m), np.int64)
+) -> Iterator[tuple[float, NDArray[np.int64]]]:
+    """The largest inner products of each query in single precision: `m`, and all that equal the last of them."""
     step = max(1, _PIECE // len(gallery))
     for start in range(0, len(queries), step):
-        rows = slice(start, start + step)
-        found = queries[rows] @ gallery.T
-        candidates[rows] = np.argpartition(found, len(gallery) - m, axis=1)[:, -m:]
-        products[rows] = np.take_along_axis(found, candidates[rows], axis=1)
-    return products, candidates
+        for products in queries[start : start + step] @ gallery.T:
+            smallest = np.partition(products, -m)[-m]
+            yield float(smallest), (products >= smallest).nonzero()[0]
 
 
 def _by_faiss(
     queries: NDArray[np.float32], gallery: NDArray[np.float32], m: int
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """As `_by_numpy`: what faiss's exact index (IndexFlatIP) finds, without a copy of the gallery."""
+) -> Iterator[tuple[float, NDArray[np.int64]]]:
+    """The `m` that faiss's exact index (IndexFlatIP) finds, without a copy of the gallery."""
     import faiss
 
     products, candidates = faiss.knn(
@@ -148,7 +146,7 @@ def _by_faiss(
         m,
         metric=faiss.METRIC_INNER_PRODUCT,
     )
-    return products, candidates
+    yield from zip(products.min(axis=1).tolist(), np.sort(candidates, axis=1), strict=True)
 
 
 def _error(dim: int) -> float:

@@ -32,6 +32,7 @@ UNSAVED = "unsaved"
 
 _CHUNK = 256  # photos widened to float64 at once: few enough to stay in the processor's cache
 _PIECE = 1 << 22  # distances judged at once, 32 MiB
+_SORTED = 64  # distances in a row that are sorted sooner than searched for the first few
 # More than the tile of any BLAS kernel on today's processors (up to 8 or 16 float64).
 _TILE = 16
 
@@ -400,7 +401,7 @@ def euclidean(queries: NDArray[np.float32], gallery: NDArray[np.float32]) -> NDA
 
 def distance_of(cosine: NDArray[np.float64] | float) -> Any:
     """Euclidean distance of two unit vectors by their inner product: it never rises with it, rounding included."""
-    return np.sqrt(np.clip(2.0 - 2.0 * cosine, 0.0, 4.0))
+    return np.sqrt(np.minimum(np.maximum(2.0 - 2.0 * cosine, 0.0), 4.0))
 
 
 def _padded(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -408,14 +409,17 @@ def _padded(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
 
     BLAS sums the rows and columns that are left over beside its tiles in another order, by one bit: seen with OpenBLAS.
     """
-    wide = np.zeros((-(-len(vectors) // _TILE) * _TILE, vectors.shape[1]))
+    wide = np.empty((-(-len(vectors) // _TILE) * _TILE, vectors.shape[1]))
     wide[: len(vectors)] = vectors
+    wide[len(vectors) :] = 0.0
     return wide
 
 
 def nearest(distances: NDArray[np.float64], k: int) -> NDArray[np.int64]:
     """Columns (n, min(k, G)) of the `k` smallest of each row of (n, G) distances: rising, the first of equals first."""
     k = min(k, distances.shape[1])
+    if distances.shape[1] <= _SORTED:
+        return distances.argsort(axis=1, kind="stable")[:, :k]
     limits = np.partition(distances, k - 1, axis=1)[:, k - 1]
     columns = np.empty((len(distances), k), np.int64)
     for row, (line, limit) in enumerate(zip(distances, limits, strict=True)):

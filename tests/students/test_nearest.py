@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from students import nearest as module
+from students import tabulate
 from students.nearest import nearest_photos
 from students.tabulate import euclidean, nearest
 
@@ -61,6 +63,17 @@ def test_the_answer_is_that_of_measuring_everything(name: str, engine: str, monk
         np.testing.assert_array_equal(alone[1][0], distances[3])
 
 
+@pytest.mark.parametrize("width", [1, 16, tabulate._SORTED, tabulate._SORTED + 1, 350])
+def test_nearest_puts_the_first_of_equals_first(width: int) -> None:
+    """However it is found: rows of any width, with many ties."""
+    distances = np.random.default_rng(6).integers(0, 9, (40, width)) / 7.0
+    for k in (1, 5, width, width + 3):
+        expected = [
+            sorted(range(width), key=lambda column, line=line: (line[column], column))[:k] for line in distances
+        ]
+        assert nearest(distances, k).tolist() == expected
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_small_galleries(engine: str) -> None:
     gallery = GALLERIES["random"]
@@ -105,11 +118,11 @@ def test_an_engine_that_lies_a_little_changes_nothing(monkeypatch: pytest.Monkey
     rng = np.random.default_rng(3)
     exact = euclidean(queries, gallery)
 
-    def candidates(queries: np.ndarray, gallery: np.ndarray, m: int) -> tuple[np.ndarray, np.ndarray]:
-        noise = rng.uniform(-1, 1, exact.shape) * module._error(DIM) * 0.99
-        products = queries.astype(float) @ gallery.T.astype(float) + noise
-        found = np.argsort(-products, axis=1)[:, :m]
-        return np.take_along_axis(products, found, axis=1), found
+    def candidates(queries: np.ndarray, gallery: np.ndarray, m: int) -> Iterator[tuple[float, np.ndarray]]:
+        noise = rng.uniform(-1, 1, (len(queries), SIZE)) * module._error(DIM) * 0.99
+        for products in queries.astype(float) @ gallery.T.astype(float) + noise:
+            found = np.argsort(-products)[:m]
+            yield float(products[found[-1]]), np.sort(found)
 
     monkeypatch.setattr(module, "_by_numpy", candidates)
     places, distances = nearest_photos(queries, gallery, 5, "numpy")
