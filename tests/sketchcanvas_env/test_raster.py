@@ -8,6 +8,8 @@ from pathlib import Path
 import cairosvg
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from sketchcanvas_env.raster import line_width, rasterise, rasterise_batch
@@ -35,6 +37,17 @@ def by_cairosvg(sketch: VectorSketch, side: int) -> np.ndarray:
 @pytest.mark.parametrize("seed", range(4))
 def test_equal_to_cairosvg(side: int, seed: int) -> None:
     np.testing.assert_array_equal(rasterise(scribble(seed), side), by_cairosvg(scribble(seed), side))
+
+
+# Few places, so that points repeat, lines lie upon each other and edges are touched.
+_AXIS = st.sampled_from([0.0, 0.3, 0.5, 1.0])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.tuples(_AXIS, _AXIS), min_size=1, max_size=5), min_size=1, max_size=5))
+def test_dots_and_repeated_points_equal_cairosvg(strokes: list[list[tuple[float, float]]]) -> None:
+    sketch = VectorSketch.from_strokes(strokes)
+    np.testing.assert_array_equal(rasterise(sketch, 32), by_cairosvg(sketch, 32))
 
 
 def test_a_dot_is_ink() -> None:
