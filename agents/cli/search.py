@@ -29,7 +29,7 @@ def index(
 ) -> None:
     """Embed a folder of pictures, so that 'sketchcanvas query' can search it.
 
-    A file has at most 8 MiB, and 64 million pixels as a JPEG, 8 million as a PNG or progressive JPEG, 4 million as a
+    A file has at most 20 MiB, and 67 million pixels as a JPEG, 16 million as a PNG or progressive JPEG, 4 million as a
     WebP. Files that cannot be used are named with the reason and left out. The same command goes on where it was
     interrupted; later on it embeds only the files that are new or have changed. An index and a folder beside or below
     it can be moved together. NAME:SPLIT indexes the gallery of a data set that comes with the package.

@@ -1,6 +1,6 @@
 """The data set of everybody else: a folder of photos and of sketches that are named after them.
 
-    DIR/photos/<id>.png                 or .jpg, .jpeg, .webp; at most 8 MiB and so many pixels: below
+    DIR/photos/<id>.png                 or .jpg, .jpeg, .webp; at most 20 MiB and so many pixels: below
     DIR/sketches/<id>__<anything>.svg   or .json, .npy; as many for a photo as there are
     DIR/splits.json                     optional: {"student": [ids], "train": [ids], "val": [ids], "test": [ids]}
     DIR/LICENCE.txt, DIR/CITATION.txt   optional: texts that are shown with the data
@@ -8,8 +8,9 @@
 An id is a file's name without its ending, has no "__" in it and no other character than letters, digits and "._- +".
 Files whose names start with a dot are not looked at; any other file in the two folders is reported.
 
-Photos have at most 64 million pixels in a JPEG file as cameras write it, 8 million in a PNG or progressive JPEG file, 4
-million in a WebP file (`photos.MAX_PIXELS`). They are turned as their EXIF says.
+Photos have at most 67 million pixels in a JPEG file as cameras write it, 16 million in a progressive one (32 million
+where its colours are stored at half the width and height, as is usual), 16.7 million in a PNG file, 4 million in a WebP
+file (`photos.MAX_PIXELS`, `photos.MAX_COEFFICIENTS`). They are turned as their EXIF says.
 
 Strokes:
 
@@ -23,9 +24,9 @@ Scaling keeps the aspect; so photos that are not square are laid on a white squa
 
 Without splits.json the photos are divided by a fixed seed: a fifth each to `train`, `val` and `test`, whose galleries
 then have one size, and the rest to `student`. Photos that cannot be used count as well, and are then missing from the
-gallery of their split: when one is damaged, or mended, no other moves to another split. With splits.json, every photo
-must be in one list, in one only; a list may be missing. A photo without a sketch is a candidate in the gallery of its
-split.
+gallery of their split: when one is damaged, mended, or read only by a later version, no other moves to another split,
+so that nobody is tested on what a student has learned. With splits.json, every photo must be in one list, in one only;
+a list may be missing. A photo without a sketch is a candidate in the gallery of its split.
 """
 
 from __future__ import annotations

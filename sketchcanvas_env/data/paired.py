@@ -28,7 +28,8 @@ from sketchcanvas_env.sketch import VectorSketch
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-MAX_PHOTO_BYTES = 8 * 2**20
+MAX_PHOTO_BYTES = 20 * 2**20
+"""Most bytes of a photo's file; it is twice in memory beside what its decoder takes (`photos.MAX_PIXELS`)."""
 _DIGEST = sha256().digest_size
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from sketchcanvas_env.data.jpeg import essential
+
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
@@ -19,9 +21,12 @@ MAX_SIDE = 2048
 _ENOUGH = 2 * SIDE
 """Pixels that are kept of a larger one's sides, at least of the longer."""
 
-MAX_PIXELS = {"WebP": 1 << 22, "PNG": 1 << 23, "JPEG": 1 << 23, "JPEG in one scan": 1 << 26}
-"""Most pixels of a picture that is decoded. Decoders take some 25 bytes for each of WebP, 8 of PNG, 8 of a progressive
-JPEG at worst: with these limits less than 100 MB. Of what cameras write, libjpeg decodes a part of the size only."""
+MAX_PIXELS = {"WebP": 1 << 22, "PNG": 1 << 24, "JPEG": 1 << 26}
+"""Most pixels of a picture that is decoded. Decoders take some 25 bytes for each of WebP and 4 of PNG, and of a JPEG in
+one scan libjpeg decodes a part of the size only: with these limits, and the file, less than 150 MB."""
+MAX_COEFFICIENTS = 46 << 20
+"""Most coefficients of a JPEG picture in several scans, all of which are kept, two bytes each. There is one for each
+pixel and colour; half as many in all where colours are stored at half the width and height (4:2:0)."""
 
 _MAX_LENGTH = 65_535
 """Largest side of a picture that is decoded, as of a JPEG file."""
@@ -30,8 +35,8 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND"}
 _MAX_CHUNKS = 10_000
 """Most chunks that a PNG file may have; encoders write a picture's 8 MB in a thousand or less."""
-_MAX_SCANS = 100
-"""Most scans that a JPEG file may have, previews counted; each goes over the whole picture. Encoders write ten."""
+_STRIP = 1 << 18
+"""Pixels that are made smaller at a time."""
 
 
 def on_white(image: Picture) -> NDArray[np.uint8]:
@@ -70,26 +75,39 @@ def read_png(data: bytes) -> Picture:
 def read_picture(data: bytes) -> Picture:
     """The picture of a PNG, JPEG or WebP file, told by its content, decoded and turned as its EXIF says.
 
-    Channels have 8 bits: of 16, the upper ones stay. A picture with a side over `MAX_SIDE` is made smaller; about
-    512 pixels of its sides are left, twice what students see.
+    Channels have 8 bits: of 16, the upper ones stay. A picture with a side over `MAX_SIDE` is made smaller: of the
+    longer one 512 pixels are left, twice what students see, or up to 2,048 where libjpeg makes it smaller.
 
     Raises:
-        ValueError: another kind of file, a damaged one, or more than `MAX_PIXELS`; nothing is decoded of the last.
+        ValueError: another kind of file, a damaged one, or more than `MAX_PIXELS` or `MAX_COEFFICIENTS`; nothing
+            is decoded of the last.
     """
     if data.startswith(_SIGNATURE):
         return read_png(data)
     if data.startswith(b"\xff\xd8"):
-        if data.count(b"\xff\xda") > _MAX_SCANS:
-            raise ValueError(f"a JPEG file of more than {_MAX_SCANS} scans")
-        return _decoded(data, "JPEG", "JPEG in one scan" if _in_one_scan(data) else "JPEG")
+        return _read_jpeg(data)
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         _check_size(_webp_size(data), "WebP")  # Pillow's decoder makes room for the picture as soon as it is opened
         return _decoded(data, "WebP")
     raise ValueError("neither a PNG nor a JPEG nor a WebP file")
 
 
-def _decoded(data: bytes, kind: str, limit: str = "") -> Picture:
-    """What `read_picture` promises; `limit` is a key of `MAX_PIXELS` where `kind` is none."""
+def _read_jpeg(data: bytes) -> Picture:
+    try:
+        jpeg = essential(data)
+    except ValueError as error:
+        raise ValueError(f"an unreadable JPEG file: {error}") from None
+    _check_size(jpeg.size, "JPEG")
+    if jpeg.coefficients > MAX_COEFFICIENTS:
+        raise ValueError(
+            f"a picture of {jpeg.size[0]} x {jpeg.size[1]} pixels in a progressive JPEG file, {jpeg.coefficients:,} "
+            f"coefficients; at most {MAX_COEFFICIENTS:,} are decoded, {MAX_PIXELS['JPEG']:,} pixels of a baseline file"
+        )
+    return _decoded(jpeg.data, "JPEG")
+
+
+def _decoded(data: bytes, kind: str) -> Picture:
+    """What `read_picture` promises; `kind` is a key of `MAX_PIXELS`."""
     import warnings
 
     from PIL import Image, ImageOps
@@ -101,25 +119,55 @@ def _decoded(data: bytes, kind: str, limit: str = "") -> Picture:
             image: Picture = Image.open(io.BytesIO(data), formats=[kind.upper()])
     except Exception as error:  # Pillow's decoders raise whatever a damaged file makes them stumble over
         raise ValueError(f"a damaged {kind} file: {error}") from None
-    _check_size(image.size, limit or kind)  # a second header may say something else
+    _check_size(image.size, kind)  # a second header may say something else
     try:
         if kind == "JPEG" and max(image.size) > MAX_SIDE:
-            image.draft("RGB", (_ENOUGH, _ENOUGH))
+            image.draft("RGB", _drafted(image.size))
         image.load()
-        ImageOps.exif_transpose(image, in_place=True)
-        if image.mode.startswith("I"):  # Pillow cuts these off at 255 where others lose their lower bits
-            image = _eight_bits(image)
         if max(image.size) > MAX_SIDE:
-            if image.mode not in ("L", "RGB", "RGBA", "CMYK") or "transparency" in image.info:
-                image = image.convert("RGBA")
-            image.thumbnail((_ENOUGH, _ENOUGH))
+            if image.mode in ("L", "RGB", "CMYK") and "transparency" not in image.info:
+                image.thumbnail((_ENOUGH, _ENOUGH))
+            else:
+                image = _smaller(image)
+        elif image.mode.startswith("I"):
+            image = _eight_bits(image)
+        ImageOps.exif_transpose(image, in_place=True)
     except Exception as error:
         raise ValueError(f"a damaged {kind} file: {error}") from None
     return image
 
 
+def _drafted(size: tuple[int, int]) -> tuple[int, int]:
+    """Sides that libjpeg keeps at least of a large picture; of a long one only the longer, or it would decode all."""
+    if size[0] * size[1] <= MAX_SIDE**2 or max(size) <= 4 * min(size):
+        return _ENOUGH, _ENOUGH
+    return (_ENOUGH, 1) if size[0] > size[1] else (1, _ENOUGH)
+
+
+def _smaller(image: Picture) -> Picture:
+    """What `thumbnail` makes of a picture as RGBA, a strip at a time: a copy of the whole would take as much again."""
+    from PIL import Image
+
+    width, height = image.size
+    small = [max(1, round(side * _ENOUGH / max(image.size))) for side in image.size]
+    across, down = (max(1, old // (2 * new)) for old, new in zip(image.size, small, strict=True))
+    rows = down * max(1, _STRIP // (width * down))
+    reduced = Image.new("RGBa", (-(-width // across), -(-height // down)))
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(height, top + rows)))
+        if strip.mode.startswith("I"):
+            strip = _eight_bits(strip)
+        reduced.paste(strip.convert("RGBA").convert("RGBa").reduce((across, down)), (0, top // down))
+    smaller = reduced.resize((small[0], small[1]), box=(0, 0, width / across, height / down)).convert("RGBA")
+    smaller.info = {key: value for key, value in image.info.items() if key != "transparency"}  # how it is turned
+    return smaller
+
+
 def _eight_bits(image: Picture) -> Picture:
-    """A grey picture of 16 bits by the upper eight of them, its transparent value seen to."""
+    """A grey picture of 16 bits by the upper eight of them, its transparent value seen to.
+
+    Pillow cuts these off at 255 where others lose their lower bits.
+    """
     from PIL import Image
 
     values = np.asarray(image)
@@ -127,9 +175,8 @@ def _eight_bits(image: Picture) -> Picture:
     np.right_shift(values, 8, out=upper, casting="unsafe")  # without a copy between
     grey = Image.fromarray(upper)
     if "transparency" in image.info:
-        alpha = Image.fromarray((values != image.info["transparency"]) * np.uint8(255))
-        del values, upper  # room for what follows
-        grey.putalpha(alpha)
+        grey.putalpha(Image.fromarray((values != image.info["transparency"]) * np.uint8(255)))
+    grey.info = {key: value for key, value in image.info.items() if key != "transparency"}  # how it is turned
     return grey
 
 
@@ -142,25 +189,6 @@ def padded(image: Picture) -> Picture:
     page = Image.new("RGBA", (side, side), "white")
     page.alpha_composite(rgba, ((side - rgba.width) // 2, (side - rgba.height) // 2))
     return page
-
-
-def _in_one_scan(data: bytes) -> bool:
-    """Whether libjpeg decodes a JPEG file row by row; it keeps all coefficients of any other in memory.
-
-    So it does where the first scan of a sequential file holds all components (ITU-T T.81, annex B). False for a header
-    with anything between its segments.
-    """
-    place, components = 2, 0
-    while data[place : place + 1] == b"\xff" and len(data) > place + 9:
-        marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
-        if marker == 0xDA:
-            return data[place + 4] == components
-        if marker in (0xC0, 0xC1):
-            components = data[place + 9]
-        elif not (marker in (0xC4, 0xDB, 0xDD, 0xFE) or 0xE0 <= marker <= 0xEF):
-            return False
-        place += 2 + length
-    return False
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
@@ -179,27 +207,27 @@ def _webp_size(data: bytes) -> tuple[int, int]:
 
 def _essential(data: bytes) -> bytes:
     """A PNG file of just the chunks that make up the picture, all checksums compared; ValueError for a damaged one."""
-    kept, place = [_SIGNATURE], len(_SIGNATURE)
+    kept: list[bytes | memoryview] = [_SIGNATURE]
+    place, view = len(_SIGNATURE), memoryview(data)  # slices of the bytes would be copies
     for _ in range(_MAX_CHUNKS):
         length = int.from_bytes(data[place : place + 4], "big")
         end = place + 12 + length
         if end > len(data):
             raise ValueError("it is cut short")
         name = data[place + 4 : place + 8]
-        if zlib.crc32(data[place + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+        if zlib.crc32(view[place + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
             raise ValueError(f"a wrong checksum in {name!r}")
         if name in _CHUNKS:
-            kept.append(data[place:end])
+            kept.append(view[place:end])
         if name == b"IEND":
             return b"".join(kept)
         place = end
     raise ValueError(f"it has more than {_MAX_CHUNKS:,} chunks")
 
 
-def _check_size(size: tuple[int, ...], limit: str) -> None:
-    if max(size) > _MAX_LENGTH or size[0] * size[1] > MAX_PIXELS[limit]:
-        kind = "progressive JPEG" if limit == "JPEG" else limit.split()[0]
+def _check_size(size: tuple[int, ...], kind: str) -> None:
+    if max(size) > _MAX_LENGTH or size[0] * size[1] > MAX_PIXELS[kind]:
         raise ValueError(
-            f"a picture of {size[0]} x {size[1]} pixels; at most {MAX_PIXELS[limit]:,} pixels of a {kind} file are "
+            f"a picture of {size[0]} x {size[1]} pixels; at most {MAX_PIXELS[kind]:,} pixels of a {kind} file are "
             f"decoded, {_MAX_LENGTH:,} a side"
         )

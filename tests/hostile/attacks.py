@@ -20,7 +20,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sketchcanvas_env.data.photos import MAX_PIXELS
+from sketchcanvas_env.data.jpeg import MAX_SCANS
+from sketchcanvas_env.data.paired import MAX_PHOTO_BYTES
+from sketchcanvas_env.data.photos import MAX_COEFFICIENTS, MAX_PIXELS
 from sketchcanvas_env.svg import MAX_BYTES
 from sketchcanvas_env.svg_style import MAX_STYLE
 from tests.hostile.readers import EXPORTS, READERS, svg, write
@@ -337,6 +339,7 @@ def png(
 
 _ROWS = bytes(9 * 8)  # of 8 x 8 grey pixels
 _LARGEST = (4096, MAX_PIXELS["PNG"] // 4096)
+_TURNED = b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x112, 3, 1, 6, 0, 0)
 _INFLATES = zlib.compress(bytes(64 << 20), 9)
 
 
@@ -387,7 +390,23 @@ PNG: dict[str, tuple[bytes | Callable[[], bytes], str | None]] = {
         lambda: png(_LARGEST, bytes(_LARGEST[1] * (1 + 2 * _LARGEST[0])), chunk(b"tRNS", bytes(2)), depth=16),
         None,
     ),
-    "the thinnest": (lambda: png((65_535, 128), bytes(128 * (1 + 4 * 65_535)), colour=6), None),
+    "the largest, one colour transparent, turned, and as long a file as is read": (
+        lambda: png(
+            _LARGEST,
+            bytes(_LARGEST[1] * (1 + 3 * _LARGEST[0])),
+            chunk(b"tRNS", bytes(6)) + chunk(b"eXIf", _TURNED) + chunk(b"tEXt", bytes(MAX_PHOTO_BYTES - (1 << 20))),
+            colour=2,
+        ),
+        None,
+    ),
+    "the largest, interlaced": (
+        lambda: png(_LARGEST, bytes(_LARGEST[1] * 8 * _LARGEST[0] + 2 * _LARGEST[1]), colour=6, depth=16, interlace=1),
+        None,
+    ),
+    "the thinnest": (
+        lambda: png((65_535, MAX_PIXELS["PNG"] // 65_535), bytes(MAX_PIXELS["PNG"] * 4 + 65_535), colour=6),
+        None,
+    ),
     "EXIF of 2^32 entries": (
         lambda: png((8, 8), _ROWS, chunk(b"eXIf", b"MM\0*\0\0\0\x08\xff\xff" + b"\xff" * 2**20)),
         None,
@@ -397,9 +416,9 @@ PNG: dict[str, tuple[bytes | Callable[[], bytes], str | None]] = {
 }
 
 
-def _jpeg(size: tuple[int, int], **how: Any) -> bytes:
+def _jpeg(size: tuple[int, int], mode: str = "RGB", **how: Any) -> bytes:
     body = io.BytesIO()
-    Image.new("RGB", size).save(body, format="JPEG", **how)
+    Image.new(mode, size).save(body, format="JPEG", **how)
     return body.getvalue()
 
 
@@ -409,25 +428,62 @@ def _claiming(data: bytes, size: tuple[int, int]) -> bytes:
     return data[:at] + struct.pack(">HH", size[1], size[0]) + data[at + 4 :]
 
 
-def _of_scans(count: int) -> bytes:
-    """A progressive JPEG file of the largest size whose last scan comes `count` times."""
-    data = _claiming(_jpeg((64, 64), progressive=True), (4096, MAX_PIXELS["JPEG"] // 4096))
+def _of_scans(count: int, size: tuple[int, int] = (4096, MAX_COEFFICIENTS // 3 // 4096)) -> bytes:
+    """A progressive JPEG file as long and as large as is read, of `count` scans: its last comes again and again."""
+    data = _claiming(_jpeg((64, 64), progressive=True, subsampling=0), size)
     last = data.rindex(b"\xff\xda")
-    return data[:last] + data[last:-2] * count + data[-2:]
+    more = data[last:-2] * (count - data.count(b"\xff\xda"))
+    return data[:-2] + more + bytes(MAX_PHOTO_BYTES - len(data) - len(more)) + data[-2:]
+
+
+def _filled_jpeg(segment: bytes, claims: tuple[int, int] = (8, 8)) -> bytes:
+    """A JPEG file as long as is read, full of one segment in front of its picture."""
+    data = _claiming(_jpeg((8, 8)), claims)
+    return data[:2] + segment * ((MAX_PHOTO_BYTES - len(data)) // len(segment)) + data[2:]
+
+
+def _segment(marker: int, body: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, 2 + len(body)) + body
+
+
+def _two_frames() -> bytes:
+    data = _jpeg((8, 8))
+    at = data.index(b"\xff\xc0")
+    return data[:at] + data[at : at + 19] + data[at:]
+
+
+def _of_coding(marker: int) -> bytes:
+    return _jpeg((8, 8)).replace(b"\xff\xc0", bytes([0xFF, marker]), 1)
 
 
 JPEG: dict[str, tuple[bytes | Callable[[], bytes], str | None]] = {
-    "empty": (b"\xff\xd8", "damaged JPEG"),
-    "65,500 x 65,500": (lambda: _claiming(_jpeg((8, 8)), (65_500, 65_500)), "bomb|65500 x 65500 pixels"),
+    "empty": (b"\xff\xd8", "unreadable JPEG"),
+    "65,500 x 65,500": (lambda: _claiming(_jpeg((8, 8)), (65_500, 65_500)), "65500 x 65500 pixels"),
     "the largest in one scan": (lambda: _claiming(_jpeg((8, 8)), (8192, 8192)), None),
+    "the longest in one scan": (lambda: _claiming(_jpeg((8, 8)), (65_500, 1_000)), None),
+    "the longest of four colours": (lambda: _claiming(_jpeg((8, 8), mode="CMYK"), (500, 65_500)), None),
     "progressive, 8,192 x 8,192": (
         lambda: _claiming(_jpeg((8, 8), progressive=True), (8192, 8192)),
-        "at most 8,388,608 pixels of a progressive JPEG",
+        "8192 x 8192 pixels in a progressive JPEG file, 100,663,296 coefficients; at most 48,234,496",
     ),
-    "the largest that is progressive": (lambda: _of_scans(1), None),
-    "90 scans": (lambda: _of_scans(80), None),
-    "100,000 scans": (lambda: _of_scans(100_000), "more than 100 scans"),
-    "no segments": (b"\xff\xd8" + b"\xff" * 1_000_000, "damaged JPEG"),
+    "the largest that is progressive": (lambda: _of_scans(10), None),
+    "the longest that is progressive": (lambda: _of_scans(10, (65_500, MAX_COEFFICIENTS // 3 // 65_500)), None),
+    "as many scans as are read": (lambda: _of_scans(MAX_SCANS), None),
+    "one scan more": (lambda: _of_scans(MAX_SCANS + 1), "more than 50 scans"),
+    "100,000 scans": (lambda: _of_scans(100_000), "more than 50 scans"),
+    "arithmetic coding": (lambda: _of_coding(0xC9), "its coding .0xC9. is neither"),
+    "lossless coding": (lambda: _of_coding(0xC3), "its coding .0xC3. is neither"),
+    "two frames": (_two_frames, "2 frames"),
+    "no segments": (lambda: b"\xff\xd8" + b"\xff" * MAX_PHOTO_BYTES, "unreadable JPEG"),
+    "nothing between its segments": (lambda: b"\xff\xd8\xff" + bytes(MAX_PHOTO_BYTES), "unreadable JPEG"),
+    "filling": (lambda: _jpeg((8, 8))[:-2] + b"\xff" * MAX_PHOTO_BYTES, "bytes of filling"),
+    "empty comments": (lambda: _filled_jpeg(_segment(0xFE, b"")), "more than 10,000 segments"),
+    "many resources of Photoshop": (
+        lambda: _filled_jpeg(_segment(0xED, b"Photoshop 3.0\0" + (b"8BIM" + bytes(8)) * 5_000)),
+        None,
+    ),
+    "many EXIF": (lambda: _filled_jpeg(_segment(0xE1, b"Exif\0\0" + _TURNED + bytes(60_000))), None),
+    "many tables": (lambda: _filled_jpeg(_segment(0xDB, bytes([0, *[1] * 64]) * 1_000)), "bytes of tables"),
     "EXIF without an end": (
         lambda: _jpeg((8, 8), exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\x01\x12\0\x03" * 9_000),
         None,

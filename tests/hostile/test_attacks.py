@@ -49,7 +49,8 @@ def test_an_attack_is_refused_and_nothing_else_happens(report: Report, name: str
     attack, told = ATTACKS[name], report[name]
     assert told["seen"] == []
     assert told["seconds"] < 2.0  # a guard against hanging; the aim is 0.1 s
-    assert told["memory"] is None or told["memory"] < 100e6
+    # What is refused at once takes less than what is decoded.
+    assert told["memory"] is None or told["memory"] < (150e6 if attack.reason is None else 100e6)
     if attack.reason is None:
         assert told["error"] is None or READERS[attack.reader].errors.__name__ in told["kinds"]
         return

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sketchcanvas_env.data.photos import MAX_PIXELS, MAX_SIDE, SIDE, on_white, padded, read_picture, read_png
+from sketchcanvas_env.data.photos import MAX_COEFFICIENTS, MAX_SIDE, SIDE, on_white, padded, read_picture, read_png
 
 
 def saved(picture: Image.Image, kind: str, **how: Any) -> bytes:
@@ -68,9 +68,13 @@ def test_a_picture_is_turned_as_its_exif_says(kind: str, size: tuple[int, int]) 
     [
         ("JPEG", (4032, 3024), {}),
         ("JPEG", (8064, 6048), {"quality": 30}),
-        ("JPEG", (3264, 2448), {"progressive": True}),
+        ("JPEG", (6000, 4000), {"progressive": True}),
+        ("JPEG", (4608, 3456), {"progressive": True, "subsampling": 0}),
+        ("JPEG", (9000, 700), {}),
+        ("JPEG", (1600, 8000), {}),
         ("MPO", (4032, 3024), {"save_all": True, "append_images": [Image.new("RGB", (320, 240))]}),
         ("PNG", (3840, 2160), {}),
+        ("PNG", (4608, 3456), {}),
         ("WEBP", (2560, 1600), {}),
     ],
 )
@@ -78,8 +82,8 @@ def test_a_picture_too_large_for_a_student_is_made_smaller(
     kind: str, size: tuple[int, int], how: dict[str, Any]
 ) -> None:
     found = read_picture(saved(scene(*size), kind, **how))
-    assert 512 <= max(found.size) < 1100
-    assert abs(found.width / found.height - size[0] / size[1]) < 0.01
+    assert 512 <= max(found.size) <= MAX_SIDE
+    assert abs(found.width * size[1] / (found.height * size[0]) - 1) < 0.01
     small = on_white(padded(scene(size[0] // 4, size[1] // 4)))
     far = np.abs(on_white(padded(found)).astype(int) - small)
     assert far.mean() < 3
@@ -115,8 +119,7 @@ def test_what_is_small_enough_is_taken_as_it_is() -> None:
     ("kind", "size", "how", "told"),
     [
         ("JPEG", (9000, 8000), {}, "67,108,864 pixels of a JPEG file"),
-        ("JPEG", (4032, 3024), {"progressive": True}, "8,388,608 pixels of a progressive JPEG file"),
-        ("PNG", (4032, 3024), {}, "8,388,608 pixels of a PNG file"),
+        ("PNG", (4608, 3700), {}, "16,777,216 pixels of a PNG file"),
         ("PNG", (70_000, 1), {}, "65,535 a side"),
         ("WEBP", (2200, 2000), {}, "4,194,304 pixels of a WebP file"),
     ],
@@ -126,12 +129,34 @@ def test_more_pixels_than_are_decoded(kind: str, size: tuple[int, int], how: dic
         read_picture(saved(Image.new("L", size), kind, **how))
 
 
-def test_a_jpeg_of_several_scans_counts_as_progressive() -> None:
+@pytest.mark.parametrize("turned", [1, 6])
+@pytest.mark.parametrize("size", [(2500, 1301), (1601, 4099), (3001, 40)])
+@pytest.mark.parametrize("mode", ["P", "LA", "RGBA"])
+def test_a_large_picture_that_may_be_transparent_is_made_smaller_as_pillow_does(
+    mode: str, size: tuple[int, int], turned: int
+) -> None:
+    """Strip by strip, yet to the same pixels."""
+    noise = np.random.default_rng(0).integers(0, 255, (*size[::-1], 4), dtype=np.uint8)
+    picture = Image.fromarray(noise).convert(mode)
+    exif = Image.Exif()
+    exif[0x112] = turned
+    expected = picture.convert("RGBA")
+    expected.thumbnail((512, 512))
+    if turned == 6:
+        expected = expected.transpose(Image.Transpose.ROTATE_270)
+    found = read_picture(saved(picture, "PNG", exif=exif, compress_level=1))
+    assert found.mode == "RGBA" and np.array_equal(np.asarray(found), np.asarray(expected))
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_jpeg_of_several_scans_is_limited_by_its_coefficients(apart: bool) -> None:
     """The decoder keeps all of a sequential file, too, whose components come one after the other."""
-    data = bytearray(saved(Image.new("RGB", (4032, 3024)), "JPEG"))
-    assert data.count(b"\xff\xda") == 1
-    at = data.index(b"\xff\xda")
-    assert data[at + 4] == 3
-    data[at + 4] = 1
-    with pytest.raises(ValueError, match=f"{MAX_PIXELS['JPEG']:,} pixels of a progressive"):
+    size = (6000, 4000)
+    data = bytearray(saved(Image.new("RGB", size), "JPEG", progressive=not apart, subsampling=0))
+    if apart:
+        at = data.index(b"\xff\xda")
+        assert data.count(b"\xff\xda") == 1 and data[at + 4] == 3
+        data[at + 4] = 1
+    reason = rf"6000 x 4000 pixels in a progressive JPEG file, 72,000,000 coefficients; at most {MAX_COEFFICIENTS:,}"
+    with pytest.raises(ValueError, match=reason):
         read_picture(bytes(data))

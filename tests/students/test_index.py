@@ -137,7 +137,7 @@ def test_what_cannot_be_used_is_named_and_left_out(folder: Path, tmp_path: Path)
     (folder / ".thumbnails" / "a.png").write_bytes(b"")
     os.truncate(folder / "picture 3.png", 0)
     with open(folder / "large.jpg", "wb") as large:
-        large.truncate(9 << 20)
+        large.truncate(21 << 20)
     found = build(folder, tmp_path / "my")
     assert {name: reason.split(" (")[0] for name, reason in found.skipped} == {
         "notes.txt": "its ending is none of .png, .jpg, .jpeg, .webp",
@@ -149,7 +149,7 @@ def test_what_cannot_be_used_is_named_and_left_out(folder: Path, tmp_path: Path)
         "picture 3.png": "neither a PNG nor a JPEG nor a WebP file",
         "out.png": f"a link that leads out of {folder}",
         "pipe.png": "not a plain file",
-        "large.jpg": "9,437,184 bytes; at most 8,388,608 are read",
+        "large.jpg": "22,020,096 bytes; at most 20,971,520 are read",
     }
     assert "in.png" in found.ids and len(found) == 9
     assert np.array_equal(index.load(tmp_path / "my").embeddings, found.embeddings)
