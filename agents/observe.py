@@ -40,6 +40,18 @@ def observe(
     return seen
 
 
+def counted_points(reads: Collection[str], sketch: VectorSketch, max_points: int) -> int:
+    """Points of a sketch on which the work of deciding about it depends; 1 where nobody reads them.
+
+    Args:
+        reads: as in `observe`.
+        sketch: the drawing.
+        max_points: points that it is bounded to.
+    """
+    # Bounding takes longer than deciding does: only for networks whose work depends on it.
+    return sketch.bounded(max_points).n_points if "points" in reads else 1
+
+
 def check_told(conditioned: bool, tradeoff: float | None) -> None:
     """Raise ValueError unless a conditioned selector is given a tradeoff in [0, 1], and another one None."""
     if not conditioned and tradeoff is not None:

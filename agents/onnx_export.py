@@ -9,17 +9,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from agents import statistics
-from agents.cascade.shown import SeenLook, observe_looks
+from agents.cascade.shown import SeenLook
 from agents.runtime import OnnxCascade, OnnxSelector
 from agents.saved import SavedCascade, SavedSelector
-from agents.selectors import POINT_DIM, Selector, as_tensors
+from agents.selectors import Selector
 from sketchcanvas_env.data import SketchDataset
-from sketchcanvas_env.features import FEATURE_NAMES
 from sketchcanvas_env.files import write_json
 from sketchcanvas_env.reward import MAX_DISTANCE
 from sketchcanvas_env.sketch import VectorSketch
@@ -61,7 +59,7 @@ def export(saved: SavedSelector, folder: str | os.PathLike[str], sketches: Seque
     require_onnx()
     if not len(sketches):
         raise ValueError("give some sketches: an export is compared on them")
-    example = _example(saved)
+    example = saved.example(saved.max_points)
     cascade = {"ranking": saved.ranking, "costs": list(saved.costs)} if isinstance(saved, SavedCascade) else {}
     graph = to_onnx(_ByPosition(saved.selector), example, "logits", batch=False)
     card = {
@@ -76,7 +74,7 @@ def export(saved: SavedSelector, folder: str | os.PathLike[str], sketches: Seque
         "max_points": saved.max_points,
         "reads": list(example),
         # For every number of points a drawing can have, 1 to max_points: the rule is the network's own.
-        "flops": [_flops(saved, example, n) for n in range(1, saved.max_points + 1)],
+        "flops": [saved.flops(n) for n in range(1, saved.max_points + 1)],
         "input": f"float32, those it reads: {_CASCADE_INPUT if cascade else _INPUT}",
         "output": f"float32 (1, canvases{' + 1, to stop' if cascade else ''}) named logits; the highest is chosen",
         "tolerance": TOLERANCE,
@@ -155,30 +153,6 @@ class _ByPosition(nn.Module):
     def forward(self, *seen: Tensor) -> Tensor:
         logits: Tensor = self.selector(dict(zip(self.selector.reads, seen, strict=True)))
         return logits
-
-
-def _example(saved: SavedSelector) -> dict[str, Tensor]:
-    """An observation of a drawing with as many points as there may be, in the order of what is read."""
-    points = torch.zeros((1, saved.max_points, POINT_DIM))
-    points[..., 2] = 1.0  # pen down throughout
-    parts = {
-        "points": points.reshape(1, -1),
-        "stats": torch.zeros((1, len(FEATURE_NAMES))),
-        "tradeoff": torch.zeros((1, 1)),
-    }
-    if isinstance(saved, SavedCascade):
-        parts |= as_tensors(observe_looks(saved.canvases, saved.costs, ()))
-    return {name: parts[name] for name in saved.selector.reads}
-
-
-def _flops(saved: SavedSelector, example: dict[str, Tensor], n_points: int) -> float:
-    """FLOPs (2 x MAC) of deciding about a drawing of so many points."""
-    seen = dict(example)
-    if "points" in seen:
-        points = seen["points"].reshape(1, -1, POINT_DIM).clone()
-        points[:, n_points:, 4] = 1.0
-        seen["points"] = points.reshape(1, -1)
-    return float(saved.selector.flops(seen)[0])
 
 
 def _farthest(saved: SavedSelector, exported: OnnxSelector, sketches: Sequence[VectorSketch]) -> float:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.cascade.shown import Cascade, Seen, checked_costs, observe_looks
-from agents.observe import check_told, observe
+from agents.observe import check_told, counted_points, observe
 from sketchcanvas_env.cascade import MAX_CANVASES, RANKINGS
 from sketchcanvas_env.features import FEATURE_NAMES
 from sketchcanvas_env.looks import look_feature_names
@@ -115,9 +115,7 @@ class OnnxSelector:
         It is the exported network's own count, which depends on the number of points and on nothing else.
         """
         check_told("tradeoff" in self.reads, tradeoff)
-        # Bounding takes longer than deciding does: only for networks whose work depends on it.
-        points = sketch.bounded(self.max_points).n_points if "points" in self.reads else 1
-        return float(self._flops[points - 1]) / _GIGA
+        return float(self._flops[counted_points(self.reads, sketch, self.max_points) - 1]) / _GIGA
 
 
 class OnnxCascade(Cascade, OnnxSelector):

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ from agents.cascade.shown import Cascade, Seen, checked_costs, observe_looks
 from agents.curves import CurvePoint
 from agents.environment import CascadeConfig, EnvConfig, env_from_json
 from agents.evaluate import GIGA
-from agents.selectors import Selector, as_tensors
+from agents.observe import counted_points
+from agents.selectors import POINT_DIM, Selector, as_tensors
 from agents.training import Run
 from sketchcanvas_env.features import FEATURE_NAMES
 from sketchcanvas_env.files import atomic_write, read_json, sha256_file
@@ -99,11 +101,43 @@ class SavedSelector:
         return answer
 
     def gflops(self, sketch: VectorSketch, tradeoff: float | None = None) -> float:
-        """What deciding about a sketch costs, in GFLOPs (2 x MAC); it is the same at every tradeoff.
+        """What deciding about a sketch costs, in GFLOPs (2 x MAC), at any tradeoff and after any looks.
 
         Arguments and errors are those of a call.
         """
-        return float(self.selector.flops(self._observed(sketch, tradeoff))[0]) / GIGA
+        self.selector.check_tradeoff(tradeoff)
+        return self.flops(counted_points(self.selector.reads, sketch, self.max_points)) / GIGA
+
+    def flops(self, n_points: int) -> float:
+        """FLOPs (2 x MAC) of deciding about a drawing of so many points: on nothing else does a network's work depend.
+
+        Args:
+            n_points: 1 to `max_points`.
+        """
+        if n_points not in self._counted:
+            self._counted[n_points] = float(self.selector.flops(self.example(n_points))[0])
+        return self._counted[n_points]
+
+    @cached_property
+    def _counted(self) -> dict[int, float]:
+        """FLOPs by number of points, as far as they were asked for."""
+        return {}
+
+    def example(self, n_points: int) -> dict[str, torch.Tensor]:
+        """An observation of a drawing of so many points, in the order of what the network reads."""
+        parts = self._blank(n_points)
+        return {name: parts[name] for name in self.selector.reads}
+
+    def _blank(self, n_points: int) -> dict[str, torch.Tensor]:
+        """All that there may be of an observation, nothing in it but the number of points."""
+        points = torch.zeros((1, self.max_points, POINT_DIM))
+        points[:, :n_points, 2] = 1.0  # pen down throughout
+        points[:, n_points:, 4] = 1.0
+        return {
+            "points": points.reshape(1, -1),
+            "stats": torch.zeros((1, len(FEATURE_NAMES))),
+            "tradeoff": torch.zeros((1, 1)),
+        }
 
     def _observed(self, sketch: VectorSketch, tradeoff: float | None) -> dict[str, torch.Tensor]:
         return self.selector.observe(sketch, self.max_points, tradeoff)
@@ -140,14 +174,8 @@ class SavedCascade(Cascade, SavedSelector):
         self.selector.check_tradeoff(tradeoff)
         return self._answer(self._shown(sketch, looks))
 
-    def gflops(self, sketch: VectorSketch, tradeoff: float | None = None) -> float:
-        """What one decision about a sketch costs, in GFLOPs (2 x MAC); it is the same after any looks.
-
-        Raises:
-            ValueError: a tradeoff, which it cannot be told.
-        """
-        self.selector.check_tradeoff(tradeoff)
-        return float(self.selector.flops(self._shown(sketch, ()))[0]) / GIGA
+    def _blank(self, n_points: int) -> dict[str, torch.Tensor]:
+        return {**super()._blank(n_points), **as_tensors(observe_looks(self.canvases, self.costs, ()))}
 
     def _shown(self, sketch: VectorSketch, looks: Sequence[Seen]) -> dict[str, torch.Tensor]:
         """The observation that the environment would give."""

@@ -85,6 +85,20 @@ def test_long_drawings_are_bounded_first(toy_env: EnvConfig, tmp_path: Path) -> 
     assert found.gflops(long) == pytest.approx(2 * (40 * 3 * 8 * (5 + 8) + 8 * 4) / 1e9)
 
 
+@pytest.mark.parametrize("selector", ["gru", "stats"])
+def test_counting_observes_nothing(
+    toy: Toy, toy_env: EnvConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, selector: str
+) -> None:
+    """What a decision costs depends on the number of points alone: a search would observe each sketch twice."""
+    run = algorithms.train_run(small("reinforce", toy_env, selector=selector))
+    found = agents.load(agents.save(tmp_path / "x", run, toy_env.outcomes("train")))
+    sketches = [toy.dataset.sketch(row) for row in range(6)]
+    observed = [float(found.selector.flops(found.selector.observe(sketch, 40))[0]) / 1e9 for sketch in sketches]
+    monkeypatch.setattr(agents.selectors, "observe", None)
+    assert [found.gflops(sketch) for sketch in sketches] == observed
+    assert len(set(observed)) == (1 if selector == "stats" else len({min(one.n_points, 40) for one in sketches}))
+
+
 def test_the_card_says_where_it_comes_from(toy: Toy, toy_env: EnvConfig, saved: Path) -> None:
     card = json.loads(saved.with_suffix(".json").read_text())
     train = toy.table.select("train", (16, 32, 64, 128))
