@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from students.backbones import NORMALISATION, build_trunk, check_backbone, wanted_inputs
+from students.backbones import NORMALISATION, OWN, build_trunk, check_backbone, wanted_inputs
 from students.layers import pool_to
 from students.switch_norm import PHOTO, recalibrate, set_domain
 
@@ -37,6 +38,8 @@ class Head:
 MAX_SIDE = 4096
 MAX_SIZE = 4096
 MAX_CANVASES = 64
+
+_COUNTED_BY_PASS = 256  # pixels up to which one forward pass takes little time and memory, whatever the backbone
 
 
 @dataclass(frozen=True)
@@ -152,10 +155,21 @@ class Student(nn.Module):
         if canvas not in self._flops:
             from students.flops import count
 
-            with torch.device("meta"):  # shapes only, no arithmetic
-                shadow = Student(self.config)
-            self._flops[canvas] = count(shadow, (1, 3, canvas, canvas), domain)
+            # On the meta device shapes are all there is, but PyTorch imports its compiler there, which takes a second.
+            known = self.config.backbone in OWN and canvas <= _COUNTED_BY_PASS
+            self._flops[canvas] = count(
+                self._twin() if known else self._shadow(), (1, 3, canvas, canvas), domain, watched=not known
+            )
         return self._flops[canvas]
+
+    def _twin(self) -> Student:
+        """Layers of their own, with this student's weights: another thread may be using its layers."""
+        return deepcopy(self, {id(tensor): tensor for tensor in (*self.parameters(), *self.buffers())})
+
+    def _shadow(self) -> Student:
+        """A student of the same shapes, without numbers."""
+        with torch.device("meta"):
+            return Student(self.config)
 
     def domain_of(self, canvas: int) -> str:
         """Name of the domain of `canvas`. Raises ValueError listing the canvases for an unknown one."""

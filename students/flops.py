@@ -8,14 +8,16 @@ GFLOPs at 256 x 256 and MobileNetV2's 0.782.
 Nothing counts as 0 by accident. Errors are: a layer of a type not listed that holds a matrix (one that holds only
 vectors, a scale say, does element-wise work); a listed layer that a forward pass never calls (PyTorch's fused
 attention does that); and matrix products outside layers, such as those between activations in attention: PyTorch's
-`FlopCounterMode` watches every pass and must not find more than the layers account for. (On a CPU it does not see an
-LSTM, beside which as much could hide; on the meta device it does, and there students are counted.)
+`FlopCounterMode` watches a pass and must not find more than the layers account for. (On a CPU it does not see an
+LSTM, beside which as much could hide; on the meta device it does, and there a student of a foreign backbone is
+counted.) The package's own backbones need no watching.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,13 +104,14 @@ COUNTED: dict[type[nn.Module], Rule] = {
 NOT_COUNTED: tuple[type[nn.Module], ...] = (nn.LayerNorm, nn.Embedding)
 
 
-def layers(module: nn.Module, *inputs: Any) -> list[LayerFlops]:
+def layers(module: nn.Module, *inputs: Any, watched: bool = True) -> list[LayerFlops]:
     """FLOPs of every call of every counted layer, in the order of the calls, for one forward pass.
 
     `inputs` are the forward's arguments; a tuple of integers stands for a float32 tensor of zeros of that
     shape on the module's device (a module on the "meta" device is counted without any arithmetic). Modes are
     put back. Raises ValueError naming a layer with parameters that is of unknown type or that the forward
-    never called, and for matrix products outside layers.
+    never called, and for matrix products outside layers, unless the pass is not `watched`: a network that is known
+    to have none is counted a second sooner by a process, for PyTorch's watcher imports its compiler.
     """
     rules = {name: (m, _rule(name, m)) for name, m in module.named_modules()}
     counted = {name: (m, rule) for name, (m, rule) in rules.items() if rule is not None}
@@ -124,7 +127,7 @@ def layers(module: nn.Module, *inputs: Any) -> list[LayerFlops]:
     watcher = FlopCounterMode(display=False)
     try:
         # the fused attention of a CPU is invisible to the watcher
-        with evaluating(module), torch.no_grad(), sdpa_kernel(SDPBackend.MATH), watcher:
+        with evaluating(module), torch.no_grad(), sdpa_kernel(SDPBackend.MATH), watcher if watched else nullcontext():
             module(*(_materialise(module, x) for x in inputs))
     finally:
         for handle in handles:
@@ -141,9 +144,9 @@ def layers(module: nn.Module, *inputs: Any) -> list[LayerFlops]:
     return found
 
 
-def count(module: nn.Module, *inputs: Any) -> float:
+def count(module: nn.Module, *inputs: Any, watched: bool = True) -> float:
     """FLOPs (2 x MAC) of one forward pass; arguments and errors as for :func:`layers`."""
-    return sum(layer.flops for layer in layers(module, *inputs))
+    return sum(layer.flops for layer in layers(module, *inputs, watched=watched))
 
 
 def count_params(module: nn.Module, all_domains: bool = False) -> int:

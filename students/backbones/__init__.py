@@ -15,7 +15,7 @@ from students.backbones.timm_trunk import TimmTrunk, timm_pixels
 from students.backbones.trunk import Trunk
 from students.backbones.vgg16 import VGG16Trunk
 
-__all__ = ["BACKBONES", "NORMALISATION", "Trunk", "build_trunk", "check_backbone", "wanted_inputs"]
+__all__ = ["BACKBONES", "NORMALISATION", "OWN", "Trunk", "build_trunk", "check_backbone", "wanted_inputs"]
 
 BACKBONES: dict[str, Callable[..., Trunk]] = {
     "efficientnet_lite0": efficientnet_lite0,
@@ -25,6 +25,9 @@ BACKBONES: dict[str, Callable[..., Trunk]] = {
     "mobilenet_v3_small": MobileNetV3SmallTrunk,
     "vgg16": VGG16Trunk,
 }
+
+OWN = frozenset(BACKBONES)
+"""The package's own: all their products are in layers, which its tests hold against PyTorch's counter."""
 
 # Per-channel (mean, standard deviation) on the 0..255 scale, RGB.
 NORMALISATION: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -10,8 +13,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import students
 from students import flops
+from students.backbones import OWN
 from students.backbones.mobilenet_v2 import MobileNetV2Trunk
 from students.backbones.vgg16 import VGG16Trunk
+from students.embedder import Student
+from students.switch_norm import set_domain, switch_layers
 
 
 def test_vgg16_convolutional_features() -> None:
@@ -199,3 +205,29 @@ def test_student_adds_its_head() -> None:
     assert student.params == 2_223_872 + 10 * 1281 + 5 * 97
     with pytest.raises(ValueError, match=r"no statistics for canvas 64; it has \[32, 256\]"):
         student.flops(64)
+
+
+@pytest.mark.parametrize("backbone", sorted(OWN))
+def test_students_cost_what_a_watched_pass_over_shapes_says(backbone: str) -> None:
+    """With nothing outside the layers of any backbone of the package; and counting leaves the student as it was."""
+    student = students.create(backbone, canvases=(32, 64)).eval()
+    before = {name: t.clone() for name, t in student.state_dict().items()}
+    set_domain(student.trunk, "photo")
+    for canvas in student.canvases:
+        assert student.flops(canvas) == flops.count(student._shadow(), (1, 3, canvas, canvas), str(canvas)) > 0
+    assert {layer.domain for layer in switch_layers(student.trunk)} <= {"photo"}  # VGG-16 has no norms
+    assert all(torch.equal(t, before[name]) for name, t in student.state_dict().items())
+
+
+def test_a_large_canvas_is_counted_without_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A card may name canvases of any size up to 4096, which nobody need ever embed at."""
+    student = students.create(canvases=(32, 4096))
+    monkeypatch.setattr(Student, "_twin", None)
+    assert student.flops(4096) > 10_000 * 1e6
+    with pytest.raises(TypeError):
+        student.flops(32)
+
+
+def test_counting_a_student_does_not_import_the_compiler() -> None:
+    code = "import sys, students; students.load('emoji').flops(32); assert 'torch._dynamo' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
