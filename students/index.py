@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sketchcanvas_env.data import DATASETS, SPLITS
-from sketchcanvas_env.data.inside import read_inside
+from sketchcanvas_env.data.inside import is_left_behind, read_inside
 from sketchcanvas_env.data.paired import MAX_PHOTO_BYTES
 from sketchcanvas_env.data.photos import SIDE, on_white, padded, read_picture
 from sketchcanvas_env.files import atomic_write, read_json, write_json
@@ -400,12 +400,12 @@ def _open(source: str | os.PathLike[str]) -> _Pictures:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Every file below a folder, in a fixed order; names that start with a dot are not looked at."""
+    """Every file below a folder, in a fixed order; nothing that systems leave behind."""
     for place, folders, files in os.walk(folder):
         links = [name for name in folders if os.path.islink(os.path.join(place, name))]
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in links)
+        folders[:] = sorted(name for name in folders if not is_left_behind(name) and name not in links)
         for name in sorted((*files, *links)):
-            if not name.startswith("."):
+            if not is_left_behind(name):
                 yield Path(place, name)
 
 

@@ -6,7 +6,8 @@
     DIR/LICENCE.txt, DIR/CITATION.txt   optional: texts that are shown with the data
 
 An id is a file's name without its ending, has no "__" in it and no other character than letters, digits and "._- +".
-Files whose names start with a dot are not looked at; any other file in the two folders is reported.
+Letters with accents are one, however a system writes them (Unicode's NFC). Files whose names start with a dot, and
+Thumbs.db and desktop.ini, are not looked at; any other file in the two folders is reported.
 
 Photos have at most 67 million pixels in a JPEG file as cameras write it, 16 million in a progressive one (32 million
 where its colours are stored at half the width and height, as is usual), 16.7 million in a PNG file, 4 million in a WebP
@@ -33,6 +34,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import groupby
@@ -46,7 +48,7 @@ from numpy.typing import NDArray
 from sketchcanvas_env import svg
 from sketchcanvas_env.data.arrays import MAX_NPY_BYTES, numbers, read_json, read_npy, stroke3_strokes
 from sketchcanvas_env.data.dataset import SPLITS, SketchDataset
-from sketchcanvas_env.data.inside import read_inside, read_text_inside
+from sketchcanvas_env.data.inside import is_left_behind, read_inside, read_text_inside
 from sketchcanvas_env.data.paired import Contents, Drawings, Layout, in_folder, paired, told
 from sketchcanvas_env.data.photos import padded
 from sketchcanvas_env.data.splits import divided
@@ -123,9 +125,9 @@ def _layout(root: str | PathLike[str] | None) -> tuple[Layout, Contents, list[tu
     skipped: list[tuple[str, str]] = []
     photos: dict[str, str] = {}
     for name in _names(folder / "photos"):
-        photo, ending = splitext(name)
+        photo, ending = splitext(_composed(name))
         if ending.lower() not in _PICTURES:
-            skipped.append((f"photos/{name}", f"its ending is none of {', '.join(_PICTURES)}"))
+            skipped.append((f"photos/{name}", _unfit(folder / "photos" / name, _PICTURES)))
         elif not _ID.fullmatch(photo):
             skipped.append((f"photos/{name}", "its name is no id: letters, digits and '._- +', without '__'"))
         elif photo in photos:
@@ -137,13 +139,13 @@ def _layout(root: str | PathLike[str] | None) -> tuple[Layout, Contents, list[tu
     split = _splits(folder, photos, unlisted)
     drawings = Drawings()
     # Names that begin alike stand together: two sketches of one name are found among those of a photo.
-    for _, names in groupby(_names(folder / "sketches"), lambda name: name.partition("__")[0]):
+    for _, names in groupby(_names(folder / "sketches"), lambda name: _composed(name).partition("__")[0]):
         seen: dict[str, str] = {}
         for name in names:
-            sketch, ending = splitext(name)
+            sketch, ending = splitext(_composed(name))
             photo, between, _ = sketch.partition("__")
             if ending.lower() not in _PARSERS:
-                skipped.append((f"sketches/{name}", f"its ending is none of {', '.join(_PARSERS)}"))
+                skipped.append((f"sketches/{name}", _unfit(folder / "sketches" / name, _PARSERS)))
             elif not between or not _ID.fullmatch(photo) or not _NAME.fullmatch(sketch):
                 skipped.append((f"sketches/{name}", "its name is not of the form <id>__<anything>"))
             elif sketch in seen:
@@ -169,7 +171,20 @@ def _layout(root: str | PathLike[str] | None) -> tuple[Layout, Contents, list[tu
 
 
 def _names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    names = sorted(path.name for path in folder.iterdir() if not is_left_behind(path.name))
+    return sorted(names, key=_composed)
+
+
+def _composed(name: str) -> str:
+    """A name with each accent in its letter: some systems and archives write it behind."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _unfit(path: Path, endings: Iterable[str]) -> str:
+    """Why a file of another ending is left out."""
+    return (
+        "a folder: those inside are not looked at" if path.is_dir() else f"its ending is none of {', '.join(endings)}"
+    )
 
 
 def _splits(folder: Path, photos: Iterable[str], skipped: list[tuple[str, str]]) -> dict[str, str]:
@@ -186,7 +201,7 @@ def _splits(folder: Path, photos: Iterable[str], skipped: list[tuple[str, str]])
         for name, members in lists.items():
             if not isinstance(members, list) or not all(isinstance(member, str) for member in members):
                 raise ValueError(f"{name!r} must be a list of ids")
-            for member in members:
+            for member in map(_composed, members):
                 if member in split:
                     raise ValueError(f"photo {member[:100]!r} is listed twice, in {split[member]!r} and in {name!r}")
                 split[member] = name

@@ -5,6 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+LEFT_BEHIND = frozenset(("thumbs.db", "desktop.ini"))
+"""What Windows leaves in folders, in small letters; other systems begin such names with a dot."""
+
+
+def is_left_behind(name: str) -> bool:
+    """Whether a file, by its name, is a system's or a program's own: nobody put it there."""
+    return name.startswith(".") or name.lower() in LEFT_BEHIND
+
 
 def read_inside(root: Path, path: Path, limit: int) -> bytes:
     """The bytes of a file, links followed only where they stay inside.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 from typing import TYPE_CHECKING
@@ -33,6 +34,14 @@ _MAX_LENGTH = 65_535
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND"}
+_OTHERS = (
+    (rb"\Z", "it is empty"),
+    (rb"(?s:....)ftyp(avif|avis)", "it is AVIF"),
+    (rb"(?s:....)ftyp(heic|heix|hevc|mif1|msf1)", "it is HEIC, as phones write it"),
+    (rb"GIF8", "it is a GIF"),
+    (rb"II\*\0|MM\0\*", "it is a TIFF"),
+)
+"""How other kinds of files begin that people take for a photo, and what they are told."""
 _MAX_CHUNKS = 10_000
 """Most chunks that a PNG file may have; encoders write a picture's 8 MB in a thousand or less."""
 _STRIP = 1 << 18
@@ -89,7 +98,8 @@ def read_picture(data: bytes) -> Picture:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         _check_size(_webp_size(data), "WebP")  # Pillow's decoder makes room for the picture as soon as it is opened
         return _decoded(data, "WebP")
-    raise ValueError("neither a PNG nor a JPEG nor a WebP file")
+    known = next((name for start, name in _OTHERS if re.match(start, data)), "")
+    raise ValueError(f"neither a PNG nor a JPEG nor a WebP file{known and f' ({known})'}")
 
 
 def _read_jpeg(data: bytes) -> Picture:

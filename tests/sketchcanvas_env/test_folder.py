@@ -6,6 +6,7 @@ import json
 import os
 import re
 import tracemalloc
+import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -144,9 +145,40 @@ def test_a_photo_without_a_sketch_is_a_candidate(tmp_path: Path) -> None:
 
 def test_dot_files_are_nobodys(tmp_path: Path) -> None:
     write(tmp_path)
-    for name in ("photos/.DS_Store", "sketches/.p00__1.tmp.json", ".imported"):
+    for name in (
+        "photos/.DS_Store",
+        "sketches/.p00__1.tmp.json",
+        ".imported",
+        "photos/Thumbs.db",
+        "sketches/desktop.ini",
+    ):
         (tmp_path / name).write_text("?")
     assert len(load("folder", tmp_path, strict=True)) == 20
+
+
+def test_accents_are_part_of_their_letters_however_they_are_written(tmp_path: Path) -> None:
+    write(tmp_path, photos=4)
+    one, two = (unicodedata.normalize(form, "Möbel 1") for form in ("NFC", "NFD"))
+    assert one != two
+    (tmp_path / "photos" / "p00.png").rename(tmp_path / "photos" / f"{two}.png")
+    for number, name in enumerate((one, two)):
+        (tmp_path / "sketches" / f"p00__{number}.json").rename(tmp_path / "sketches" / f"{name}__{number}.json")
+    lists = {"train": [two, "p03"], "val": ["p01"], "test": ["p02"]}
+    (tmp_path / "splits.json").write_text(json.dumps(lists))
+    dataset = load("folder", tmp_path, strict=True)
+    assert dataset.photo_ids.tolist().count(one) == 2 and one in dataset.gallery("train")
+    assert dataset.photo(one).shape == (256, 256, 3)
+    (tmp_path / "sketches" / f"{two}__0.json").write_bytes((tmp_path / "sketches" / "p01__0.json").read_bytes())
+    _, wrong = check_folder(tmp_path)
+    assert [reason for _, reason in wrong] == [f"sketches/{two}__0.json has the same name"]
+
+
+@pytest.mark.parametrize("place", ["photos", "sketches"])
+def test_folders_inside_are_called_so(tmp_path: Path, place: str) -> None:
+    write(tmp_path, photos=4)
+    (tmp_path / place / "more").mkdir()
+    _, wrong = check_folder(tmp_path)
+    assert wrong == ((f"{place}/more", "a folder: those inside are not looked at"),)
 
 
 # ---------------------------------------------------------------------------------------------------------- splits

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from sketchcanvas_env.data.photos import MAX_COEFFICIENTS, MAX_SIDE, SIDE, on_white, padded, read_picture, read_png
 
@@ -146,6 +147,28 @@ def test_a_large_picture_that_may_be_transparent_is_made_smaller_as_pillow_does(
         expected = expected.transpose(Image.Transpose.ROTATE_270)
     found = read_picture(saved(picture, "PNG", exif=exif, compress_level=1))
     assert found.mode == "RGBA" and np.array_equal(np.asarray(found), np.asarray(expected))
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"", " (it is empty)"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", " (it is HEIC, as phones write it)"),
+        (b"\0\0\n\x18ftypavif\0\0\0\0", " (it is AVIF)"),
+        (b"<html>", ""),
+    ],
+)
+def test_a_file_that_is_something_else_is_called_so(data: bytes, told: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(f'neither a PNG nor a JPEG nor a WebP file{told}')}$"):
+        read_picture(data)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "AVIF"])
+def test_what_pillow_writes_is_called_so(kind: str) -> None:
+    if kind == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    with pytest.raises(ValueError, match=f"WebP file [(]it is (a )?{kind}[)]"):
+        read_picture(saved(scene(64, 64), kind))
 
 
 @pytest.mark.parametrize("apart", [False, True])
