@@ -3,14 +3,17 @@
 Style sheets are parsed by tinycss2 and cssselect2, as CairoSVG does, under limits. Only rules for elements, classes and
 identifiers are read: whatever else would change what is seen is refused, not overlooked. cssselect2's own matching is
 not used, because it runs source code that it makes of a file's selectors.
+
+Both parsers take a microsecond or two for each word or sign, so those are counted before anything is parsed.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 from xml.etree.ElementTree import Element
 
@@ -18,8 +21,10 @@ from sketchcanvas_env.svg_text import SvgError, leading_number
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 MAX_STYLE = 1 << 16
-"""Characters of style sheets and different `style` attributes together."""
-MAX_SELECTORS = 200
+"""Characters of style sheets, different `style` attributes, and different colours that need a parser, together."""
+MAX_PIECES = 1 << 14
+"""Of the same: their words and signs (see `pieces`)."""
+MAX_SELECTORS = 2_000
 
 _INHERITED = ("fill", "stroke", "visibility", "fill-opacity", "stroke-opacity", "stroke-width")
 _OWN = ("display", "opacity", "clip-path", "mask", "transform-origin")
@@ -33,13 +38,36 @@ _OTHER_MEDIA = ("print", "(prefers-color-scheme:dark)")
 """Conditions, without blanks, under which nothing here is drawn."""
 _MAX_PARTS = 8
 """Of a selector: each is looked for in every element."""
+_MAX_TOKENS = 4 * _MAX_PARTS
+"""Of a selector with its blanks and comments."""
+_MAX_TRIES = 1 << 16
+"""How often a rule is held against elements that differ in what rules speak of."""
 _MOODS = ("hover", "focus", "focus-visible", "focus-within", "active", "visited", "target")
 """Pseudo-classes of what a visitor does. Nobody does it on paper."""
 _MAX_VALUE = 200
 """Characters of a value. Nothing that means something here is longer."""
 _MAX_COLOUR = 64
+_PLAIN = re.compile(
+    r"[a-z]+|#(?:\w{3}|\w{6}|\w*[1-9a-f])|url\(#.*"
+    r"|\w+\(\s*[^\s,/()\\]+[\s,]+[^\s,/()\\]+[\s,]+[^\s,/()\\]+(?:\s*[,/]\s*[\d.]*[1-9][\d.]*%?)?\s*\)",
+    re.IGNORECASE,
+)
+"""Most colours: nothing but "transparent" among them is clear, so they need no parser."""
+_TEXT = 4
+"""Pieces that a text costs as such."""
+_PIECE = re.compile(r"\w+(?:-[^\W\d]\w*)*|[ \t\r\n\f]+|.", re.DOTALL)
 
 Style = dict[str, str]
+Word = str | tuple[str, str]
+"""What a selector asks for: a class, or an element or identifier as ("element", name) or ("id", name)."""
+
+
+def pieces(text: str) -> int:
+    """What it costs to parse a text of CSS: its words, signs and runs of blanks, and a little for itself.
+
+    The parser's tokens are hardly ever more: a hyphen before a digit may begin a number, so it is a piece of its own.
+    """
+    return _TEXT + len(_PIECE.findall(text))
 
 
 def is_svg(element: Element) -> bool:
@@ -54,12 +82,12 @@ def drawn(style: Style) -> bool:
 
 def filled(style: Style) -> bool:
     """Whether a shape is seen by its fill."""
-    return _shown(style) and _paints(style.get("fill", "black")) and _amount(style.get("fill-opacity"))
+    return _shown(style) and style.get("fill") != "none" and _amount(style.get("fill-opacity"))
 
 
 def stroked(style: Style) -> bool:
     """Whether a shape is seen by its stroke."""
-    paints = _paints(style.get("stroke", "none"))
+    paints = style.get("stroke", "none") != "none"
     return _shown(style) and paints and _amount(style.get("stroke-opacity")) and _amount(style.get("stroke-width"))
 
 
@@ -73,16 +101,6 @@ def _amount(text: str | None) -> bool:
     return number is None or number > 0
 
 
-@lru_cache(1024)
-def _paints(text: str) -> bool:
-    from tinycss2.color4 import parse_color
-
-    if text.lower() == "none":
-        return False
-    colour = parse_color(text) if len(text) <= _MAX_COLOUR else None
-    return bool(getattr(colour, "alpha", 1) != 0)  # "currentColor" and gradients count as colours
-
-
 class Styles:
     """The style sheets of a document, and its elements' own attributes."""
 
@@ -90,34 +108,43 @@ class Styles:
         """Read the style sheets of a document, given by its root.
 
         Raises:
-            SvgError: more than `MAX_STYLE` characters or `MAX_SELECTORS` selectors, an at-rule that may decide what is
-                seen, or a rule about what is seen for other than elements, classes and identifiers.
+            SvgError: more than `MAX_STYLE` characters, `MAX_PIECES` pieces or `MAX_SELECTORS` selectors, an at-rule
+                that may decide what is seen, or a rule about what is seen for other than elements, classes and
+                identifiers.
         """
-        self._left = MAX_STYLE
+        self._characters = self._pieces = self._tries = 0
         self._parsed: dict[str, tuple[Style, Style]] = {}
-        self._found: dict[tuple[str, str, str], tuple[Style, Style]] = {}
-        try:
+        self._found: dict[frozenset[Word], tuple[Style, Style]] = {}
+        self._clear: dict[str, bool] = {}
+        with _parsing("a style sheet"):
             rules = list(islice(self._rules(root), MAX_SELECTORS + 1))
-        except RecursionError:
-            raise SvgError("a style sheet nested too deep") from None
         if len(rules) > MAX_SELECTORS:
             raise SvgError(f"more than {MAX_SELECTORS} selectors in style sheets")
         self._sorted = sorted(rules, key=lambda rule: rule.specificity)  # those alike stay in order
+        self._words = frozenset[Word]().union(*(rule.words for rule in rules))
+        self._places: dict[Word, list[int]] = {}  # of rules, by one of their words
+        for place, rule in enumerate(self._sorted):
+            self._places.setdefault(rule.last, []).append(place)
 
     def of(self, element: Element) -> Style:
         """The properties that are given to one element. `filled` and `stroked` ask for those that children inherit.
 
         Raises:
-            SvgError: more than `MAX_STYLE` characters, or a property that is read as an attribute only.
+            SvgError: more than `MAX_STYLE` characters or `MAX_PIECES` pieces, elements too different for the rules that
+                there are, or a property that is read as an attribute only.
         """
-        found = {name: element.get(name, "") for name in _ATTRIBUTES if name in element.attrib}
         normal, important = self._declared(element.get("style", ""))
         below, above = self._matched(element)
         css = {**below, **normal, **above, **important}
-        for name in (*_MOVES, *(_GEOMETRY if element.tag.removeprefix(NAMESPACE) not in ("svg", "g") else ())):
-            if css.pop(name, "none").lower() not in ("none", "auto"):
+        unread = _MOVES if element.tag.removeprefix(NAMESPACE) in ("svg", "g") else _MOVES + _GEOMETRY
+        for name, text in css.items():
+            if name in unread and text.lower() not in ("none", "auto"):
                 raise SvgError(f"{name!r} in a style is not read; as an attribute it may be")
-        found = {name: text[:_MAX_VALUE].strip() for name, text in {**found, **css}.items() if name in _ATTRIBUTES}
+        given = {**element.attrib, **css}
+        found = {name: given[name][:_MAX_VALUE].strip() for name in _ATTRIBUTES if name in given}
+        for name in ("fill", "stroke"):
+            if name in found and self._is_clear(found[name]):
+                found[name] = "none"
         origin = found.pop("transform-origin", None)
         if origin is not None and element.get("transform"):
             raise SvgError("'transform-origin' is not read")
@@ -129,30 +156,52 @@ class Styles:
             return {}, {}
         if text not in self._parsed:  # drawing tools write the same ones over and over
             self._spend(text)
-            try:
+            with _parsing("a style"):
                 self._parsed[text] = _declarations(text)
-            except RecursionError:
-                raise SvgError("a style nested too deep") from None
         return self._parsed[text]
 
     def _spend(self, text: str) -> None:
-        self._left -= len(text)
-        if self._left < 0:
+        self._characters += len(text)
+        if self._characters > MAX_STYLE:
             raise SvgError(f"more than {MAX_STYLE} characters of style")
+        self._pieces += pieces(text)
+        if self._pieces > MAX_PIECES:
+            raise SvgError(f"more than {MAX_PIECES} words and signs of style")
+
+    def _is_clear(self, colour: str) -> bool:
+        """Whether a fill or stroke is none at all; "currentColor" and gradients count as colours."""
+        if colour.lower() in ("none", "transparent"):
+            return True
+        if len(colour) > _MAX_COLOUR or _PLAIN.fullmatch(colour):
+            return False
+        if colour not in self._clear:
+            from tinycss2.color4 import parse_color
+
+            self._spend(colour)
+            self._clear[colour] = False
+            with suppress(ValueError):  # of "color()"; what else is no colour is None
+                self._clear[colour] = getattr(parse_color(colour), "alpha", 1) == 0
+        return self._clear[colour]
 
     def _matched(self, element: Element) -> tuple[Style, Style]:
         """What the style sheets say of an element."""
-        key = element.tag.removeprefix(NAMESPACE), element.get("id", ""), element.get("class", "")
-        if key not in self._found:
+        if not self._sorted:
+            return {}, {}
+        name, identifier = element.tag.removeprefix(NAMESPACE), element.get("id", "")
+        words = self._words.intersection([("element", name), ("id", identifier), *element.get("class", "").split()])
+        if words not in self._found:
+            places = [place for word in (_ALL, *words) for place in self._places.get(word, ())]
+            self._tries += len(places)
+            if self._tries > _MAX_TRIES:
+                raise SvgError(f"style sheets whose rules are to be tried more than {_MAX_TRIES} times")
             normal: Style = {}
             important: Style = {}
-            classes = set(key[2].split())
-            for rule in self._sorted:
-                if rule.fits(key[0], key[1], classes):
-                    normal.update(rule.declared[0])
-                    important.update(rule.declared[1])
-            self._found[key] = normal, important
-        return self._found[key]
+            for place in sorted(places):
+                if self._sorted[place].words <= words:
+                    normal.update(self._sorted[place].declared[0])
+                    important.update(self._sorted[place].declared[1])
+            self._found[words] = normal, important
+        return self._found[words]
 
     def _rules(self, root: Element) -> Iterator[_Rule]:
         """Those that say something of what is read."""
@@ -197,18 +246,30 @@ def _declarations(source: Any) -> tuple[Style, Style]:
     return found
 
 
+@contextmanager
+def _parsing(what: str) -> Iterator[None]:
+    """Say which part of a document its parser cannot take."""
+    try:
+        yield
+    except SvgError:
+        raise
+    except RecursionError:
+        raise SvgError(f"{what} nested too deep") from None
+    except ValueError:  # Python reads no whole number of more than some thousand digits
+        raise SvgError(f"{what} with a number of too many digits") from None
+
+
+_ALL = ("element", "*")
+
+
 @dataclass(frozen=True)
 class _Rule:
-    """For elements that have all of its names, identifiers and classes."""
+    """For elements that have all of its words, of which `last` is one; `_ALL` where it has none."""
 
-    names: frozenset[str]
-    ids: frozenset[str]
-    classes: frozenset[str]
+    words: frozenset[Word]
+    last: Word
     specificity: tuple[int, int, int]
     declared: tuple[Style, Style]
-
-    def fits(self, name: str, identifier: str, classes: set[str]) -> bool:
-        return self.names <= {name} and self.ids <= {identifier} and self.classes <= classes
 
 
 def _rules_of(prelude: Any, declared: tuple[Style, Style]) -> Iterator[_Rule]:
@@ -219,27 +280,52 @@ def _rules_of(prelude: Any, declared: tuple[Style, Style]) -> Iterator[_Rule]:
     """
     from cssselect2 import parser
 
-    try:
-        for selector in parser.parse(prelude):
-            tree = selector.parsed_tree
-            parts = getattr(tree, "simple_selectors", [tree])
-            if any(isinstance(part, parser.PseudoClassSelector) and part.name in _MOODS for part in parts):
-                continue
-            kinds = (parser.LocalNameSelector, parser.IDSelector, parser.ClassSelector)
-            known = all(isinstance(part, kinds) for part in parts)
-            if not known or selector.pseudo_element is not None or len(parts) > _MAX_PARTS:
+    for tokens in _selectors(prelude):
+        if any(one == ":" and two.type == "ident" and two.lower_value in _MOODS for one, two in pairwise(tokens)):
+            continue
+        try:
+            # Nothing with brackets is read, and a parser would take long for what they may hold.
+            if len(tokens) > _MAX_TOKENS or any(token.type.endswith(("block", "function")) for token in tokens):
                 raise parser.SelectorError
-            yield _Rule(
-                frozenset(part.local_name for part in parts if isinstance(part, kinds[0])),
-                frozenset(part.ident for part in parts if isinstance(part, kinds[1])),
-                frozenset(part.class_name for part in parts if isinstance(part, kinds[2])),
-                selector.specificity,
-                declared,
-            )
-    except parser.SelectorError:
-        import tinycss2
+            [selector] = parser.parse(tokens)
+            tree = selector.parsed_tree
+            words = [_word(part) for part in getattr(tree, "simple_selectors", [tree])]
+            if selector.pseudo_element is not None or len(words) > _MAX_PARTS:
+                raise parser.SelectorError
+        except parser.SelectorError:
+            import tinycss2
 
-        text = " ".join(tinycss2.serialize(prelude).split())
-        raise SvgError(
-            f"the selector {text[:60]!r} in a style sheet is not read; elements, .classes and #ids are"
-        ) from None
+            text = " ".join(tinycss2.serialize(tokens).split())
+            raise SvgError(
+                f"the selector {text[:60]!r} in a style sheet is not read; elements, .classes and #ids are"
+            ) from None
+        yield _Rule(frozenset(words), words[-1] if words else _ALL, selector.specificity, declared)
+
+
+def _selectors(prelude: Any) -> Iterator[list[Any]]:
+    """The tokens of each selector of a list."""
+    tokens: list[Any] = []
+    for token in prelude:
+        if token == ",":
+            yield tokens
+            tokens = []
+        else:
+            tokens.append(token)
+    yield tokens
+
+
+def _word(part: Any) -> Word:
+    """What one part of a selector asks for.
+
+    Raises:
+        SelectorError: something else than an element, a class or an identifier.
+    """
+    from cssselect2 import parser
+
+    if isinstance(part, parser.ClassSelector):
+        return str(part.class_name)
+    if isinstance(part, parser.IDSelector):
+        return "id", str(part.ident)
+    if isinstance(part, parser.LocalNameSelector):
+        return "element", str(part.local_name)
+    raise parser.SelectorError

@@ -13,7 +13,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from sketchcanvas_env.data.jpeg import MAX_SCANS
 from sketchcanvas_env.data.paired import MAX_PHOTO_BYTES
 from sketchcanvas_env.data.photos import MAX_COEFFICIENTS, MAX_PIXELS
 from sketchcanvas_env.svg import MAX_BYTES
-from sketchcanvas_env.svg_style import MAX_STYLE
+from sketchcanvas_env.svg_style import MAX_PIECES, MAX_STYLE, pieces
 from tests.hostile.readers import EXPORTS, READERS, svg, write
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -39,11 +39,13 @@ class Attack:
         make: writes the file into a folder and returns its path.
         reason: regular expression of what the error must say; None where the part that means harm is left out unread,
             and the file may be read without it.
+        seconds: of the processor at most, a guard: the aim is 0.1, and a machine may be slower and busy.
     """
 
     reader: str
     make: Callable[[Path], Path]
     reason: str | None
+    seconds: float = 2.0
 
 
 def _file(reader: str, data: bytes | Callable[[], bytes], reason: str | None) -> Attack:
@@ -112,9 +114,15 @@ def _sheet(text: str, body: str = _DOT) -> bytes:
     return svg(f"<style>{text}</style>{body}")
 
 
+def _full(piece: str, before: str = "") -> str:
+    """As much style as is read, full of one piece."""
+    count = (MAX_PIECES - pieces(before)) * 1_000 // (pieces(1_000 * piece) - pieces(""))
+    return before + piece * min(count, (MAX_STYLE - len(before)) // len(piece))
+
+
 def _full_sheet(piece: str, body: str = _DOT, before: str = "") -> bytes:
     """A style sheet as large as is read, full of one piece."""
-    return _sheet(before + piece * ((MAX_STYLE - len(before)) // len(piece)), body)
+    return _sheet(_full(piece, before), body)
 
 
 def _clipped(levels: int, piece: str, count: int = 4_000) -> bytes:
@@ -211,50 +219,6 @@ SVG: dict[str, tuple[bytes | Callable[[], bytes], str | None]] = {
         "more than 5000 transforms",
     ),
     "a megabyte in a transform": (lambda: _filled("1 ", f'<g transform="matrix({{}})">{_DOT}</g>'), "transform"),
-    "a megabyte of style": (lambda: _filled(";", '<circle r="3" style="{}fill:none"/>'), "characters of style"),
-    "much style": (lambda: svg(f'<circle r="3" style="{";" * (MAX_STYLE - 100)}fill:none"/>'), "no visible stroke"),
-    "deep style": (lambda: svg(f'<circle r="3" style="fill:{"(" * (MAX_STYLE - 100)}"/>'), "nested too deep"),
-    "many different styles": (lambda: svg(_distinct(4_900, '<g style="a:{}; fill: none"/>') + _DOT), None),
-    "a megabyte of style sheet": (lambda: _filled("a{}", "<style>{}</style>" + _DOT), "characters of style"),
-    "many empty rules": (lambda: _full_sheet("a{}"), None),
-    "many rules": (lambda: _full_sheet("*{fill:red}"), "more than 200 selectors"),
-    "many selectors": (lambda: _full_sheet("a,", before="b{fill:red}"), None),
-    "many selectors of a rule": (
-        lambda: _sheet("a," * (MAX_STYLE // 2 - 100) + "b{fill:red}"),
-        "more than 200 selectors",
-    ),
-    "a rule of many declarations": (lambda: _full_sheet("fill:red;", before="*{", body="<g/>" * 4_900), "no visible"),
-    "a long value for many": (
-        lambda: _sheet(f"*{{visibility:{'a' * (MAX_STYLE - 100)}}}", "<g/>" * 4_900),
-        "no visible stroke",
-    ),
-    "rules for everything": (
-        lambda: _sheet("*{fill:red;stroke:blue}" * 200, _distinct(4_900, '<g id="{}"/>')),
-        "no vis",
-    ),
-    "rules of many classes": (
-        lambda: _sheet(
-            "".join(f".a{'.b' * 6}.c{i}{{fill:red}}" for i in range(200)),
-            _distinct(4_900, '<g class="a b c0 {}' + " d" * 90 + '"/>'),
-        ),
-        "no visible stroke",
-    ),
-    "a selector of many parts": (lambda: _sheet(f"{'.a' * (MAX_STYLE // 2 - 100)}{{fill:none}}"), "the selector '[.]a"),
-    "deep blocks in a style sheet": (lambda: _full_sheet("{"), None),
-    "deep blocks in a rule": (lambda: _full_sheet("(", before="a{fill:"), "nested too deep"),
-    "deep media": (lambda: _sheet(f"@media {'(' * 30_000}{')' * 30_000}{{}}"), "nested too deep"),
-    "deep selectors": (lambda: _sheet(":is(" * 15_000 + "{fill:none}"), None),
-    "deep selectors, closed": (lambda: _sheet(f"{':is(' * 13_000}a{')' * 13_000}{{fill:none}}"), "nested too deep"),
-    "a selector that takes ages": (lambda: _sheet("g " * 40 + "{fill:none}", "<g>" * 30 + "</g>" * 30), "not read"),
-    "code in a selector": (lambda: _sheet("""a[href="'+__import__('os').system('true')+'"]{fill:none}"""), "not read"),
-    "a control sequence in a selector": (_sheet(r"a\1b [x]{fill:none}"), "not read"),
-    "a control sequence in a rule": (_sheet(r"@\1b x{}"), "not read"),
-    "quotes without end": (lambda: _full_sheet('"'), None),
-    "comments without end": (lambda: _full_sheet("/*"), None),
-    "many addresses": (lambda: _full_sheet("url("), None),
-    "an imported style sheet": (_sheet("@import 'http://127.0.0.1:9/a.css';"), "'@import' in a style sheet"),
-    "a font from elsewhere": (_sheet("@font-face{font-family:a;src:url(http://127.0.0.1:9/a.ttf)}"), None),
-    "brackets as a colour": (lambda: svg(_distinct(4_900, '<g fill="' + "(" * 50 + '{}"/>') + _DOT), None),
     "a megabyte of digits": (lambda: _filled("1", '<circle r="{}x"/>'), "not a plain number"),
     "a megabyte of blanks in a number": (lambda: _filled(" ", '<circle r="1{}x"/>'), "not a plain number"),
     "a megabyte of letters in a transform": (lambda: _filled("a", f'<g transform="{{}}">{_DOT}</g>'), "unreadable tr"),
@@ -310,6 +274,108 @@ SVG: dict[str, tuple[bytes | Callable[[], bytes], str | None]] = {
     "an encoding that is a module": (b'<?xml version="1.0" encoding="os.path"?><svg/>', "unreadable encoding|not well"),
     "a nul byte": (svg("\0" + _DOT), "not well-formed"),
     "a folder's listing": (b"<html><body>404</body></html>", "root element"),
+}
+
+STYLES: dict[str, tuple[bytes | Callable[[], bytes], str | None]] = {
+    "a megabyte of style": (lambda: _filled(";", '<circle r="3" style="{}fill:none"/>'), "characters of style"),
+    "much style": (lambda: svg(f'<circle r="3" style="{_full(";", "fill:none")}"/>'), "no visible stroke"),
+    "more style than is read": (
+        lambda: svg(f'<circle r="3" style="{";" * MAX_PIECES}fill:none"/>'),
+        "more than 16384 words and signs of style",
+    ),
+    "deep style": (lambda: svg(f'<circle r="3" style="{_full("(", "fill:")}"/>'), "nested too deep"),
+    "many different styles": (
+        lambda: svg(_distinct(4_900, '<g style="a:{}; fill: none"/>') + _DOT),
+        "more than 16384 words and signs of style",
+    ),
+    "many different empty styles": (lambda: svg(_distinct(4_900, '<g style=";{}"/>') + _DOT), "more than 16384"),
+    "a number of many digits in a style": (
+        svg(f'<g style="fill:{"1" * 5_000}"/>'),
+        "a style with a number of too many",
+    ),
+    "a number of many digits in a style sheet": (_sheet(f"a{{fill:{'1' * 5_000}}}"), "a style sheet with a number of"),
+    "many style sheets": (lambda: svg("<style>a:hover{r:1}</style>" * 4_900 + _DOT), "more than 16384 words"),
+    "a megabyte of style sheet": (lambda: _filled("a{}", "<style>{}</style>" + _DOT), "characters of style"),
+    "many empty rules": (lambda: _full_sheet("a{}"), None),
+    "many rules": (lambda: _full_sheet("*{fill:red}"), "more than 2000 selectors"),
+    "many selectors": (lambda: _full_sheet("a,", before="b{fill:red}"), None),
+    "many selectors of a rule": (
+        lambda: _sheet("a," * (MAX_PIECES // 2 - 100) + "b{fill:red}"),
+        "more than 2000 selectors",
+    ),
+    "a rule of many declarations": (lambda: _full_sheet("fill:red;", before="*{", body="<g/>" * 4_900), "no visible"),
+    "a long value for many": (
+        lambda: _sheet(f"*{{visibility:{'a' * (MAX_STYLE - 100)}}}", "<g/>" * 4_900),
+        "no visible stroke",
+    ),
+    "rules for everything": (
+        lambda: _sheet("*{fill:red}" * 2_000, _distinct(4_900, '<g id="{}"/>')),
+        "no vis",
+    ),
+    "rules of many classes": (
+        lambda: _sheet(
+            "".join(f".a{'.b' * 6}.c{i}{{fill:red}}" for i in range(700)),
+            _distinct(4_900, '<g class="a b c0 {}' + " d" * 90 + '"/>'),
+        ),
+        "no visible stroke",
+    ),
+    "rules for elements of all sorts": (
+        lambda: _sheet(
+            ".a{fill:red}" * 990 + "".join(f".b{i}{{fill:red}}" for i in range(7)),
+            "".join(
+                f'<g id="{i}" class="a {" ".join(f"b{bit}" for bit in range(7) if i >> bit & 1)}"/>'
+                for i in range(4_900)
+            ),
+        ),
+        "rules are to be tried more than 65536 times",
+    ),
+    "rules, styles and colours for elements of all sorts": (
+        lambda: _sheet(
+            _full("a:hover{r:1}", "".join(f".a{i:x}{{fill:red}}" for i in range(990)))[:-600],
+            _distinct(4_900, '<g id="{}" class="a1 a2 a3" style="fill:red" fill="rgb(1,1,1,0)"/>') + _DOT,
+        ),
+        None,
+    ),
+    "rules of eight classes": (
+        lambda: _sheet(
+            ",".join(f".a.b.c.d.e.f.g.h{i:x}" for i in range(840)) + "{fill:red;stroke:red}",
+            "".join(f'<g id="{i}" class="a b c d e f g h{i % 840:x}"/>' for i in range(4_900)) + _DOT,
+        ),
+        None,
+    ),
+    "many identifiers": (
+        lambda: _sheet(
+            "".join(f"#a{i:x},.b{i:x}{{fill:red}}" for i in range(480)),
+            _distinct(4_900, '<g id="a{}" class="' + " ".join(f"b{i:x}" for i in range(40)) + '"/>') + _DOT,
+        ),
+        None,
+    ),
+    "a selector of many parts": (
+        lambda: _sheet(f"{'.a' * (MAX_PIECES // 2 - 100)}{{fill:none}}"),
+        "the selector '[.]a",
+    ),
+    "a selector of many levels": (lambda: _sheet(f"{_full('a>')[:-200]}a{{fill:none}}"), "the selector 'a>"),
+    "a selector of many others": (lambda: _sheet(f"{_full('a,', ':is(')[:-200]}a){{fill:none}}"), "the selector ':is"),
+    "many selectors that are never met": (lambda: _full_sheet("a:hover{fill:red}"), None),
+    "deep blocks in a style sheet": (lambda: _full_sheet("{"), None),
+    "deep blocks in a rule": (lambda: _full_sheet("(", before="a{fill:"), "nested too deep"),
+    "deep media": (lambda: _sheet(f"@media {'(' * 8_000}{')' * 8_000}{{}}"), "nested too deep"),
+    "deep selectors": (lambda: _sheet(":is(" * 5_000 + "{fill:none}"), None),
+    "deep selectors, closed": (lambda: _sheet(f"{':is(' * 4_000}a{')' * 4_000}{{fill:none}}"), "nested too deep"),
+    "a selector that takes ages": (lambda: _sheet("g " * 40 + "{fill:none}", "<g>" * 30 + "</g>" * 30), "not read"),
+    "code in a selector": (lambda: _sheet("""a[href="'+__import__('os').system('true')+'"]{fill:none}"""), "not read"),
+    "a control sequence in a selector": (_sheet(r"a\1b [x]{fill:none}"), "not read"),
+    "a control sequence in a rule": (_sheet(r"@\1b x{}"), "not read"),
+    "quotes without end": (lambda: _full_sheet('"'), None),
+    "comments without end": (lambda: _full_sheet("/*"), None),
+    "many addresses": (lambda: _full_sheet("url("), None),
+    "an imported style sheet": (_sheet("@import 'http://127.0.0.1:9/a.css';"), "'@import' in a style sheet"),
+    "a font from elsewhere": (_sheet("@font-face{font-family:a;src:url(http://127.0.0.1:9/a.ttf)}"), None),
+    "brackets as a colour": (lambda: svg(_distinct(4_900, '<g fill="' + "(" * 50 + '{}"/>') + _DOT), "more than 16384"),
+    "signs as colours": (
+        lambda: svg(_distinct(4_900, '<g fill="rgba({0}' + "!" * 50 + '" stroke="hsl({0}' + "/" * 50 + '"/>') + _DOT),
+        "more than 16384 words",
+    ),
 }
 
 
@@ -1275,6 +1341,9 @@ def _all() -> dict[str, Attack]:
         ("prefixes", PREFIXES),
     ):
         found |= {f"{reader}: {name}": _file(reader, data, reason) for name, (data, reason) in cases.items()}
+    found |= {
+        f"svg: {name}": replace(_file("svg", data, reason), seconds=0.5) for name, (data, reason) in STYLES.items()
+    }
     for reader in ("student", "selector", "index", "checkpoint"):
         found |= {f"{reader}: {name}": _file(reader, data, reason) for name, (data, reason) in SAFETENSORS.items()}
     for reader in EXPORTS:

@@ -48,7 +48,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
 def test_an_attack_is_refused_and_nothing_else_happens(report: Report, name: str) -> None:
     attack, told = ATTACKS[name], report[name]
     assert told["seen"] == []
-    assert told["seconds"] < 2.0  # a guard against hanging; the aim is 0.1 s
+    assert told["seconds"] < attack.seconds
     # What is refused at once takes less than what is decoded.
     assert told["memory"] is None or told["memory"] < (150e6 if attack.reason is None else 100e6)
     if attack.reason is None:

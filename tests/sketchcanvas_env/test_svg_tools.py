@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import distance_transform_edt
+from tinycss2.color4 import parse_color
 
 from sketchcanvas_env.raster import rasterise
 from sketchcanvas_env.svg import SvgError, read_strokes, read_svg
@@ -91,6 +92,7 @@ LIKE_CAIROSVG: dict[str, bytes] = {
         "@media (prefers-color-scheme: dark) { .a{display:none} }", f'<path class="a" {PEN} {LINE}/>{SEEN}'
     ),
     "hover": sheet(".a:hover{display:none}", f'<path class="a" {PEN} {LINE}/>'),
+    "hover of a group": sheet("g:hover .a, .b{display:none}", f'<g><path class="a" {PEN} {LINE}/></g>'),
     # elements around shapes
     "link": page(f'<a href="x" transform="rotate(9)"><path {PEN} {LINE}/></a>'),
     "switch": page(f'<switch><foreignObject requiredExtensions="x"/><g>{SEEN}</g><path {PEN} {LINE}/></switch>'),
@@ -226,6 +228,58 @@ def test_a_background_is_a_rectangle_that_covers_the_page(name: str) -> None:
 def test_a_background_alone_is_no_drawing() -> None:
     with pytest.raises(SvgError, match="no visible stroke"):
         read_svg(page('<rect width="100" height="100" fill="#fff"/>'))
+
+
+def test_a_few_hundred_classes_are_read_as_cairosvg_reads_them() -> None:
+    """As Illustrator writes them: properties that classes share in lists, and some of their own."""
+    shared = ",".join(f".cls-{i}" for i in range(300))
+    rules = (
+        shared
+        + "{fill:none;stroke-miterlimit:10;isolation:isolate}"
+        + "".join(f".cls-{i}{{stroke:#{i:06x};stroke-width:{1.25 if i % 3 else 0}px;}}" for i in range(300))
+    )
+    lines = "".join(f'<path class="cls-{i}" d="M10 {i / 4 + 10:g}h80"/>' for i in range(0, 300, 8))
+    data = page(f"<style>{rules}</style>{lines}")
+    assert len(rules) < 1 << 14
+    assert len(read_strokes(data)) == sum(bool(i % 3) for i in range(0, 300, 8))
+    ours = rasterise(read_svg(data, margin=None), 256) < 128
+    assert distance_transform_edt(~drawn_by_cairosvg(data))[ours].max() < 2.3
+
+
+@pytest.mark.parametrize("rule", [".a{fill:none}", ".cls-12{fill:#fff;}\n", ".b { stroke: red; }\n", "#c{opacity:.5}"])
+def test_no_style_sheet_of_16_kb_is_too_long(rule: str) -> None:
+    class_rule = "path{fill:none;stroke:#000}"
+    rules = class_rule + rule * (((1 << 14) - len(class_rule)) // len(rule))
+    assert len(read_strokes(page(f"<style>{rules}</style><path {LINE}/>"))) == 1
+
+
+NUMBERS = ("0", "0.0", ".0", "0%", "-1", "1e-999", "none", "1", "0.05", "50%", ".5")
+
+
+@pytest.mark.parametrize("function", ["rgb", "rgba", "RGBA", "hsl", "hsla", "hwb", "lab", "oklch", "color"])
+@pytest.mark.parametrize("first", ["0", "50%", "9deg", "none", "srgb 1"])
+def test_a_colour_is_clear_where_its_parser_says_so(function: str, first: str) -> None:
+    """Most colours are told by their looks."""
+    ends = ["", "/", ",,", " /**/", *(sign + number for sign in (",", ", ", "/", " / ") for number in NUMBERS)]
+    for end in ends:
+        for between in (",", " ", " , "):
+            colour = f"{function}({between.join((first, '10%', '0'))}{end})"
+            clear = getattr(parse_color(colour), "alpha", 1) == 0
+            shape = f'<path {LINE} stroke="{colour}" fill="none"/>'
+            assert len(read_strokes(page(shape + SEEN))) == 2 - clear, colour
+
+
+@pytest.mark.parametrize(
+    "colour", ["#0000", "#00000000", "#fff0", "#1230", "#ffff", "#12345610", "#000", "#100000", "TRANSPARENT",
+               "transp\\61rent", "transparent/**/", "currentColor", "url(#a)", "rgba(0,0,0,0/*/1", "rgba(0,0,0,0) x"],
+)  # fmt: skip
+def test_a_short_colour_is_clear_where_its_parser_says_so(colour: str) -> None:
+    clear = getattr(parse_color(colour), "alpha", 1) == 0
+    assert len(read_strokes(page(f'<path {LINE} stroke="{colour}" fill="none"/>{SEEN}'))) == 2 - clear
+
+
+def test_what_no_parser_takes_is_a_colour() -> None:
+    assert len(read_strokes(page(f'<path {LINE} stroke="color()" fill="none"/>{SEEN}'))) == 2
 
 
 REFUSED = {
