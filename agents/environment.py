@@ -107,8 +107,7 @@ class EnvConfig:
         kwargs = self.kwargs(split)
         del kwargs["preferences"]
         task = make_task(**kwargs)
-        if task.table is not None:
-            check_student(task.table)
+        self._check_shipped(task.table)
         return task
 
     def outcomes(self, split: str) -> OutcomeTable:
@@ -168,6 +167,14 @@ class EnvConfig:
             "cost": self.cost,
         }
 
+    def _check_shipped(self, found: OutcomeTable | None) -> None:
+        """Refuse a shipped table that was made with other weights than the shipped ones.
+
+        A table of one's own is of one's own student, which by name may be another training of a shipped one.
+        """
+        if self.table is None and found is not None:
+            check_student(found)
+
     def _need_one_tradeoff(self) -> None:
         if self.preferences is not None:
             raise ValueError(
@@ -220,8 +227,7 @@ class CascadeConfig(EnvConfig):
             ValueError, FileNotFoundError, TableError: as the environment.
         """
         found = make_cascade_task(**self.kwargs(split))
-        if found.task.table is not None:
-            check_student(found.task.table)
+        self._check_shipped(found.task.table)
         return found
 
     def options(self, split: str) -> Options:

@@ -368,7 +368,9 @@ def judge(between: NDArray[np.float64], true: NDArray[np.int64]) -> dict[str, ND
 
 
 def check_student(table: OutcomeTable) -> None:
-    """Refuse a table that speaks of a shipped student by name but was made with other weights.
+    """Refuse a shipped table that was made with other weights than those of the shipped student it names.
+
+    Not for tables of one's own: a student of one's own may have the name of a shipped one.
 
     Raises:
         ValueError: the hashes differ; the message says how to build the table anew.

@@ -20,7 +20,7 @@ from agents import cli, saved
 from agents.cli.common import telling_what_is_left_out, typed_command
 from agents.compare import CompareConfig, preset
 from agents.environment import EnvConfig
-from sketchcanvas_env import data
+from sketchcanvas_env import data, load_table
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.looks import load_looks
 from sketchcanvas_env.table import OutcomeTable
@@ -247,6 +247,17 @@ def test_compare_report_and_validate(toy: Toy, tmp_path: Path, capsys: pytest.Ca
     (tmp_path / "result.json").write_text(json.dumps(told))
     assert run("report", "--compare", tmp_path, "--validate") == 2
     assert re.search(r"does not follow.*\nrows\[0\]\.acc1: stored", capsys.readouterr().err)
+
+
+def test_compare_by_the_table_of_ones_own_student(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`distill` gives a student the name of its network, which a shipped student of the data set has, too."""
+    table = replace(load_table("emoji"), student_hash="0" * 64).save(tmp_path / "own.npz")
+    options = ("--table", table, "--algorithms", "cost_sensitive", "--seeds", 1, "--steps", 256, "--json")
+    assert run("compare", *options, "--out", tmp_path / "mine") == 0
+    assert json.loads(capsys.readouterr().out)["provenance"]["student_hash"] == "0" * 64
+    assert run("report", "--compare", tmp_path / "mine", "--validate") == 0
+    [row] = (tmp_path / "mine" / "runs").glob("*.safetensors")
+    assert saved.load(row).card["trained_on"]["student_hash"] == "0" * 64
 
 
 def test_sweep_and_pick(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from agents.environment import EnvConfig
+from agents.environment import CascadeConfig, EnvConfig
+from sketchcanvas_env import load_table, task
+from sketchcanvas_env.looks import load_looks, looks_path
+from sketchcanvas_env.table import OutcomeTable
 from sketchcanvas_env.vector import SketchCanvasVectorEnv
 
 
@@ -44,3 +48,30 @@ def test_one_tradeoff_is_chosen_to_evaluate_at(toy_env: EnvConfig) -> None:
 def test_preferences_are_checked_before_any_work(toy_env: EnvConfig) -> None:
     with pytest.raises(ValueError, match="low <= high"):
         replace(toy_env, preferences=(0.7, 0.1)).make_vec(2)
+
+
+@pytest.fixture(scope="module")
+def retrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """File of outcomes, with looks, of a student of one's own that has the shipped one's name, as `distill` gives it."""
+    shipped = load_table("emoji")
+    own = replace(shipped, student_hash="0" * 64)
+    path = own.save(tmp_path_factory.mktemp("retrained") / "own.npz")
+    replace(load_looks(shipped), outcomes_hash=own.hash).save(looks_path(path))
+    return path
+
+
+def test_a_table_of_ones_own_student_is_no_shipped_one(retrained: Path) -> None:
+    assert EnvConfig(table=str(retrained)).outcomes("val").student_hash == "0" * 64
+    cascade = CascadeConfig(table=str(retrained)).cascade("val")
+    assert cascade.task.table is not None
+    assert cascade.task.table.student_hash == "0" * 64
+
+
+def test_a_shipped_table_must_be_of_the_shipped_student(retrained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = OutcomeTable.load(retrained)
+    monkeypatch.setattr(task, "load_table", lambda dataset, student: own)
+    message = "made with other weights of 'mobilenet_v2' than the shipped ones"
+    with pytest.raises(ValueError, match=message):
+        EnvConfig().task("val")
+    with pytest.raises(ValueError, match=message):
+        CascadeConfig(looks=str(looks_path(retrained))).cascade("val")
