@@ -76,16 +76,10 @@ def make_pairs(
         workers: processes that draw freehand variants.
 
     Raises:
-        ValueError: the data set has no split `student`, or no photos since it is for recognition.
+        ValueError: as `training_rows`.
     """
-    if dataset.task == RECOGNITION:
-        raise ValueError(f"data set {dataset.name!r} has classes and no photos to train on: train for retrieval")
-    rows = dataset.indices("student")
-    rows = rows[dataset.level[rows] == 0]
-    if not len(rows):
-        raise ValueError(f"data set {dataset.name!r} has no sketches in the split 'student' to train on")
     drawings: dict[str, list[tuple[str, VectorSketch]]] = {}
-    for row in rows:
+    for row in training_rows(dataset):
         named = (str(dataset.sketch_ids[row]), dataset.sketch(int(row)))
         drawings.setdefault(str(dataset.photo_ids[row]), []).append(named)
     own = len(drawings)
@@ -119,6 +113,20 @@ def make_pairs(
         photo_rows=tuple(np.array(at[name]) for name in names),
         photo_shares=tuple(photo_shares),
     )
+
+
+def training_rows(dataset: SketchDataset) -> NDArray[np.int64]:
+    """Rows of the sketches to train on, (n,) int64: those of the split `student` as they were drawn.
+
+    Raises:
+        ValueError: the data set has none, or no photos since it is for recognition.
+    """
+    if dataset.task == RECOGNITION:
+        raise ValueError(f"data set {dataset.name!r} has classes and no photos to train on: train for retrieval")
+    rows = np.flatnonzero((dataset.split == "student") & (dataset.level == 0))
+    if not len(rows):
+        raise ValueError(f"data set {dataset.name!r} has no sketches in the split 'student' to train on")
+    return rows
 
 
 def batch(pairs: Pairs, size: int, outside: float, seed: int, step: int) -> NDArray[np.int64]:

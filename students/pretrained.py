@@ -299,6 +299,33 @@ def _rewrite(norm: DomainNorm, mean: Tensor, var: Tensor, eps: float) -> None:
         norm.bias.copy_(shift + gain * mean)
 
 
+def load_published(student: Student, name_or_path: str | Path | None = None) -> bool:
+    """Load published weights into a student's trunk, every domain alike.
+
+    Args:
+        student: the weights of its trunk are replaced.
+        name_or_path: what `weights_of` takes; by default the backbone's own.
+
+    Returns:
+        Whether the norms are folded: then `calibrate` every domain before training.
+
+    Raises:
+        ImportError: the package with the weights, or what reads them, is not installed.
+        FileNotFoundError: no such weights.
+        ValueError: weights of another network, or a file that does not fit.
+    """
+    backbone = student.config.backbone
+    name = str(backbone if name_or_path is None else name_or_path)
+    published = {*PRETRAINED, *PACKAGES}
+    if name in published and name != backbone:
+        raise ValueError(
+            f"the published weights {name!r} are of another network than the backbone {backbone!r}: give "
+            f"{backbone if backbone in published else 'the path of a file of its own'!r} as 'pretrained', or null"
+        )
+    file = weights_of(name)
+    return load_trunk(student.trunk, read_state_dict(file), file.name)
+
+
 def start_from_pretrained(
     student: Student,
     calibration: Mapping[str, Iterable[Tensor]] | None = None,
@@ -310,19 +337,21 @@ def start_from_pretrained(
     to network inputs ((B, 3, S, S) batches from `sketch_tensor` at that canvas, or `photo_tensor`); about 64
     pictures do. Folded weights need it for every domain; for others it is optional: a domain without it keeps the
     published statistics. Returns whether the weights were folded.
-    Raises ImportError or FileNotFoundError when there are no such weights, and ValueError for weights that do not
-    fit, or when they are folded and a domain has no data.
+    Raises as `load_published`, and ValueError when they are folded and a domain has no data.
     """
-    file = weights_of(student.config.backbone if path is None else path)
-    state = read_state_dict(file)
     given = dict(calibration or {})
     unknown = sorted(set(given) - set(student.config.domains))
     if unknown:
         raise ValueError(f"calibration data for unknown domains {unknown}; there are {list(student.config.domains)}")
-    folded = load_trunk(student.trunk, state, file.name)
+    folded = load_published(student, path)
     lacking = [d for d in student.config.domains if d not in given]
     if folded and lacking:
-        raise ValueError(f"{file.name} has folded batch norms: calibration data needed for {lacking}, too")
-    for domain, batches in given.items() if switch_layers(student.trunk) else ():
-        calibrate(student.trunk, domain, batches)
+        raise ValueError(f"the weights have folded batch norms: calibration data needed for {lacking}, too")
+    calibrate_all(student, given)
     return folded
+
+
+def calibrate_all(student: Student, calibration: Mapping[str, Iterable[Tensor]]) -> None:
+    """`calibrate` some domains of a student's trunk, each with its own data; nothing where it has no norms."""
+    for domain, batches in calibration.items() if switch_layers(student.trunk) else ():
+        calibrate(student.trunk, domain, batches)

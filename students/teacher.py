@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-import students
 from sketchcanvas_env.files import atomic_write
 from sketchcanvas_env.sketch import VectorSketch
 from students.embedder import Student
@@ -41,26 +40,23 @@ class Knowledge:
 
 
 def knowledge(
-    teacher: str, canvases: tuple[int, ...], pairs: Pairs, folder: Path, device: str, progress: bool = True
+    teacher: Student, canvases: tuple[int, ...], pairs: Pairs, folder: Path, device: str, progress: bool = True
 ) -> Knowledge:
     """Embed the pool with a teacher, or read what an earlier run has embedded.
 
     A sketch's embedding is the mean over `canvases`, normalised: one look at one size is noisier.
 
     Args:
-        teacher: shipped name or path of a trained student.
-        canvases: canvases of the teacher.
+        teacher: a trained student, frozen.
+        canvases: some of the teacher's.
         pairs: the pool.
         folder: where to keep the result; its name holds the hash of teacher, canvases and pool.
         device: a torch device.
         progress: show a progress bar on standard error.
-
-    Raises:
-        ValueError: the teacher does not exist or lacks a canvas.
     """
     from safetensors.torch import load_file, save_file
 
-    network = students.load(teacher).to(device)
+    network = teacher.to(device)
     file = folder / f"knowledge-{_key(network, canvases, pairs)}.safetensors"
     if not file.is_file():
         both = [pairs.sketches, [mirrored(sketch) for sketch in pairs.sketches]]

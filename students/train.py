@@ -35,8 +35,8 @@ from students import losses
 from students.augment import jittered, jittered_photos
 from students.embedder import Student, StudentConfig, config_from_dict
 from students.evaluation import ranks_of
-from students.pairs import Pairs, PoolConfig, batch, make_pairs
-from students.pretrained import start_from_pretrained, weights_of
+from students.pairs import Pairs, PoolConfig, batch, make_pairs, training_rows
+from students.pretrained import calibrate_all, load_published
 from students.provenance import commit, versions
 from students.renderings import read as read_renderings
 from students.switch_norm import PHOTO, parameter_groups
@@ -157,7 +157,10 @@ def train(config: TrainConfig, out: Path, device: str | None = None) -> Student:
         device: a torch device; by default a GPU when there is one.
 
     Raises:
-        ValueError: the checkpoint in `out` belongs to another configuration.
+        ValueError: the checkpoint in `out` belongs to another configuration, or the configuration names a teacher, a
+            start or data that do not fit it. What it names is found before anything is prepared or written.
+        FileNotFoundError: it names a file that is not there.
+        ImportError: it names weights in a package that is not installed.
     """
     from rich.console import Console
     from rich.progress import Progress
@@ -165,7 +168,6 @@ def train(config: TrainConfig, out: Path, device: str | None = None) -> Student:
 
     torch.set_num_threads(config.threads)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    out.mkdir(parents=True, exist_ok=True)
     checkpoint = out / "checkpoint.safetensors"
     settings = json.loads(json.dumps(asdict(config)))
     resumed = checkpoints.load(checkpoint, settings) if checkpoint.is_file() else None
@@ -174,9 +176,20 @@ def train(config: TrainConfig, out: Path, device: str | None = None) -> Student:
         kept = Student(config.student)
         checkpoints.restore_module(kept, resumed[0], "average.module")
         return kept.to(device)
+    teacher = _teacher(config)
+    student = Student(config.student) if resumed else _started(config)
     dataset = load(config.dataset, config.root)
-    material = _material(config, dataset, out.parent, device)
-    student = (Student(config.student) if resumed else _started(config, material.pairs)).to(device)
+    _check_batch(config, dataset)
+    renderings = read_renderings(config.renderings) if config.renderings is not None else None
+    out.mkdir(parents=True, exist_ok=True)
+    pairs = make_pairs(dataset, config.pool, config.student.photo_side, renderings)
+    known = None
+    if teacher is not None:
+        known = knowledge(teacher, config.teacher_canvases, pairs, out.parent, device)
+    material = _Material(pairs, known)
+    if not resumed and config.start is None and config.pretrained is not None:
+        _calibrate(student, pairs)
+    student = student.to(device)
     decay = get_ema_multi_avg_fn(config.average)  # type: ignore[no-untyped-call]
     average = AveragedModel(student, multi_avg_fn=decay, use_buffers=True).requires_grad_(False)
     kept = cast("Student", average.module)
@@ -223,32 +236,47 @@ def train(config: TrainConfig, out: Path, device: str | None = None) -> Student:
     return kept
 
 
-def _material(config: TrainConfig, dataset: SketchDataset, folder: Path, device: str) -> _Material:
-    renderings = read_renderings(config.renderings) if config.renderings is not None else None
-    pairs = make_pairs(dataset, config.pool, config.student.photo_side, renderings)
-    if pairs.own < config.batch * (1.0 - config.outside):
-        raise ValueError(
-            f"a batch of {config.batch} needs more than the {pairs.own} photos with sketches in the student split: "
-            "put a smaller 'batch' into the configuration"
-        )
+def _teacher(config: TrainConfig) -> Student | None:
+    """Whom to distil from; None for direct training."""
     if config.teacher is None:
-        return _Material(pairs, None)
-    return _Material(pairs, knowledge(config.teacher, config.teacher_canvases, pairs, folder, device))
+        return None
+    teacher = students.load(config.teacher)
+    if lacking := sorted(set(config.teacher_canvases) - set(teacher.canvases)):
+        raise ValueError(f"the teacher {config.teacher} has no canvases {lacking}; it has {list(teacher.canvases)}")
+    return teacher
 
 
-def _started(config: TrainConfig, pairs: Pairs) -> Student:
+def _started(config: TrainConfig) -> Student:
+    """The student before the first step, but for norms that `_calibrate` still has to fit to the data."""
     torch.manual_seed(config.seed)  # right here, so that runs with and without a teacher start alike
     student = Student(config.student)
     if config.start is not None:
         start = students.load(config.start)
-        if start.config != config.student:
-            raise ValueError(f"{config.start} is another network than the one to be trained: {start.config}")
+        ours, theirs = asdict(config.student), asdict(start.config)
+        if differing := [f"{name} {theirs[name]}, not {ours[name]}" for name in ours if ours[name] != theirs[name]]:
+            raise ValueError(
+                f"the start {config.start} is another network than the one to be trained: it has {'; '.join(differing)}"
+            )
         student.load_state_dict(start.state_dict())
     elif config.pretrained is not None:
-        identities = np.arange(0, pairs.own, max(1, pairs.own // 128))
-        calibration = {domain: [_inputs(student, pairs, identities, domain)] for domain in config.student.domains}
-        start_from_pretrained(student, calibration, weights_of(config.pretrained))
+        load_published(student, config.pretrained)
     return student
+
+
+def _check_batch(config: TrainConfig, dataset: SketchDataset) -> None:
+    """ValueError for a batch that the photos to train on cannot fill."""
+    own = len(set(dataset.photo_ids[training_rows(dataset)].tolist()))
+    if own < config.batch * (1.0 - config.outside):
+        raise ValueError(
+            f"a batch of {config.batch} needs more than the {own} photos with sketches in the student split: "
+            "put a smaller 'batch' into the configuration"
+        )
+
+
+def _calibrate(student: Student, pairs: Pairs) -> None:
+    """Fit the norms of published weights to the data: where they are folded, they normalise nothing before."""
+    identities = np.arange(0, pairs.own, max(1, pairs.own // 128))
+    calibrate_all(student, {domain: [_inputs(student, pairs, identities, domain)] for domain in student.config.domains})
 
 
 def _inputs(student: Student, pairs: Pairs, identities: NDArray[np.int64], domain: str) -> Tensor:

@@ -23,37 +23,36 @@ def pairs() -> Pairs:
 
 
 @pytest.fixture
-def teacher(tmp_path: Path) -> str:
+def teacher(tmp_path: Path) -> Student:
     torch.manual_seed(0)
-    return str(save_student(Student(CONFIG), tmp_path / "teacher.safetensors", {}))
+    return load_student(save_student(Student(CONFIG), tmp_path / "teacher.safetensors", {}))
 
 
-def test_it_is_the_mean_over_canvases(pairs: Pairs, teacher: str, tmp_path: Path) -> None:
+def test_it_is_the_mean_over_canvases(pairs: Pairs, teacher: Student, tmp_path: Path) -> None:
     known = knowledge(teacher, (16, 32), pairs, tmp_path, "cpu", progress=False)
-    network = load_student(teacher)
     rows = np.array([0, 5, 3])
     flip = np.array([False, True, False])
     sketches = [mirrored(pairs.sketches[r]) if f else pairs.sketches[r] for r, f in zip(rows, flip, strict=True)]
-    total = network.embed(sketches, 16) + network.embed(sketches, 32)
+    total = teacher.embed(sketches, 16) + teacher.embed(sketches, 32)
     expected = total / np.linalg.norm(total, axis=1, keepdims=True)
     np.testing.assert_allclose(known.of_sketches(rows, flip).numpy(), expected, atol=2e-3)  # kept in half precision
     photos = pairs.photos[[0, 1, 2]].permute(0, 2, 3, 1)
     photos[1] = photos[1].flip(1)
     np.testing.assert_allclose(
-        known.of_photos(np.array([0, 1, 2]), flip).numpy(), network.embed_photos(photos.numpy()), atol=2e-3
+        known.of_photos(np.array([0, 1, 2]), flip).numpy(), teacher.embed_photos(photos.numpy()), atol=2e-3
     )
 
 
 def test_it_is_kept_and_belongs_to_one_teacher(
-    pairs: Pairs, teacher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pairs: Pairs, teacher: Student, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = knowledge(teacher, (16,), pairs, tmp_path, "cpu", progress=False)
     with monkeypatch.context() as patch:
         patch.setattr(Student, "embed", lambda *args, **kwargs: pytest.fail("embedded again"))
         again = knowledge(teacher, (16,), pairs, tmp_path, "cpu", progress=False)
     torch.testing.assert_close(again.sketches, first.sketches)
-    other = save_student(Student(CONFIG), tmp_path / "other.safetensors", {})
-    assert not torch.equal(knowledge(str(other), (16,), pairs, tmp_path, "cpu", progress=False).photos, first.photos)
+    other = load_student(save_student(Student(CONFIG), tmp_path / "other.safetensors", {}))
+    assert not torch.equal(knowledge(other, (16,), pairs, tmp_path, "cpu", progress=False).photos, first.photos)
 
 
 def test_mirrored() -> None:

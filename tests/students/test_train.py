@@ -132,7 +132,7 @@ def teacher(tmp_path: Path) -> str:
 @pytest.mark.parametrize("loss", ["contrastive", "triplet"])
 def test_every_term_trains(toy: SketchDataset, tmp_path: Path, teacher: str, loss: str) -> None:
     config = replace(TINY, steps=2, loss=loss, teacher=teacher, teacher_canvases=(16,), terms=dict.fromkeys(TERMS, 1.0))
-    before = weights(training._started(config, training.make_pairs(toy, config.pool, 24, workers=1)))
+    before = weights(training._started(config))
     after = weights(train(config, tmp_path / "run"))
     assert any(not torch.equal(before[name], after[name]) for name in before)
     row = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
@@ -153,8 +153,10 @@ def test_distillation_goes_to_the_teacher(toy: SketchDataset, tmp_path: Path) ->
     """With the teacher's terms alone, a student of the same make, its heads drawn anew, comes near its teacher."""
     config = replace(TINY, pretrained="mobilenet_v2", mix=0.0, terms={"mimic": 1.0}, average=0.9, steps=60)
     pairs = training.make_pairs(toy, config.pool, 24, workers=1)
-    teacher = save_student(training._started(config, pairs), tmp_path / "teacher.safetensors", {})
-    fresh = training._started(replace(config, seed=3), pairs).eval()
+    begun = [training._started(replace(config, seed=seed)) for seed in (config.seed, 3)]
+    for student in begun:
+        training._calibrate(student, pairs)
+    teacher, fresh = save_student(begun[0], tmp_path / "teacher.safetensors", {}), begun[1].eval()
     config = replace(config, teacher=str(teacher), teacher_canvases=(32,), seed=3)
     student = train(config, tmp_path / "run").eval()
     sketches = [toy.sketch(int(row)) for row in toy.indices("student")]
@@ -164,13 +166,14 @@ def test_distillation_goes_to_the_teacher(toy: SketchDataset, tmp_path: Path) ->
 
 
 def test_going_on_from_a_student(toy: SketchDataset, tmp_path: Path, teacher: str) -> None:
-    pairs = training.make_pairs(toy, TINY.pool, 24, workers=1)
-    started = weights(training._started(replace(TINY, start=teacher), pairs))
+    started = weights(training._started(replace(TINY, start=teacher)))
     theirs = weights(load_student(teacher))
     assert all(torch.equal(started[name], theirs[name]) for name in theirs)
-    other = replace(TINY, start=teacher, student=replace(TINY.student, photo_side=32))
-    with pytest.raises(ValueError, match="another network"):
-        training._started(other, pairs)
+    other = replace(TINY.student, photo_side=32)
+    with pytest.raises(
+        ValueError, match=r"is another network than the one to be trained: it has photo_side 24, not 32$"
+    ):
+        training._started(replace(TINY, start=teacher, student=other))
 
 
 def test_one_pass_when_small_is_empty(toy: SketchDataset, tmp_path: Path) -> None:
@@ -178,11 +181,40 @@ def test_one_pass_when_small_is_empty(toy: SketchDataset, tmp_path: Path) -> Non
     assert train(replace(TINY, steps=1, small={}, student=student), tmp_path).canvases == (32,)
 
 
-def test_too_large_a_batch(toy: SketchDataset, tmp_path: Path) -> None:
-    with pytest.raises(
-        ValueError, match="batch of 9 needs more than the 6 photos with sketches in the student split: put a smaller"
-    ):
-        train(replace(TINY, batch=9), tmp_path)
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        (
+            {"batch": 9},
+            ValueError,
+            "batch of 9 needs more than the 6 photos with sketches in the student split: put a smaller",
+        ),
+        ({"teacher": "nobody"}, ValueError, "unknown student 'nobody'"),
+        ({"teacher": "emoji", "teacher_canvases": (16, 64)}, ValueError, r"teacher emoji has no canvases \[16\]"),
+        ({"start": "nowhere.safetensors"}, FileNotFoundError, "nowhere.safetensors"),
+        ({"start": "emoji"}, ValueError, r"the start emoji is another network .* it has heads .*; canvases .*; photo"),
+        (
+            {"pretrained": "vgg16"},
+            ValueError,
+            "'vgg16' are of another network than the backbone 'mobilenet_v2': give 'mob",
+        ),
+        ({"pretrained": "nowhere.pth"}, FileNotFoundError, "no weights file nowhere.pth"),
+        ({"renderings": "nowhere.npz"}, FileNotFoundError, "nowhere.npz"),
+        ({"dataset": "nothing"}, ValueError, "unknown data set 'nothing'"),
+    ],
+)
+def test_mistakes_are_found_before_anything_is_prepared_or_written(
+    toy: SketchDataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, object],
+    error: type[Exception],
+    message: str,
+) -> None:
+    monkeypatch.setattr(training, "make_pairs", lambda *args: pytest.fail("pairs were made"))
+    with pytest.raises(error, match=message):
+        train(replace(TINY, **changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
