@@ -202,7 +202,8 @@ class OutcomeTable:
         rows: Any = slice(None)
         if split is not None:
             if split not in self.splits:
-                raise ValueError(f"unknown split {split!r}: the table of {self.dataset} has {', '.join(self.splits)}")
+                there = f"unknown split {split!r}: the table of {self.dataset} has {', '.join(self.splits)}"
+                raise ValueError("; ".join(filter(None, (there, data.what_lacks(self.dataset, split)))))
             rows = _together(self.split == split)
         columns = np.arange(self.n_canvases) if canvases is None else self.columns(canvases)
         kept = self.splits if split is None else (split,)

@@ -92,7 +92,7 @@ def data_check(
     Example: sketchcanvas data check my-sketches
     """
     from agents import report
-    from sketchcanvas_env.data import SPLITS
+    from sketchcanvas_env.data import SPLITS, what_lacks
     from sketchcanvas_env.data.folder import check_folder
 
     loaded, wrong = check_folder(folder)
@@ -113,6 +113,9 @@ def data_check(
     if wrong:
         raise ValueError(f"{folder}: {len(wrong)} to mend, each named above")
     tell(f"{folder} is in order")
+    for split, row in counts.items():
+        if not row["sketches"] and (lacking := what_lacks("folder", split)):
+            tell(lacking)
 
 
 @app.command("import")

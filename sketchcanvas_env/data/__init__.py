@@ -42,6 +42,7 @@ __all__ = [
     "fold",
     "load",
     "recognition",
+    "what_lacks",
 ]
 
 DATASETS: dict[str, Callable[[], SketchDataset]] = {
@@ -77,6 +78,29 @@ def _part(
 for _number in range(FOLDS):
     FOLDER_DATASETS[f"chairv2_fold{_number}"] = partial(_part, fold, _number)
     FOLDER_DATASETS[f"chairv2_crossfit{_number}"] = partial(_part, crossfitted, _number)
+
+_FOR_SELECTORS = {"train": "be trained", "val": "be chosen"}
+"""What selectors cannot do without sketches in a split."""
+
+
+def what_lacks(dataset: str, split: str) -> str:
+    """What selectors cannot do where a data set has no sketch in a split, and the way out; "" where nothing is lost.
+
+    Example:
+        >>> what_lacks("folder", "val")
+        "no selector can be chosen without sketches in 'val': list photos that have some under 'val' in splits.json"
+    """
+    if split not in _FOR_SELECTORS:
+        return ""
+    crossfits = [name for name in FOLDER_DATASETS if name.startswith(f"{dataset.partition('_fold')[0]}_crossfit")]
+    if crossfits:
+        way = f"take {', '.join(crossfits)}, made of the same photos (students/crossfit.py has the commands)"
+    else:
+        way = f"list photos that have some under {split!r} in splits.json"
+        if dataset != "folder":
+            way = f"write it as a folder of yours with 'sketchcanvas data import', and {way}"
+    return f"no selector can {_FOR_SELECTORS[split]} without sketches in {split!r}: {way}"
+
 
 _loaded: dict[tuple[str, str], tuple[str, SketchDataset]] = {}
 

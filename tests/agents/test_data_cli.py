@@ -126,6 +126,21 @@ def test_check_names_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "there must be photos/" in capsys.readouterr().err
 
 
+def test_check_says_what_selectors_lack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_own(tmp_path / "mine")
+    assert run("data", "check", folder) == 0
+    assert capsys.readouterr().err == f"{folder} is in order\n"
+    photos = [path.stem for path in (folder / "photos").iterdir()]
+    (folder / "splits.json").write_text(json.dumps({"student": photos[3:], "test": photos[:3]}))
+    assert run("data", "check", folder) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        f"{folder} is in order",
+        "no selector can be trained without sketches in 'train': list photos that have some under 'train' in "
+        "splits.json",
+        "no selector can be chosen without sketches in 'val': list photos that have some under 'val' in splits.json",
+    ]
+
+
 @pytest.mark.filterwarnings("default::sketchcanvas_env.data.SkippedDataWarning")  # as outside of tests
 def test_import(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = write_qmul(tmp_path / "root", qmul_arrays() | {"/train/c1_v1_1": np.zeros((0, 3))})

@@ -52,7 +52,7 @@ def test_preferences_are_checked_before_any_work(toy_env: EnvConfig) -> None:
 
 @pytest.fixture(scope="module")
 def retrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """File of outcomes, with looks, of a student of one's own that has the shipped one's name, as `distill` gives it."""
+    """File of outcomes, with looks, of one's own student that has the shipped one's name, as `distill` gives it."""
     shipped = load_table("emoji")
     own = replace(shipped, student_hash="0" * 64)
     path = own.save(tmp_path_factory.mktemp("retrained") / "own.npz")

@@ -241,6 +241,27 @@ def test_selecting_what_is_not_there(arguments: dict[str, Any], message: str) ->
         toy_table().select(**arguments)
 
 
+@pytest.mark.parametrize(
+    ("dataset", "way"),
+    [
+        ("chairv2", "take chairv2_crossfit0, chairv2_crossfit1, chairv2_crossfit2, made of the same photos"),
+        ("chairv2_fold1", "take chairv2_crossfit0, chairv2_crossfit1, chairv2_crossfit2, made of the same photos"),
+        ("folder", "list photos that have some under 'train' in splits.json"),
+        (
+            "shoev2",
+            "write it as a folder of yours with 'sketchcanvas data import', and list photos that have some under",
+        ),
+    ],
+)
+def test_without_a_split_for_selectors_it_says_what_to_do(dataset: str, way: str) -> None:
+    table = replace(toy_table().select("val"), dataset=dataset)
+    message = f"unknown split 'train': the table of {dataset} has val; no selector can be trained without .*: {way}"
+    with pytest.raises(ValueError, match=message):
+        table.select("train")
+    with pytest.raises(ValueError, match=r"has val$"):
+        table.select("test")
+
+
 def test_a_table_is_shown_in_one_line() -> None:
     table = toy_table()
     splits = ", ".join(f"{name} {len(table.select(name))}" for name in table.splits)
