@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +19,16 @@ from agents.tensorboard import batch_scalars
 from tests.agents.support import ALGORITHMS, small
 from tests.helpers import Toy
 
+ROOT = Path(agents.__file__).parents[1]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
 
 def test_importing_it_loads_neither_torch_nor_sb3() -> None:
     code = (
         "import sys, agents; heavy = {'torch', 'stable_baselines3', 'scipy', 'matplotlib'} & set(sys.modules); "
         "assert not heavy, heavy; assert 'load' in dir(agents)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(agents.__file__).parents[1])
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
 def test_every_public_name_is_there() -> None:
@@ -35,12 +40,43 @@ def test_every_public_name_is_there() -> None:
 
 
 def test_every_folder_of_code_is_installed() -> None:
-    root = Path(agents.__file__).parents[1]
-    settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    listed = set(settings["tool"]["setuptools"]["packages"])
+    listed = set(SETTINGS["tool"]["setuptools"]["packages"])
     rooms = ("sketchcanvas_env", "students", "agents")
-    found = {file.parent.relative_to(root) for room in rooms for file in (root / room).rglob("*.py")}
+    found = {file.parent.relative_to(ROOT) for room in rooms for file in (ROOT / room).rglob("*.py")}
     assert listed == {".".join(folder.parts) for folder in found}
+
+
+def shipped() -> list[Path]:
+    """Whatever is in the folders of `package-data`, relative to the root."""
+    packages = SETTINGS["tool"]["setuptools"]["package-data"]
+    return [
+        file.relative_to(ROOT)
+        for package, patterns in packages.items()
+        for pattern in patterns
+        for file in sorted((ROOT / package).glob(pattern))
+    ]
+
+
+def test_weights_and_data_that_are_shipped_have_a_licence() -> None:
+    licence = (ROOT / "LICENSE").read_text(encoding="utf-8")
+    binary = [file for file in shipped() if file.suffix in (".safetensors", ".npz", ".zip")]
+    assert {file.parts[0] for file in binary} == {"sketchcanvas_env", "students", "agents"}
+    for file in binary:
+        assert any(f"`{named.as_posix()}`" in licence for named in (file, *file.parents)), file
+    for name in re.findall(r"`([^`]+)`", licence):
+        assert any(file.is_relative_to(name) for file in shipped()), name
+
+
+def test_the_texts_of_the_licences_are_shipped() -> None:
+    files = {file for pattern in SETTINGS["project"]["license-files"] for file in ROOT.glob(pattern)}
+    assert {ROOT / "LICENSE", ROOT / "LICENSE-apache-2.0.txt"} < files
+    assert ROOT / "sketchcanvas_env" / "data" / "emoji_files" / "LICENSE-openmoji.txt" in files
+    # As https://www.apache.org/licenses/LICENSE-2.0.txt has it; git may have written the ends of lines anew.
+    apache = (ROOT / "LICENSE-apache-2.0.txt").read_bytes().replace(b"\r\n", b"\n")
+    assert sha256(apache).hexdigest() == "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
+    licence = (ROOT / "LICENSE").read_text(encoding="utf-8")
+    for name in SETTINGS["project"]["license"].split(" AND "):
+        assert name in licence, name
 
 
 def test_bars_are_drawn_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
