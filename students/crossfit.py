@@ -38,7 +38,8 @@ def joined(tables: Sequence[OutcomeTable], dataset: SketchDataset) -> OutcomeTab
         The table; `student_hash` is that of the three hashes, and `meta["folds"]` has them.
 
     Raises:
-        TableError: tables of different networks or canvases, or sketches that none or two of them tell of.
+        TableError: tables of different networks or canvases, two of one student (it was trained on the fold that one
+            of them tells of), or sketches that none or two of them tell of.
     """
     first = tables[0]
     for table in tables:
@@ -46,6 +47,9 @@ def joined(tables: Sequence[OutcomeTable], dataset: SketchDataset) -> OutcomeTab
             raise TableError("the folds' tables are of different networks or canvases")
         if not np.array_equal(table.flops, first.flops) or table.margin != first.margin:
             raise TableError("the folds' tables count FLOPs or triplet losses differently")
+    hashes = [table.student_hash for table in tables]
+    if len(set(hashes)) != len(hashes):
+        raise TableError("two of the tables are of one student: each fold needs one that was trained on the others")
     photos = np.unique(np.concatenate([table.photos for table in tables]))
     columns: dict[str, Any] = {
         name: np.concatenate([getattr(table, name) for table in tables]) for name in ("ranks", "distances", "triplet")
@@ -57,7 +61,6 @@ def joined(tables: Sequence[OutcomeTable], dataset: SketchDataset) -> OutcomeTab
     if len(set(ids)) != len(ids) or set(ids) != set(wanted.tolist()):
         raise TableError(f"the folds' tables do not tell of every sketch of {dataset.name!r} once")
     order = _order(tables, wanted)
-    hashes = [table.student_hash for table in tables]
     return OutcomeTable(
         dataset=dataset.name,
         dataset_hash=dataset.hash,
@@ -118,13 +121,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--dataset", required=True, help="the cross-fitted data set, such as chairv2_crossfit0:ROOT")
     parser.add_argument("--out", type=Path, required=True, help="the joint table")
     chosen = parser.parse_args(arguments)
-    tables = [OutcomeTable.load(path) for path in chosen.tables]
-    table = joined(tables, load(chosen.dataset))
-    print(table.save(chosen.out))
-    beside = [looks_path(path) for path in chosen.tables]
+    try:
+        _join(chosen.tables, chosen.dataset, chosen.out)
+    except (ValueError, OSError) as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
+
+
+def _join(paths: Sequence[Path], dataset: str, out: Path) -> None:
+    tables = [OutcomeTable.load(path) for path in paths]
+    table = joined(tables, load(dataset))
+    print(table.save(out))
+    beside = [looks_path(path) for path in paths]
     if all(path.is_file() for path in beside):
         looks = joined_looks([LookTable.load(path) for path in beside], tables, table)
-        print(looks.save(looks_path(chosen.out)))
+        print(looks.save(looks_path(out)))
 
 
 if __name__ == "__main__":

@@ -55,7 +55,9 @@ def test_tables_that_do_not_belong_together(tables: list[OutcomeTable]) -> None:
     with pytest.raises(TableError, match="once"):
         joined([tables[0], tables[1]], turned)
     with pytest.raises(TableError, match="once"):
-        joined([*tables[:2], tables[1]], turned)
+        joined([*tables[:2], replace(tables[1], student_hash="fold 2")], turned)
+    with pytest.raises(TableError, match="two of the tables are of one student"):
+        joined([*tables[:2], replace(tables[2], student_hash="fold 0")], turned)
     with pytest.raises(TableError, match="different networks"):
         joined([replace(tables[0], student="another"), *tables[1:]], turned)
 
@@ -87,3 +89,17 @@ def test_the_command_joins_tables_and_looks(
     table = OutcomeTable.load(tmp_path / "all.npz")
     assert table.hash == joined(tables, turned).hash
     check_looks(LookTable.load(tmp_path / "all.looks.npz"), table)
+
+
+def test_a_mistake_is_one_line(
+    tables: list[OutcomeTable], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    turned = crossfitted(toy_dataset(), 0)
+    monkeypatch.setattr("students.crossfit.load", lambda name: turned)
+    paths = [str(table.save(tmp_path / f"{number}.npz")) for number, table in enumerate(tables)]
+    for given, message in ((paths[:2], "do not tell of every sketch"), ([*paths[:2], "nowhere.npz"], "nowhere.npz")):
+        with pytest.raises(SystemExit) as stop:
+            main(["--dataset", "toy_crossfit0", "--out", str(tmp_path / "all.npz"), *given])
+        told = capsys.readouterr().err
+        assert stop.value.code == 2 and message in told and len(told.splitlines()) == 1
+    assert not (tmp_path / "all.npz").exists()
