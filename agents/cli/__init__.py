@@ -12,6 +12,7 @@ Whatever is slow to import (torch, plots, students) it imports when it is called
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -41,6 +42,25 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from sketchcanvas_env import __version__
+
+        print(f"sketchcanvas {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """What may be asked of no command."""
+
+
 for _command in _COMMANDS:
     app.command()(_command)
 for _name, _group in _GROUPS.items():

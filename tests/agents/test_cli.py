@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import sketchcanvas_env
 from agents import cli, saved
 from agents.cli.common import telling_what_is_left_out, typed_command
 from agents.compare import CompareConfig, preset
@@ -72,15 +73,21 @@ def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -
     assert command == "data" or f"Example: sketchcanvas {command}" in text
 
 
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"sketchcanvas {sketchcanvas_env.__version__}\n"
+
+
 def test_help_does_not_load_torch() -> None:
     code = "import sys, agents.cli; print('torch' in sys.modules, 'matplotlib' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
 
 
-def test_the_package_runs_as_a_program_too() -> None:
+@pytest.mark.parametrize("module", ["agents", "agents.cli"])
+def test_the_package_runs_as_a_program_too(module: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "agents.cli", "pick", "nowhere", "--min-acc", "1"], capture_output=True, text=True
+        [sys.executable, "-m", module, "pick", "nowhere", "--min-acc", "1"], capture_output=True, text=True
     )
     assert done.returncode == 2
     assert done.stderr.startswith("sketchcanvas: ") and "nowhere" in done.stderr
@@ -489,13 +496,19 @@ def test_distill_hands_over_what_was_asked(
     assert run("distill", file, "--out", tmp_path) == 0
     plain = train.TrainConfig.read(file)
     assert seen.pop() == (plain, tmp_path, None, f"sketchcanvas distill {file} --out {tmp_path}")
-    assert str(tmp_path / "student.safetensors") in capsys.readouterr().err
-    asked = ["--dataset", "chairv2", "--root", "/home/me", "--teacher", "big", "--steps", 9, "--seed", 0]
-    assert run("distill", file, *asked, "--save", tmp_path / "x.safetensors") == 0
+    hint = capsys.readouterr().err.splitlines()[-1]
+    student = str(tmp_path / "student.safetensors")
+    assert shlex.split(hint) == ["sketchcanvas", "evaluate", "--student", student, "--dataset", "emoji"]
+    asked = ["--dataset", "chairv2", "--root", "/home/my chairs", "--teacher", "big", "--steps", 9, "--seed", 0]
+    assert run("distill", file, *asked, "--save", tmp_path / "my x.safetensors") == 0
     config, out, save, command = seen.pop()
-    assert config == replace(plain, dataset="chairv2", root="/home/me", teacher="big", steps=9, seed=0)
-    assert (out, save) == (Path("runs/distill"), tmp_path / "x.safetensors")
+    assert config == replace(plain, dataset="chairv2", root="/home/my chairs", teacher="big", steps=9, seed=0)
+    assert (out, save) == (Path("runs/distill"), tmp_path / "my x.safetensors")
     assert "--root ROOT" in command
+    # What is said on the terminal is for pasting: there the folder is named, and spaces are kept together.
+    hint = shlex.split(capsys.readouterr().err.splitlines()[-1])
+    data_set = ["--dataset", "chairv2", "--root", "/home/my chairs"]
+    assert hint == ["sketchcanvas", "evaluate", "--student", str(save), *data_set]
     for arguments, message in {
         (tmp_path / "none.json",): "none.json",
         (file, "--steps", "0"): "Invalid value",
