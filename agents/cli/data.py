@@ -132,6 +132,8 @@ def data_import(
 
     Example: sketchcanvas data import chairv2 ~/ChairV2 chairs
     """
+    import shlex
+
     from agents.progress import bars
     from sketchcanvas_env.data.folder import write_folder
 
@@ -151,4 +153,5 @@ def data_import(
         lost = write_folder(loaded, places[-1], on_file)
     for sentence in lost:
         tell(f"not kept: {sentence}")
-    tell(f"wrote {len(loaded)} sketches to {places[-1]}: '--dataset folder:{places[-1]}' names it")
+    named = shlex.join(["--dataset", f"folder:{places[-1]}"])
+    tell(f"wrote {len(loaded)} sketches to {places[-1]}, which is named by\n{named}")

@@ -38,6 +38,7 @@ def distill(
 
     Example: sketchcanvas distill students/configs/folder-mobilenet_v2.json --root mine --out runs/mine
     """
+    import shlex
     from dataclasses import replace
 
     from students import train as training
@@ -56,4 +57,7 @@ def distill(
     if direct:
         settings = replace(settings, teacher=None)
     path = training.run(settings, out, save, typed_command())
-    tell(f"wrote {path}; 'sketchcanvas evaluate --student {path}' says what it scores")
+    words = ["sketchcanvas", "evaluate", "--student", str(path), "--dataset", settings.dataset]
+    if settings.root is not None:
+        words += ["--root", settings.root]
+    tell(f"wrote {path}; what it scores is told by\n{shlex.join(words)}")

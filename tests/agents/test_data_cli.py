@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -151,6 +152,9 @@ def test_import(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         told = capsys.readouterr().err
         assert "1 of 28 sketches" in told and "wrote 27 sketches" in told and "not kept" not in told
     copy = load("folder", tmp_path / "chairs", strict=True)
+    assert run("data", "import", "chairv2", root, tmp_path / "my chairs") == 0
+    hint = shlex.split(capsys.readouterr().err.splitlines()[-1])
+    assert hint == ["--dataset", f"folder:{tmp_path / 'my chairs'}"]
     assert len(copy) == 27 and "Sketch Me That Shoe" in copy.citation
     assert run("data", "check", tmp_path / "chairs") == 0
     assert run("data", "import", "toy", tmp_path / "toys") == 0
