@@ -299,12 +299,8 @@ def _differences(
         for role, fits in (("direct", _is_rival), ("teacher", _taught)):
             others = [i for i, other in enumerate(groups) if other[0].role == role and fits(other, group)]
             if not others:
-                wanted = (
-                    f"{row.backbone} trained directly for {row.steps} steps"
-                    if role == "direct"
-                    else f"the teacher {row.teacher.name if row.teacher is not None else ''}"
-                )
-                notes.append(f"{title}: not compared with {role}, there is no row of {wanted}.")
+                lacking = _no_teacher(groups, group) if role == "teacher" else _no_rival(row)
+                notes.append(f"{title}: not compared with {role}, {lacking}.")
             for other in others:
                 values = {
                     f"{side} px": (
@@ -332,6 +328,24 @@ def _taught(other: _Group, group: _Group) -> bool:
     teachers = [row.teacher for row in group if row.teacher is not None]
     hashes = {row.weights_sha256 for row in other}
     return all(t.sha256 in hashes if t.sha256 is not None else t.name == other[0].name for t in teachers)
+
+
+def _no_rival(row: StudentRow) -> str:
+    return f"there is no row of {row.backbone} trained directly for {row.steps} steps"
+
+
+def _no_teacher(groups: list[_Group], group: _Group) -> str:
+    """Why there is no teacher to compare with, and how to make its row: a student's card cannot know whom it taught."""
+    name = "" if group[0].teacher is None else group[0].teacher.name
+    if any(other[0].role == "direct" and _taught(other, group) for other in groups):
+        return (
+            f"the row of the teacher {name} calls it trained directly: make that row anew with 'sketchcanvas evaluate "
+            "--role teacher'"
+        )
+    return (
+        f"there is no row of the teacher {name}: 'sketchcanvas evaluate --student WEIGHTS --role teacher --out ROW' "
+        "makes it"
+    )
 
 
 # ---- selectors

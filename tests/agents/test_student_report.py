@@ -134,7 +134,18 @@ def test_distillation_that_helps_is_told(tmp_path: Path) -> None:
     section = build(files(*rows), nothing(tmp_path), R).sections[0]
     value, (low, high) = section.differences[0].values["256 px"]
     assert 0 < low < value < high
-    assert any("not compared with teacher, there is no row of the teacher big" in note for note in section.notes)
+    [note] = [note for note in section.notes if "not compared with teacher" in note]
+    assert "there is no row of the teacher big: 'sketchcanvas evaluate --student WEIGHTS --role teacher" in note
+
+
+def test_a_teacher_that_is_not_called_one_is_found_out(tmp_path: Path) -> None:
+    """What `evaluate --student TEACHER` stores without `--role`: a card does not know whom its student taught."""
+    section = build(files(teacher(role="direct"), taught()), nothing(tmp_path), R).sections[0]
+    [note] = [note for note in section.notes if "not compared with teacher" in note]
+    assert "the row of the teacher big calls it trained directly" in note and "--role teacher" in note
+    # Another network that was trained directly is no such row.
+    section = build(files(row(), taught()), nothing(tmp_path), R).sections[0]
+    assert any("there is no row of the teacher big" in note for note in section.notes)
 
 
 def test_only_the_same_network_trained_as_long_is_a_rival(tmp_path: Path) -> None:
