@@ -79,6 +79,19 @@ def test_the_texts_of_the_licences_are_shipped() -> None:
         assert name in licence, name
 
 
+def test_a_source_distribution_is_whole(tmp_path: Path) -> None:
+    pytest.importorskip("setuptools", minversion="77")
+    if not (ROOT / ".git").exists():
+        pytest.skip("only a checkout knows which files are the project's")
+    git = ["git", "-c", "core.quotepath=off", "ls-files"]
+    tracked = set(subprocess.run(git, check=True, cwd=ROOT, capture_output=True, text=True).stdout.splitlines())
+    listing = [sys.executable, "-c", "from setuptools import setup; setup()", "-q", "egg_info", "--egg-base", tmp_path]
+    subprocess.run(listing, check=True, cwd=ROOT, capture_output=True)
+    text = (tmp_path / "sketchcanvas.egg-info" / "SOURCES.txt").read_text(encoding="utf-8")
+    assert tracked - set(text.splitlines()) == {".gitignore"}
+    assert not [line for line in text.splitlines() if line.endswith(".pyc")]
+
+
 def test_bars_are_drawn_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     with progress.bars() as start:
         advance = start("a title", 10)
