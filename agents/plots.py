@@ -237,8 +237,12 @@ def canvas_shares(
 
 
 def contact_sheet(dataset: SketchDataset, split: str, photos: int, path: str | Path, seed: int = 0) -> Path:
-    """Some photos of a split with all their sketches, one photo a row, two rows abreast."""
-    rows = dataset.indices(split)
+    """Some photos of a split with all their sketches, one photo a row, two rows abreast.
+
+    Raises:
+        ValueError: unknown split, or one without sketches; the message names those that have some.
+    """
+    rows = dataset.some_indices(split)
     ids = list(dict.fromkeys(dataset.photo_ids[rows].tolist()))
     chosen = [ids[i] for i in np.random.RandomState(seed).permutation(len(ids))[:photos]]
     owned = {photo: rows[dataset.photo_ids[rows] == photo] for photo in chosen}

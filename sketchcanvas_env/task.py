@@ -466,9 +466,7 @@ def _live_task(
     flops = _live_costs(retriever, "flops", len(have))[columns]
     costs = _live_costs(retriever, recipe["cost"], len(have))[columns]
     numbers = _numbers(recipe)
-    index = dataset.indices(split)
-    if not len(index):
-        raise ValueError(f"data set {dataset.name!r} has no sketch in split {split!r}")
+    index = dataset.some_indices(split)
     points, stats = _observations(dataset, split, index, numbers.pop("max_points"))
     return Task(
         dataset=dataset,
@@ -570,8 +568,7 @@ def split_observations(
     Raises:
         ValueError: unknown split, or one without sketches.
     """
-    if not len(dataset.indices(split)):
-        raise ValueError(f"data set {dataset.name!r} has no sketch in split {split!r}")
+    dataset.some_indices(split)
     return _split_observations(_ByHash(dataset.hash, dataset), split, max_points)
 
 

@@ -111,6 +111,18 @@ class SketchDataset:
         """
         return np.flatnonzero(self.split == check_split(split))
 
+    def some_indices(self, split: str) -> NDArray[np.int64]:
+        """As `indices`, but at least one.
+
+        Raises:
+            ValueError: unknown split, or one without sketches; the message names those that have some.
+        """
+        rows = self.indices(split)
+        if not len(rows):
+            there = ", ".join(name for name in SPLITS if len(self.indices(name)))
+            raise ValueError(f"data set {self.name!r} has no sketch in split {split!r}, only in {there or 'none'}")
+        return rows
+
 
 def check_split(split: str) -> str:
     """The split's name.

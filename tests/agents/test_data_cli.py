@@ -104,6 +104,14 @@ def test_info_and_show_of_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture
         (tmp_path / "sheet.png").unlink()
 
 
+def test_show_of_a_split_without_sketches(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = write_qmul(tmp_path / "root", qmul_arrays())
+    assert run("data", "show", f"chairv2:{root}", "--out", tmp_path / "sheet.png") == 2
+    message = "sketchcanvas: data set 'chairv2' has no sketch in split 'train', only in student, val, test\n"
+    assert capsys.readouterr().err == message
+    assert run("data", "show", f"chairv2:{root}", "--split", "val", "--out", tmp_path / "sheet.png") == 0
+
+
 def test_check_names_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_own(tmp_path / "mine")
     (folder / "sketches" / "val-0__9.json").write_text("[[[0, NaN]]]")
