@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from students.embedder import Student
 
-__all__ = ["available", "backbone_names", "create", "load"]
+__all__ = ["available", "backbone_names", "create", "find", "load"]
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 DEFAULT_STUDENT = {"emoji": "emoji-mobilenet_v2", "chairv2": "chairv2-mobilenet_v2"}
@@ -51,19 +51,26 @@ def create(name: str = "mobilenet_v2", pretrained: bool = False, **config: Any) 
     return student
 
 
-def load(name_or_path: str | Path) -> Student:
-    """Load a trained student by shipped name ("emoji-mobilenet_v2"; "emoji" for the default) or by path.
+def find(name_or_path: str | Path) -> Path:
+    """Where a trained student is, by shipped name ("emoji-mobilenet_v2"; "emoji" for the default) or by path.
 
-    Raises ValueError for an unknown name, listing what exists; see `students.weights.load_student` for bad
-    files.
+    Raises ValueError for an unknown name, listing what exists; a path ending in .safetensors or .json need not exist.
     """
-    from students.weights import load_student
-
     text = str(name_or_path)
     name = DEFAULT_STUDENT.get(text, text)
     if name in available():
-        return load_student(WEIGHTS_FOLDER / f"{name}.safetensors")
+        return WEIGHTS_FOLDER / f"{name}.safetensors"
     path = Path(name_or_path)
     if path.suffix in (".safetensors", ".json") or path.exists():
-        return load_student(path)
+        return path
     raise ValueError(f"unknown student {text!r}; shipped students: {list(available()) or 'none'}, or give a path")
+
+
+def load(name_or_path: str | Path) -> Student:
+    """Load a trained student, by whatever `find` takes.
+
+    Raises as `find`; see `students.weights.load_student` for bad files.
+    """
+    from students.weights import load_student
+
+    return load_student(find(name_or_path))

@@ -256,7 +256,7 @@ def open_student(name_or_path: str, dataset: str) -> tuple[Embedder, dict[str, A
     if name_or_path == "hog":
         return HogRetriever(), None
     within = f"{dataset}-{name_or_path}"
-    path = _weights_of(within if within in students.available() else name_or_path)
+    path = students.find(within if within in students.available() else name_or_path)
     student = students.load(path)
     return student.to("cuda" if torch.cuda.is_available() else "cpu"), load_card(path)
 
@@ -451,12 +451,6 @@ def _training_of(card: dict[str, Any]) -> dict[str, Any]:
     if "recipe" in told:
         told["recipe"] = {key: value for key, value in told["recipe"].items() if key != "root"}
     return told
-
-
-def _weights_of(name_or_path: str) -> str:
-    """The path of a shipped student's weights, by its name; anything else as it is."""
-    name = students.DEFAULT_STUDENT.get(name_or_path, name_or_path)
-    return str(students.WEIGHTS_FOLDER / f"{name}.safetensors") if name in students.available() else name_or_path
 
 
 def _teacher_of(card: dict[str, Any]) -> Teacher | None:

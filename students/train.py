@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -31,7 +32,7 @@ from sketchcanvas_env.data import SketchDataset, load
 from sketchcanvas_env.files import read_json
 from sketchcanvas_env.raster import rasterise_batch
 from students import checkpoint as checkpoints
-from students import losses
+from students import losses, seen
 from students.augment import jittered, jittered_photos
 from students.embedder import Student, StudentConfig, config_from_dict
 from students.evaluation import ranks_of
@@ -41,7 +42,7 @@ from students.provenance import commit, versions
 from students.renderings import read as read_renderings
 from students.switch_norm import PHOTO, parameter_groups
 from students.teacher import Knowledge, knowledge
-from students.weights import load_student, save_student
+from students.weights import load_card, load_student, save_student
 
 MAX_CONFIG_BYTES = 1 << 20
 
@@ -396,6 +397,15 @@ def _card_of_teacher(name: str | None) -> dict[str, str] | None:
     return {"name": teacher.name, "sha256": teacher.weights_hash}
 
 
+def _seen(dataset: SketchDataset, start: str | None) -> set[str]:
+    """Fingerprints of the photos trained on, here and before, as far as the start's card tells of them."""
+    own = seen.fingerprints(dataset, set(dataset.photo_ids[training_rows(dataset)].tolist()))
+    if start is not None:
+        with suppress(OSError, ValueError):  # gone since the run began
+            own |= seen.of_card(load_card(students.find(start)))
+    return own
+
+
 def publish(student: Student, dataset: SketchDataset, path: Path, recipe: dict[str, Any], command: str) -> None:
     """Save a trained student with a card that says where it comes from and what it scores on val.
 
@@ -406,6 +416,7 @@ def publish(student: Student, dataset: SketchDataset, path: Path, recipe: dict[s
         "dataset": dataset.name,
         "dataset_hash": dataset.hash,
         "trained_on": "split 'student'",
+        "seen": seen.on_card(_seen(dataset, recipe.get("start"))),
         "teacher": _card_of_teacher(recipe.get("teacher")),
         "recipe": recipe,
         "command": command,

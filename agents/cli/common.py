@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -165,3 +165,11 @@ def _fit(table: Table, console: Console, width: int) -> int:
 def tell(text: str) -> None:
     """Say something to the person, not to the pipe."""
     print(text, file=sys.stderr)
+
+
+def tell_leakage(card: dict[str, Any], dataset: SketchDataset, splits: Iterable[str]) -> None:
+    """Say in one line when a student may have been trained on the photos that it is to find."""
+    from students.seen import leakage
+
+    if told := leakage(card, dataset, splits):
+        tell(f"sketchcanvas: {told}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agents.cli.common import env_config, load_data, show, sides_of, tell, typed_command
+from agents.cli.common import env_config, load_data, show, sides_of, tell, tell_leakage, typed_command
 from agents.cli.options import DEFAULT_CANVASES, AsJson, Cost, Dataset, Root, Split, Strict, TablePath, Tradeoff
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ def _evaluate_student(
 
     sides = None if canvases is None else sides_of(canvases)
     embedder, card = open_student(name, dataset.name)
+    if card is not None:
+        tell_leakage(card, dataset, (split,))
     row = evaluate_student(
         embedder, dataset, split, sides, card=card, role=role, command=typed_command(), progress=True
     )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from agents.cli.common import load_data, show, sides_of, tell
+from agents.cli.common import load_data, show, sides_of, tell, tell_leakage
 from agents.cli.options import AsJson, Dataset, Root, Strict
 
 
@@ -34,13 +34,17 @@ def tabulate(
     """
     import students
     from agents import report
+    from sketchcanvas_env.data import SPLITS
     from students.hog import HogRetriever
     from students.looks import add_looks
     from students.tabulate import Embedder, build_table, scores
+    from students.weights import load_card
 
     sides = None if canvases is None else sides_of(canvases)
     embedder: Embedder = HogRetriever() if student == "hog" else students.load(student)
     source = load_data(dataset, root, strict)
+    if student != "hog":
+        tell_leakage(load_card(students.find(student)), source, SPLITS[1:])
     result = build_table(embedder, source, out, sides, progress=True)
     title = f"{result.student} on {dataset}: sketches of {len(result.photos)} photos"
     show(
