@@ -448,7 +448,7 @@ def reread(folder: str | Path) -> CompareResult:
         folder: of a comparison, with its result and its runs.
 
     Raises:
-        FileNotFoundError: no result, or a run is missing.
+        FileNotFoundError: no result, or a run, its table or its data set is missing.
         ValueError: a damaged file.
     """
     return judge(*read_runs(folder))
@@ -458,7 +458,7 @@ def read_runs(folder: str | Path) -> tuple[CompareConfig, dict[str, list[StoredR
     """The settings and the runs of each agent of a stored comparison; arguments and errors of `reread`."""
     config = read_config(folder)
     rows = Path(folder) / RUNS_FOLDER
-    table = config.env.outcomes(TRAIN_SPLIT)
+    table = runs.stored_outcomes(config.env, folder)
     return config, {
         agent: [runs.read(rows / runs.name_of(one, table, config.curve_every)) for one in of_agent]
         for agent, of_agent in config.runs().items()

@@ -22,7 +22,7 @@ from typing import Any
 from agents import algorithms, saved
 from agents.algorithms import Algorithm
 from agents.curves import Curve, CurvePoint
-from agents.environment import env_from_json
+from agents.environment import EnvConfig, env_from_json
 from agents.saved import SavedSelector
 from agents.training import Run, TrainConfig
 from sketchcanvas_env.data import SkippedDataWarning
@@ -196,6 +196,29 @@ def read_all(folder: str | Path) -> list[StoredRun]:
     if not rows:
         raise FileNotFoundError(f"there are no stored runs in {folder}")
     return [read(row) for row in rows]
+
+
+def stored_outcomes(env: EnvConfig, folder: str | Path) -> OutcomeTable:
+    """The outcomes that stored runs were trained on.
+
+    Args:
+        env: their environment, as the result in `folder` names it.
+        folder: of the comparison or sweep.
+
+    Raises:
+        FileNotFoundError: no such table or data set; where paths are relative, the message says from where they lead.
+        ValueError: as `EnvConfig.outcomes`.
+    """
+    try:
+        return env.outcomes(TRAIN_SPLIT)
+    except FileNotFoundError as error:
+        named = [path for path in (env.table, env.dataset.partition(":")[2]) if path]
+        relative = [path for path in named if not Path(path).expanduser().is_absolute()]
+        if not relative:
+            raise
+        raise FileNotFoundError(
+            f"{error}; {folder} names {' and '.join(relative)} as seen from where it was made: run this command there"
+        ) from None
 
 
 def _outcomes(config: TrainConfig) -> OutcomeTable:

@@ -267,7 +267,7 @@ def reread(folder: str | Path) -> SweepResult:
         folder: of a sweep, with its result and its runs.
 
     Raises:
-        FileNotFoundError: no sweep, or a run is missing.
+        FileNotFoundError: no sweep, or a run, its table or its data set is missing.
         ValueError: a damaged file.
     """
     path = Path(folder) / SWEEP_FILE
@@ -280,7 +280,7 @@ def reread(folder: str | Path) -> SweepResult:
         config = SweepConfig(compare=compare, **settings)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is no result of a sweep: {error}") from None
-    table = _plain(config, ANY_TRADEOFF).outcomes(runs.TRAIN_SPLIT)
+    table = runs.stored_outcomes(_plain(config, ANY_TRADEOFF), folder)
 
     def read(one: TrainConfig) -> StoredRun:
         return runs.read(Path(folder) / RUNS_FOLDER / runs.name_of(one, table, config.compare.curve_every))

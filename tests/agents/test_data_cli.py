@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 import agents
+from agents import sweep
 from agents.cli.common import typed_command
 from agents.compare import CompareConfig, compare
 from agents.environment import EnvConfig
@@ -59,6 +61,30 @@ def test_ones_own_data_set_to_an_agent(tmp_path: Path, capsys: pytest.CaptureFix
         told = json.loads(capsys.readouterr().out)
         assert told[str(weights)]["n_sketches"] == len(load("folder", folder).indices("val"))
     assert run("report", "--compare", out, "--validate") == 0
+
+
+def test_a_result_read_from_elsewhere_says_from_where_its_paths_lead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_own(tmp_path / "here" / "mine")
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    named = ["--dataset", "folder:mine", "--canvases", "32,64"]
+    assert run("tabulate", "--student", "hog", *named, "--out", "own.npz") == 0
+    few = ["--table", "own.npz", "--algorithms", "cost_sensitive", "--seeds", 1, "--steps", 256]
+    assert run("compare", *named, *few, "--out", "result") == 0
+    assert run("sweep", *named, *few, "--preference", "", "--tradeoffs", "0.1,0.4", "--out", "swept") == 0
+    assert run("report", "--compare", "result", "--sweep", "swept") == 0
+    told = " names own.npz and mine as seen from where it was made: run this command there"
+    monkeypatch.chdir(tmp_path / "there")
+    for lacking in ("mine", "own.npz"):
+        capsys.readouterr()
+        assert run("report", "--compare", "../here/result", "--validate") == 2
+        message = capsys.readouterr().err
+        assert lacking in message.partition(";")[0] and message.endswith(f"; ../here/result{told}\n")
+        shutil.copytree("../here/mine", "mine", dirs_exist_ok=True)
+    with pytest.raises(FileNotFoundError, match=f"; ../here/swept{told}"):
+        sweep.reread("../here/swept")
 
 
 def test_the_same_in_python(tmp_path: Path) -> None:
