@@ -5,7 +5,8 @@
     NAME.json          whose embeddings they are, where the pictures lie, versions, and the SHA-256 of the other file
 
 A folder of pictures that lies beside the two files, or below, is named by its path from there: they can be moved
-together. Any other is named by its whole path.
+together. Any other is named by its whole path. A student of one's own is named likewise, with "./" before its path to
+tell it from a shipped one's name.
 
 The names stand beside the embeddings and not in the JSON: that stays small whatever the number of pictures, so that a
 hostile one costs nothing to refuse. Searching needs the two files alone; the pictures are opened when they are shown.
@@ -35,12 +36,13 @@ from sketchcanvas_env.data.inside import is_left_behind, read_inside
 from sketchcanvas_env.data.paired import MAX_PHOTO_BYTES
 from sketchcanvas_env.data.photos import SIDE, on_white, padded, read_picture
 from sketchcanvas_env.files import atomic_write, read_json, write_json
-from students import DEFAULT_STUDENT, blocks, provenance
+from students import DEFAULT_STUDENT, available, blocks, provenance
 from students.blocks import BlockFile
 from students.tabulate import UNSAVED, Embedder
 
-FORMAT = 2
-"""Version of the files. The first had no states, and its folders were named from wherever its maker was."""
+FORMAT = 3
+"""Version of the files. The first had no states, and its folders were named from wherever its maker was; so were the
+students of the first two."""
 
 INDEXES_FOLDER = Path(__file__).parent / "indexes"
 """Where the indexes lie that come with the package."""
@@ -57,6 +59,8 @@ MAX_ID = 512
 _MAX_REASON = 200
 _NORM_SLACK = 1e-3
 _TENSORS = {1: ("embeddings", "ids", "skipped"), 2: ("embeddings", "ids", "skipped", "states")}
+_TENSORS[3] = _TENSORS[2]
+_FROM_HERE = "./"
 
 Advance = Callable[[int], object]
 """Is told how many more pictures are done."""
@@ -69,7 +73,7 @@ class PhotoIndex:
     Attributes:
         ids: the pictures' names, unique: paths below the folder with "/" between parts, or ids of a data set.
         embeddings: (G, D) float32, unit vectors, read-only.
-        student: whose embeddings they are: what `students.load` takes.
+        student: whose embeddings they are: what `students.load` takes, a path whole.
         student_hash: SHA-256 of that student's weights, hex.
         kind: what `source` is, "folder" or "dataset".
         source: a folder, or "NAME:SPLIT" of a data set.
@@ -172,7 +176,7 @@ class PhotoIndex:
             "photos": len(self),
             "dim": self.embeddings.shape[1],
             "skipped": len(self.skipped),
-            "student": self.student,
+            "student": _named_student(card.parent, self.student),
             "student_hash": self.student_hash,
             "commit": provenance.commit(),
             "versions": provenance.versions((*provenance.PACKAGES, "sketchcanvas")),
@@ -228,7 +232,7 @@ def load(name_or_path: str | os.PathLike[str] = "emoji") -> PhotoIndex:
         index = PhotoIndex(
             ids=tuple(_lines(tensors["ids"])),
             embeddings=tensors["embeddings"],
-            student=card["student"],
+            student=_found_student(card_path.parent, card["student"], card["format"]),
             student_hash=card["student_hash"],
             kind=card["kind"],
             source=source,
@@ -261,7 +265,7 @@ def build(
 
     Args:
         student: frozen, and saved.
-        name: what `students.load` finds it by; stands in the index.
+        name: what `students.load` finds it by; stands in the index, a path whole.
         source: a folder, searched with the folders below it for files that end in one of `PICTURES`; or "NAME:SPLIT",
             the gallery of a data set that comes with the package.
         path: where the index is to be, without ending.
@@ -307,7 +311,7 @@ def build(
     index = PhotoIndex(
         ids=tuple(pictures.ids[place] for place in good),
         embeddings=embeddings[good],
-        student=DEFAULT_STUDENT.get(name, name),
+        student=_whole(name),
         student_hash=student.weights_hash,
         kind=pictures.kind,
         source=pictures.source,
@@ -485,6 +489,25 @@ def _found_from(place: Path, source: str, form: int) -> str:
     if form == 1:
         return os.path.expanduser(source)
     return os.path.normpath(os.path.join(os.path.abspath(place), source))
+
+
+def _whole(name: str) -> str:
+    """A shipped student by its name, one's own by its whole path."""
+    name = DEFAULT_STUDENT.get(name, name)
+    return os.path.abspath(name) if name not in available() and os.path.exists(name) else name
+
+
+def _named_student(place: Path, student: str) -> str:
+    """How a card in `place` names a student."""
+    if not os.path.isabs(student):
+        return student
+    named = _named_from(place, student)
+    return named if os.path.isabs(named) else f"{_FROM_HERE}{named}"
+
+
+def _found_student(place: Path, student: str, form: int) -> str:
+    """The student that a card in `place` of format `form` names."""
+    return _found_from(place, student, form) if form > 2 and student.startswith(_FROM_HERE) else student
 
 
 def _read(file: Path, limit: int) -> bytes:

@@ -355,9 +355,46 @@ def test_indexes_of_the_first_format_are_read(
     assert np.array_equal(found.photo("picture 0.png"), wrote.photo("picture 0.png"))
 
 
+@pytest.mark.parametrize("moved", [False, True])
+@pytest.mark.parametrize("below", [True, False])
+def test_a_student_of_ones_own_is_found_from_anywhere(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: bool, moved: bool
+) -> None:
+    place = tmp_path / "place"
+    run = (place if below else tmp_path) / "my run"
+    run.mkdir(parents=True)
+    (run / "student.safetensors").touch()
+    monkeypatch.chdir(run.parent)
+    index.build(Colours(), "my run/student.safetensors", folder, place / "my")
+    monkeypatch.chdir("/")
+    if moved:
+        place = place.rename(tmp_path / "elsewhere")
+        run = place / "my run" if below else run
+    assert index.load(place / "my").student == str(run / "student.safetensors")
+    named = json.loads((place / "my.json").read_text())["student"]
+    assert named == ("./my run/student.safetensors" if below else str(run / "student.safetensors"))
+
+
+def test_students_of_earlier_formats_are_named_as_they_were(folder: Path, tmp_path: Path) -> None:
+    for name in ("./run/student.safetensors", "run/student.safetensors", "emoji-mobilenet_v2"):
+        build(folder, tmp_path / "my")
+        edit(tmp_path, format=2, student=name)
+        assert index.load(tmp_path / "my").student == name
+        as_first_format(tmp_path, str(folder))
+        assert index.load(tmp_path / "my").student == name
+
+
+def test_shipped_students_are_named_in_an_index(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("emoji", "emoji-mobilenet_v2"):
+        (tmp_path / name).touch()  # as `students.load`, which looks for a shipped name first
+        index.build(Colours(), name, folder, tmp_path / "my")
+        assert index.load(tmp_path / "my").student == "emoji-mobilenet_v2"
+
+
 @pytest.mark.parametrize("source", ["", "\0", "\x1b]0;evil\x07", "../../../../etc", "~nobody/pictures", "/dev/null"])
 def test_a_folder_that_is_none(tmp_path: Path, source: str) -> None:
-    for form in (1, 2):
+    for form in (1, index.FORMAT):
         made().save(tmp_path / "my")
         if form == 1:
             as_first_format(tmp_path, source)
@@ -444,7 +481,7 @@ def edit(folder: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 3}, "no card of an index in format 2"),
+        ({"format": 4}, "no card of an index in format 3"),
         ({"format": 1.0}, "no card of an index"),
         ({"format": 1}, "not embeddings, ids, skipped"),
         ({"sha256": sha256(b"").hexdigest()}, "the SHA-256 differs"),
