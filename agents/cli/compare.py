@@ -53,14 +53,19 @@ def compare(
     max_points: MaxPoints = 64,
     algorithms: Annotated[
         str | None,
-        typer.Option(help="Instead of the preset's, by commas; 'ppo/gru' names the network too."),
+        typer.Option(
+            help="Instead of the preset's, by commas (an unknown one lists them all); 'ppo/gru' names the network too."
+        ),
     ] = None,
     seeds: Annotated[int | None, typer.Option(help="Runs of each algorithm, instead of the preset's.")] = None,
     steps: Annotated[
         int | None, typer.Option(help="Environment steps of every run, exactly, instead of the preset's.")
     ] = None,
     selector: Annotated[
-        str | None, typer.Option(help="Network: gru, conv, transformer, stats, linear, or looks for cascades.")
+        str | None,
+        typer.Option(
+            help="Network, instead of the preset's: gru, conv, transformer, stats, linear, or looks for cascades."
+        ),
     ] = None,
     threads: Threads = 1,
     split: Split = "val",
@@ -68,14 +73,14 @@ def compare(
     engine: Engine = "local",
     address: Address = None,
     out: Annotated[Path, typer.Option(help="Folder for the result, tables, plots and runs.")] = Path("runs/compare"),
-    logdir: Annotated[Path | None, typer.Option(help="TensorBoard folder, one folder a run.")] = None,
+    logdir: Annotated[Path | None, typer.Option(help="TensorBoard folder, one folder a run; default: none.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train algorithms over seeds and hold them against every baseline: the main job.
+    """Train algorithms over seeds, hold them against every baseline.
 
-    Trains on the split train, evaluates exhaustively on val, or at the end and once on test, prints the table and
-    writes it as JSON, Markdown and plots. Finished runs are kept in OUT: the same command goes on from there, with
-    another --split trains nothing again, and 'sketchcanvas report' makes a page of it.
+    The main job. Trains on the split train, evaluates exhaustively on val, or at the end and once on test, prints the
+    table and writes it as JSON, Markdown and plots. Finished runs are kept in OUT: the same command goes on from there,
+    with another --split trains nothing again, and 'sketchcanvas report' makes a page of it.
 
     Example: sketchcanvas compare --seeds 5 --tradeoff 0.3 --jobs 2
 
@@ -126,8 +131,10 @@ def sweep(
     canvases: Canvases = DEFAULT_CANVASES,
     cost: Cost = "flops",
     max_points: MaxPoints = 64,
-    tradeoffs: Annotated[str, typer.Option(help="Tradeoffs, rising, separated by commas.")] = "0.02,0.1,0.2,0.4,0.7,1",
-    algorithms: Annotated[str, typer.Option(help="Algorithms, by commas.")] = "reinforce,cost_sensitive",
+    tradeoffs: Annotated[str, typer.Option(help="Tradeoffs, 0 to 1, rising, by commas.")] = "0.02,0.1,0.2,0.4,0.7,1",
+    algorithms: Annotated[
+        str, typer.Option(help="Algorithms, by commas; an unknown one lists them all.")
+    ] = "reinforce,cost_sensitive",
     preference: Annotated[
         str, typer.Option(help="Algorithms that also train one selector for all tradeoffs, by commas; '' for none.")
     ] = "cost_sensitive",
@@ -142,9 +149,10 @@ def sweep(
     out: Annotated[Path, typer.Option(help="Folder for the result, tables, plot and runs.")] = Path("runs/sweep"),
     as_json: AsJson = False,
 ) -> None:
-    """Train selectors at several tradeoffs, and one for all of them: the front of accuracy against FLOPs.
+    """Train selectors at several tradeoffs, and one for all of them.
 
-    Finished runs are kept in OUT: the same command goes on from there. 'sketchcanvas pick' chooses from the result.
+    They make a front of accuracy against FLOPs. Finished runs are kept in OUT: the same command goes on from there.
+    'sketchcanvas pick' chooses from the result.
 
     Reports on val, or at the end and once on test (--split test).
 
@@ -180,16 +188,20 @@ def sweep(
 
 
 def pick(
-    folder: Annotated[Path, typer.Argument(help="Folder of a sweep.")] = Path("runs/sweep"),
+    folder: Annotated[Path, typer.Argument(help="Folder that 'sketchcanvas sweep' wrote.")] = Path("runs/sweep"),
     max_gflops: Annotated[
-        float | None, typer.Option(help="Mean GFLOPs that a query may cost, selector included.", min=0.0)
+        float | None,
+        typer.Option(
+            help="Mean GFLOPs that a query may cost, selector included; give this, --min-acc or both.", min=0.0
+        ),
     ] = None,
     min_acc: Annotated[float | None, typer.Option(help="acc@1 to reach, percent.", min=0.0, max=100.0)] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Choose an operating point of a sweep: the best under a budget, or the cheapest that is good enough.
+    """Choose an operating point of a sweep by its cost or accuracy.
 
-    The choice is made on val; fixed canvases take part. What is printed says where the selector is saved.
+    The most accurate under a budget, or the cheapest that is good enough. The choice is made on val; fixed canvases
+    take part. What is printed says where the selector is saved.
 
     Example: sketchcanvas pick runs/sweep --max-gflops 0.2
     """

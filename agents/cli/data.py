@@ -8,17 +8,17 @@ from typing import Annotated
 import typer
 
 from agents.cli.common import load_data, show, tell
-from agents.cli.options import AsJson, Root, Strict
+from agents.cli.options import DATASET_HELP, AsJson, Root, Strict
 
 app = typer.Typer(
-    help="Look at a data set (counts, licences, pictures), check a folder of your own, make one of another data set.",
+    help="Look at a data set, check a folder of your own, or make one.",
     no_args_is_help=True,
 )
 
 
 @app.command("info")
 def data_info(
-    dataset: Annotated[str, typer.Argument(help="Name of the data set.")] = "emoji",
+    dataset: Annotated[str, typer.Argument(help=DATASET_HELP)] = "emoji",
     root: Root = None,
     strict: Strict = False,
     as_json: AsJson = False,
@@ -66,11 +66,11 @@ def data_info(
 
 @app.command("show")
 def data_show(
-    dataset: Annotated[str, typer.Argument(help="Name of the data set.")] = "emoji",
+    dataset: Annotated[str, typer.Argument(help=DATASET_HELP)] = "emoji",
     root: Root = None,
-    split: Annotated[str, typer.Option(help="Which split.")] = "train",
+    split: Annotated[str, typer.Option(help="Which split: student, train, val or test.")] = "train",
     photos: Annotated[int, typer.Option(help="How many photos.", min=1, max=200)] = 16,
-    seed: Annotated[int, typer.Option(help="Which ones.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed that chooses the photos.")] = 0,
     out: Annotated[Path, typer.Option(help="The PNG file.")] = Path("runs/contact-sheet.png"),
 ) -> None:
     """Draw photos with their sketches, level by level.
@@ -87,7 +87,9 @@ def data_check(
     folder: Annotated[Path, typer.Argument(help="Folder with photos/ and sketches/.")],
     as_json: AsJson = False,
 ) -> None:
-    """Read every file of a folder of photos and sketches and say what is wrong with each; exit code 2 if anything is.
+    """Read every file of a folder, say what is wrong with each.
+
+    Exit code 2 if anything is.
 
     Example: sketchcanvas data check my-sketches
     """
@@ -120,15 +122,15 @@ def data_check(
 
 @app.command("import")
 def data_import(
-    dataset: Annotated[str, typer.Argument(help="Name of the data set.")],
+    dataset: Annotated[str, typer.Argument(help="Name of the data set; an unknown one lists them all.")],
     places: Annotated[
         list[Path], typer.Argument(metavar="[ROOT] FOLDER", help="Where it is, if in a folder; the folder to write.")
     ],
     strict: Strict = False,
 ) -> None:
-    """Write a data set as a folder of photos and sketches, which loads faster and can be edited.
+    """Write a data set as a folder of photos and sketches.
 
-    Goes on where it was interrupted.
+    That loads faster and can be edited. Goes on where it was interrupted.
 
     Example: sketchcanvas data import chairv2 ~/ChairV2 chairs
     """

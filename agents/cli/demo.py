@@ -17,14 +17,16 @@ def demo(
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0 for any that is free.")] = 8000,
     index: Annotated[str, typer.Option(help="Index to search: a shipped name or a path.")] = "emoji",
     selector: Annotated[
-        str | None, typer.Option(help="Saved selector (a path) or fixed:64; default: the shipped ones.")
+        str | None, typer.Option(help="A shipped selector (emoji), a path or fixed:64; default: the shipped ones.")
     ] = None,
     name: Annotated[
         list[str] | None, typer.Option(help="A further host name under which browsers may ask; repeatable.")
     ] = None,
     rate: Annotated[float, typer.Option(help="Searches a second for each client, in the long run.")] = 10.0,
 ) -> None:
-    """Serve one page on this machine: draw a sketch, see the canvas chosen, what it cost and the photos found.
+    """Serve a page to draw on (extra 'demo').
+
+    It shows the canvas chosen, what that cost and the photos found.
 
     Example: sketchcanvas demo --port 8080
     """

@@ -12,14 +12,14 @@ from agents.cli.options import Root
 
 
 def distill(
-    config: Annotated[Path, typer.Argument(help="JSON file with the settings of the run, see students/configs.")],
+    config: Annotated[Path, typer.Argument(help="JSON file with the settings of the run.")],
     dataset: Annotated[str | None, typer.Option(help="Name of the data set, instead of the file's.")] = None,
     root: Root = None,
     teacher: Annotated[str | None, typer.Option(help="A shipped student or a path, instead of the file's.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for checkpoint, log and TensorBoard events.")] = Path(
         "runs/distill"
     ),
-    save: Annotated[Path | None, typer.Option(help="The weights' file, instead of one in OUT.")] = None,
+    save: Annotated[Path | None, typer.Option(help="The weights' file; default: student.safetensors in OUT.")] = None,
     steps: Annotated[int | None, typer.Option(help="Training steps, instead of the file's.", min=1)] = None,
     seed: Annotated[int | None, typer.Option(help="Seed, instead of the file's.", min=0)] = None,
     threads: Annotated[
@@ -30,13 +30,19 @@ def distill(
         bool, typer.Option("--direct", help="Leave the teacher out: the same run, trained directly.")
     ] = False,
 ) -> None:
-    """Train a student from a config file: by a teacher, or directly where the file names none (this makes teachers).
+    """Train a student from a config file, by a teacher or directly.
 
-    Goes on from the checkpoint in OUT when there is one.
+    Directly where the file names no teacher: this makes teachers. Goes on from the checkpoint in OUT when there is one.
 
-    Example: sketchcanvas distill students/configs/emoji-mobilenet_v2.json --out runs/emoji --seed 1
+    \b
+    CONFIGS below is students/configs in a checkout; where else, this says:
+    python -c "import students; print(students.__path__[0] + '/configs')"
 
-    Example: sketchcanvas distill students/configs/folder-mobilenet_v2.json --root mine --out runs/mine
+    Example: sketchcanvas distill CONFIGS/folder-mobilenet_v2.json --root mine --out runs/mine
+
+    The next one needs further pictures; 'python -m students.renderings --help' says how to get them.
+
+    Example: sketchcanvas distill CONFIGS/emoji-mobilenet_v2.json --out runs/emoji --seed 1
     """
     import shlex
     from dataclasses import replace

@@ -18,7 +18,8 @@ def evaluate(
     policies: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Saved selectors (paths) or baselines: fixed:64, random, best_fixed, oracle. Without any, the student."
+            help="Selectors (paths, or the shipped emoji) or baselines: fixed:64, random, best_fixed, oracle. "
+            "Without any, the student."
         ),
     ] = None,
     dataset: Dataset = "emoji",
@@ -26,7 +27,7 @@ def evaluate(
         str | None,
         typer.Option(
             help="With policies: whose outcomes, default the data set's default student. Without: the student to "
-            "evaluate, a shipped name, a .safetensors path, or hog."
+            "evaluate, a shipped name, a .safetensors path, or hog (extra 'train')."
         ),
     ] = None,
     table: TablePath = None,
@@ -42,12 +43,16 @@ def evaluate(
     role: Annotated[
         str | None, typer.Option(help="Of a student: 'teacher' for one that others learned from; else its card says.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="File for a student's row, see 'report students'.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="JSON file for a student's row, see 'report students'; default: none.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Evaluate policies, or a student, on every sketch of a split, exactly: nothing is sampled.
+    """Evaluate policies, or a student, on every sketch of a split.
 
-    Example: sketchcanvas evaluate fixed:64 random oracle runs/compare/ppo-0
+    Exactly: nothing is sampled.
+
+    Example: sketchcanvas evaluate fixed:64 random oracle emoji
 
     Example: sketchcanvas evaluate --student hog --out runs/rows/hog.json
     """

@@ -27,9 +27,10 @@ def export(
     split: Annotated[str, typer.Option(help="Split that the cost of int8 is measured on; touch test once.")] = "val",
     as_json: AsJson = False,
 ) -> None:
-    """Write a student (a graph for each canvas, weights shared) and a selector as ONNX, each with a JSON card.
+    """Write a student and a selector as ONNX graphs (extra 'onnx').
 
-    Any selector will do, one that looks several times, too.
+    The student is a graph for each canvas, with shared weights; each part has a JSON card. Any selector will do, one
+    that looks several times, too.
 
     What was written is run by onnxruntime and compared with torch before it gets its card. 'students.runtime' and
     'agents.runtime' run it without torch, as does 'sketchcanvas query --engine onnx --student FOLDER'.

@@ -11,24 +11,30 @@ import typer
 from agents.cli.common import load_data, show, sides_of, tell, typed_command
 from agents.cli.options import AsJson, Dataset, MaxPoints, Root, Split, Strict, Threads
 
-app = typer.Typer()
+app = typer.Typer(subcommand_metavar="[COMMAND [ARGS]...]")
 
 
 @app.callback(invoke_without_command=True)
 def report(
     context: typer.Context,
-    folder: Annotated[Path, typer.Option("--compare", help="Folder of a comparison.")] = Path("runs/compare"),
-    sweep_folder: Annotated[Path | None, typer.Option("--sweep", help="Folder of a sweep to show beside it.")] = None,
+    folder: Annotated[Path, typer.Option("--compare", help="Folder that 'sketchcanvas compare' wrote.")] = Path(
+        "runs/compare"
+    ),
+    sweep_folder: Annotated[
+        Path | None, typer.Option("--sweep", help="Folder that 'sketchcanvas sweep' wrote, to show beside it.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The HTML file; default: report.html in the comparison.")] = None,
     validate: Annotated[
         bool, typer.Option("--validate", help="Only evaluate the stored selectors anew and compare every number.")
     ] = False,
 ) -> None:
-    """Write one self-contained HTML page (and Markdown) about a comparison, or check that its numbers still follow.
+    """Write a page about a comparison, or check its numbers.
+
+    The page is one self-contained HTML file, with the same as Markdown beside it. The commands below are other reports.
 
     Example: sketchcanvas report --compare runs/compare --sweep runs/sweep
 
-    Example: sketchcanvas report --compare agents/results/emoji-full --validate
+    Example: sketchcanvas report --compare runs/compare --validate
     """
     if context.invoked_subcommand is not None:
         return
@@ -57,9 +63,10 @@ def report_pooled(
     out: Annotated[Path, typer.Option(help="Folder for pooled.json and pooled.md.")] = Path("runs/pooled"),
     as_json: AsJson = False,
 ) -> None:
-    """One estimate over comparisons that report on different photos, such as the rotations of a cross-fit.
+    """One estimate over comparisons on different photos.
 
-    Their settings must be equal. The stored selectors are asked anew, nothing is trained.
+    Such as the rotations of a cross-fit. Their settings must be equal. The stored selectors are asked anew, nothing is
+    trained.
 
     Example: sketchcanvas report pooled runs/rotation0 runs/rotation1 runs/rotation2 --out runs/pooled
     """
@@ -82,7 +89,9 @@ def report_students(
     out: Annotated[Path, typer.Option(help="Folder for students.json and students.md.")] = Path("runs/students"),
     as_json: AsJson = False,
 ) -> None:
-    """The paper's table from stored rows: teacher, trained directly, distilled, with intervals and differences.
+    """The paper's table of students, from stored rows.
+
+    Teacher, student trained directly, student distilled, with intervals and differences.
 
     Example: sketchcanvas report students --rows runs/rows --out runs/students
     """
@@ -115,11 +124,13 @@ def report_pilot(
     root: Root = None,
     strict: Strict = False,
     split: Split = "val",
-    canvases: Annotated[str | None, typer.Option(help="Sides, rising; default: all the student has.")] = None,
+    canvases: Annotated[str | None, typer.Option(help="Sides, pixels, rising; default: all the student has.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for pilot.json, pilot.md and pilot.png.")] = Path("runs/students"),
     as_json: AsJson = False,
 ) -> None:
-    """The pilot study: accuracy against canvas size, for sketches and for photos as queries.
+    """The pilot study: accuracy against canvas size.
+
+    For sketches and for photos as queries.
 
     Example: sketchcanvas report pilot --student emoji-mobilenet_v2 --out runs/pilot
     """
@@ -155,9 +166,10 @@ def report_selectors(
     out: Annotated[Path, typer.Option(help="The JSON file.")] = Path("runs/selectors.json"),
     as_json: AsJson = False,
 ) -> None:
-    """What each selector network costs beside the student's cheapest canvas: FLOPs, and milliseconds on one thread.
+    """What selector networks cost beside the student.
 
-    Run it while the machine does nothing else.
+    FLOPs, and milliseconds on one thread, beside those of the student's cheapest canvas. Run it while the machine does
+    nothing else.
 
     Example: sketchcanvas report selectors --sketches 20
     """
@@ -180,14 +192,16 @@ def report_ceiling(
     dataset: Dataset = "emoji",
     root: Root = None,
     split: Split = "val",
-    copies: Annotated[int, typer.Option(help="Moved copies of every sketch.", min=2)] = 8,
+    copies: Annotated[int, typer.Option(help="Copies of every sketch, each moved a little.", min=2)] = 8,
     threads: Threads = 1,
     out: Annotated[Path, typer.Option(help="Folder for ceiling.json, ceiling.md and ceiling.png.")] = Path(
         "runs/ceiling"
     ),
     as_json: AsJson = False,
 ) -> None:
-    """How much of the oracle's gap is luck of the raster, and how much can be foreseen from the strokes.
+    """How much of the oracle's gap is luck, how much foreseeable.
+
+    Luck of the raster, that is; what can be foreseen is foreseen from the strokes.
 
     Example: sketchcanvas report ceiling --copies 4
     """
@@ -215,9 +229,10 @@ def report_query_latency(
     out: Annotated[Path, typer.Option(help="Folder for query-latency.json and query-latency.md.")] = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
-    """What a whole query takes, torch and onnxruntime: fixed canvases, the selector, a coin toss at its FLOPs.
+    """What a whole query takes, by torch and by onnxruntime.
 
-    One thread. Run it while the machine does nothing else.
+    Milliseconds with fixed canvases, the selector, and a coin toss at its FLOPs (extra 'onnx'). One thread, so
+    OMP_NUM_THREADS=1 must be set. Run it while the machine does nothing else.
 
     Example: OMP_NUM_THREADS=1 sketchcanvas report query-latency --split val
     """

@@ -27,7 +27,7 @@ def index(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Embed a folder of pictures, so that 'sketchcanvas query' can search it.
+    """Embed a folder of pictures for 'sketchcanvas query' to search.
 
     A file has at most 20 MiB, and 67 million pixels as a JPEG, 16 million as a PNG or progressive JPEG, 4 million as a
     WebP. Files that cannot be used are named with the reason and left out. The same command goes on where it was
@@ -51,11 +51,12 @@ def index(
 
 
 def query(
-    sketches: Annotated[list[Path], typer.Argument(help="SVG files; only their strokes are looked at.")],
+    sketches: Annotated[list[Path], typer.Argument(help="SVG files, or .json and .npy as data folders have.")],
     index: Annotated[str, typer.Option(help="A shipped index, or the path of one of your own.")] = "emoji",
     top: Annotated[int, typer.Option(help="Photos to name.", min=1)] = 10,
     selector: Annotated[
-        str | None, typer.Option(help="Who picks the canvas: a shipped selector or a path; default: the shipped one.")
+        str | None,
+        typer.Option(help="Who picks the canvas: a shipped selector (emoji) or a path; default: the shipped one."),
     ] = None,
     tradeoff: Annotated[
         float | None,
@@ -64,27 +65,31 @@ def query(
     canvas: Annotated[int | None, typer.Option(help="No selector: this side for every sketch, pixels.")] = None,
     student: Annotated[str | None, typer.Option(help="Where the index's student is, if it has moved.")] = None,
     engine: Annotated[
-        str, typer.Option(help="What computes: torch, or onnx; then --student is a folder of 'sketchcanvas export'.")
+        str,
+        typer.Option(
+            help="What computes: torch, or onnx (extra 'onnx'); then --student is a folder of 'sketchcanvas export'."
+        ),
     ] = "torch",
     picture: Annotated[
         Path | None, typer.Option("--show", help="Also draw strokes, canvases and photos into this PNG file.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find the photos that sketches are likest to, each seen on the canvas that it needs.
+    """Find the photos that sketches are likest to.
 
-    Milliseconds are those of a process that has searched before; sketches searched together share them equally.
+    Each sketch is seen on the canvas that it needs. Milliseconds are those of a process that has searched before;
+    sketches searched together share them equally.
 
     Example: sketchcanvas query drawing.svg
 
     Example: sketchcanvas query a.svg b.svg --index my.index --tradeoff 0.1 --show found.png
     """
     from agents.pipeline import Pipeline
-    from sketchcanvas_env.svg import read_svg
+    from sketchcanvas_env.data.folder import read_drawing
 
     if canvas is not None and (selector is not None or tradeoff is not None):
         raise ValueError("--canvas leaves nothing to choose: give it without --selector and --tradeoff")
-    drawn = [read_svg(path) for path in sketches]
+    drawn = [read_drawing(path) for path in sketches]
     pipeline = Pipeline.load(index, selector if canvas is None else f"fixed:{canvas}", student, engine)
     pipeline.search(drawn[0], top, tradeoff)  # what is made ready once is no search's cost
     answers = pipeline.search_many(drawn, top, tradeoff)

@@ -14,23 +14,28 @@ from agents.cli.options import AsJson, Dataset, Root, Strict
 def tabulate(
     student: Annotated[
         str,
-        typer.Option(help="A shipped student, a .safetensors path, or hog (the baseline that learns nothing)."),
+        typer.Option(
+            help="A shipped student, a .safetensors path, or hog (the baseline that learns nothing; extra 'train')."
+        ),
     ] = "emoji",
     dataset: Dataset = "emoji",
     root: Root = None,
     strict: Strict = False,
-    canvases: Annotated[str | None, typer.Option(help="Sides, rising; default: all the student has.")] = None,
+    canvases: Annotated[str | None, typer.Option(help="Sides, pixels, rising; default: all the student has.")] = None,
     out: Annotated[Path, typer.Option(help="The table's file.")] = Path("runs/table.npz"),
     looks: Annotated[
         bool, typer.Option("--looks", help="Also what SketchCanvasCascade-v0 needs, beside OUT as NAME.looks.npz.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Build the outcome table of a student: rank, distance, triplet loss and FLOPs of every sketch at every canvas.
+    """Build a student's outcome table.
 
-    Works in blocks beside OUT (OUT.unfinished): the same command goes on where a killed one stopped.
+    It holds rank, distance, triplet loss and FLOPs of every sketch at every canvas. Works in blocks beside OUT
+    (OUT.unfinished): the same command goes on where a killed one stopped.
 
-    Example: sketchcanvas tabulate --student runs/emoji/student.safetensors --out runs/table.npz
+    Example: sketchcanvas tabulate --canvases 32,64,128 --out runs/table.npz
+
+    Example: sketchcanvas tabulate --student runs/mine/student.safetensors --dataset folder:mine --out mine.npz
     """
     import students
     from agents import report
@@ -64,11 +69,12 @@ def latency(
     root: Root = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure a student's latency and store it in its outcome table: then '--cost latency' can be chosen.
+    """Measure a student's latency and store it in its outcome table.
 
-    One thread, one sketch at a time, raster and network. Run it while the machine does nothing else.
+    Then '--cost latency' can be chosen with that table. Milliseconds: one thread, one sketch at a time, raster and
+    network. Run it while the machine does nothing else.
 
-    Example: sketchcanvas latency runs/table.npz --student runs/emoji/student.safetensors
+    Example: sketchcanvas latency runs/table.npz
     """
     import students
     from agents import report

@@ -43,13 +43,15 @@ def train(
     out: Annotated[Path, typer.Option(help="Where to save the selector (.safetensors and .json).")] = Path(
         "runs/selector"
     ),
-    logdir: Annotated[Path | None, typer.Option(help="TensorBoard folder.")] = None,
+    logdir: Annotated[Path | None, typer.Option(help="TensorBoard folder; default: none.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the checkpoint that a stopped run left beside OUT.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train one selector, save it, and evaluate it on the split val. Nothing is written over.
+    """Train one selector, save it, and evaluate it on the split val.
+
+    Nothing is written over.
 
     Example: sketchcanvas train reinforce --tradeoff 0.3 --logdir runs/tb --out runs/mine
     """
