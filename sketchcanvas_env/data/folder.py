@@ -52,7 +52,7 @@ from sketchcanvas_env.data.inside import is_left_behind, read_inside, read_text_
 from sketchcanvas_env.data.paired import Contents, Drawings, Layout, in_folder, paired, told
 from sketchcanvas_env.data.photos import padded
 from sketchcanvas_env.data.splits import divided
-from sketchcanvas_env.files import atomic_write, write_text
+from sketchcanvas_env.files import atomic_write, is_special, write_text
 from sketchcanvas_env.sketch import VectorSketch
 
 SPLITS_FILE = "splits.json"
@@ -60,6 +60,7 @@ LICENCE_FILE = "LICENCE.txt"
 CITATION_FILE = "CITATION.txt"
 MAX_SPLITS_BYTES = 64 * 2**20
 MAX_JSON_BYTES = 4 * 2**20
+_MAX_SKETCH_BYTES = max(MAX_NPY_BYTES, MAX_JSON_BYTES, svg.MAX_BYTES)
 MAX_TEXT_BYTES = 2**20
 SHARE = 0.2
 """Share of the photos that train, val and test have each where no splits.json says otherwise."""
@@ -161,7 +162,7 @@ def _layout(root: str | PathLike[str] | None) -> tuple[Layout, Contents, list[tu
     layout = Layout(
         name="folder",
         root=folder,
-        fetch=in_folder(folder, max(MAX_NPY_BYTES, MAX_JSON_BYTES, svg.MAX_BYTES)),
+        fetch=in_folder(folder, _MAX_SKETCH_BYTES),
         parse=lambda name, data: _PARSERS[Path(name).suffix.lower()](data),
         square=padded,
         licence=_text(folder, LICENCE_FILE) or NO_LICENCE,
@@ -244,6 +245,33 @@ def _parse_npy(data: bytes) -> VectorSketch:
     if rows.ndim == 2 and rows.shape[1] == 5:
         return VectorSketch.from_stroke5(rows)
     raise ValueError(f"an array of shape {rows.shape}, not (points, 3) or (points, 5)")
+
+
+def read_drawing(path: str | PathLike[str]) -> VectorSketch:
+    """A drawing from a file as sketches/ holds them, `.svg`, `.json` or `.npy`, scaled to fill the canvas as SVGs are.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: another ending, not a plain file, or one that cannot be used; the message names it.
+    """
+    ending = splitext(path)[1].lower()
+    if ending == ".svg":
+        return svg.read_svg(Path(path))
+    if ending not in _PARSERS:
+        raise ValueError(
+            f"{path} is no drawing that can be read: there are .svg, .json (strokes [[[x, y], ...], ...]) and .npy "
+            "(stroke-3 or stroke-5)"
+        )
+    if is_special(path):
+        raise ValueError(f"{path}: not a plain file")
+    with open(path, "rb") as file:
+        data = file.read(_MAX_SKETCH_BYTES + 1)
+    try:
+        if len(data) > _MAX_SKETCH_BYTES:
+            raise ValueError(f"at most {_MAX_SKETCH_BYTES:,} bytes are read")
+        return _PARSERS[ending](data).normalised()
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 _PARSERS: dict[str, Callable[[bytes], VectorSketch]] = {

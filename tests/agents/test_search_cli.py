@@ -93,6 +93,17 @@ def test_a_query_prints_what_the_pipeline_finds(place: Path, capsys: pytest.Capt
     assert f"{first.gflops + first.selector_gflops:.4f}" in out
 
 
+def test_sketches_of_a_data_folder_are_searched_with(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = drawings(place)[0]
+    sketch = read_svg(file)
+    (place / "sketches").mkdir()
+    np.save(place / "sketches" / "a.npy", sketch.to_stroke5(sketch.n_points))
+    (place / "sketches" / "a.json").write_text(json.dumps([stroke.tolist() for stroke in sketch.strokes]))
+    answers = ask(capsys, file, place / "sketches" / "a.npy", place / "sketches" / "a.json")
+    photos = [[hit["photo"] for hit in answer["hits"][:3]] for answer in answers]  # type: ignore[index]
+    assert photos[0] == photos[1] == photos[2]
+
+
 def test_who_picks_the_canvas(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = drawings(place)[0]
     sketch = read_svg(file)
@@ -161,9 +172,13 @@ def test_a_mistake_is_one_line(
 
 
 def test_a_drawing_that_is_none(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (place / "bad.txt").write_text("<svg xmlns='http://www.w3.org/2000/svg'><image href='/etc/hostname'/></svg>")
-    assert run("query", drawings(place)[0], place / "bad.txt") == 2
-    assert "bad.txt: element <image> is not read" in capsys.readouterr().err
+    bad = place / "other" / "bad.svg"
+    bad.parent.mkdir()
+    bad.write_text("<svg xmlns='http://www.w3.org/2000/svg'><image href='/etc/hostname'/></svg>")
+    assert run("query", drawings(place)[0], bad) == 2
+    assert "bad.svg: element <image> is not read" in capsys.readouterr().err
+    assert run("query", bad.rename(bad.with_suffix(".jpg"))) == 2
+    assert "bad.jpg is no drawing that can be read: there are .svg, .json" in capsys.readouterr().err
     assert run("query", place / "nothing.svg") == 2
     assert "nothing.svg" in capsys.readouterr().err
     assert run("index", place / "nothing", "--out", place / "x") == 2

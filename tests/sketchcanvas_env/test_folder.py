@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from sketchcanvas_env.data import SPLITS, SketchDataset, SkippedDataWarning, load
-from sketchcanvas_env.data.folder import check_folder, write_folder
+from sketchcanvas_env.data.folder import check_folder, read_drawing, write_folder
 from sketchcanvas_env.data.splits import divided
 from sketchcanvas_env.sketch import VectorSketch
 from sketchcanvas_env.task import make_task
@@ -582,3 +582,47 @@ def test_names_that_no_file_can_have(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"photo '\.\./\.\./x' cannot be the name of a file"):
         write_folder(bad, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+# --------------------------------------------------------------------------------------------------- a single drawing
+
+
+def test_one_drawing_is_read_alike_from_every_format(tmp_path: Path) -> None:
+    """In whatever coordinates: pixels, fractions in a corner of the canvas, offsets."""
+    small = VectorSketch.from_strokes([0.3 * stroke for stroke in toy_sketch(7).strokes])
+    points = np.concatenate([200 * stroke for stroke in small.strokes])
+    last = np.concatenate([np.arange(len(stroke)) == len(stroke) - 1 for stroke in small.strokes])
+    offsets = np.diff(points, axis=0, prepend=np.zeros((1, 2)))
+    (tmp_path / "a.svg").write_text(small.to_svg())
+    (tmp_path / "fractions.json").write_text(json.dumps([stroke.tolist() for stroke in small.strokes]))
+    (tmp_path / "pixels.JSON").write_text(json.dumps([(200 * stroke).tolist() for stroke in small.strokes]))
+    np.save(tmp_path / "stroke3.npy", np.column_stack([offsets, last]))
+    np.save(tmp_path / "stroke5.npy", small.to_stroke5(small.n_points))
+    wanted = VectorSketch.fit(small.strokes)
+    for file in tmp_path.iterdir():
+        found = read_drawing(file)
+        assert found.n_strokes == wanted.n_strokes, file
+        for ours, theirs in zip(found.strokes, wanted.strokes, strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=2e-3, err_msg=file.name)
+
+
+def test_what_is_no_drawing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, content, message in (
+        ("photo.jpg", b"", r"photo\.jpg is no drawing that can be read: there are \.svg, \.json .* and \.npy"),
+        ("drawing", b"<svg/>", "is no drawing that can be read"),
+        ("a.npy", b"no array", r"a\.npy: not a \.npy file"),
+        ("a.json", b"{}", r"a\.json: empty, or no list of strokes"),
+        ("a.svg", b"<svg", r"a\.svg: not well-formed"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=message):
+            read_drawing(tmp_path / name)
+    for ending in (".svg", ".json", ".npy"):
+        with pytest.raises(FileNotFoundError, match="nothing"):
+            read_drawing(tmp_path / f"nothing{ending}")
+        os.mkfifo(tmp_path / f"pipe{ending}")
+        with pytest.raises(ValueError, match="not a plain file"):
+            read_drawing(tmp_path / f"pipe{ending}")
+    monkeypatch.setattr("sketchcanvas_env.data.folder._MAX_SKETCH_BYTES", 1)
+    with pytest.raises(ValueError, match=r"a\.npy: at most 1 bytes are read"):
+        read_drawing(tmp_path / "a.npy")
