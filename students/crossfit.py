@@ -1,7 +1,6 @@
 """Outcomes of cross-fitted students: three tables, each of the fold that its student has not seen, as one.
 
-    sketchcanvas distill students/configs/chairv2-mobilenet_v2.json --direct --dataset chairv2_fold0 --root ROOT \\
-      --out fold0
+    sketchcanvas distill chairv2-mobilenet_v2 --direct --dataset chairv2_fold0 --root ROOT --out fold0
     sketchcanvas tabulate --student fold0/student.safetensors --dataset chairv2_fold0:ROOT --looks --out fold0.npz
     ...                                                                        (the same for fold1 and fold2)
     python -m students.crossfit --dataset chairv2_crossfit0:ROOT --out crossfit0.npz fold0.npz fold1.npz fold2.npz

@@ -1,6 +1,6 @@
 """Train a network to retrieve: sketches at every canvas against photos, with or without a teacher.
 
-    sketchcanvas distill students/configs/emoji-mobilenet_v2.json --out runs/emoji
+    sketchcanvas distill emoji-mobilenet_v2 --out runs/emoji
 
 A step embeds one batch of photos and the matching sketches at two canvases, a small and a large one. Without a teacher
 the loss is the task's alone (contrastive or triplet); this is also how a teacher is trained. With one it is
@@ -44,7 +44,14 @@ from students.switch_norm import PHOTO, parameter_groups
 from students.teacher import Knowledge, knowledge
 from students.weights import load_card, load_student, save_student
 
+CONFIGS_FOLDER = Path(__file__).parent / "configs"
 MAX_CONFIG_BYTES = 1 << 20
+
+
+def configs() -> tuple[str, ...]:
+    """Names of the configurations shipped with the package, as ``<dataset>-<backbone>``; "gpu/..." want a GPU."""
+    files = CONFIGS_FOLDER.rglob("[!.]*.json")
+    return tuple(sorted(file.relative_to(CONFIGS_FOLDER).with_suffix("").as_posix() for file in files))
 
 
 @dataclass(frozen=True)
@@ -110,13 +117,19 @@ class TrainConfig:
             raise ValueError("outside needs renderings: where else would the pairs come from?")
 
     @classmethod
-    def read(cls, path: str | Path) -> TrainConfig:
-        """Read a JSON file with some or all of the fields.
+    def read(cls, name_or_path: str | Path) -> TrainConfig:
+        """Read a JSON file with some or all of the fields: a shipped one by its name, any other by its path.
 
         Raises:
             FileNotFoundError: no such file.
-            ValueError: not a JSON object, a field that does not exist, or a value out of range.
+            ValueError: an unknown name (the message lists what exists), not a JSON object, a field that does not exist,
+                or a value out of range.
         """
+        text, path = str(name_or_path), Path(name_or_path)
+        if text in configs():
+            path = CONFIGS_FOLDER / f"{text}.json"
+        elif path.suffix != ".json" and not path.exists():
+            raise ValueError(f"unknown configuration {text!r}; shipped: {', '.join(configs())}; or give a path")
         values = read_json(path, MAX_CONFIG_BYTES)
         if not isinstance(values, dict):
             raise ValueError(f"{path} must be a JSON object with the fields of TrainConfig")

@@ -12,7 +12,10 @@ from agents.cli.options import Root
 
 
 def distill(
-    config: Annotated[Path, typer.Argument(help="JSON file with the settings of the run.")],
+    config: Annotated[
+        str,
+        typer.Argument(help="Settings of the run: a shipped configuration (an unknown name lists all) or a JSON file."),
+    ],
     dataset: Annotated[str | None, typer.Option(help="Name of the data set, instead of the file's.")] = None,
     root: Root = None,
     teacher: Annotated[str | None, typer.Option(help="A shipped student or a path, instead of the file's.")] = None,
@@ -30,19 +33,15 @@ def distill(
         bool, typer.Option("--direct", help="Leave the teacher out: the same run, trained directly.")
     ] = False,
 ) -> None:
-    """Train a student from a config file, by a teacher or directly.
+    """Train a student as a configuration says, by a teacher or directly.
 
-    Directly where the file names no teacher: this makes teachers. Goes on from the checkpoint in OUT when there is one.
+    Directly where it names no teacher: this makes teachers. Goes on from the checkpoint in OUT when there is one.
 
-    \b
-    CONFIGS below is students/configs in a checkout; where else, this says:
-    python -c "import students; print(students.__path__[0] + '/configs')"
-
-    Example: sketchcanvas distill CONFIGS/folder-mobilenet_v2.json --root mine --out runs/mine
+    Example: sketchcanvas distill folder-mobilenet_v2 --root mine --out runs/mine
 
     The next one needs further pictures; 'python -m students.renderings --help' says how to get them.
 
-    Example: sketchcanvas distill CONFIGS/emoji-mobilenet_v2.json --out runs/emoji --seed 1
+    Example: sketchcanvas distill emoji-mobilenet_v2 --out runs/emoji --seed 1
     """
     import shlex
     from dataclasses import replace

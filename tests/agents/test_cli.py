@@ -509,8 +509,11 @@ def test_distill_hands_over_what_was_asked(
     hint = shlex.split(capsys.readouterr().err.splitlines()[-1])
     data_set = ["--dataset", "chairv2", "--root", "/home/my chairs"]
     assert hint == ["sketchcanvas", "evaluate", "--student", str(save), *data_set]
+    assert run("distill", "folder-mobilenet_v2", "--root", "mine") == 0
+    assert seen.pop()[0] == replace(train.TrainConfig.read("folder-mobilenet_v2"), root="mine")
     for arguments, message in {
         (tmp_path / "none.json",): "none.json",
+        ("nothing",): "unknown configuration 'nothing'; shipped: ",
         (file, "--steps", "0"): "Invalid value",
     }.items():
         assert run("distill", *arguments) == 2

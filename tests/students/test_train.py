@@ -245,11 +245,22 @@ def test_files_that_are_no_configurations(text: str, message: str, tmp_path: Pat
         TrainConfig.read(path)
 
 
-@pytest.mark.parametrize("path", sorted((Path(training.__file__).parent / "configs").rglob("*.json")), ids=str)
-def test_shipped_configurations_read(path: Path) -> None:
-    config = TrainConfig.read(path)
-    assert path.stem.startswith(config.dataset)
-    assert config.student.backbone
+@pytest.mark.parametrize("name", training.configs())
+def test_shipped_configurations_read(name: str) -> None:
+    config = TrainConfig.read(name)
+    assert config == TrainConfig.read(training.CONFIGS_FOLDER / f"{name}.json")
+    assert Path(name).name.startswith(f"{config.dataset}-{config.student.backbone}")
+
+
+def test_configurations_by_name_and_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # names are not looked for where somebody happens to be
+    assert {"emoji-mobilenet_v2", "folder-mobilenet_v2", "gpu/emoji-vgg16"} <= set(training.configs())
+    with pytest.raises(ValueError, match=r"unknown configuration 'emoji'; shipped: .*folder-mobilenet_v2, gpu/emoji-"):
+        TrainConfig.read("emoji")
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        TrainConfig.read("nowhere.json")
+    (tmp_path / "mine").write_text('{"steps": 3}')
+    assert TrainConfig.read("mine").steps == 3
 
 
 def test_the_configuration_for_a_folder_of_ones_own_trains(tmp_path: Path) -> None:
@@ -260,7 +271,7 @@ def test_the_configuration_for_a_folder_of_ones_own_trains(tmp_path: Path) -> No
         Image.new("RGB", (40, 30), (6 * i, 99, 255 - 6 * i)).save(tmp_path / "mine" / "photos" / f"p{i}.jpg")
         line = [[[0, 0], [i + 1, 40], [40, 20 + i]]]
         (tmp_path / "mine" / "sketches" / f"p{i}__0.json").write_text(json.dumps(line))
-    shipped = TrainConfig.read(Path(training.__file__).parent / "configs" / "folder-mobilenet_v2.json")
+    shipped = TrainConfig.read("folder-mobilenet_v2")
     config = replace(shipped, root=str(tmp_path / "mine"), steps=2, threads=1)
     path = run(config, tmp_path / "run", None, "a command")
     card = load_card(path)
