@@ -33,9 +33,10 @@ def distill(
         bool, typer.Option("--direct", help="Leave the teacher out: the same run, trained directly.")
     ] = False,
 ) -> None:
-    """Train a student as a configuration says, by a teacher or directly.
+    """Train a student, by a teacher or directly.
 
-    Directly where it names no teacher: this makes teachers. Goes on from the checkpoint in OUT when there is one.
+    Directly where the configuration names no teacher: this makes teachers. Goes on from the checkpoint in OUT when
+    there is one.
 
     Example: sketchcanvas distill folder-mobilenet_v2 --root mine --out runs/mine
 
