@@ -192,6 +192,8 @@ def train(config: TrainConfig, out: Path, device: str | None = None) -> Student:
         return kept.to(device)
     teacher = _teacher(config)
     student = Student(config.student) if resumed else _started(config)
+    if teacher is not None:
+        _check_terms(config, student, teacher)
     dataset = load(config.dataset, config.root)
     _check_batch(config, dataset)
     renderings = read_renderings(config.renderings) if config.renderings is not None else None
@@ -275,6 +277,13 @@ def _started(config: TrainConfig) -> Student:
     elif config.pretrained is not None:
         load_published(student, config.pretrained)
     return student
+
+
+def _check_terms(config: TrainConfig, student: Student, teacher: Student) -> None:
+    """Each term on made-up embeddings; ValueError where it cannot compare such a student with such a teacher."""
+    (ours, theirs), negative = (torch.ones(3, one.dim) for one in (student, teacher)), np.array([1, 2, 0])
+    for name in config.terms:
+        _term(name, (ours, ours), (theirs, theirs), negative)
 
 
 def _check_batch(config: TrainConfig, dataset: SketchDataset) -> None:

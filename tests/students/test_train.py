@@ -191,6 +191,11 @@ def test_one_pass_when_small_is_empty(toy: SketchDataset, tmp_path: Path) -> Non
         ),
         ({"teacher": "nobody"}, ValueError, "unknown student 'nobody'"),
         ({"teacher": "emoji", "teacher_canvases": (16, 64)}, ValueError, r"teacher emoji has no canvases \[16\]"),
+        (
+            {"teacher": "emoji", "teacher_canvases": (64,), "terms": {"relational_triplet": 1.0, "mimic": 1.0}},
+            ValueError,
+            "'mimic' needs a teacher with the student's dimensions",
+        ),
         ({"start": "nowhere.safetensors"}, FileNotFoundError, "nowhere.safetensors"),
         ({"start": "emoji"}, ValueError, r"the start emoji is another network .* it has heads .*; canvases .*; photo"),
         (
@@ -261,6 +266,17 @@ def test_configurations_by_name_and_path(tmp_path: Path, monkeypatch: pytest.Mon
         TrainConfig.read("nowhere.json")
     (tmp_path / "mine").write_text('{"steps": 3}')
     assert TrainConfig.read("mine").steps == 3
+
+
+def test_the_configuration_with_the_papers_losses(toy: SketchDataset, tmp_path: Path, teacher: str) -> None:
+    """It differs from the one that the shipped student began with in its losses alone, and it trains."""
+    paper, shipped = TrainConfig.read("emoji-mobilenet_v2-paper"), TrainConfig.read("emoji-mobilenet_v2")
+    losses = {"loss": "triplet", "terms": {"relational_triplet": 1.0}}
+    assert paper == replace(shipped, **losses) != shipped
+    small = replace(TINY, loss=paper.loss, terms=paper.terms, mix=paper.mix, teacher=teacher, teacher_canvases=(16,))
+    train(small, tmp_path / "run")
+    row = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
+    assert row["loss"] == pytest.approx(0.5 * row["task"] + 0.5 * row["relational_triplet"], rel=1e-5)
 
 
 def test_the_configuration_for_a_folder_of_ones_own_trains(tmp_path: Path) -> None:
