@@ -67,13 +67,17 @@ class Score:
 
 @dataclass(frozen=True)
 class Line:
-    """One network, all its seeds: what it is, and a score for each canvas side."""
+    """One network, all its seeds: what it is, and a score for each canvas side.
+
+    `losses` are those that it was trained by, as `losses_of` has them.
+    """
 
     role: str
     name: str
     backbone: str
     seeds: tuple[int | None, ...]
     steps: int | None
+    losses: str
     teacher: str | None
     params: int
     dim: int
@@ -193,7 +197,8 @@ def _groups(rows: dict[Path, StudentRow]) -> list[_Group]:
     found: dict[tuple[Any, ...], dict[int | None, tuple[Path, StudentRow]]] = {}
     for file, row in rows.items():
         teacher = "" if row.teacher is None else row.teacher.name
-        key = (ROLES.index(row.role), row.name, row.backbone, row.steps or 0, teacher, row.params, row.dim)
+        what = (row.name, row.backbone, row.steps or 0, losses_of(row), teacher, row.params, row.dim)
+        key = (ROLES.index(row.role), *what)
         seeds = found.setdefault(key, {})
         if row.seed in seeds:
             raise ValueError(f"{file} and {seeds[row.seed][0]} are rows of the same run: same name, role and seed")
@@ -201,6 +206,16 @@ def _groups(rows: dict[Path, StudentRow]) -> list[_Group]:
     return [
         tuple(row for _, row in sorted(found[key].values(), key=lambda one: one[1].seed or 0)) for key in sorted(found)
     ]
+
+
+def losses_of(row: StudentRow) -> str:
+    """Losses that a student was trained by, "contrastive + mimic": the task's and the terms; "" where nobody says."""
+    recipe = row.training.get("recipe")
+    if not isinstance(recipe, dict) or "loss" not in recipe:
+        return ""
+    # Without a teacher a recipe's terms are idle.
+    terms = sorted(recipe.get("terms", {})) if row.role == "distilled" else []
+    return " + ".join(map(str, [recipe["loss"], *terms]))
 
 
 def _canvases(group: _Group) -> tuple[int, ...]:
@@ -232,6 +247,7 @@ def _line(group: _Group, samples: dict[int, FloatArray]) -> Line:
         backbone=first.backbone,
         seeds=tuple(row.seed for row in group),
         steps=first.steps,
+        losses=losses_of(first),
         teacher=None if first.teacher is None else first.teacher.name,
         params=first.params,
         dim=first.dim,
@@ -319,8 +335,9 @@ def _differences(
 
 
 def _is_rival(other: _Group, group: _Group) -> bool:
-    """Is `other` the same network, trained directly for as many steps?"""
-    return (other[0].backbone, other[0].dim, other[0].steps) == (group[0].backbone, group[0].dim, group[0].steps)
+    """Is `other` the same network, trained directly by the same loss of the task for as many steps?"""
+    mine, theirs = ((row.backbone, row.dim, row.steps, losses_of(row).split(" ")[0]) for row in (group[0], other[0]))
+    return mine == theirs
 
 
 def _taught(other: _Group, group: _Group) -> bool:
@@ -331,7 +348,8 @@ def _taught(other: _Group, group: _Group) -> bool:
 
 
 def _no_rival(row: StudentRow) -> str:
-    return f"there is no row of {row.backbone} trained directly for {row.steps} steps"
+    told = f"{row.steps} steps by the same loss" if losses_of(row) else f"{row.steps} steps"
+    return f"there is no row of {row.backbone} trained directly for {told}"
 
 
 def _no_teacher(groups: list[_Group], group: _Group) -> str:
@@ -412,7 +430,7 @@ def score_cells(line: Line) -> list[tuple[str, ...]]:
     return [(str(side), *_cost_and_score(line, score)[1:]) for side, score in line.scores.items()]
 
 
-COLUMNS = ("row", "network", "seeds", "steps", "canvas", "params", "GFLOPs", "acc@1", "acc@5", "acc@10")
+COLUMNS = ("row", "network", "seeds", "steps", "losses", "canvas", "params", "GFLOPs", "acc@1", "acc@5", "acc@10")
 
 
 def headline_cells(section: Section) -> list[tuple[str, ...]]:
@@ -420,18 +438,18 @@ def headline_cells(section: Section) -> list[tuple[str, ...]]:
     cells = []
     for line in section.lines:
         side = HEADLINE if HEADLINE in line.scores else max(line.scores)
-        steps = "-" if line.steps is None else f"{line.steps:,}"
         seeds = "-" if line.seeds == (None,) else str(len(line.seeds))
-        cells.append((TITLES[line.role], line.name, seeds, steps, str(side), *_cost_and_score(line, line.scores[side])))
+        what = (TITLES[line.role], line.name, seeds, *_training(line))
+        cells.append((*what, str(side), *_cost_and_score(line, line.scores[side])))
     for one in section.selectors:
         title = f"{TITLES['distilled']}, + {one.selector}"
-        cells.append((title, one.name, str(len(one.score.by_seed)), "-", "any", *_cost_and_score(one, one.score)))
+        cells.append((title, one.name, str(len(one.score.by_seed)), "-", "-", "any", *_cost_and_score(one, one.score)))
     return cells
 
 
 def canvas_columns() -> tuple[str, ...]:
     """Columns of the table by canvas."""
-    return ("row", "network", *(f"{side} px" for side in SHOWN))
+    return ("row", "network", "steps", "losses", *(f"{side} px" for side in SHOWN))
 
 
 def canvas_cells(section: Section) -> list[tuple[str, ...]]:
@@ -440,6 +458,7 @@ def canvas_cells(section: Section) -> list[tuple[str, ...]]:
         (
             TITLES[line.role],
             line.name,
+            *_training(line),
             *(
                 f"{_share(s.acc1, s.interval)} / {100 * s.acc5:.1f} / {100 * s.acc10:.1f}" if s is not None else "-"
                 for s in (line.scores.get(side) for side in SHOWN)
@@ -495,6 +514,10 @@ def markdown(result: StudentReport) -> str:
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
+def _training(line: Line) -> tuple[str, str]:
+    return "-" if line.steps is None else f"{line.steps:,}", line.losses or "-"
+
+
 def _cost_and_score(line: Line | SelectorLine, score: Score) -> tuple[str, ...]:
     return (
         "-" if line.params == 0 else f"{line.params / 1e6:.2f} M",
@@ -506,9 +529,10 @@ def _cost_and_score(line: Line | SelectorLine, score: Score) -> tuple[str, ...]:
 
 
 def _title(group: _Group) -> str:
-    """What a difference calls a group; the steps and the teacher tell apart groups of one name."""
+    """What a difference calls a group; steps, losses and teacher tell apart groups of one name."""
     row = group[0]
     told = [f"{row.steps:,} steps"] if row.steps is not None else []
+    told += [losses] if (losses := losses_of(row)) else []
     told += [f"taught by {row.teacher.name}"] if row.teacher is not None else []
     return f"{row.name}, {row.role}" + (f" ({', '.join(told)})" if told else "")
 

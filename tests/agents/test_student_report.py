@@ -92,9 +92,42 @@ def test_lines_by_hand(tmp_path: Path) -> None:
     assert line_of(teacher(), R).scores[256].interval == expected
     text = markdown(build(files(*directs, hog), nothing(tmp_path), R))
     low, high = line.scores[256].interval
-    assert f"| small | 3 | 100 | 256 | 2.00 M | 0.8000 | {100 * line.scores[256].acc1:.1f} [{100 * low:.1f}, " in text
+    assert (
+        f"| small | 3 | 100 | - | 256 | 2.00 M | 0.8000 | {100 * line.scores[256].acc1:.1f} [{100 * low:.1f}, " in text
+    )
     assert f"{100 * high:.1f}] |" in text
-    assert "| no learning | hog | - | - | 256 | - |" in text
+    assert "| no learning | hog | - | - | - | 256 | - |" in text
+
+
+def test_students_of_other_losses_are_other_students(tmp_path: Path) -> None:
+    def by(loss: str, *terms: str) -> dict[str, Any]:
+        return {"recipe": {"loss": loss, "terms": dict.fromkeys(terms, 1.0)}}
+
+    rows = files(
+        # Terms of a recipe are idle where nobody teaches.
+        *(row(seed, training=by("contrastive", "mimic")) for seed in (0, 1)),
+        row(training=by("triplet")),
+        taught(training=by("contrastive", "mimic")),
+        taught(training=by("triplet", "relational_triplet")),
+        teacher(),
+    )
+    section = build(rows, nothing(tmp_path), R).sections[0]
+    assert [(line.role, line.losses, len(line.seeds)) for line in section.lines] == [
+        ("teacher", "", 1),
+        ("direct", "contrastive", 2),
+        ("direct", "triplet", 1),
+        ("distilled", "contrastive + mimic", 1),
+        ("distilled", "triplet + relational_triplet", 1),
+    ]
+    assert [cells[4] for cells in student_report.headline_cells(section)] == [
+        one.losses or "-" for one in section.lines
+    ]
+    told = [one.what for one in section.differences if "minus small" in one.what]
+    assert told == [
+        "small, distilled (100 steps, contrastive + mimic, taught by big) minus small, direct (100 steps, contrastive)",
+        "small, distilled (100 steps, triplet + relational_triplet, taught by big) minus small, direct (100 steps, "
+        "triplet)",
+    ]
 
 
 def test_an_interval_covers_the_seeds() -> None:
@@ -189,7 +222,7 @@ def test_selectors_of_the_same_student(tmp_path: Path) -> None:
     result = build(files(taught(weights_sha256=STUDENT)), tmp_path, R)
     (one,) = result.sections[0].selectors
     assert (one.selector, one.file, one.score.by_seed) == ("ppo", "quick/result.json", (0.4, 0.6))
-    assert "| student, distilled, + ppo | small | 2 | - | any | 2.00 M | 0.0300 | 50.0 [40.0, 60.0] |" in markdown(
+    assert "| student, distilled, + ppo | small | 2 | - | - | any | 2.00 M | 0.0300 | 50.0 [40.0, 60.0] |" in markdown(
         result
     )
 
@@ -247,8 +280,8 @@ def test_canvases_that_a_row_lacks(tmp_path: Path) -> None:
     few = row(ranks={32: row().ranks[32]}, gflops={32: 0.01})
     section = build(files(few, taught()), nothing(tmp_path), R).sections[0]
     assert set(section.differences[0].values) == {"32 px"}
-    assert student_report.headline_cells(section)[0][4] == "32"
-    assert student_report.canvas_cells(section)[0][3:] == ("-", "-", "-")
+    assert student_report.headline_cells(section)[0][5] == "32"
+    assert student_report.canvas_cells(section)[0][5:] == ("-", "-", "-")
 
 
 def test_pilot(tmp_path: Path) -> None:
