@@ -13,8 +13,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -276,9 +279,32 @@ def _parallel(jobs: dict[Path, _Job], at_once: int) -> Iterator[tuple[Path, Any]
     from joblib import Parallel, delayed
 
     # One job at a time to a worker: they take seconds to minutes, and a lost batch would be several lost runs. With
-    # n_jobs=1 joblib would stay in this process.
-    parallel = Parallel(n_jobs=max(2, at_once), return_as="generator_unordered", batch_size=1, pre_dispatch="all")
-    yield from parallel(delayed(_named)(row, job) for row, job in jobs.items())
+    # n_jobs=1 joblib would stay in this process. Only what its queue of calls has room for is handed over at a time:
+    # what waits before that queue when Ctrl-C comes, joblib's thread looks for in vain, and prints a traceback.
+    parallel = Parallel(
+        n_jobs=max(2, at_once), backend="loky", return_as="generator_unordered", batch_size=1, pre_dispatch="2 * n_jobs"
+    )
+    with _ctrl_c_ignored():
+        # A copy: joblib's thread takes from it while the caller takes finished jobs out of its own.
+        results = parallel([delayed(_named)(row, job) for row, job in jobs.items()])
+    yield from results
+
+
+@contextmanager
+def _ctrl_c_ignored() -> Iterator[None]:
+    """Processes that are started meanwhile ignore Ctrl-C for good.
+
+    A terminal sends it to all processes of a command, but it is for the one that they work for, which ends them: they
+    would print tracebacks.
+    """
+    if threading.current_thread() is not threading.main_thread():  # others cannot say what becomes of a signal
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _on_ray(jobs: dict[Path, _Job], where: Workers) -> Iterator[tuple[Path, Any]]:

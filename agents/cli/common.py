@@ -108,6 +108,16 @@ def telling_what_is_left_out() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def goes_on() -> Iterator[None]:
+    """Where Ctrl-C loses nothing that was finished, say so; for commands that keep finished work and look for it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        tell("interrupted; the same command goes on where it was")
+        raise
+
+
 def typed_command() -> str:
     """The command as typed, for provenance; where a user keeps a data set is nobody else's business."""
     import shlex

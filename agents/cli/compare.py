@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agents.cli.common import env_config, numbers_of, show, tell, workers
+from agents.cli.common import env_config, goes_on, numbers_of, show, tell, workers
 from agents.cli.options import (
     DEFAULT_CANVASES,
     Address,
@@ -110,7 +110,7 @@ def compare(
         raise ValueError("--ranking belongs to --cascade: with one look there is one ranking")
     chosen = preset or ("cascade" if cascade else "quick")
     config = replace(ready(chosen, env), split=split, threads=threads, **changes)
-    with bars() as start:
+    with goes_on(), bars() as start:
         result = run(config, out, workers(jobs, engine, address), start, logdir)
     result.save(out / RESULT_FILE)
     write_text(out / "result.md", report.compare_markdown(result))
@@ -178,7 +178,7 @@ def sweep(
         tradeoffs=numbers_of(tradeoffs, "--tradeoffs"),
         preference=tuple(one for one in preference.split(",") if one),
     )
-    with bars() as start:
+    with goes_on(), bars() as start:
         result = run(config, out, workers(jobs, engine, address), start)
     result.save(out / SWEEP_FILE)
     write_text(out / "sweep.md", report.sweep_markdown(result))

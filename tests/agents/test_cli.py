@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
+import time
 import warnings
 from dataclasses import fields, replace
 from pathlib import Path
@@ -292,6 +295,36 @@ def test_sweep_and_pick(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "no policy of this sweep" in capsys.readouterr().err
     assert run("pick", tmp_path) == 2
     assert "say what is wanted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["compare", "sweep"])
+def test_ctrl_c_says_how_to_go_on(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def press(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"agents.{command}.{command}", press)
+    assert run(command, "--out", tmp_path) == 130
+    assert capsys.readouterr().err.strip().splitlines()[-1] == "interrupted; the same command goes on where it was"
+
+
+def test_ctrl_c_ends_workers_without_a_traceback(tmp_path: Path) -> None:
+    """In a terminal it reaches every process of the command; more runs wait than joblib's queue has room for."""
+    settings = ["--algorithms", "reinforce", "--seeds", 12, "--steps", 30_720_000, "--jobs", 2]  # hours
+    folders = ["--out", tmp_path / "out", "--logdir", tmp_path / "events"]
+    command = [sys.executable, "-m", "agents.cli", "compare", *map(str, [*settings, *folders])]
+    # A file: a pipe that nobody reads fills up.
+    with (tmp_path / "err").open("w+") as told:
+        running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=told, start_new_session=True)
+        while running.poll() is None and not list(tmp_path.glob("events/*/*")):
+            time.sleep(0.02)
+        os.killpg(running.pid, signal.SIGINT)
+        assert running.wait(timeout=120) == 130
+        told.seek(0)
+        text = told.read()
+    assert "Traceback" not in text
+    assert text.strip().splitlines()[-1] == "interrupted; the same command goes on where it was"
 
 
 def test_report_selectors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -180,6 +180,17 @@ def test_a_worker_does_not_tell_again_what_is_left_out() -> None:
 
 
 @pytest.mark.usefixtures("mortal")
+def ignores_ctrl_c() -> bool:
+    return signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+
+
+def test_ctrl_c_is_not_for_workers(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    jobs: dict[Path, Any] = {tmp_path / name: ignores_ctrl_c for name in "abcdef"}
+    assert dict(runs._parallel(jobs, 2)) == dict.fromkeys(jobs, True)
+    assert signal.getsignal(signal.SIGINT) == before != signal.SIG_IGN
+
+
 def test_a_killed_worker_loses_nothing(tmp_path: Path) -> None:
     found = runs.run_all(mortal_jobs(tmp_path / "died"), tmp_path / "rows", workers=Workers(jobs=2))
     assert (tmp_path / "died").exists()
