@@ -179,7 +179,6 @@ def test_a_worker_does_not_tell_again_what_is_left_out() -> None:
     assert runs._named(Path("row"), job) == (Path("row"), 3)  # type: ignore[arg-type]
 
 
-@pytest.mark.usefixtures("mortal")
 def ignores_ctrl_c() -> bool:
     return signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 
@@ -191,6 +190,7 @@ def test_ctrl_c_is_not_for_workers(tmp_path: Path) -> None:
     assert signal.getsignal(signal.SIGINT) == before != signal.SIG_IGN
 
 
+@pytest.mark.usefixtures("mortal")
 def test_a_killed_worker_loses_nothing(tmp_path: Path) -> None:
     found = runs.run_all(mortal_jobs(tmp_path / "died"), tmp_path / "rows", workers=Workers(jobs=2))
     assert (tmp_path / "died").exists()
