@@ -210,12 +210,17 @@ def _groups(rows: dict[Path, StudentRow]) -> list[_Group]:
 
 def losses_of(row: StudentRow) -> str:
     """Losses that a student was trained by, "contrastive + mimic": the task's and the terms; "" where nobody says."""
+    return " + ".join(_losses(row))
+
+
+def _losses(row: StudentRow) -> list[str]:
+    """The task's loss, then the terms."""
     recipe = row.training.get("recipe")
     if not isinstance(recipe, dict) or "loss" not in recipe:
-        return ""
+        return []
     # Without a teacher a recipe's terms are idle.
     terms = sorted(recipe.get("terms", {})) if row.role == "distilled" else []
-    return " + ".join(map(str, [recipe["loss"], *terms]))
+    return list(map(str, [recipe["loss"], *terms]))
 
 
 def _canvases(group: _Group) -> tuple[int, ...]:
@@ -336,7 +341,7 @@ def _differences(
 
 def _is_rival(other: _Group, group: _Group) -> bool:
     """Is `other` the same network, trained directly by the same loss of the task for as many steps?"""
-    mine, theirs = ((row.backbone, row.dim, row.steps, losses_of(row).split(" ")[0]) for row in (group[0], other[0]))
+    mine, theirs = ((row.backbone, row.dim, row.steps, _losses(row)[:1]) for row in (group[0], other[0]))
     return mine == theirs
 
 
@@ -348,7 +353,7 @@ def _taught(other: _Group, group: _Group) -> bool:
 
 
 def _no_rival(row: StudentRow) -> str:
-    told = f"{row.steps} steps by the same loss" if losses_of(row) else f"{row.steps} steps"
+    told = f"{row.steps} steps by the same loss" if _losses(row) else f"{row.steps} steps"
     return f"there is no row of {row.backbone} trained directly for {told}"
 
 

@@ -286,9 +286,14 @@ def _check_terms(config: TrainConfig, student: Student, teacher: Student) -> Non
         _term(name, (ours, ours), (theirs, theirs), negative)
 
 
+def _trained_on(dataset: SketchDataset) -> set[str]:
+    """The photos with sketches to train on."""
+    return set(dataset.photo_ids[training_rows(dataset)].tolist())
+
+
 def _check_batch(config: TrainConfig, dataset: SketchDataset) -> None:
     """ValueError for a batch that the photos to train on cannot fill."""
-    own = len(set(dataset.photo_ids[training_rows(dataset)].tolist()))
+    own = len(_trained_on(dataset))
     if own < config.batch * (1.0 - config.outside):
         raise ValueError(
             f"a batch of {config.batch} needs more than the {own} photos with sketches in the student split: "
@@ -421,7 +426,7 @@ def _card_of_teacher(name: str | None) -> dict[str, str] | None:
 
 def _seen(dataset: SketchDataset, start: str | None) -> set[str]:
     """Fingerprints of the photos trained on, here and before, as far as the start's card tells of them."""
-    own = seen.fingerprints(dataset, set(dataset.photo_ids[training_rows(dataset)].tolist()))
+    own = seen.fingerprints(dataset, _trained_on(dataset))
     if start is not None:
         with suppress(OSError, ValueError):  # gone since the run began
             own |= seen.of_card(load_card(students.find(start)))

@@ -6,7 +6,7 @@ import io
 import re
 import struct
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,7 +169,7 @@ def _smaller(image: Picture) -> Picture:
             strip = _eight_bits(strip)
         reduced.paste(strip.convert("RGBA").convert("RGBa").reduce((across, down)), (0, top // down))
     smaller = reduced.resize((small[0], small[1]), box=(0, 0, width / across, height / down)).convert("RGBA")
-    smaller.info = {key: value for key, value in image.info.items() if key != "transparency"}  # how it is turned
+    smaller.info = _opaque_info(image)
     return smaller
 
 
@@ -186,8 +186,13 @@ def _eight_bits(image: Picture) -> Picture:
     grey = Image.fromarray(upper)
     if "transparency" in image.info:
         grey.putalpha(Image.fromarray((values != image.info["transparency"]) * np.uint8(255)))
-    grey.info = {key: value for key, value in image.info.items() if key != "transparency"}  # how it is turned
+    grey.info = _opaque_info(image)
     return grey
+
+
+def _opaque_info(image: Picture) -> dict[Any, Any]:
+    """What a picture says of itself, how it is turned say, but for its transparent value."""
+    return {key: value for key, value in image.info.items() if key != "transparency"}
 
 
 def padded(image: Picture) -> Picture:
