@@ -172,8 +172,8 @@ def _layout(root: str | PathLike[str] | None) -> tuple[Layout, Contents, list[tu
 
 
 def _names(folder: Path) -> list[str]:
-    names = (path.name for path in folder.iterdir() if not is_left_behind(path.name))
-    return sorted(names, key=lambda name: (_composed(name), name))
+    names = sorted(path.name for path in folder.iterdir() if not is_left_behind(path.name))
+    return sorted(names, key=_composed)  # by both at once, a pair for each of a million names would be in memory
 
 
 def _composed(name: str) -> str:
