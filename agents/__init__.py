@@ -5,8 +5,8 @@
     selector = agents.load("runs/reinforce")   # a saved selector
     side = selector(sketch)                    # VectorSketch -> canvas side in pixels
 
-The functions `agents.compare.compare` and `agents.evaluate.evaluate` bear the names of their modules and are
-imported from there.
+The functions `agents.experiments.compare.compare` and `agents.evaluation.evaluate.evaluate` bear the names of their
+modules and are imported from there.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from agents.algorithms import ALGORITHMS, make_config, train_run
-    from agents.cascade.shown import SeenLook
-    from agents.compare import CompareConfig, CompareResult
-    from agents.environment import CascadeConfig, EnvConfig
-    from agents.evaluate import Evaluation
-    from agents.saved import SavedCascade, SavedSelector, load, save
+    from agents.algorithms.registry import ALGORITHMS, make_config, train_run
+    from agents.evaluation.evaluate import Evaluation
+    from agents.evaluation.setting import CascadeConfig, EnvConfig
+    from agents.experiments.compare import CompareConfig, CompareResult
+    from agents.selectors.cascade_observation import SeenLook
+    from agents.store.saved import SavedCascade, SavedSelector, load, save
 
 # Public name -> module.
 _LAZY = {
-    "ALGORITHMS": "algorithms",
-    "CascadeConfig": "environment",
-    "CompareConfig": "compare",
-    "CompareResult": "compare",
-    "EnvConfig": "environment",
-    "Evaluation": "evaluate",
-    "SavedCascade": "saved",
-    "SavedSelector": "saved",
-    "SeenLook": "cascade.shown",
-    "load": "saved",
-    "make_config": "algorithms",
-    "save": "saved",
-    "train_run": "algorithms",
+    "ALGORITHMS": "algorithms.registry",
+    "CascadeConfig": "evaluation.setting",
+    "CompareConfig": "experiments.compare",
+    "CompareResult": "experiments.compare",
+    "EnvConfig": "evaluation.setting",
+    "Evaluation": "evaluation.evaluate",
+    "SavedCascade": "store.saved",
+    "SavedSelector": "store.saved",
+    "SeenLook": "selectors.cascade_observation",
+    "load": "store.saved",
+    "make_config": "algorithms.registry",
+    "save": "store.saved",
+    "train_run": "algorithms.registry",
 }
 
 __all__ = [

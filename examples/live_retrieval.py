@@ -5,7 +5,7 @@ python examples/live_retrieval.py
 
 import students
 from sketchcanvas_env import SketchCanvasEnv, load_dataset
-from students.retriever import StudentRetriever
+from students.tables.retriever import StudentRetriever
 
 student, dataset = students.load("emoji"), load_dataset("emoji")
 env = SketchCanvasEnv(split="val", retriever=StudentRetriever.of(student, dataset, "val"), render_mode="ansi")

@@ -10,10 +10,11 @@ import torch
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 import agents
-from agents import loop, policy
-from agents.algorithms import ALGORITHMS, Algorithm
-from agents.evaluate import evaluate
-from agents.training import TrainConfig
+from agents.algorithms.common import loop
+from agents.algorithms.common.training import TrainConfig
+from agents.algorithms.registry import ALGORITHMS, Algorithm
+from agents.evaluation.evaluate import evaluate
+from agents.selectors import policy
 
 
 @dataclass(frozen=True)

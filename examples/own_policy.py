@@ -6,8 +6,8 @@ python examples/own_policy.py
 import numpy as np
 
 from agents import EnvConfig
-from agents.baselines import by_name
-from agents.evaluate import evaluate
+from agents.evaluation.baselines import by_name
+from agents.evaluation.evaluate import evaluate
 from sketchcanvas_env import FEATURE_NAMES
 
 env = EnvConfig(tradeoff=0.2)

@@ -9,9 +9,9 @@ from pathlib import Path
 from PIL import Image
 
 import students
-from agents.pipeline import Pipeline
+from agents.search.pipeline import Pipeline
 from sketchcanvas_env import load_dataset, read_svg
-from students import index
+from students.search import index
 
 # The shipped index: the photos of the emoji test split.
 drawing = b"""<svg xmlns="http://www.w3.org/2000/svg" fill="none" stroke="black"><circle cx="9" cy="9" r="8"/>

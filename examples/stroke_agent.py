@@ -11,9 +11,9 @@ import gymnasium as gym
 import numpy as np
 from sb3_contrib import MaskablePPO
 
-from agents.sb3 import SketchCanvasVecEnv
-from agents.statistics import paired_difference
-from sketchcanvas_env.stroke import Drawing, make_stroke_task
+from agents.algorithms.sb3.adapter import SketchCanvasVecEnv
+from agents.evaluation.statistics import paired_difference
+from sketchcanvas_env.tasks.stroke import Drawing, make_stroke_task
 
 READS = ("stats", "looks")  # what the agent sees; "points" would want a network that reads sequences
 SETTINGS = {"stroke_cost": 0.5, "tradeoff": 0.2}

@@ -20,24 +20,24 @@ from typing import TYPE_CHECKING, Any
 from gymnasium.envs.registration import register, registry
 
 if TYPE_CHECKING:
-    from sketchcanvas_env.cascade_env import SketchCanvasCascadeEnv
-    from sketchcanvas_env.cascade_vector import SketchCanvasCascadeVectorEnv
     from sketchcanvas_env.data import SketchDataset
     from sketchcanvas_env.data import load as load_dataset
-    from sketchcanvas_env.env import SketchCanvasEnv
-    from sketchcanvas_env.features import FEATURE_NAMES, stroke_features
-    from sketchcanvas_env.live import Outcome, Retriever
-    from sketchcanvas_env.looks import LookTable, load_looks
-    from sketchcanvas_env.multi_objective import MOSketchCanvasEnv
-    from sketchcanvas_env.prefixes import PrefixTable, load_prefixes
-    from sketchcanvas_env.raster import rasterise
-    from sketchcanvas_env.sketch import VectorSketch
-    from sketchcanvas_env.stroke_env import SketchCanvasStrokeEnv
-    from sketchcanvas_env.stroke_vector import SketchCanvasStrokeVectorEnv
-    from sketchcanvas_env.svg import read_svg
-    from sketchcanvas_env.table import OutcomeTable, available_tables, load_table
-    from sketchcanvas_env.table_file import TableError
-    from sketchcanvas_env.vector import SketchCanvasVectorEnv
+    from sketchcanvas_env.envs.canvas import SketchCanvasEnv
+    from sketchcanvas_env.envs.canvas_vector import SketchCanvasVectorEnv
+    from sketchcanvas_env.envs.cascade import SketchCanvasCascadeEnv
+    from sketchcanvas_env.envs.cascade_vector import SketchCanvasCascadeVectorEnv
+    from sketchcanvas_env.envs.multi_objective import MOSketchCanvasEnv
+    from sketchcanvas_env.envs.stroke import SketchCanvasStrokeEnv
+    from sketchcanvas_env.envs.stroke_vector import SketchCanvasStrokeVectorEnv
+    from sketchcanvas_env.outcomes.looks import LookTable, load_looks
+    from sketchcanvas_env.outcomes.prefixes import PrefixTable, load_prefixes
+    from sketchcanvas_env.outcomes.table import OutcomeTable, available_tables, load_table
+    from sketchcanvas_env.sketches.features import FEATURE_NAMES, stroke_features
+    from sketchcanvas_env.sketches.raster import rasterise
+    from sketchcanvas_env.sketches.sketch import VectorSketch
+    from sketchcanvas_env.storage.table_file import TableError
+    from sketchcanvas_env.svg.reader import read_svg
+    from sketchcanvas_env.tasks.live import Outcome, Retriever
 
 __version__ = "0.1.0"
 
@@ -46,30 +46,30 @@ PREFERENCES = (0.0, 0.8)
 
 # Public name -> (module, name there).
 _LAZY = {
-    "FEATURE_NAMES": ("features", "FEATURE_NAMES"),
-    "LookTable": ("looks", "LookTable"),
-    "MOSketchCanvasEnv": ("multi_objective", "MOSketchCanvasEnv"),
-    "Outcome": ("live", "Outcome"),
-    "OutcomeTable": ("table", "OutcomeTable"),
-    "PrefixTable": ("prefixes", "PrefixTable"),
-    "Retriever": ("live", "Retriever"),
-    "SketchCanvasCascadeEnv": ("cascade_env", "SketchCanvasCascadeEnv"),
-    "SketchCanvasCascadeVectorEnv": ("cascade_vector", "SketchCanvasCascadeVectorEnv"),
-    "SketchCanvasEnv": ("env", "SketchCanvasEnv"),
-    "SketchCanvasStrokeEnv": ("stroke_env", "SketchCanvasStrokeEnv"),
-    "SketchCanvasStrokeVectorEnv": ("stroke_vector", "SketchCanvasStrokeVectorEnv"),
-    "SketchCanvasVectorEnv": ("vector", "SketchCanvasVectorEnv"),
+    "FEATURE_NAMES": ("sketches.features", "FEATURE_NAMES"),
+    "LookTable": ("outcomes.looks", "LookTable"),
+    "MOSketchCanvasEnv": ("envs.multi_objective", "MOSketchCanvasEnv"),
+    "Outcome": ("tasks.live", "Outcome"),
+    "OutcomeTable": ("outcomes.table", "OutcomeTable"),
+    "PrefixTable": ("outcomes.prefixes", "PrefixTable"),
+    "Retriever": ("tasks.live", "Retriever"),
+    "SketchCanvasCascadeEnv": ("envs.cascade", "SketchCanvasCascadeEnv"),
+    "SketchCanvasCascadeVectorEnv": ("envs.cascade_vector", "SketchCanvasCascadeVectorEnv"),
+    "SketchCanvasEnv": ("envs.canvas", "SketchCanvasEnv"),
+    "SketchCanvasStrokeEnv": ("envs.stroke", "SketchCanvasStrokeEnv"),
+    "SketchCanvasStrokeVectorEnv": ("envs.stroke_vector", "SketchCanvasStrokeVectorEnv"),
+    "SketchCanvasVectorEnv": ("envs.canvas_vector", "SketchCanvasVectorEnv"),
     "SketchDataset": ("data", "SketchDataset"),
-    "TableError": ("table_file", "TableError"),
-    "VectorSketch": ("sketch", "VectorSketch"),
-    "available_tables": ("table", "available_tables"),
+    "TableError": ("storage.table_file", "TableError"),
+    "VectorSketch": ("sketches.sketch", "VectorSketch"),
+    "available_tables": ("outcomes.table", "available_tables"),
     "load_dataset": ("data", "load"),
-    "load_looks": ("looks", "load_looks"),
-    "load_prefixes": ("prefixes", "load_prefixes"),
-    "load_table": ("table", "load_table"),
-    "rasterise": ("raster", "rasterise"),
-    "read_svg": ("svg", "read_svg"),
-    "stroke_features": ("features", "stroke_features"),
+    "load_looks": ("outcomes.looks", "load_looks"),
+    "load_prefixes": ("outcomes.prefixes", "load_prefixes"),
+    "load_table": ("outcomes.table", "load_table"),
+    "rasterise": ("sketches.raster", "rasterise"),
+    "read_svg": ("svg.reader", "read_svg"),
+    "stroke_features": ("sketches.features", "stroke_features"),
 }
 
 __all__ = [
@@ -122,29 +122,29 @@ for _id, _kwargs in (("SketchCanvas-v0", {}), ("SketchCanvasPreference-v0", {"pr
     if _id not in registry:
         register(
             id=_id,
-            entry_point="sketchcanvas_env.env:SketchCanvasEnv",
-            vector_entry_point="sketchcanvas_env.vector:SketchCanvasVectorEnv",
+            entry_point="sketchcanvas_env.envs.canvas:SketchCanvasEnv",
+            vector_entry_point="sketchcanvas_env.envs.canvas_vector:SketchCanvasVectorEnv",
             kwargs=_kwargs,
         )
 
 if "SketchCanvasCascade-v0" not in registry:
     register(
         id="SketchCanvasCascade-v0",
-        entry_point="sketchcanvas_env.cascade_env:SketchCanvasCascadeEnv",
-        vector_entry_point="sketchcanvas_env.cascade_vector:SketchCanvasCascadeVectorEnv",
+        entry_point="sketchcanvas_env.envs.cascade:SketchCanvasCascadeEnv",
+        vector_entry_point="sketchcanvas_env.envs.cascade_vector:SketchCanvasCascadeVectorEnv",
     )
 
 if "SketchCanvasStroke-v0" not in registry:
     register(
         id="SketchCanvasStroke-v0",
-        entry_point="sketchcanvas_env.stroke_env:SketchCanvasStrokeEnv",
-        vector_entry_point="sketchcanvas_env.stroke_vector:SketchCanvasStrokeVectorEnv",
+        entry_point="sketchcanvas_env.envs.stroke:SketchCanvasStrokeEnv",
+        vector_entry_point="sketchcanvas_env.envs.stroke_vector:SketchCanvasStrokeVectorEnv",
     )
 
 # Its rewards are vectors: Gymnasium's checker, which asks for numbers, stays off, and so do its vector environments.
 if "mo-SketchCanvas-v0" not in registry:
     register(
         id="mo-SketchCanvas-v0",
-        entry_point="sketchcanvas_env.multi_objective:MOSketchCanvasEnv",
+        entry_point="sketchcanvas_env.envs.multi_objective:MOSketchCanvasEnv",
         disable_env_checker=True,
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from students.embedder import Student
+    from students.network.embedder import Student
 
 __all__ = ["available", "backbone_names", "create", "find", "load"]
 
@@ -34,18 +34,18 @@ def create(name: str = "mobilenet_v2", pretrained: bool = False, **config: Any) 
 
     Normalisation and padding are those that the backbone's published weights want, unless given. The weights are
     random; with `pretrained` the trunk's are the published ones, for backbones whose weights need no calibration
-    data (else see `students.pretrained.start_from_pretrained`). The heads are random always, until trained.
+    data (else see `students.store.pretrained.start_from_pretrained`). The heads are random always, until trained.
 
     Raises:
         ValueError: an unknown backbone or setting (the message lists what exists), or weights that need data.
         ImportError: weights or network in a package that is not installed.
         FileNotFoundError: `pretrained` for a backbone without published weights.
     """
-    from students.embedder import Student, config_from_dict
+    from students.network.embedder import Student, config_from_dict
 
     student = Student(config_from_dict({"backbone": name, **config}))
     if pretrained:
-        from students.pretrained import start_from_pretrained
+        from students.store.pretrained import start_from_pretrained
 
         start_from_pretrained(student)
     return student
@@ -69,8 +69,8 @@ def find(name_or_path: str | Path) -> Path:
 def load(name_or_path: str | Path) -> Student:
     """Load a trained student, by whatever `find` takes.
 
-    Raises as `find`; see `students.weights.load_student` for bad files.
+    Raises as `find`; see `students.store.weights.load_student` for bad files.
     """
-    from students.weights import load_student
+    from students.store.weights import load_student
 
     return load_student(find(name_or_path))

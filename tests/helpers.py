@@ -17,11 +17,11 @@ import pytest
 
 from sketchcanvas_env import data
 from sketchcanvas_env.data import SketchDataset
-from sketchcanvas_env.looks import LookTable, looks_path
-from sketchcanvas_env.prefixes import PrefixTable, prefixes_path, strokes_drawn
-from sketchcanvas_env.reward import rank_of_true, triplet_loss
-from sketchcanvas_env.sketch import VectorSketch
-from sketchcanvas_env.table import OutcomeTable
+from sketchcanvas_env.outcomes.looks import LookTable, looks_path
+from sketchcanvas_env.outcomes.prefixes import PrefixTable, prefixes_path, strokes_drawn
+from sketchcanvas_env.outcomes.reward import rank_of_true, triplet_loss
+from sketchcanvas_env.outcomes.table import OutcomeTable
+from sketchcanvas_env.sketches.sketch import VectorSketch
 
 TOY = "toy"
 """Name under which `toy` registers the data set."""

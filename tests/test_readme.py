@@ -12,11 +12,13 @@ import pytest
 
 import agents
 import students
-from agents import compare, report, student_report, sweep
-from agents.selector_latency import SelectorCosts
+from agents.experiments import compare, sweep
+from agents.reports import tables as report
+from agents.studies import student_report
+from agents.studies.selector_latency import SelectorCosts
 from sketchcanvas_env import load_table
-from students.evaluation import RESULTS_FOLDER, read_rows
-from students.weights import load_card
+from students.store.weights import load_card
+from students.tables.evaluation import RESULTS_FOLDER, read_rows
 
 ROOT = Path(__file__).parents[1]
 CANVASES = (32, 64, 128, 256)

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from agents.environment import EnvConfig
-    from agents.runs import Workers
+    from agents.evaluation.setting import EnvConfig
+    from agents.experiments.runs import Workers
     from sketchcanvas_env.data import SketchDataset
 
 _PIPE_WIDTH = 10_000
@@ -32,7 +32,7 @@ def env_config(
     max_points: int,
 ) -> EnvConfig:
     """The environment that the options describe; a data set in a folder is named with its folder."""
-    from agents.environment import EnvConfig
+    from agents.evaluation.setting import EnvConfig
 
     return EnvConfig(
         dataset=dataset if root is None else f"{dataset}:{root}",
@@ -47,7 +47,7 @@ def env_config(
 
 def workers(jobs: int, engine: str, address: str | None) -> Workers:
     """Where runs go."""
-    from agents.runs import Workers
+    from agents.experiments.runs import Workers
 
     return Workers(jobs=jobs, engine=engine, address=address)
 
@@ -179,7 +179,7 @@ def tell(text: str) -> None:
 
 def tell_leakage(card: dict[str, Any], dataset: SketchDataset, splits: Iterable[str]) -> None:
     """Say in one line when a student may have been trained on the photos that it is to find."""
-    from students.seen import leakage
+    from students.store.leakage import leakage
 
     if told := leakage(card, dataset, splits):
         tell(f"sketchcanvas: {told}")

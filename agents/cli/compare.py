@@ -88,13 +88,14 @@ def compare(
     """
     from dataclasses import asdict, replace
 
-    from agents import plots, report
-    from agents.compare import RESULT_FILE
-    from agents.compare import compare as run
-    from agents.compare import preset as ready
-    from agents.environment import CascadeConfig
-    from agents.progress import bars
-    from sketchcanvas_env.files import write_text
+    from agents.evaluation.setting import CascadeConfig
+    from agents.experiments.compare import RESULT_FILE
+    from agents.experiments.compare import compare as run
+    from agents.experiments.compare import preset as ready
+    from agents.experiments.progress import bars
+    from agents.reports import plots
+    from agents.reports import tables as report
+    from sketchcanvas_env.storage.files import write_text
 
     asked = {
         "total_steps": steps,
@@ -158,12 +159,13 @@ def sweep(
 
     Example: sketchcanvas sweep --tradeoffs 0.05,0.1,0.2 --seeds 5 --jobs 2
     """
-    from agents import plots, report
-    from agents.compare import CompareConfig
-    from agents.progress import bars
-    from agents.sweep import SWEEP_FILE, SweepConfig
-    from agents.sweep import sweep as run
-    from sketchcanvas_env.files import write_text
+    from agents.experiments.compare import CompareConfig
+    from agents.experiments.progress import bars
+    from agents.experiments.sweep import SWEEP_FILE, SweepConfig
+    from agents.experiments.sweep import sweep as run
+    from agents.reports import plots
+    from agents.reports import tables as report
+    from sketchcanvas_env.storage.files import write_text
 
     config = SweepConfig(
         compare=CompareConfig(
@@ -205,8 +207,8 @@ def pick(
 
     Example: sketchcanvas pick runs/sweep --max-gflops 0.2
     """
-    from agents import report
-    from agents.sweep import pick as choose
+    from agents.experiments.sweep import pick as choose
+    from agents.reports import tables as report
 
     found = choose(folder, max_gflops, None if min_acc is None else min_acc / 100)
     show(as_json, found.to_json(), report.pick_table(found))

@@ -29,7 +29,7 @@ def data_info(
     """
     import numpy as np
 
-    from agents import report
+    from agents.reports import tables as report
     from sketchcanvas_env.data import SPLITS
 
     loaded = load_data(dataset, root, strict)
@@ -77,7 +77,7 @@ def data_show(
 
     Example: sketchcanvas data show --split val --out sheet.png
     """
-    from agents import plots
+    from agents.reports import plots
 
     tell(f"wrote {plots.contact_sheet(load_data(dataset, root), split, photos, out, seed)}")
 
@@ -93,9 +93,9 @@ def data_check(
 
     Example: sketchcanvas data check my-sketches
     """
-    from agents import report
+    from agents.reports import tables as report
     from sketchcanvas_env.data import SPLITS, what_lacks
-    from sketchcanvas_env.data.folder import check_folder
+    from sketchcanvas_env.data.formats.folder import check_folder
 
     loaded, wrong = check_folder(folder)
     counts = (
@@ -136,8 +136,8 @@ def data_import(
     """
     import shlex
 
-    from agents.progress import bars
-    from sketchcanvas_env.data.folder import write_folder
+    from agents.experiments.progress import bars
+    from sketchcanvas_env.data.formats.folder import write_folder
 
     if len(places) > 2:
         raise ValueError(f"name the data set's folder and the one to write, not {len(places)} folders")

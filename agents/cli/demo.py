@@ -38,7 +38,7 @@ def demo(
         raise ImportError(f"the page needs {error.name}: pip install 'sketchcanvas[demo]'") from None
     import torch
 
-    from agents.pipeline import Pipeline
+    from agents.search.pipeline import Pipeline
 
     limits = Limits(rate=rate, burst=max(2 * rate, 1.0))
     # First of all, so that a port that is taken is told at once.

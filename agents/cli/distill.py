@@ -40,14 +40,14 @@ def distill(
 
     Example: sketchcanvas distill folder-mobilenet_v2 --root mine --out runs/mine
 
-    The next one needs further pictures; 'python -m students.renderings --help' says how to get them.
+    The next one needs further pictures; 'python -m students.training.renderings --help' says how to get them.
 
     Example: sketchcanvas distill emoji-mobilenet_v2 --out runs/emoji --seed 1
     """
     import shlex
     from dataclasses import replace
 
-    from students import train as training
+    from students.training import train as training
 
     asked: dict[str, Any] = {
         "dataset": dataset,

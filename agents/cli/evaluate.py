@@ -78,8 +78,9 @@ def _evaluate_student(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    from agents import report, student_report
-    from students.evaluation import evaluate_student, open_student
+    from agents.reports import tables as report
+    from agents.studies import student_report
+    from students.tables.evaluation import evaluate_student, open_student
 
     sides = None if canvases is None else sides_of(canvases)
     embedder, card = open_student(name, dataset.name)
@@ -118,9 +119,11 @@ def _evaluate_policies(
 ) -> None:
     from dataclasses import asdict, replace
 
-    from agents import baselines, report, saved
-    from agents.environment import CascadeConfig
-    from agents.evaluate import evaluate_options
+    from agents.evaluation import baselines
+    from agents.evaluation.evaluate import evaluate_options
+    from agents.evaluation.setting import CascadeConfig
+    from agents.reports import tables as report
+    from agents.store import saved
 
     results = {}
     for name in policies:

@@ -32,16 +32,17 @@ def export(
     The student is a graph for each canvas, with shared weights; each part has a JSON card. Any selector will do, one
     that looks several times, too.
 
-    What was written is run by onnxruntime and compared with torch before it gets its card. 'students.runtime' and
-    'agents.runtime' run it without torch, as does 'sketchcanvas query --engine onnx --student FOLDER'.
+    What was written is run by onnxruntime and compared with torch before it gets its card. 'students.onnx.runtime' and
+    'agents.onnx.runtime' run it without torch, as does 'sketchcanvas query --engine onnx --student FOLDER'.
 
     Example: sketchcanvas export --onnx runs/onnx --int8
     """
     import agents
     import students
-    from agents import onnx_export, report
-    from students.onnx_export import export as export_student
-    from students.onnx_export import export_int8
+    from agents.onnx import export as onnx_export
+    from agents.reports import tables as report
+    from students.onnx.export import export as export_student
+    from students.onnx.export import export_int8
 
     data = load_data(dataset, root)
     rows = data.indices("student")

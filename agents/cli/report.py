@@ -41,14 +41,14 @@ def report(
     if validate:
         _validate(folder)
         return
-    from agents import page
+    from agents.reports import page
 
     for file in page.write(folder, sweep_folder, out or folder / "report.html"):
         tell(f"wrote {file}")
 
 
 def _validate(folder: Path) -> None:
-    from agents.compare import validate
+    from agents.experiments.compare import validate
 
     lines = validate(folder)
     if lines:
@@ -70,8 +70,9 @@ def report_pooled(
 
     Example: sketchcanvas report pooled runs/rotation0 runs/rotation1 runs/rotation2 --out runs/pooled
     """
-    from agents import pooled, report
-    from sketchcanvas_env.files import write_text
+    from agents.experiments import pooled
+    from agents.reports import tables as report
+    from sketchcanvas_env.storage.files import write_text
 
     found = pooled.pool([pooled.read(folder) for folder in folders])
     file = found.save(out / "pooled.json")
@@ -95,8 +96,9 @@ def report_students(
 
     Example: sketchcanvas report students --rows runs/rows --out runs/students
     """
-    from agents import report, student_report
-    from students.evaluation import RESULTS_FOLDER, read_rows
+    from agents.reports import tables as report
+    from agents.studies import student_report
+    from students.tables.evaluation import RESULTS_FOLDER, read_rows
 
     result = student_report.build(read_rows(RESULTS_FOLDER if rows is None else rows))
     files = result.save(out)
@@ -134,9 +136,11 @@ def report_pilot(
 
     Example: sketchcanvas report pilot --student emoji-mobilenet_v2 --out runs/pilot
     """
-    from agents import plots, report, student_report
-    from students.embedder import Student
-    from students.evaluation import open_student
+    from agents.reports import plots
+    from agents.reports import tables as report
+    from agents.studies import student_report
+    from students.network.embedder import Student
+    from students.tables.evaluation import open_student
 
     embedder, card = open_student(student, dataset)
     if card is None or not isinstance(embedder, Student):
@@ -174,8 +178,8 @@ def report_selectors(
     Example: sketchcanvas report selectors --sketches 20
     """
     import students
-    from agents import report
-    from agents.selector_latency import measure
+    from agents.reports import tables as report
+    from agents.studies.selector_latency import measure
 
     data = load_data(dataset, root)
     drawn = [data.sketch(int(row)) for row in data.indices("val")[:sketches]]
@@ -206,8 +210,8 @@ def report_ceiling(
     Example: sketchcanvas report ceiling --copies 4
     """
     import students
-    from agents.ceiling import study
-    from agents.training import pinned_threads
+    from agents.algorithms.common.training import pinned_threads
+    from agents.studies.ceiling import study
 
     with pinned_threads(threads):
         found = study(students.load(student), load_data(dataset, root), split, copies=copies, progress=True)
@@ -238,8 +242,8 @@ def report_query_latency(
     """
     from dataclasses import asdict
 
-    from agents import report
-    from agents.query_latency import COLUMNS, of_shipped
+    from agents.reports import tables as report
+    from agents.studies.query_latency import COLUMNS, of_shipped
 
     found = of_shipped(load_data(dataset, None), split, selector, sketches, repeats, exported)
     files = found.save(out)

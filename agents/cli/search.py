@@ -13,7 +13,7 @@ from agents.cli.options import AsJson
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from agents.pipeline import Answer
+    from agents.search.pipeline import Answer
 
 _HIT_COLUMNS = ("photo", "place", "distance")
 
@@ -39,7 +39,7 @@ def index(
     Example: sketchcanvas index emoji:val --out val.index
     """
     import students
-    from students.index import build
+    from students.search.index import build
 
     made = build(students.load(student), student, photos, out, strict, progress=True)
     for file, reason in made.skipped:
@@ -84,8 +84,8 @@ def query(
 
     Example: sketchcanvas query a.svg b.svg --index my.index --tradeoff 0.1 --show found.png
     """
-    from agents.pipeline import Pipeline
-    from sketchcanvas_env.data.folder import read_drawing
+    from agents.search.pipeline import Pipeline
+    from sketchcanvas_env.data.formats.folder import read_drawing
 
     if canvas is not None and (selector is not None or tradeoff is not None):
         raise ValueError("--canvas leaves nothing to choose: give it without --selector and --tradeoff")
@@ -101,7 +101,7 @@ def query(
         *[table for pair in zip(names, answers, strict=True) for table in _tables(*pair)],
     )
     if picture is not None:
-        from agents.search_picture import draw
+        from agents.search.picture import draw
 
         tell(f"wrote {draw([path.name for path in sketches], drawn, answers, pipeline.index, picture)}")
 
@@ -110,8 +110,8 @@ def _tables(name: str, answer: Answer) -> tuple[Table, Table]:
     """What was found, and what it cost."""
     from rich.markup import escape
 
-    from agents import report
-    from agents.pipeline import STAGES
+    from agents.reports import tables as report
+    from agents.search.pipeline import STAGES
 
     hits = [(escape(hit.photo), str(place), f"{hit.distance:.4f}") for place, hit in enumerate(answer.hits, start=1)]
     stages = [*STAGES, "total"]

@@ -38,12 +38,12 @@ def tabulate(
     Example: sketchcanvas tabulate --student runs/mine/student.safetensors --dataset folder:mine --out mine.npz
     """
     import students
-    from agents import report
+    from agents.reports import tables as report
     from sketchcanvas_env.data import SPLITS
-    from students.hog import HogRetriever
-    from students.looks import add_looks
-    from students.tabulate import Embedder, build_table, scores
-    from students.weights import load_card
+    from students.network.hog import HogRetriever
+    from students.store.weights import load_card
+    from students.tables.looks import add_looks
+    from students.tables.tabulate import Embedder, build_table, scores
 
     sides = None if canvases is None else sides_of(canvases)
     embedder: Embedder = HogRetriever() if student == "hog" else students.load(student)
@@ -77,9 +77,9 @@ def latency(
     Example: sketchcanvas latency runs/table.npz
     """
     import students
-    from agents import report
-    from sketchcanvas_env.table import OutcomeTable
-    from students.latency import add_latency
+    from agents.reports import tables as report
+    from sketchcanvas_env.outcomes.table import OutcomeTable
+    from students.tables.latency import add_latency
 
     dataset = load_data(OutcomeTable.load(table).dataset, root, strict=False)
     measured = add_latency(table, students.load(student), dataset)

@@ -55,10 +55,12 @@ def train(
 
     Example: sketchcanvas train reinforce --tradeoff 0.3 --logdir runs/tb --out runs/mine
     """
-    from agents import algorithms as registry
-    from agents import policy, report, saved
-    from agents.evaluate import evaluate as judge
-    from agents.progress import bars
+    from agents.algorithms import registry
+    from agents.evaluation.evaluate import evaluate as judge
+    from agents.experiments.progress import bars
+    from agents.reports import tables as report
+    from agents.selectors import policy
+    from agents.store import saved
 
     env = env_config(dataset, root, student, table, canvases, tradeoff, cost, max_points)
     network = registry.network_of(algorithm, selector)

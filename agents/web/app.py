@@ -24,7 +24,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from agents.pipeline import Pipeline
+from agents.search.pipeline import Pipeline
 from agents.web import messages
 from agents.web.limits import BodyLimit, Limits, RateLimit, SafeHeaders, TokenBuckets, Workers, body_of, refusal
 from sketchcanvas_env.data import SketchDataset

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.pipeline import Answer
-from sketchcanvas_env.files import parse_json
-from sketchcanvas_env.raster import rasterise
-from sketchcanvas_env.sketch import VectorSketch
-from sketchcanvas_env.svg import read_svg
+from agents.search.pipeline import Answer
+from sketchcanvas_env.sketches.raster import rasterise
+from sketchcanvas_env.sketches.sketch import VectorSketch
+from sketchcanvas_env.storage.files import parse_json
+from sketchcanvas_env.svg.reader import read_svg
 
 MAX_STROKES = 400
 MAX_POINTS = 4_000

@@ -19,13 +19,13 @@ from sketchcanvas_env.data.dataset import (
     check_split,
 )
 from sketchcanvas_env.data.emoji import load_emoji
-from sketchcanvas_env.data.folder import load_folder
 from sketchcanvas_env.data.folds import FOLDS, crossfitted, fold
-from sketchcanvas_env.data.fscoco import load_fscoco
-from sketchcanvas_env.data.qmul import load_qmul
-from sketchcanvas_env.data.quickdraw import load_quickdraw
+from sketchcanvas_env.data.formats.folder import load_folder
+from sketchcanvas_env.data.formats.fscoco import load_fscoco
+from sketchcanvas_env.data.formats.qmul import load_qmul
+from sketchcanvas_env.data.formats.quickdraw import load_quickdraw
+from sketchcanvas_env.data.formats.sketchy import load_sketchy
 from sketchcanvas_env.data.recognition import recognition
-from sketchcanvas_env.data.sketchy import load_sketchy
 
 __all__ = [
     "DATASETS",
@@ -94,7 +94,7 @@ def what_lacks(dataset: str, split: str) -> str:
         return ""
     crossfits = [name for name in FOLDER_DATASETS if name.startswith(f"{dataset.partition('_fold')[0]}_crossfit")]
     if crossfits:
-        way = f"take {', '.join(crossfits)}, made of the same photos (students/crossfit.py has the commands)"
+        way = f"take {', '.join(crossfits)}, made of the same photos (students/tables/crossfit.py has the commands)"
     else:
         way = f"list photos that have some under {split!r} in splits.json"
         if dataset != "folder":

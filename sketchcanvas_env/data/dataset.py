@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sketchcanvas_env.sketch import VectorSketch
+from sketchcanvas_env.sketches.sketch import VectorSketch
 
 SPLITS = ("student", "train", "val", "test")
 """`student` trains teacher and student, `train` the selectors, `val` chooses among them, `test` is touched once.

@@ -1,8 +1,8 @@
 """The embedded data set `emoji`: OpenMoji line drawings looking for Microsoft's Fluent 3D renders.
 
 Different artists drew the two sides, so the domain gap is real. Level 0 sketches are the designers' line art; levels
-1 to 3 are synthetic freehand variants of it (`sketchcanvas_env.freehand`). `build_emoji.py` made the files. The classes
-are Unicode's subgroups, such as "animal-bird" or "musical-instrument", as OpenMoji's own index has them.
+1 to 3 are synthetic freehand variants of it (`sketchcanvas_env.sketches.freehand`). `build_emoji.py` made the files.
+The classes are Unicode's subgroups, such as "animal-bird" or "musical-instrument", as OpenMoji's own index has them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from sketchcanvas_env.data.dataset import SPLITS, SketchDataset
 from sketchcanvas_env.data.photos import on_white
-from sketchcanvas_env.sketch import VectorSketch
+from sketchcanvas_env.sketches.sketch import VectorSketch
 
 FOLDER = Path(__file__).parent / "emoji_files"
 GRID = 4096

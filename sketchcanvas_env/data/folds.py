@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from sketchcanvas_env.data.dataset import SPLITS, SketchDataset
 from sketchcanvas_env.data.splits import divided
-from sketchcanvas_env.sketch import VectorSketch
+from sketchcanvas_env.sketches.sketch import VectorSketch
 
 FOLDS = 3
 """Number of folds: as many as there are splits for selectors."""
@@ -46,7 +46,7 @@ def fold(dataset: SketchDataset, number: int) -> SketchDataset:
 def crossfitted(dataset: SketchDataset, first: int = 0) -> SketchDataset:
     """The folds as `train`, `val` and `test` of selectors, beginning with fold `first`.
 
-    Its outcomes come from three students, each of which has seen the other two folds only (`students.crossfit`).
+    Its outcomes come from three students, each of which has seen the other two folds only (`students.tables.crossfit`).
 
     Args:
         dataset: the whole.

@@ -5,8 +5,8 @@ gallery of every split holds all of them. So a table of its outcomes is an ordin
 the true class, and environment, baselines, oracle, hull and agents are the same code as for retrieval.
 
 What stands for a class among the embeddings is its prototype: the normalised mean of the embeddings of the class's
-sketches in the split `student` (`students.gallery`), which the student may see. No drawing is both a reference and a
-query: of a data set that is split by photo (`emoji`), no photo either.
+sketches in the split `student` (`students.tables.gallery`), which the student may see. No drawing is both a reference
+and a query: of a data set that is split by photo (`emoji`), no photo either.
 
 Statistics that resample by `photo_ids` resample whole classes here. All queries of a class are judged by the one
 prototype, made of few drawings, and succeed or fail together: drawings alone would promise intervals too narrow for
@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sketchcanvas_env.data.dataset import RECOGNITION, SPLITS, SketchDataset
-from sketchcanvas_env.names import blocks
-from sketchcanvas_env.sketch import VectorSketch
+from sketchcanvas_env.sketches.sketch import VectorSketch
+from sketchcanvas_env.storage.names import blocks
 
 SUFFIX = "_recognition"
 """What the name of a data set for recognition ends in."""
@@ -72,7 +72,7 @@ def recognition(dataset: SketchDataset) -> SketchDataset:
         return dataset.sketch(int(rows[row]))
 
     def read_photo(name: str) -> NDArray[np.uint8]:
-        from sketchcanvas_env.raster import rasterise
+        from sketchcanvas_env.sketches.raster import rasterise
 
         if name not in picture:
             raise KeyError(f"the data set {dataset.name!r} has no class {name!r} with sketches in 'student'")

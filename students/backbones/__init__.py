@@ -37,7 +37,8 @@ NORMALISATION: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "unit": ((0.0,) * 3, (255.0,) * 3),  # x / 255
 }
 
-# (normalisation, same_padding) of the weights that `students.pretrained` finds; of torchvision's where it finds none
+# (normalisation, same_padding) of the weights that `students.store.pretrained` finds; of torchvision's where it
+# finds none
 _WANTED = {
     "efficientnet_lite0": ("tf", True),
     "efficientnet_lite1": ("tf", True),

@@ -2,7 +2,7 @@
 
 Architecture: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018, table 2,
 width 1.0. Modules are named as in torchvision (``features.0`` .. ``features.18``), so that its published
-weights load (:mod:`students.pretrained`); torchvision itself is not needed.
+weights load (:mod:`students.store.pretrained`); torchvision itself is not needed.
 """
 
 from __future__ import annotations

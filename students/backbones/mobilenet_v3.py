@@ -1,7 +1,7 @@
 """MobileNetV3-Small's convolutional trunk with batch norm per domain.
 
 Architecture: Howard et al., "Searching for MobileNetV3", ICCV 2019, table 2. Modules are named as in torchvision
-(``features.0`` .. ``features.12``), so that its published weights load (:mod:`students.pretrained`); torchvision
+(``features.0`` .. ``features.12``), so that its published weights load (:mod:`students.store.pretrained`); torchvision
 itself is not needed.
 """
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from students.backbones.switch_norm import SwitchBatchNorm2d
 from students.backbones.trunk import Trunk
-from students.switch_norm import SwitchBatchNorm2d
 
 PREFIX = "timm:"
 _STRIDES = (8, 16, 32)
@@ -32,7 +32,8 @@ def timm_package() -> Any:
 
 
 class TimmTrunk(Trunk):
-    """The features of timm's network `name`, random weights as timm draws them; see `students.pretrained` for others.
+    """The features of timm's network `name`, random weights as timm draws them; see `students.store.pretrained` for
+    others.
 
     `same_padding` does nothing: timm's networks pad by their own rule (those named ``tf_...`` as TensorFlow).
     """

@@ -7,15 +7,15 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from students.layers import SameConv2d
-from students.switch_norm import SwitchBatchNorm2d
+from students.backbones.layers import SameConv2d
+from students.backbones.switch_norm import SwitchBatchNorm2d
 
 
 class Trunk(nn.Module):
     """A photo network without its classifier: what a backbone has to offer.
 
     A backbone is any callable that takes ``domains`` and ``same_padding`` and gives a trunk. Batch norms have one
-    set per domain (`students.switch_norm`).
+    set per domain (`students.backbones.switch_norm`).
     """
 
     tap_channels: Mapping[int, int]

@@ -2,7 +2,7 @@
 
 Architecture: Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR
 2015, table 1, column D. Modules are named as in torchvision (``features.0`` .. ``features.30``), so that its
-published weights load (:mod:`students.pretrained`); torchvision itself is not needed.
+published weights load (:mod:`students.store.pretrained`); torchvision itself is not needed.
 """
 
 from __future__ import annotations

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from agents.environment import CascadeConfig, EnvConfig
+from agents.evaluation.setting import CascadeConfig, EnvConfig
 from sketchcanvas_env import data
 from sketchcanvas_env.data import SketchDataset
-from sketchcanvas_env.looks import looks_path
+from sketchcanvas_env.outcomes.looks import looks_path
 from tests.agents.support import COUNTING, counting_dataset, counting_table, doubt_tables
 from tests.helpers import Toy, toy, toy_files
 

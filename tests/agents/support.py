@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents import algorithms
-from agents.environment import EnvConfig
-from agents.selectors import Selector
-from agents.training import TrainConfig
+from agents.algorithms import registry as algorithms
+from agents.algorithms.common.training import TrainConfig
+from agents.evaluation.setting import EnvConfig
+from agents.selectors.networks import Selector
 from sketchcanvas_env.data import SketchDataset
-from sketchcanvas_env.looks import LookTable
-from sketchcanvas_env.sketch import VectorSketch
-from sketchcanvas_env.table import OutcomeTable
+from sketchcanvas_env.outcomes.looks import LookTable
+from sketchcanvas_env.outcomes.table import OutcomeTable
+from sketchcanvas_env.sketches.sketch import VectorSketch
 from tests.helpers import TOY_CANVASES, TOY_FLOPS, toy_photo
 
 COUNTING = "counting"

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 import agents
-from agents import algorithms, progress, provenance
-from agents.environment import EnvConfig
-from agents.tensorboard import batch_scalars
+from agents.algorithms import registry as algorithms
+from agents.algorithms.common.tensorboard import batch_scalars
+from agents.evaluation.setting import EnvConfig
+from agents.experiments import progress
+from agents.store import provenance
 from tests.agents.support import ALGORITHMS, small
 from tests.helpers import Toy
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from students import nearest as module
-from students.nearest import nearest_photos
-from students.tabulate import euclidean, nearest
+from students.search import nearest as module
+from students.search.nearest import nearest_photos
+from students.tables.tabulate import euclidean, nearest
 
 DIM, TOP, ROUNDS = 576, 10, 5
 

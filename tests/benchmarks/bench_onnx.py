@@ -19,11 +19,11 @@ import torch
 
 import students
 from sketchcanvas_env.data import load
-from sketchcanvas_env.raster import rasterise_batch
-from sketchcanvas_env.sketch import VectorSketch
-from students.embedder import Student
-from students.onnx_export import export, export_int8
-from students.runtime import OnnxStudent
+from sketchcanvas_env.sketches.raster import rasterise_batch
+from sketchcanvas_env.sketches.sketch import VectorSketch
+from students.network.embedder import Student
+from students.onnx.export import export, export_int8
+from students.onnx.runtime import OnnxStudent
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,8 @@ import pytest
 from PIL import Image
 
 from sketchcanvas_env.data import load
-from sketchcanvas_env.raster import rasterise
-from sketchcanvas_env.sketch import VectorSketch
+from sketchcanvas_env.sketches.raster import rasterise
+from sketchcanvas_env.sketches.sketch import VectorSketch
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """Time a sketch and memory of tabulating 1, 10 and 100 times the embedded sketches, and of using the table.
 
-Nothing is asserted: whether memory stays bounded is a test (`tests/students/test_scale.py`). Run it with
+Nothing is asserted: whether memory stays bounded is a test (`tests/students/tables/test_scale.py`). Run it with
 
     python -m pytest -s tests/benchmarks/bench_tabulate.py
 
@@ -34,9 +34,9 @@ import numpy as np
 import pytest
 
 from sketchcanvas_env.data import SketchDataset, load
-from sketchcanvas_env.raster import rasterise_batch
-from sketchcanvas_env.sketch import VectorSketch
-from sketchcanvas_env.table import OutcomeTable
+from sketchcanvas_env.outcomes.table import OutcomeTable
+from sketchcanvas_env.sketches.raster import rasterise_batch
+from sketchcanvas_env.sketches.sketch import VectorSketch
 
 ENVS = 1024
 TIMES = (1, 10, 100)
@@ -131,8 +131,8 @@ def repeated(dataset: SketchDataset, times: int) -> SketchDataset:
 
 def measure(times: int, path: Path) -> dict[str, float]:
     """Build one table in this process, load it, and look through it in an environment."""
-    from sketchcanvas_env.vector import SketchCanvasVectorEnv
-    from students.tabulate import build_table
+    from sketchcanvas_env.envs.canvas_vector import SketchCanvasVectorEnv
+    from students.tables.tabulate import build_table
 
     # What is imported late is no memory of the table's.
     build_table(Cells(0, lambda: None), load("emoji"), path.with_name("first.npz"), (32,))

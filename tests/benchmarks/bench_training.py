@@ -22,9 +22,10 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from agents import algorithms, policy
-from agents.environment import ENV_ID, EnvConfig
-from agents.training import pinned_threads, preserved_generators
+from agents.algorithms import registry as algorithms
+from agents.algorithms.common.training import pinned_threads, preserved_generators
+from agents.evaluation.setting import ENV_ID, EnvConfig
+from agents.selectors import policy
 
 SB3_ENVS = 8
 ROLLOUTS = 4

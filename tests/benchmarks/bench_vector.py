@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import sketchcanvas_env
-from sketchcanvas_env.table import OutcomeTable
+from sketchcanvas_env.outcomes.table import OutcomeTable
 
 ENV_ID = "SketchCanvas-v0"
 SYNC_ENVS = 64

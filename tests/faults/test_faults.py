@@ -16,13 +16,14 @@ import numpy as np
 import pytest
 import torch
 
-from agents import runs, saved
+from agents.experiments import runs
+from agents.store import saved
 from sketchcanvas_env import data
-from sketchcanvas_env.files import atomic_write
-from sketchcanvas_env.npz import write_mapped
-from sketchcanvas_env.table import OutcomeTable, available_tables, load_cached
-from students import checkpoint, weights
-from students.tabulate import tabulate
+from sketchcanvas_env.outcomes.table import OutcomeTable, available_tables, load_cached
+from sketchcanvas_env.storage.files import atomic_write
+from sketchcanvas_env.storage.npz import write_mapped
+from students.store import checkpoint, weights
+from students.tables.tabulate import tabulate
 from tests.faults.victim import STAGES, built, trained
 from tests.helpers import TOY, Pixels, qmul_arrays, toy_dataset, toy_table, write_qmul
 from tests.hostile.readers import READERS, write

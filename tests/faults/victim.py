@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents import algorithms
-from agents.environment import EnvConfig
-from agents.training import Run, TrainConfig
-from sketchcanvas_env import data, files
-from sketchcanvas_env.table import OutcomeTable
-from students.tabulate import tabulate
+from agents.algorithms import registry as algorithms
+from agents.algorithms.common.training import Run, TrainConfig
+from agents.evaluation.setting import EnvConfig
+from sketchcanvas_env import data
+from sketchcanvas_env.outcomes.table import OutcomeTable
+from sketchcanvas_env.storage import files
+from students.tables.tabulate import tabulate
 from tests.agents.support import small
 from tests.helpers import TOY, TOY_CANVASES, Pixels, toy_dataset, toy_table
 

@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from sketchcanvas_env.data.formats.paired import MAX_PHOTO_BYTES
 from sketchcanvas_env.data.jpeg import MAX_SCANS
-from sketchcanvas_env.data.paired import MAX_PHOTO_BYTES
 from sketchcanvas_env.data.photos import MAX_COEFFICIENTS, MAX_PIXELS
-from sketchcanvas_env.svg import MAX_BYTES
-from sketchcanvas_env.svg_style import MAX_PIECES, MAX_STYLE, pieces
+from sketchcanvas_env.svg.reader import MAX_BYTES
+from sketchcanvas_env.svg.style import MAX_PIECES, MAX_STYLE, pieces
 from tests.hostile.readers import EXPORTS, READERS, svg, write
 
 CORPUS = Path(__file__).parent / "corpus"

@@ -19,23 +19,24 @@ import torch
 from PIL import Image
 
 import students
-from agents import saved, selectors
-from agents.cascade.shown import SeenLook
-from agents.runtime import OnnxCascade, OnnxSelector
-from agents.training import Run
-from sketchcanvas_env import table_file
-from sketchcanvas_env.data.inside import read_inside
+from agents.algorithms.common.training import Run
+from agents.onnx.runtime import OnnxCascade, OnnxSelector
+from agents.selectors import networks as selectors
+from agents.selectors.cascade_observation import SeenLook
+from agents.store import saved
+from sketchcanvas_env.data.formats.unpickle import arrays_of
 from sketchcanvas_env.data.photos import on_white, padded, read_picture, read_png
-from sketchcanvas_env.data.unpickle import arrays_of
-from sketchcanvas_env.looks import load_looks
-from sketchcanvas_env.prefixes import load_prefixes
-from sketchcanvas_env.svg import SvgError, read_svg
-from sketchcanvas_env.table import OutcomeTable, TableError
-from students import checkpoint
-from students.index import PhotoIndex
-from students.index import load as load_index
-from students.runtime import OnnxStudent
-from students.weights import load_student, save_student
+from sketchcanvas_env.outcomes.looks import load_looks
+from sketchcanvas_env.outcomes.prefixes import load_prefixes
+from sketchcanvas_env.outcomes.table import OutcomeTable, TableError
+from sketchcanvas_env.storage import table_file
+from sketchcanvas_env.storage.inside import read_inside
+from sketchcanvas_env.svg.reader import SvgError, read_svg
+from students.onnx.runtime import OnnxStudent
+from students.search.index import PhotoIndex
+from students.search.index import load as load_index
+from students.store import checkpoint
+from students.store.weights import load_student, save_student
 from tests.agents.support import small
 from tests.helpers import qmul_arrays, toy_looks, toy_prefixes, toy_sketch, toy_table
 
@@ -165,10 +166,10 @@ def _student() -> tuple[bytes, bytes]:
 
 @lru_cache
 def _selector() -> tuple[bytes, bytes]:
-    from agents.environment import EnvConfig
+    from agents.evaluation.setting import EnvConfig
 
     config = small("reinforce", EnvConfig(canvases=(16, 32, 64, 128), max_points=40))
-    from sketchcanvas_env.features import FEATURE_NAMES
+    from sketchcanvas_env.sketches.features import FEATURE_NAMES
 
     torch.manual_seed(0)
     network = selectors.create("stats", 4, len(FEATURE_NAMES), 8)
@@ -180,8 +181,8 @@ def _selector() -> tuple[bytes, bytes]:
 
 def _cascade() -> saved.SavedCascade:
     """One that looks several times; with as many actions as the good student's embeddings have dimensions."""
-    from agents.environment import CascadeConfig
-    from sketchcanvas_env.features import FEATURE_NAMES
+    from agents.evaluation.setting import CascadeConfig
+    from sketchcanvas_env.sketches.features import FEATURE_NAMES
 
     torch.manual_seed(0)
     network = selectors.create("looks", 4, len(FEATURE_NAMES), 8, masked=True).eval()
@@ -204,8 +205,8 @@ def _index() -> tuple[bytes, bytes]:
 @lru_cache
 def _exports() -> dict[str, bytes]:
     """Files of an exported student and of an exported selector, by name."""
-    from agents import onnx_export as of_selectors
-    from students import onnx_export
+    from agents.onnx import export as of_selectors
+    from students.onnx import export as onnx_export
 
     with TemporaryDirectory() as place:
         folder = Path(place)
@@ -218,7 +219,7 @@ def _exports() -> dict[str, bytes]:
 
 @lru_cache
 def _exported_cascade() -> tuple[bytes, bytes]:
-    from agents.onnx_export import export
+    from agents.onnx.export import export
 
     with TemporaryDirectory() as folder:
         export(_cascade(), folder, [toy_sketch(0)])

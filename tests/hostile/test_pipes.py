@@ -14,18 +14,19 @@ from pathlib import Path
 
 import pytest
 
-from agents import saved
-from agents.selector_latency import SelectorCosts
-from sketchcanvas_env.files import read_json
-from sketchcanvas_env.looks import LookTable
-from sketchcanvas_env.prefixes import PrefixTable
-from sketchcanvas_env.svg import read_svg
-from sketchcanvas_env.table import OutcomeTable
-from students import checkpoint, renderings
-from students.evaluation import read_row
-from students.pretrained import read_state_dict
-from students.train import TrainConfig
-from students.weights import load_student
+from agents.store import saved
+from agents.studies.selector_latency import SelectorCosts
+from sketchcanvas_env.outcomes.looks import LookTable
+from sketchcanvas_env.outcomes.prefixes import PrefixTable
+from sketchcanvas_env.outcomes.table import OutcomeTable
+from sketchcanvas_env.storage.files import read_json
+from sketchcanvas_env.svg.reader import read_svg
+from students.store import checkpoint
+from students.store.pretrained import read_state_dict
+from students.store.weights import load_student
+from students.tables.evaluation import read_row
+from students.training import renderings
+from students.training.train import TrainConfig
 from tests.hostile.readers import READERS, write
 
 if not hasattr(os, "mkfifo"):

@@ -1,0 +1,116 @@
+"""SB3's DQN and sb3-contrib's QR-DQN on the selectors: values of canvases, learnt from a replay buffer.
+
+Every transition is terminal, so the target is the reward itself: the target network is never looked at, and what is
+left of Q-learning is regression of the reward of the canvas that was tried. Exploration is SB3's: a whole batch of
+sketches gets random canvases, or none does.
+
+    python -c "from agents import sb3_off_policy as s; s.train_dqn(s.DQNConfig())"
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Unpack
+
+from stable_baselines3 import DQN
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from agents.algorithms.common.loop import Watching
+from agents.algorithms.common.training import Run, check_positive, refuse_checkpoint
+from agents.algorithms.sb3.adapter import SketchCanvasVecEnv, policy_settings
+from agents.algorithms.sb3.training import SB3Config, contrib, train_model
+from agents.selectors.networks import Selector
+
+
+@dataclass(frozen=True)
+class OffPolicyConfig(SB3Config):
+    """Settings of the two. The first vector step is random, and learning begins after the second."""
+
+    lr: float = 5e-4  # Adam's learning rate at the start
+    batch_size: int = 256  # transitions of one gradient step
+    gradient_steps: int = 2  # gradient steps after each vector step
+    buffer_size: int = 30_720  # transitions kept; older ones are forgotten
+    exploration_fraction: float = 0.5  # share of the budget over which exploration falls from 1 to its final value
+    exploration_final: float = 0.05  # probability of a random batch from there on
+    max_grad_norm: float = 10.0  # gradients are scaled down to this norm
+
+    def __post_init__(self) -> None:
+        """As `TrainConfig`."""
+        super().__post_init__()
+        check_positive(self, "batch_size", "gradient_steps", "max_grad_norm", "exploration_fraction")
+        if not self.buffer_size >= self.num_envs:
+            raise ValueError(f"buffer_size must be at least num_envs = {self.num_envs}, got {self.buffer_size}")
+        if not self.exploration_fraction <= 1.0:
+            raise ValueError(f"exploration_fraction must lie in (0, 1], got {self.exploration_fraction}")
+        if not 0.0 <= self.exploration_final <= 1.0:
+            raise ValueError(f"exploration_final must lie in [0, 1], got {self.exploration_final}")
+
+    @property
+    def target_interval(self) -> int:
+        """Environment steps between two updates of the target network: in episodes of one step it is never asked."""
+        return self.total_steps
+
+
+@dataclass(frozen=True)
+class DQNConfig(OffPolicyConfig):
+    """Settings of DQN."""
+
+    algorithm: ClassVar[str] = "dqn"
+
+
+@dataclass(frozen=True)
+class QRDQNConfig(OffPolicyConfig):
+    """Settings of QR-DQN (Dabney et al., AAAI 2018)."""
+
+    algorithm: ClassVar[str] = "qrdqn"
+    n_quantiles: int = 16  # of the reward's distribution, for each canvas
+
+    def __post_init__(self) -> None:
+        """As `TrainConfig`."""
+        super().__post_init__()
+        check_positive(self, "n_quantiles")
+
+
+def train_dqn(config: DQNConfig, **watching: Unpack[Watching]) -> Run:
+    """Train a selector with SB3's DQN; as `loop.train`, but a checkpoint is refused (ValueError)."""
+    return _train(config, _dqn, watching)
+
+
+def train_qrdqn(config: QRDQNConfig, **watching: Unpack[Watching]) -> Run:
+    """Train a selector with sb3-contrib's QR-DQN; as `loop.train`, but a checkpoint is refused (ValueError)."""
+    contrib()
+    return _train(config, _qrdqn, watching)
+
+
+def _train(config: Any, make_model: Any, watching: Watching) -> Run:
+    refuse_checkpoint(config, watching.get("checkpoint"), watching.get("resume", False))
+    # SB3 counts episodes here.
+    return train_model(config, make_model, log_interval=config.log_every * config.num_envs, **watching)
+
+
+def _dqn(config: DQNConfig, adapter: SketchCanvasVecEnv, selector: Selector) -> BaseAlgorithm:
+    return DQN("MultiInputPolicy", adapter, policy_kwargs=policy_settings(selector), **_shared(config))
+
+
+def _qrdqn(config: QRDQNConfig, adapter: SketchCanvasVecEnv, selector: Selector) -> BaseAlgorithm:
+    settings = {**policy_settings(selector), "n_quantiles": config.n_quantiles}
+    model: BaseAlgorithm = contrib().QRDQN("MultiInputPolicy", adapter, policy_kwargs=settings, **_shared(config))
+    return model
+
+
+def _shared(config: OffPolicyConfig) -> dict[str, Any]:
+    return {
+        "learning_rate": config.learning_rate,
+        "buffer_size": config.buffer_size,
+        "learning_starts": config.num_envs,
+        "batch_size": config.batch_size,
+        "gamma": config.gamma,
+        "train_freq": 1,
+        "gradient_steps": config.gradient_steps,
+        "target_update_interval": config.target_interval,
+        "exploration_fraction": config.exploration_fraction,
+        "exploration_final_eps": config.exploration_final,
+        "max_grad_norm": config.max_grad_norm,
+        "seed": config.seed,
+        "device": "cpu",
+    }

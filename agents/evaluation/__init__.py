@@ -1,0 +1,4 @@
+"""Exact evaluation: the setting, baselines, scores over a whole split, statistics.
+
+Imports `selectors`.
+"""

@@ -1,0 +1,299 @@
+"""One estimate over several comparisons whose reported photos have nothing in common, such as rotations of a cross-fit.
+
+Each comparison is a stratum. In each, a policy's number is what the comparison itself says of it (the hull of the fixed
+canvases is fitted there anew, the best fixed canvas is that of its own `val`); the pooled number is their mean,
+weighted by sketches. In a resample the photos of each comparison are drawn by themselves; weights stay as they are.
+
+What the interval is about: other photos, **given the trained students and selectors**. In a cross-fit these are no
+strangers to each other (the photos that one rotation reports, another trains on), which no resampling of photos can
+show; nor can it show that students trained anew would differ. And that a resample's hull lies a little too high
+(`agents.evaluation.statistics`) does not average out over comparisons: beside a narrower interval it weighs more,
+still against the policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents.evaluation import statistics
+from agents.evaluation.evaluate import GIGA, sampled
+from agents.evaluation.options import Options
+from agents.evaluation.setting import VAL_SPLIT
+from agents.evaluation.statistics import Estimate, Gain, Sampled
+from agents.experiments import compare
+from agents.experiments.compare import CHOSEN, CompareConfig, Decided
+from agents.store import provenance
+from sketchcanvas_env.storage.files import write_json
+from students.store.provenance import commit
+
+RULE = "margin rule"
+"""What the rule that needs no training is called whatever its canvases and its threshold are."""
+
+_WHERE = ("dataset", "table", "looks")
+"""Settings in which comparisons differ that are pooled: where their outcomes are."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A policy of one comparison.
+
+    Attributes:
+        name: what it is called there.
+        decided: what it does on the reported split; of several the mean is taken, as of an agent's seeds.
+    """
+
+    name: str
+    decided: Sequence[Decided]
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One comparison, as far as pooling needs it.
+
+    Attributes:
+        settings: what must be equal in all, `resamples` among them; JSON-able.
+        options: outcomes of its reported split.
+        best_fixed: column of the canvas that is best on its `val`.
+        policies: by the name that all comparisons share.
+        provenance: data set, student and hashes; JSON-able.
+    """
+
+    settings: Mapping[str, Any]
+    options: Options
+    best_fixed: int
+    policies: Mapping[str, Policy]
+    provenance: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class PooledRow:
+    """A policy, pooled. Accuracies and hull gains are shares of queries, intervals 95 % over photos.
+
+    Attributes:
+        name: what all comparisons call it.
+        names: what each calls it.
+        acc1: share of sketches whose true photo comes first.
+        gflops: mean GFLOPs (2 x MAC) per query, selector included.
+        hull_gain: acc@1 above the hull of the fixed canvases at the same mean FLOPs.
+        above_hull_p: its p-value, corrected over all rows (Holm).
+        hull_gains: that of each comparison by itself.
+        over_fixed: mean reward, selector charged, above the fixed canvas that was best on `val`.
+        over_fixed_p: its p-value, corrected over all rows (Holm).
+    """
+
+    name: str
+    names: tuple[str, ...]
+    acc1: Estimate
+    gflops: float
+    hull_gain: Gain
+    above_hull_p: float
+    hull_gains: tuple[float, ...]
+    over_fixed: Gain
+    over_fixed_p: float
+
+    def made_on(self, split: str) -> str:
+        """What was done to it on a split, see `compare.made_on`."""
+        return compare.made_on({RULE: "rule", CHOSEN: "chosen"}.get(self.name, "agent"), split)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON-able values."""
+        return {
+            "name": self.name,
+            "names": list(self.names),
+            "acc1": self.acc1._asdict(),
+            "gflops": self.gflops,
+            "hull_gain": self.hull_gain._asdict(),
+            "above_hull_p": self.above_hull_p,
+            "hull_gains": list(self.hull_gains),
+            "over_fixed": self.over_fixed._asdict(),
+            "over_fixed_p": self.over_fixed_p,
+        }
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Comparisons as one.
+
+    Attributes:
+        settings: what they have in common.
+        comparisons: of each, provenance, `n_sketches`, `n_photos` and its best fixed canvas of `val`.
+        best_fixed_acc1: pooled acc@1 of those canvases.
+        best_fixed_gflops: their pooled mean GFLOPs.
+        rows: the policies.
+        provenance: commit, versions, machine.
+    """
+
+    settings: dict[str, Any]
+    comparisons: tuple[dict[str, Any], ...]
+    best_fixed_acc1: Estimate
+    best_fixed_gflops: float
+    rows: tuple[PooledRow, ...]
+    provenance: dict[str, Any]
+
+    @property
+    def n_sketches(self) -> int:
+        """Sketches of all comparisons."""
+        return sum(one["n_sketches"] for one in self.comparisons)
+
+    @property
+    def n_photos(self) -> int:
+        """Photos that they belong to."""
+        return sum(one["n_photos"] for one in self.comparisons)
+
+    def row(self, name: str) -> PooledRow:
+        """The policy of a name.
+
+        Raises:
+            KeyError: no such row.
+        """
+        return {row.name: row for row in self.rows}[name]
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as JSON-able values."""
+        return {
+            "settings": self.settings,
+            "comparisons": list(self.comparisons),
+            "best_fixed_acc1": self.best_fixed_acc1._asdict(),
+            "best_fixed_gflops": self.best_fixed_gflops,
+            "rows": [row.to_json() for row in self.rows],
+            "provenance": self.provenance,
+        }
+
+    def save(self, path: str | Path) -> Path:
+        """Write the result as JSON, atomically."""
+        write_json(path, self.to_json())
+        return Path(path)
+
+
+def read(folder: str | Path) -> Member:
+    """A stored comparison, its selectors asked anew for what they do; nothing is trained.
+
+    Raises:
+        FileNotFoundError: no comparison in the folder, or a run or an outcome table of it is missing.
+        ValueError: a damaged file.
+    """
+    config, trained = compare.read_runs(folder)
+    outcomes = config.env.outcomes(config.split)
+    decisions, agent, place = compare.decide(config, trained)
+    free = np.zeros(len(outcomes))
+    rules = {name: [(choice, free)] for name, choice in config.env.rules(config.split).items()}
+    # The first rule is the one that `val` chooses, and its name tells what it chose.
+    policies = {RULE: Policy(*next(iter(rules.items())))} if rules else {}
+    policies |= {name: Policy(name, decided) for name, decided in decisions.items()}
+    chosen = f"{agent}, seed {trained[agent][place].config.seed}"
+    policies[CHOSEN] = Policy(chosen, [decisions[agent][place]])
+    return Member(
+        settings=_settings(config, outcomes.student),
+        options=config.env.options(config.split),
+        best_fixed=config.env.options(VAL_SPLIT).best_fixed(),
+        policies=policies,
+        provenance={**provenance.of_table(outcomes), **config.env.extra_hashes()},
+    )
+
+
+def pool(members: Sequence[Member]) -> Pooled:
+    """Every policy of the comparisons, pooled over them.
+
+    Args:
+        members: the comparisons; of a single one this says what the comparison itself does.
+
+    Raises:
+        ValueError: no comparison, settings that differ, or a photo that two of them report on.
+    """
+    _check(members)
+    parts = {name: _each(members, [member.policies[name] for member in members]) for name in members[0].policies}
+    found = {name: _mean(members, each) for name, each in parts.items()}
+    fixed = _mean(members, _each(members, [_fixed(member) for member in members]))
+    gains = {name: scores["hull_gain"].gain() for name, scores in found.items()}
+    overs = {name: scores["over_fixed"].gain() for name, scores in found.items()}
+    gain_p = statistics.holm([gain.p_value for gain in gains.values()])
+    over_p = statistics.holm([over.p_value for over in overs.values()])
+    return Pooled(
+        settings=dict(members[0].settings),
+        comparisons=tuple(_told(member) for member in members),
+        best_fixed_acc1=fixed["acc1"].estimate(),
+        best_fixed_gflops=fixed["flops"].value / GIGA,
+        rows=tuple(
+            PooledRow(
+                name=name,
+                names=tuple(member.policies[name].name for member in members),
+                acc1=scores["acc1"].estimate(),
+                gflops=scores["flops"].value / GIGA,
+                hull_gain=gains[name],
+                above_hull_p=float(gain_p[i]),
+                hull_gains=tuple(one["hull_gain"].value for one in parts[name]),
+                over_fixed=overs[name],
+                over_fixed_p=float(over_p[i]),
+            )
+            for i, (name, scores) in enumerate(found.items())
+        ),
+        provenance={"commit": commit(), "versions": provenance.versions(), "machine": provenance.machine()},
+    )
+
+
+def _each(members: Sequence[Member], policies: Sequence[Policy]) -> list[dict[str, Sampled]]:
+    """What a policy, one for each comparison, reaches in each."""
+    # A seed each: with a common one, comparisons with as many photos would not be drawn independently.
+    return [_scores(*pair, seed) for seed, pair in enumerate(zip(members, policies, strict=True))]
+
+
+def _mean(members: Sequence[Member], parts: Sequence[Mapping[str, Sampled]]) -> dict[str, Sampled]:
+    """What it reaches over all of them."""
+    weights = [len(member.options) for member in members]
+    return {name: statistics.pooled([part[name] for part in parts], weights) for name in parts[0]}
+
+
+def _scores(member: Member, policy: Policy, seed: int) -> dict[str, Sampled]:
+    """What a policy reaches in its comparison, by the rules of the comparison itself."""
+    options, resamples = member.options, member.settings["resamples"]
+    found = sampled(options, policy.decided, resamples=resamples, seed=seed)
+    over = compare.over_fixed(options, policy.decided, member.best_fixed, resamples, seed)
+    return {**{name: found[name] for name in ("acc1", "flops", "hull_gain")}, "over_fixed": over}
+
+
+def _settings(config: CompareConfig, student: str) -> dict[str, Any]:
+    """All settings, those of the environment among them, but where outcomes are; a user's folders are in none."""
+    told = config.to_json()
+    env = told.pop("env")
+    return {**told, **{name: value for name, value in env.items() if name not in _WHERE}, "student": student}
+
+
+def _check(members: Sequence[Member]) -> None:
+    if not members:
+        raise ValueError("there is no comparison to pool")
+    first = members[0]
+    for member in members[1:]:
+        for name in sorted({*first.settings, *member.settings}):
+            one, other = first.settings.get(name), member.settings.get(name)
+            if one != other:
+                raise ValueError(f"comparisons that are pooled share all settings, but {name} is {one} and {other}")
+    for one, other in combinations(members, 2):
+        both = np.intersect1d(one.options.photo_ids, other.options.photo_ids)
+        if len(both):
+            names = " and ".join(member.provenance["dataset"] for member in (one, other))
+            raise ValueError(f"{names} both report on {len(both)} photos ({both[0]} is one): pool disjoint ones")
+
+
+def _fixed(member: Member) -> Policy:
+    """The canvas that is best on `val`, always."""
+    n = len(member.options)
+    return Policy(_canvas(member), [(np.full(n, member.best_fixed, dtype=np.int64), np.zeros(n))])
+
+
+def _canvas(member: Member) -> str:
+    return member.options.names[member.best_fixed]
+
+
+def _told(member: Member) -> dict[str, Any]:
+    return {
+        **member.provenance,
+        "n_sketches": len(member.options),
+        "n_photos": len(np.unique(member.options.photo_ids)),
+        "best_fixed": _canvas(member),
+    }

@@ -1,0 +1,189 @@
+"""Selectors to ONNX, and what int8 costs a student; `agents.onnx.runtime` runs what is written here without torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from agents.evaluation import statistics
+from agents.onnx.runtime import OnnxCascade, OnnxSelector
+from agents.selectors.cascade_observation import SeenLook
+from agents.selectors.networks import Selector
+from agents.store.saved import SavedCascade, SavedSelector
+from sketchcanvas_env.data import SketchDataset
+from sketchcanvas_env.outcomes.reward import MAX_DISTANCE
+from sketchcanvas_env.outcomes.table import TOP
+from sketchcanvas_env.sketches.sketch import VectorSketch
+from sketchcanvas_env.storage.files import write_json
+from students.onnx.export import require_onnx, to_onnx, write_export
+from students.onnx.runtime import SELECTOR, STUDENT_INT8, OnnxStudent, read_card
+from students.tables.evaluation import ranks_of
+from students.tables.latency import machine
+
+TOLERANCE = 1e-4
+"""The farthest that logits of torch and onnxruntime may lie apart."""
+
+_STROKES = "points (1, max_points * 5) stroke-5 rows, stats (1, 16)"
+_INPUT = f"{_STROKES}, tradeoff (1, 1)"
+_CASCADE_INPUT = (
+    f"{_STROKES}, looks (1, L) as sketchcanvas_env.outcomes.looks.look_feature_names has it, last (1, canvases)"
+)
+
+COST_COLUMNS = ("canvas", "float32", "int8", "difference")
+
+TRADEOFFS = (0.05, 0.2, 0.6)
+"""At which conditioned selectors are compared."""
+
+
+def export(saved: SavedSelector, folder: str | os.PathLike[str], sketches: Sequence[VectorSketch]) -> OnnxSelector:
+    """Write a selector's graph and its card, once what it decides agrees with torch.
+
+    Args:
+        saved: any selector (`agents.load`), one that looks several times, too.
+        folder: where to; a selector that lies there is replaced.
+        sketches: some, to compare on.
+
+    Returns:
+        The exported selector, as it was read back.
+
+    Raises:
+        ImportError: onnx or onnxruntime is not installed.
+        ValueError: no sketch, or logits farther apart than `TOLERANCE`.
+        OSError: the disk is full.
+    """
+    require_onnx()
+    if not len(sketches):
+        raise ValueError("give some sketches: an export is compared on them")
+    example = saved.example(saved.max_points)
+    cascade = {"ranking": saved.ranking, "costs": list(saved.costs)} if isinstance(saved, SavedCascade) else {}
+    graph = to_onnx(_ByPosition(saved.selector), example, "logits", batch=False)
+    card = {
+        "kind": SELECTOR,
+        "name": saved.selector.name,
+        "source": {
+            "weights_sha256": saved.card["weights_sha256"],
+            "algorithm": saved.card["algorithm"],
+            "trained_on": saved.card["trained_on"],
+        },
+        "canvases": list(saved.canvases),
+        "max_points": saved.max_points,
+        "reads": list(example),
+        # For every number of points a drawing can have, 1 to max_points: the rule is the network's own.
+        "flops": [saved.flops(n) for n in range(1, saved.max_points + 1)],
+        "input": f"float32, those it reads: {_CASCADE_INPUT if cascade else _INPUT}",
+        "output": f"float32 (1, canvases{' + 1, to stop' if cascade else ''}) named logits; the highest is chosen",
+        "tolerance": TOLERANCE,
+        **({"cascade": cascade} if cascade else {}),
+    }
+    files = {f"{SELECTOR}.onnx": graph.SerializeToString(deterministic=True)}
+    with TemporaryDirectory(prefix="export-") as scratch:
+        write_export(scratch, card, files)
+        farthest = _farthest(saved, OnnxSelector.load(scratch), sketches)
+    if not farthest <= TOLERANCE:
+        raise ValueError(f"not exported: logits of torch and onnxruntime lie up to {farthest:g} apart")
+    write_export(folder, {**card, "farthest": farthest}, files)
+    return OnnxSelector.load(folder)
+
+
+def record_int8_cost(folder: str | os.PathLike[str], dataset: SketchDataset, split: str) -> dict[str, Any]:
+    """Measure acc@1 of an exported student at int8 against float32, and write it into the card of the former.
+
+    Args:
+        folder: of the exports.
+        dataset: sketches and photos.
+        split: whose sketches are ranked.
+
+    Returns:
+        What the card's "accuracy" says from now on: data set, split, and for each canvas "side", "float32" and "int8"
+        (shares), "difference", "low" and "high" (95 %, photos resampled).
+
+    Raises:
+        FileNotFoundError: one of the two was not exported.
+        ValueError: a split without sketches.
+    """
+    exports = [OnnxStudent.load(folder, precision) for precision in ("float32", "int8")]
+    sides = exports[0].canvases
+    rows = dataset.indices(split)
+    whole, small = (ranks_of(one, dataset, split, sides, progress=True)[0] == 1 for one in exports)
+    records = []
+    for column, side in enumerate(sides):
+        found = statistics.paired_difference(small[:, column], whole[:, column], dataset.photo_ids[rows])
+        low, high = found.interval
+        accuracy = {"float32": float(whole[:, column].mean()), "int8": float(small[:, column].mean())}
+        records.append({"side": side, **accuracy, "difference": found.value, "low": low, "high": high})
+    cost = {
+        "dataset": dataset.name,
+        "dataset_hash": dataset.hash,
+        "split": split,
+        "sketches": len(rows),
+        "gallery": len(dataset.gallery(split)),
+        "cpu": machine()["cpu"],  # int8 arithmetic is not the same on all
+        "canvases": records,
+    }
+    card = read_card(Path(folder), STUDENT_INT8)
+    write_json(Path(folder) / f"{STUDENT_INT8}.json", {**card, "accuracy": cost}, indent=2)
+    return cost
+
+
+def cost_cells(cost: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """What `record_int8_cost` gave as the cells of a table, under `COST_COLUMNS`; percent."""
+    return [
+        (
+            str(one["side"]),
+            f"{100 * one['float32']:.1f}",
+            f"{100 * one['int8']:.1f}",
+            f"{100 * one['difference']:+.1f} [{100 * one['low']:+.1f}, {100 * one['high']:+.1f}]",
+        )
+        for one in cost["canvases"]
+    ]
+
+
+class _ByPosition(nn.Module):
+    """A selector whose observations come one by one, in the order of what it reads."""
+
+    def __init__(self, selector: Selector) -> None:
+        super().__init__()
+        self.selector = selector
+
+    def forward(self, *seen: Tensor) -> Tensor:
+        logits: Tensor = self.selector(dict(zip(self.selector.reads, seen, strict=True)))
+        return logits
+
+
+def _farthest(saved: SavedSelector, exported: OnnxSelector, sketches: Sequence[VectorSketch]) -> float:
+    """The largest difference of a logit between torch and onnxruntime."""
+    farthest = 0.0
+    for number, sketch in enumerate(sketches):
+        for ours, theirs in _answers(saved, exported, sketch, number):
+            # NaN would pass for nothing with max().
+            farthest = float(np.maximum(farthest, np.abs(ours - theirs).max()))
+    return farthest
+
+
+def _answers(
+    saved: SavedSelector, exported: OnnxSelector, sketch: VectorSketch, seed: int
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Logits of torch and of onnxruntime, at some tradeoffs or after each of some looks."""
+    if isinstance(saved, SavedCascade) and isinstance(exported, OnnxCascade):
+        looks = _some_looks(saved.canvases, seed)
+        for n in range(len(looks) + 1):
+            yield saved.logits(sketch, None, looks[:n]), exported.logits(sketch, None, looks[:n])
+    else:
+        for tradeoff in TRADEOFFS if saved.selector.conditioned else (None,):
+            yield saved.logits(sketch, tradeoff), exported.logits(sketch, tradeoff)
+
+
+def _some_looks(canvases: Sequence[int], seed: int) -> list[SeenLook]:
+    """Looks at every canvas, in any order, that show five of eight photos: made up, as only arithmetic is compared."""
+    rng = np.random.default_rng(seed)
+    return [
+        SeenLook(side, rng.permutation(8)[:TOP].tolist(), np.sort(rng.uniform(0.0, MAX_DISTANCE, TOP)).tolist())
+        for side in rng.permutation(canvases).tolist()
+    ]

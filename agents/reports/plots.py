@@ -1,0 +1,316 @@
+"""Pictures of results, as PNG files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from agents.experiments.compare import PROFILE_THRESHOLDS, CompareResult
+from agents.experiments.sweep import SweepResult
+from agents.studies.student_report import PilotResult
+from sketchcanvas_env.data import SketchDataset
+from sketchcanvas_env.sketches.raster import rasterise
+from sketchcanvas_env.storage.files import atomic_write
+
+
+def accuracy_against_gflops(result: CompareResult, path: str | Path) -> Path:
+    """Where every policy lies: acc@1 against mean GFLOPs per query.
+
+    Grey: each fixed canvas and the hull of their mixtures, which a selector must beat. Dashed: the front that
+    knowing all outcomes would reach. Agents carry their 95 % interval; small dots are their seeds.
+    """
+    figure, axes = _figure(10.0, 5.5)
+    _plot_limits(axes, result)
+    markers = {"fixed": ("o", "0.25"), "random": ("x", "0.25"), "oracle": ("*", "tab:green")}
+    # Rules that look again are named beside the axes, like agents: on the hull there is no room.
+    crosses = cycle("+xX")
+    # Hollow, of falling size and different shape: agents that make the same choices stay visible one in another.
+    looks = cycle(
+        (
+            ("tab:blue", "D", 13),
+            ("tab:orange", "s", 8),
+            ("tab:red", "o", 11),
+            ("tab:purple", "^", 9),
+            ("tab:brown", "v", 7),
+            ("tab:pink", "p", 10),
+            ("tab:olive", "h", 12),
+            ("tab:cyan", "<", 9),
+            ("tab:gray", ">", 8),
+            ("navy", "P", 10),
+            ("darkgreen", "X", 8),
+        )
+    )
+    for row in result.rows:
+        e = row.evaluation
+        if row.kind in markers:
+            marker, colour = markers[row.kind]
+            axes.plot(e.gflops, 100 * e.acc1, marker, color=colour, markersize=9 if row.kind == "oracle" else 7)
+            axes.annotate(row.name, (e.gflops, 100 * e.acc1), (6, -11), textcoords="offset points", fontsize=8)
+        elif row.kind == "rule":
+            axes.plot(e.gflops, 100 * e.acc1, next(crosses), color="black", markersize=10, label=row.name, zorder=5)
+        elif row.kind in ("agent", "chosen"):
+            colour, marker, size = next(looks)
+            below, above = 100 * (e.acc1 - e.acc1_interval[0]), 100 * (e.acc1_interval[1] - e.acc1)
+            axes.errorbar(
+                e.gflops,
+                100 * e.acc1,
+                [[below], [above]],
+                fmt=marker,
+                elinewidth=0.8,
+                color=colour,
+                markersize=size,
+                markerfacecolor="none",
+                markeredgewidth=1.8,
+                capsize=size / 2,
+                label=row.name,
+                zorder=3,
+            )
+            axes.scatter(
+                [s.gflops for s in row.seeds],
+                [100 * s.acc1 for s in row.seeds],
+                s=12,
+                color=colour,
+                alpha=0.6,
+                zorder=4,
+            )
+    axes.set_xscale("log")
+    # The fixed canvases are what a reader looks for; powers of ten say nothing here.
+    ticks = [row.evaluation.gflops for row in result.rows if row.kind == "fixed"]
+    axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.margins(x=0.12)
+    axes.set_xlabel("mean GFLOPs per query (2 x MAC), selector included")
+    axes.set_ylabel("acc@1, %")
+    first = result.rows[0].evaluation
+    axes.set_title(
+        f"{result.config.env.dataset} {result.config.split}: {first.n_sketches} sketches of {first.n_photos} photos",
+        fontsize=10,
+    )
+    axes.grid(alpha=0.25)
+    # Beside the axes: many agents would hide the canvases.
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
+    return _save(figure, path)
+
+
+def learning_curves(result: CompareResult, path: str | Path) -> Path:
+    """Mean reward on val in the course of training, against steps and against wall-clock time.
+
+    Lines are means over seeds, bands reach from the worst seed to the best. Steps are the same for all; what a step
+    costs in time is not. Of times the median over seeds counts: the first run of a process warms it up for the others.
+    """
+    from matplotlib.ticker import LogLocator, MaxNLocator
+
+    figure, pair = _figure(11.0, 4.6, grid=(1, 2))
+    axes = pair.ravel()
+    styles = ("-", "--", ":", "-.")
+    for index, row in enumerate(row for row in result.rows if row.kind == "agent" and row.curves):
+        reward = np.array([[point["reward"] for point in curve] for curve in row.curves])
+        for ax, name in zip(axes, ("steps", "seconds"), strict=True):
+            x = np.median([[point[name] for point in curve] for curve in row.curves], axis=0)
+            (line,) = ax.plot(x, reward.mean(axis=0), styles[index // 10 % 4], linewidth=1.4, label=row.name)
+            ax.fill_between(x, reward.min(axis=0), reward.max(axis=0), color=line.get_color(), alpha=0.08, linewidth=0)
+    val = result.config.env.options("val")
+    best = float(val.rewards[:, val.best_fixed()].mean())
+    for ax, label in zip(axes, ("environment steps", "seconds of training, one thread"), strict=True):
+        ax.axhline(best, color="0.4", linewidth=1, linestyle=(0, (1, 1)), label="best fixed canvas")
+        ax.set_xlabel(label)
+        ax.grid(alpha=0.25)
+    axes[0].xaxis.set_major_locator(MaxNLocator(6))
+    axes[1].set_xscale("log")
+    # Matplotlib's own labels of less than a decade run into one another.
+    axes[1].xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes[1].xaxis.set_major_formatter("{x:g}")
+    axes[1].minorticks_off()
+    axes[0].set_ylabel("mean reward on val")
+    axes[1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
+    return _save(figure, path)
+
+
+def profiles(result: CompareResult, path: str | Path) -> Path:
+    """Performance profiles: the share of each agent's seeds that close more than so much of the gap to the oracle."""
+    figure, axes = _figure(8.5, 4.6)
+    styles = ("-", "--", ":", "-.")
+    thresholds = np.array(PROFILE_THRESHOLDS)
+    for index, verdict in enumerate(one for one in result.verdicts if one.profile is not None):
+        assert verdict.profile is not None
+        (line,) = axes.step(
+            thresholds, verdict.profile.share, styles[index // 10 % 4], where="post", linewidth=1.4, label=verdict.name
+        )
+        axes.fill_between(
+            thresholds, verdict.profile.low, verdict.profile.high, step="post", color=line.get_color(), alpha=0.08
+        )
+    axes.set_xlabel("gap closed (0: best fixed canvas, 1: oracle)")
+    axes.set_ylabel("share of seeds above")
+    axes.set_ylim(0, 1.02)
+    axes.grid(alpha=0.25)
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
+    return _save(figure, path)
+
+
+def pareto(result: SweepResult, path: str | Path) -> Path:
+    """The fronts of a sweep: acc@1 against mean GFLOPs per query, a point for each tradeoff.
+
+    Steps show what a budget affords; between two points lies nothing, unless a coin is tossed.
+    """
+    figure, axes = _figure(8.5, 5.2)
+    _plot_limits(axes, result)
+    for one in result.candidates:
+        if one.canvas is not None:
+            axes.plot(one.gflops, 100 * one.acc1, "o", color="0.25", markersize=6)
+            axes.annotate(
+                str(one.canvas), (one.gflops, 100 * one.acc1), (6, -11), textcoords="offset points", fontsize=8
+            )
+    looks = cycle(
+        zip("Ds^vpP", ("tab:blue", "tab:orange", "tab:red", "tab:purple", "tab:brown", "tab:pink"), strict=True)
+    )
+    for agent in dict.fromkeys(point.agent for point in result.points):
+        of_agent = sorted((p.evaluation for p in result.points if p.agent == agent), key=lambda one: one.gflops)
+        marker, colour = ("*", "tab:green") if agent == "oracle" else next(looks)
+        axes.plot(
+            [one.gflops for one in of_agent],
+            [100 * one.acc1 for one in of_agent],
+            linewidth=0.8,
+            markerfacecolor="none",
+            markersize=8,
+            label=agent,
+            marker=marker,
+            color=colour,
+            drawstyle="steps-post",
+        )
+    axes.set_xscale("log")
+    ticks = [one.gflops for one in result.candidates if one.canvas is not None]
+    axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("mean GFLOPs per query (2 x MAC), selector included")
+    axes.set_ylabel("acc@1, %")
+    compare = result.config.compare
+    spread = f"tradeoffs {', '.join(f'{tradeoff:g}' for tradeoff in result.config.tradeoffs)}"
+    axes.set_title(f"{compare.env.dataset} {compare.split}: {spread}", fontsize=10)
+    axes.grid(alpha=0.25)
+    axes.legend(loc="lower right", fontsize=9)
+    return _save(figure, path)
+
+
+def canvas_shares(
+    shares: Mapping[str, npt.NDArray[np.float64]], levels: Sequence[int], canvases: Sequence[str], path: str | Path
+) -> Path:
+    """Stacked bars, a panel for each policy: which share of the sketches of each level gets which canvas.
+
+    Args:
+        shares: (L, K) of each policy; the rows add up to 1.
+        levels: the L abstraction levels.
+        canvases: names of the K canvases or, in a cascade, of the ways to end.
+        path: of the PNG file.
+    """
+    from matplotlib import colormaps
+
+    wide = min(4, len(shares))
+    tall = -(-len(shares) // wide)
+    figure, grid = _figure(2.3 * wide + 1.2, 1.9 * tall + 0.6, grid=(tall, wide))
+    # Light for the smallest canvas, dark for the largest: it can be read in grey, too.
+    colours = colormaps["viridis_r"](np.linspace(0.05, 0.95, len(canvases)))
+    panels = np.atleast_1d(grid).ravel()
+    bars: list[Any] = []
+    for panel in panels[len(shares) :]:
+        panel.set_axis_off()
+    for panel, (name, share) in zip(panels, shares.items(), strict=False):
+        below = np.zeros(len(levels))
+        bars = []
+        for column in range(len(canvases)):
+            part = 100 * share[:, column]
+            # Hatched: looked again.
+            again = {} if canvases[column].isdecimal() else {"hatch": "///", "edgecolor": "0.9", "linewidth": 0}
+            bars.append(panel.bar([str(level) for level in levels], part, bottom=below, color=colours[column], **again))
+            below = below + part
+        panel.set_title(name, fontsize=9)
+        panel.set_ylim(0, 100)
+        panel.tick_params(labelsize=8)
+    figure.supxlabel("abstraction level", fontsize=9)
+    figure.supylabel("share of the sketches, %", fontsize=9)
+    figure.legend(bars, list(canvases), title="canvas", loc="outside right upper", fontsize=8)
+    return _save(figure, path)
+
+
+def contact_sheet(dataset: SketchDataset, split: str, photos: int, path: str | Path, seed: int = 0) -> Path:
+    """Some photos of a split with all their sketches, one photo a row, two rows abreast.
+
+    Raises:
+        ValueError: unknown split, or one without sketches; the message names those that have some.
+    """
+    rows = dataset.some_indices(split)
+    ids = list(dict.fromkeys(dataset.photo_ids[rows].tolist()))
+    chosen = [ids[i] for i in np.random.RandomState(seed).permutation(len(ids))[:photos]]
+    owned = {photo: rows[dataset.photo_ids[rows] == photo] for photo in chosen}
+    width = 1 + max(len(sketches) for sketches in owned.values())
+    height = -(-len(chosen) // 2)
+    figure, axes = _figure(1.1 * 2 * width, 1.1 * height, grid=(height, 2 * width))
+    for cell in axes.ravel():
+        cell.set_axis_off()
+    for index, photo in enumerate(chosen):
+        line, start = axes[index % height], index // height * width
+        line[start].imshow(dataset.photo(photo))
+        for k, row in enumerate(owned[photo].tolist()):
+            line[start + 1 + k].imshow(rasterise(dataset.sketch(row), 128), cmap="gray", vmin=0, vmax=255)
+    return _save(figure, path)
+
+
+def accuracy_against_canvas(result: PilotResult, path: str | Path) -> Path:
+    """The pilot study: acc@1 against the canvas, for sketches, for each of their levels, and for photos as queries.
+
+    Bands are 95 % intervals over photos; the levels have none, for the sake of the eye.
+    """
+    figure, axes = _figure(9.0, 4.8)
+    sides = result.row.canvases
+    shades = cycle(("tab:cyan", "tab:olive", "tab:orange", "tab:red"))
+    for curve in result.curves:
+        values = [100 * value for value, _ in curve.acc1.values()]
+        if curve.queries in ("sketches", "photos"):
+            colour, marker = ("tab:blue", "o") if curve.queries == "sketches" else ("tab:green", "s")
+            low, high = zip(*((100 * low, 100 * high) for _, (low, high) in curve.acc1.values()), strict=True)
+            axes.fill_between(sides, low, high, color=colour, alpha=0.15, linewidth=0)
+            axes.plot(sides, values, marker=marker, color=colour, linewidth=2, label=f"{curve.queries} ({curve.n})")
+        else:
+            axes.plot(sides, values, "--", color=next(shades), linewidth=1, label=f"{curve.queries} ({curve.n})")
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(sides, [str(side) for side in sides])
+    axes.minorticks_off()
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("canvas side, pixels")
+    axes.set_ylabel("acc@1, %")
+    row = result.row
+    axes.set_title(f"{row.name} on {row.dataset} {row.split}, gallery of {row.gallery} photos", fontsize=10)
+    axes.grid(alpha=0.25)
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9)  # the curves leave no corner free
+    return _save(figure, path)
+
+
+def _plot_limits(axes: Any, result: CompareResult | SweepResult) -> None:
+    """The hull of the fixed canvases, which selectors must beat, and the front that they cannot."""
+    for limit, style, label in (
+        (result.hull, "-", "hull of the fixed canvases"),
+        (result.front, "--", "all outcomes known"),
+    ):
+        # A mixture costs a straight line between its ends: curved on a logarithmic axis.
+        x = np.geomspace(limit[0, 0], limit[-1, 0], 200)
+        axes.plot(x / 1e9, 100 * np.interp(x, limit[:, 0], limit[:, 1]), style, color="0.45", label=label)
+
+
+def _figure(width: float, height: float, grid: tuple[int, int] = (1, 1)) -> tuple[Any, Any]:
+    # The object interface with its own canvas: no global state, no window system.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(*grid, squeeze=grid == (1, 1))
+
+
+def _save(figure: Any, path: str | Path) -> Path:
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, dpi=120, format="png", metadata={"Software": None})
+    return Path(path)

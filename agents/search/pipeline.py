@@ -1,0 +1,477 @@
+"""Sketch search from end to end: selector, raster, student, ranking.
+
+    >>> from agents.search.pipeline import Pipeline
+    >>> from sketchcanvas_env import load_dataset
+    >>> answer = Pipeline.load().search(load_dataset("emoji").sketch(0), top=3)
+    >>> [round(hit.distance, 1) for hit in answer.hits] == sorted(round(hit.distance, 1) for hit in answer.hits)
+    True
+    >>> answer.canvas in (32, 64, 128, 256) and answer.gflops < answer.fixed_gflops
+    True
+
+A selector is asked which canvas the sketch needs; the sketch is drawn there, embedded, and the index is ranked. One
+that looks several times (a cascade) is asked again after each look; the last look is the answer, or all looks fused,
+whichever it was trained for. Anything with the
+shapes below takes part: no network is named here, and torch is imported only when one of its networks is loaded.
+
+Milliseconds are read from a clock around each stage; sketches that are searched together share them equally.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from threading import Lock
+from time import perf_counter
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sketchcanvas_env.outcomes.reward import fused_distance
+from sketchcanvas_env.outcomes.table import TOP
+from sketchcanvas_env.sketches.raster import rasterise_batch
+from sketchcanvas_env.sketches.sketch import VectorSketch
+from sketchcanvas_env.tasks.cascade import RANKINGS
+from students.search import index as indexes
+from students.search.index import PhotoIndex
+from students.search.nearest import nearest_photos
+from students.tables.tabulate import euclidean, nearest
+
+STAGES = ("selector", "raster", "student", "rank")
+"""What a search spends time on."""
+
+DEFAULT_SELECTOR = "emoji"
+PREFERENCE_SELECTOR = "emoji-preference"
+"""The shipped selectors: for one tradeoff, and for the tradeoff that a search names."""
+
+ENGINES = ("torch", "onnx")
+"""What computes: torch, or onnxruntime, which runs what `sketchcanvas export` wrote."""
+
+BATCH = 64
+"""Sketches that are drawn, embedded and ranked together at most."""
+
+_GIGA = 1e9
+
+
+class QueryStudent(Protocol):
+    """What searching asks of a student; `students.network.embedder.Student` has it."""
+
+    @property
+    def weights_hash(self) -> str:
+        """SHA-256 (hex) of the weights whose embeddings these are."""
+
+    @property
+    def canvases(self) -> tuple[int, ...]:
+        """Canvas sides it can embed, rising."""
+
+    def flops(self, canvas: int) -> float:
+        """FLOPs (2 x MAC) of one sketch at that canvas."""
+
+    def embed_rasters(self, rasters: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(n, D) float32 unit vectors of sketches drawn at one canvas, (n, S, S) uint8."""
+
+
+class OneShotSelector(Protocol):
+    """Chooses a canvas from the strokes alone; `agents.store.saved.SavedSelector` does."""
+
+    def __call__(self, sketch: VectorSketch) -> int:
+        """The side, in pixels."""
+
+    def gflops(self, sketch: VectorSketch) -> float:
+        """GFLOPs (2 x MAC) of deciding."""
+
+
+class PreferenceSelector(Protocol):
+    """Chooses a canvas at a tradeoff that it is told."""
+
+    def __call__(self, sketch: VectorSketch, tradeoff: float | None = None) -> int:
+        """The side, in pixels."""
+
+    def gflops(self, sketch: VectorSketch, tradeoff: float | None = None) -> float:
+        """GFLOPs (2 x MAC) of deciding."""
+
+
+@runtime_checkable
+class CascadeSelector(Protocol):
+    """Chooses where to look next from what was seen so far."""
+
+    def next(self, sketch: VectorSketch, looks: Sequence[Look]) -> int | None:
+        """The side, in pixels, or None to stop."""
+
+    def gflops(self, sketch: VectorSketch) -> float:
+        """GFLOPs (2 x MAC) of one decision."""
+
+
+@dataclass(frozen=True)
+class FixedCanvas:
+    """One canvas for every sketch."""
+
+    canvas: int
+
+    def __call__(self, sketch: VectorSketch) -> int:
+        """The canvas."""
+        return self.canvas
+
+    def gflops(self, sketch: VectorSketch) -> float:
+        """Nothing is decided."""
+        return 0.0
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A photo that was found.
+
+    Attributes:
+        photo: its name in the index.
+        distance: Euclidean distance of the embeddings, in [0, 2].
+    """
+
+    photo: str
+    distance: float
+
+
+@dataclass(frozen=True)
+class Look:
+    """The sketch seen on one canvas.
+
+    Attributes:
+        canvas: side in pixels.
+        gflops: what the student spent (2 x MAC).
+        hits: nearest photos, nearest first.
+        milliseconds: by stage: "raster", "student" and "rank".
+    """
+
+    canvas: int
+    gflops: float
+    hits: tuple[Hit, ...]
+    milliseconds: Mapping[str, float]
+
+    @property
+    def top(self) -> tuple[str, ...]:
+        """Names of the first photos: as many as a cascade is shown."""
+        return tuple(hit.photo for hit in self.hits[:TOP])
+
+    @property
+    def distances(self) -> tuple[float, ...]:
+        """Their distances, rising."""
+        return tuple(hit.distance for hit in self.hits[:TOP])
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a search found, and what it cost.
+
+    Attributes:
+        hits: nearest photos of the last look, or of all looks fused, nearest first.
+        canvas: side of the last look, in pixels.
+        looks: all looks, in order; one where the selector chooses once.
+        gflops: of the student over all looks.
+        selector_gflops: of all decisions.
+        milliseconds: by stage, `STAGES`, and their sum, "total".
+        fixed_canvas: the student's largest canvas, side in pixels.
+        fixed_gflops: what the student would have spent there.
+    """
+
+    hits: tuple[Hit, ...]
+    canvas: int
+    looks: tuple[Look, ...]
+    gflops: float
+    selector_gflops: float
+    milliseconds: Mapping[str, float]
+    fixed_canvas: int
+    fixed_gflops: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON-able values."""
+        return asdict(self)
+
+
+class Pipeline:
+    """Searches an index for the photos that a sketch is likest to.
+
+    Threads may share one: they take turns at the student, whose layers know only one canvas at a time.
+
+    Attributes:
+        index: what is searched.
+        student: embeds the sketches.
+        selector: chooses the canvas where a search names no tradeoff.
+        ranking: "last" or "fused".
+    """
+
+    def __init__(
+        self,
+        index: PhotoIndex,
+        student: QueryStudent,
+        selector: OneShotSelector | CascadeSelector | PreferenceSelector,
+        preference: Callable[[], PreferenceSelector] | None = None,
+        ranking: str = "last",
+    ) -> None:
+        """Put parts together; `load` finds the shipped ones.
+
+        Args:
+            index: embedded by this student.
+            student: frozen.
+            selector: its canvases are some of the student's.
+            preference: gives the selector for searches that name a tradeoff; called once, when the first does. None:
+                `selector` is told it.
+            ranking: what answers when there were several looks: the "last", or all of them "fused"
+                (`reward.fused_distance`).
+
+        Raises:
+            ValueError: the index was embedded with other weights, or another ranking.
+        """
+        if ranking not in RANKINGS:
+            raise ValueError(f"unknown ranking {ranking!r}; there are {', '.join(RANKINGS)}")
+        if student.weights_hash != index.student_hash:
+            raise ValueError(
+                f"the index was embedded by {index.student!r} with other weights than this student's (sha256 "
+                f"{index.student_hash[:12]} against {student.weights_hash[:12]}): index the pictures anew, or name "
+                "that student"
+            )
+        self.index = index
+        self.student = student
+        self.selector = selector
+        self.ranking = ranking
+        self._preference = preference
+        self._told: PreferenceSelector | None = None
+        self._turn = Lock()
+
+    @classmethod
+    def load(
+        cls,
+        index: str | Path = "emoji",
+        selector: str | Path | None = None,
+        student: str | Path | None = None,
+        engine: str = "torch",
+    ) -> Pipeline:
+        """Load an index with the student that made it, and a selector.
+
+        Args:
+            index: a shipped one, or the path of one of your own (`sketchcanvas index`).
+            selector: a shipped one or a path, as `agents.load` takes it, or "fixed:64"; None for the shipped ones: one
+                for searches that name no tradeoff, one for those that do.
+            student: a shipped one or a path, as `students.load` takes it; None for the one that the index names.
+            engine: what computes, one of `ENGINES`. With "onnx" student and selector are folders of exports: a student
+                must be named, and None for the selector is the one in the student's folder.
+
+        Raises:
+            FileNotFoundError: a file is missing.
+            ValueError: a damaged file, an unknown engine or name, or an index made with other weights.
+        """
+        if engine not in ENGINES:
+            raise ValueError(f"unknown engine {engine!r}; there are {', '.join(ENGINES)}")
+        import agents
+        import students
+
+        found = indexes.load(index)
+        if engine == "onnx":
+            exported, decides = _exported(student, selector)
+            return cls(found, exported, decides, ranking=_ranking_of(decides))
+        embedder = students.load(found.student if student is None else student)
+        if selector is None:
+            return cls(found, embedder, agents.load(DEFAULT_SELECTOR), lambda: agents.load(PREFERENCE_SELECTOR))
+        if (fixed := _fixed(selector, embedder.canvases)) is not None:
+            return cls(found, embedder, fixed)
+        chosen = agents.load(selector)
+        return cls(found, embedder, chosen, ranking=_ranking_of(chosen))
+
+    def at(self, canvas: int) -> Pipeline:
+        """The same search with one canvas, `canvas` pixels a side, for every sketch; both take turns at the student."""
+        other = Pipeline(self.index, self.student, FixedCanvas(canvas))
+        other._turn = self._turn
+        return other
+
+    def search(self, sketch: VectorSketch, top: int = 10, tradeoff: float | None = None) -> Answer:
+        """Find the photos that a sketch is likest to.
+
+        Args:
+            sketch: the drawing, filling its canvas as the data sets' do and as `read_svg` gives it. It is searched as
+                it is: one that does not fill its canvas finds far less than its `normalised()` does.
+            top: photos to name, at least 1; fewer where the index has fewer.
+            tradeoff: weight of cost against accuracy, in [0, 1]; None for the selector's own.
+
+        Raises:
+            TypeError: no sketch, a file's path say.
+            ValueError: `top` below 1, a tradeoff out of range or not wanted by the selector.
+        """
+        return self.search_many([sketch], top, tradeoff)[0]
+
+    def search_many(
+        self, sketches: Sequence[VectorSketch], top: int = 10, tradeoff: float | None = None
+    ) -> list[Answer]:
+        """`search` for many sketches: those that go to the same canvas are drawn and embedded together.
+
+        Distances may differ from those of `search` in their last bits, as products of matrices of other sizes do.
+        """
+        for sketch in sketches:
+            if not isinstance(sketch, VectorSketch):
+                raise TypeError(f"a search needs a VectorSketch, as read_svg(PATH) gives it, not {sketch!r:.60}")
+        if top < 1:
+            raise ValueError(f"top must be at least 1, got {top}")
+        chooser = self._chooser(tradeoff)
+        answers: list[Answer] = []
+        for start in range(0, len(sketches), BATCH):
+            answers += self._search(chooser, sketches[start : start + BATCH], top)
+        return answers
+
+    def _search(self, chooser: _Chooser, sketches: Sequence[VectorSketch], top: int) -> list[Answer]:
+        begun = [_Begun(sketch) for sketch in sketches]
+        going = begun
+        while going:
+            rooms: dict[int, list[_Begun]] = {}
+            for one in going:
+                if (canvas := one.ask(chooser)) is not None:
+                    rooms.setdefault(canvas, []).append(one)
+            for canvas, group in rooms.items():
+                seen = self._look([one.sketch for one in group], canvas, top)
+                for one, look, embedding in zip(group, *seen, strict=True):
+                    one.looks.append(look)
+                    one.embeddings.append(embedding)
+            going = [one for group in rooms.values() for one in group]
+        if self.ranking == "fused":
+            for one in begun:
+                self._fuse(one, top)
+        fixed = self.student.canvases[-1]
+        return [one.answer(top, fixed, self.student.flops(fixed) / _GIGA) for one in begun]
+
+    def _look(self, sketches: Sequence[VectorSketch], canvas: int, top: int) -> tuple[list[Look], NDArray[np.float32]]:
+        """What is seen of sketches on one canvas, and their embeddings (n, D)."""
+        if canvas not in self.student.canvases:
+            raise ValueError(f"the selector chose canvas {canvas}; the student has {list(self.student.canvases)}")
+        times = [perf_counter()]
+        rasters = rasterise_batch(sketches, canvas)
+        times.append(perf_counter())
+        with self._turn:
+            # Waiting for other threads is nobody's cost.
+            times.append(perf_counter())
+            embeddings = self.student.embed_rasters(rasters)
+            times.append(perf_counter())
+        # A cascade is shown the first few, however few are asked for.
+        found = self._hits(*nearest_photos(embeddings, self.index.embeddings, max(top, TOP)))
+        times.append(perf_counter())
+        spent = {
+            "raster": times[1] - times[0],
+            "student": times[3] - times[2],
+            "rank": times[4] - times[3],
+        }
+        milliseconds = {stage: 1e3 * seconds / len(sketches) for stage, seconds in spent.items()}
+        gflops = self.student.flops(canvas) / _GIGA
+        return [Look(canvas, gflops, hits, milliseconds) for hits in found], embeddings
+
+    def _fuse(self, search: _Begun, top: int) -> None:
+        """Rank by all looks of a search together."""
+        start = perf_counter()
+        together = fused_distance(euclidean(np.stack(search.embeddings), self.index.embeddings))[None]
+        places = nearest(together, top)
+        [search.fused] = self._hits(places, np.take_along_axis(together, places, axis=1))
+        search.fusing = perf_counter() - start
+
+    def _hits(self, places: NDArray[np.int64], distances: NDArray[np.float64]) -> list[tuple[Hit, ...]]:
+        """For each row of (n, k) places in the index and their distances."""
+        return [
+            tuple(Hit(self.index.ids[place], far) for place, far in zip(row, line, strict=True))
+            for row, line in zip(places.tolist(), distances.tolist(), strict=True)
+        ]
+
+    def _chooser(self, tradeoff: float | None) -> _Chooser:
+        if tradeoff is None:
+            selector: Any = self.selector
+            if isinstance(selector, CascadeSelector):
+                return _Chooser(selector.next, selector.gflops, again=True)
+            return _Chooser(lambda sketch, looks: selector(sketch), selector.gflops, again=False)
+        if self._preference is not None and self._told is None:
+            self._told = self._preference()
+        told: Any = self.selector if self._told is None else self._told
+        if isinstance(told, FixedCanvas | CascadeSelector):
+            raise ValueError(f"this selector cannot be told a tradeoff: leave out {tradeoff}, or the selector")
+        return _Chooser(
+            lambda sketch, looks: told(sketch, tradeoff), lambda sketch: told.gflops(sketch, tradeoff), again=False
+        )
+
+
+@dataclass(frozen=True)
+class _Chooser:
+    """Every kind of selector as one: where to look next, and the price of asking."""
+
+    choose: Callable[[VectorSketch, Sequence[Look]], int | None]
+    gflops: Callable[[VectorSketch], float]
+    again: bool  # asked again after each look
+
+
+class _Begun:
+    """A search under way."""
+
+    def __init__(self, sketch: VectorSketch) -> None:
+        self.sketch = sketch
+        self.looks: list[Look] = []
+        self.embeddings: list[NDArray[np.float32]] = []  # one for each look
+        self.fused: tuple[Hit, ...] | None = None
+        self.fusing = 0.0  # seconds
+        self._selector_gflops = 0.0
+        self._seconds = 0.0
+
+    def ask(self, chooser: _Chooser) -> int | None:
+        """Where to look next; None when the search has ended."""
+        if self.looks and not chooser.again:
+            return None
+        start = perf_counter()
+        canvas = chooser.choose(self.sketch, self.looks)
+        self._seconds += perf_counter() - start
+        self._selector_gflops += chooser.gflops(self.sketch)
+        if canvas is None and not self.looks:
+            raise ValueError("the selector stopped before it had looked")
+        # What was seen says nothing new: to ask for it again is to stop.
+        return None if canvas in [look.canvas for look in self.looks] else canvas
+
+    def answer(self, top: int, fixed_canvas: int, fixed_gflops: float) -> Answer:
+        """What came of it."""
+        looks = tuple(Look(look.canvas, look.gflops, look.hits[:top], look.milliseconds) for look in self.looks)
+        milliseconds = {"selector": 1e3 * self._seconds}
+        for stage in STAGES[1:]:
+            milliseconds[stage] = sum(look.milliseconds[stage] for look in looks)
+        milliseconds["rank"] += 1e3 * self.fusing
+        return Answer(
+            hits=looks[-1].hits if self.fused is None else self.fused,
+            canvas=looks[-1].canvas,
+            looks=looks,
+            gflops=sum(look.gflops for look in looks),
+            selector_gflops=self._selector_gflops,
+            milliseconds={**milliseconds, "total": sum(milliseconds.values())},
+            fixed_canvas=fixed_canvas,
+            fixed_gflops=fixed_gflops,
+        )
+
+
+def _ranking_of(selector: object) -> str:
+    """What the answer is by, one of `RANKINGS`: a cascade says for which it was trained."""
+    return str(getattr(selector, "ranking", "last"))
+
+
+def _exported(student: str | Path | None, selector: str | Path | None) -> tuple[QueryStudent, OneShotSelector]:
+    """An exported student and a selector for it, no torch involved."""
+    from agents.onnx.runtime import OnnxSelector
+    from students.onnx.runtime import OnnxStudent
+
+    if student is None:
+        raise ValueError(
+            "engine 'onnx' runs an exported student: name the folder that 'sketchcanvas export --onnx DIR' wrote"
+        )
+    embedder = OnnxStudent.load(student)
+    if selector is None:
+        return embedder, OnnxSelector.load(student)
+    return embedder, _fixed(selector, embedder.canvases) or OnnxSelector.load(selector)
+
+
+def _fixed(selector: str | Path, canvases: Sequence[int]) -> FixedCanvas | None:
+    """The selector that "fixed:SIDE" names; None for another text.
+
+    Raises:
+        ValueError: a side that the student does not have.
+    """
+    kind, colon, side = str(selector).partition(":")
+    if kind != "fixed" or not colon:
+        return None
+    if not side.isdecimal() or int(side) not in canvases:
+        raise ValueError(f"{selector!r} names no canvas of the student; it has {list(canvases)}")
+    return FixedCanvas(int(side))

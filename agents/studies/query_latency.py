@@ -1,0 +1,380 @@
+"""Milliseconds of a whole query on one thread: selector, raster, student, ranking, by torch and by onnxruntime.
+
+FLOPs say what arithmetic costs; a user waits for all of it, and for what is no arithmetic. So every policy searches
+the same sketches in the same index through `agents.search.pipeline`, and stands beside its acc@1 on the whole split,
+which the
+outcome table knows: fixed canvases, a selector, and the coin toss between two canvases that costs the same mean FLOPs
+as the selector and needs none.
+
+    OMP_NUM_THREADS=1 sketchcanvas report query-latency
+
+Rows take turns, in a new order for every sketch, so that whatever else the machine does hits all of them alike.
+Milliseconds are those of one machine, whose description is kept. Measure on one that does nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.algorithms.common.training import pinned_threads
+from agents.evaluation import baselines
+from agents.evaluation.evaluate import evaluate
+from agents.onnx.runtime import OnnxSelector
+from agents.reports.tables import markdown
+from agents.search.pipeline import STAGES, FixedCanvas, Pipeline, QueryStudent
+from agents.selectors.policy import actions_of, flops_of
+from agents.store.saved import SavedSelector
+from sketchcanvas_env.data import SketchDataset
+from sketchcanvas_env.outcomes.table import OutcomeTable, load_table
+from sketchcanvas_env.sketches.sketch import VectorSketch
+from sketchcanvas_env.storage.files import read_json, write_json, write_text
+from students.network.embedder import Student
+from students.onnx.runtime import OnnxStudent
+from students.search.index import PhotoIndex
+from students.tables import latency
+
+FIXED = (32, 64, 96, 128, 256)
+"""Canvases that are measured as such, pixels, whether the selector may choose them or not; the last is what the others
+are held against."""
+
+SELECTOR, TOSS = "selector", "coin toss"
+SKETCHES = 100
+REPEATS = 3
+MAX_BYTES = 1 << 20
+FILE = "query-latency"
+COLUMNS = (
+    "engine",
+    "canvas",
+    "acc@1 %",
+    "GFLOPs",
+    "p50 ms",
+    "p95 ms",
+    "of fixed 256",
+    *(f"{one} ms" for one in STAGES),
+)
+
+_WARM_UP = 3
+_COMPARED = 8
+
+
+@dataclass(frozen=True)
+class QueryRow:
+    """One policy on one engine.
+
+    Attributes:
+        engine: what computes, one of `agents.search.pipeline.ENGINES`.
+        policy: "fixed:SIDE", `SELECTOR` or `TOSS`.
+        acc1: share of the split's sketches whose true photo comes first, of the coin toss as expected.
+        acc1_low: lower end of its 95 % interval, photos resampled.
+        acc1_high: upper end.
+        gflops: mean GFLOPs (2 x MAC) of a query over the split, selector included.
+        p50_ms: median milliseconds of a whole query.
+        p95_ms: 95th percentile.
+        stages: median milliseconds of each stage; medians do not add up to the median of the sum.
+    """
+
+    engine: str
+    policy: str
+    acc1: float
+    acc1_low: float
+    acc1_high: float
+    gflops: float
+    p50_ms: float
+    p95_ms: float
+    stages: dict[str, float]
+
+
+@dataclass(frozen=True)
+class QueryLatency:
+    """What whole queries take on one machine.
+
+    Attributes:
+        rows: by engine, then policy.
+        dataset: name of the data set.
+        split: whose sketches are searched for and whose acc@1 is given.
+        photos: number of photos in the index.
+        student: name of the student.
+        student_hash: SHA-256 of its weights, hex.
+        selector: network and algorithm of the selector.
+        selector_hash: SHA-256 of its weights, hex.
+        table_hash: of the outcome table.
+        toss: probability of each canvas in the coin toss, by its side.
+        sketches: number of different sketches that were timed.
+        repeats: times that each was searched for by each row.
+        load: the system's load before and after, mean number of busy processes over a minute; 1 is this one.
+        date: of the measurement, UTC, ISO 8601.
+        machine: see `students.tables.latency.machine`.
+    """
+
+    rows: tuple[QueryRow, ...]
+    dataset: str
+    split: str
+    photos: int
+    student: str
+    student_hash: str
+    selector: str
+    selector_hash: str
+    table_hash: str
+    toss: dict[str, float]
+    sketches: int
+    repeats: int
+    load: tuple[float, float]
+    date: str
+    machine: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> QueryLatency:
+        """What `save` wrote.
+
+        Raises:
+            ValueError: another file.
+        """
+        try:
+            fields = read_json(path, MAX_BYTES)
+            rows = tuple(QueryRow(**row) for row in fields["rows"])
+            return cls(**{**fields, "rows": rows, "load": tuple(fields["load"])})
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{path} is no record of query latency: {error}") from None
+
+    def save(self, folder: str | os.PathLike[str]) -> tuple[Path, Path]:
+        """Write `query-latency.json` and `query-latency.md`, each atomically."""
+        files = Path(folder) / f"{FILE}.json", Path(folder) / f"{FILE}.md"
+        write_json(files[0], asdict(self), indent=2)
+        write_text(files[1], self.markdown())
+        return files
+
+    def row(self, engine: str, policy: str) -> QueryRow:
+        """The row of a policy on an engine; KeyError where there is none."""
+        for row in self.rows:
+            if (row.engine, row.policy) == (engine, policy):
+                return row
+        raise KeyError(f"no row of {policy!r} on {engine!r}")
+
+    def engines(self) -> list[str]:
+        """The engines, in the order of the rows."""
+        return list(dict.fromkeys(row.engine for row in self.rows))
+
+    def share_of_largest(self, row: QueryRow) -> float:
+        """A row's median milliseconds over those of the largest fixed canvas on the same engine."""
+        return row.p50_ms / self.row(row.engine, f"fixed:{FIXED[-1]}").p50_ms
+
+    def cells(self) -> list[tuple[str, ...]]:
+        """The table's cells, under `COLUMNS`."""
+        return [
+            (
+                row.engine,
+                row.policy,
+                f"{100 * row.acc1:.1f} [{100 * row.acc1_low:.1f}, {100 * row.acc1_high:.1f}]",
+                f"{row.gflops:.3f}",
+                f"{row.p50_ms:.2f}",
+                f"{row.p95_ms:.2f}",
+                f"{self.share_of_largest(row):.2f}",
+                *(f"{row.stages[stage]:.2f}" for stage in STAGES),
+            )
+            for row in self.rows
+        ]
+
+    def findings(self) -> list[str]:
+        """Where saved FLOPs become saved time, and where they do not: a sentence or two for each engine."""
+        return [self._finding(engine) for engine in self.engines()]
+
+    def _finding(self, engine: str) -> str:
+        chosen, small, largest = (
+            self.row(engine, one) for one in (SELECTOR, f"fixed:{FIXED[0]}", f"fixed:{FIXED[-1]}")
+        )
+        rest = sum(chosen.stages[stage] for stage in STAGES if stage != "student")
+        own, most = small.stages["student"], largest.stages["student"]
+        return (
+            f"{engine}: the selector's queries cost {_percent(chosen.gflops, largest.gflops)} of the FLOPs of fixed "
+            f"{FIXED[-1]} and take {_percent(chosen.p50_ms, largest.p50_ms)} of its median time. What is no student "
+            f"(selector, raster, ranking) takes {rest:.2f} ms, {_percent(rest, chosen.p50_ms)} of a query. The student "
+            f"takes {own:.2f} ms at {FIXED[0]} px, {_percent(own, most)} of its {most:.2f} ms at {FIXED[-1]} px, for "
+            f"{_percent(small.gflops, largest.gflops)} of the FLOPs."
+        )
+
+    def markdown(self) -> str:
+        """Title, table, findings and where they are from."""
+        toss = " and ".join(f"{_percent(share, 1.0)} at {side} px" for side, share in self.toss.items() if share)
+        return "\n".join(
+            [
+                f"{self.dataset}, split {self.split}: one query on one thread among {self.photos:,} photos\n",
+                markdown(COLUMNS, self.cells()),
+                *(f"* {finding}" for finding in self.findings()),
+                "* acc@1 with its 95 % interval and GFLOPs are those of the whole split; times are those of "
+                f"{self.sketches} of its sketches, each searched for {self.repeats} times by every row, in turns. The "
+                "stages' medians do not add up to the median of the whole.",
+                f"* Selector: {self.selector}. The coin toss costs the same mean FLOPs: {toss}, whatever the sketch.",
+                f"* {self.machine['cpu']}, {self.machine['cores']} cores, load {self.load[0]:.1f} before and "
+                f"{self.load[1]:.1f} after, {self.date}.\n",
+            ]
+        )
+
+
+def measure(
+    student: Student,
+    selector: SavedSelector,
+    exported: tuple[OnnxStudent, OnnxSelector],
+    index: PhotoIndex,
+    table: OutcomeTable,
+    sketches: Sequence[VectorSketch],
+    split: str,
+    repeats: int = REPEATS,
+) -> QueryLatency:
+    """Time whole queries of every policy on every engine.
+
+    Args:
+        student: on the CPU.
+        selector: one that sees the strokes alone and is not told a tradeoff.
+        exported: the same two as onnxruntime runs them, with one thread.
+        index: what is searched, embedded by this student.
+        table: the student's outcomes.
+        sketches: some of the split's.
+        split: for acc@1.
+        repeats: times that each sketch is searched for by each row.
+
+    Raises:
+        ValueError: parts that do not belong together, no sketch, fewer than one repeat, or more than one thread.
+    """
+    if not len(sketches) or repeats < 1:
+        raise ValueError(f"give at least one sketch and one repeat, got {len(sketches)} and {repeats}")
+    if os.environ.get("OMP_NUM_THREADS") != "1":
+        raise ValueError("ranking would take all cores: set OMP_NUM_THREADS=1 before Python starts")
+    if {student.weights_hash, exported[0].weights_hash} != {table.student_hash}:
+        raise ValueError("student, export and outcome table are not of the same weights")
+    if exported[1].card["source"]["weights_sha256"] != selector.card["weights_sha256"]:
+        raise ValueError("the exported selector is another one")
+    chosen = table.select(split, selector.canvases)
+    scores, toss = _scores(table, selector, split)
+    choosers: dict[str, dict[str, Any]] = {
+        engine: {
+            **{f"fixed:{side}": FixedCanvas(side) for side in FIXED},
+            SELECTOR: one,
+            TOSS: _CoinToss(selector.canvases, toss),
+        }
+        for engine, one in (("torch", selector), ("onnx", exported[1]))
+    }
+    embedders: dict[str, QueryStudent] = {"torch": student, "onnx": exported[0]}
+    pipelines = {
+        (engine, policy): Pipeline(index, embedders[engine], chooser)
+        for engine, policies in choosers.items()
+        for policy, chooser in policies.items()
+    }
+    before = os.getloadavg()[0]
+    with pinned_threads(1):
+        times = _times(list(pipelines.values()), sketches, repeats)
+    rows = []
+    for (engine, policy), spent in zip(pipelines, times, strict=True):
+        p50, p95 = np.quantile(spent[-1], [0.5, 0.95])
+        medians = np.median(spent[:-1], axis=1).tolist()
+        stages = dict(zip(STAGES, medians, strict=True))
+        rows.append(QueryRow(engine, policy, **scores[policy], p50_ms=float(p50), p95_ms=float(p95), stages=stages))
+    return QueryLatency(
+        rows=tuple(rows),
+        dataset=table.dataset,
+        split=split,
+        photos=len(index),
+        student=student.name,
+        student_hash=student.weights_hash,
+        selector=f"{selector.selector.name} by {selector.card['algorithm']}",
+        selector_hash=str(selector.card["weights_sha256"]),
+        table_hash=chosen.hash,
+        toss={str(side): float(share) for side, share in zip(selector.canvases, toss, strict=True)},
+        sketches=len(sketches),
+        repeats=repeats,
+        load=(before, os.getloadavg()[0]),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=latency.machine(),
+    )
+
+
+def of_shipped(
+    dataset: SketchDataset, split: str, selector: str, sketches: int, repeats: int, folder: Path | None = None
+) -> QueryLatency:
+    """`measure` what comes with the package: a data set's student, its outcome table, its index.
+
+    Args:
+        dataset: one that comes with the package.
+        split: for acc@1; whose sketches are timed.
+        selector: a shipped one or a path.
+        sketches: how many to time, drawn by lot with a fixed seed.
+        repeats: see `measure`.
+        folder: of an export of student and selector, None to export both for the occasion.
+    """
+    import students
+    from agents.onnx import export as onnx_export
+    from agents.store.saved import load as load_selector
+    from students.onnx.export import export
+    from students.search import index as indexes
+
+    rows = np.random.default_rng(0).permutation(dataset.indices(split))[:sketches]
+    drawn = [dataset.sketch(int(row)) for row in rows]
+    student, chooser = students.load(dataset.name), load_selector(selector)
+    with TemporaryDirectory(prefix="export-") as scratch:
+        if folder is None:
+            folder = Path(scratch)
+            export(student, folder, drawn[:_COMPARED])
+            onnx_export.export(chooser, folder, drawn[:_COMPARED])
+        exported = OnnxStudent.load(folder, threads=1), OnnxSelector.load(folder)
+        index = indexes.load(dataset.name)
+        return measure(student, chooser, exported, index, load_table(dataset.name), drawn, split, repeats)
+
+
+def _scores(
+    table: OutcomeTable, selector: SavedSelector, split: str
+) -> tuple[dict[str, dict[str, float]], NDArray[np.float64]]:
+    """acc@1, its interval and GFLOPs of each policy; the coin toss as (K,) probabilities of what the selector has."""
+    task = selector.env.task(split)
+    thinking = flops_of(selector.selector, task)
+    chosen, fixed = table.select(split, selector.canvases), table.select(split, FIXED)
+    actions = actions_of(selector.selector, task)
+    toss = baselines.hull(chosen, float((chosen.flops[actions] + thinking).mean()))
+    found = {f"fixed:{side}": evaluate(fixed, baselines.fixed(fixed, side)) for side in FIXED}
+    found[SELECTOR] = evaluate(chosen, actions, selector_flops=thinking)
+    found[TOSS] = evaluate(chosen, toss)
+    scores = {}
+    for policy, result in found.items():
+        low, high = result.acc1_interval
+        scores[policy] = {"acc1": result.acc1, "acc1_low": low, "acc1_high": high, "gflops": result.gflops}
+    return scores, toss[0]
+
+
+class _CoinToss:
+    """A canvas by lot."""
+
+    def __init__(self, canvases: Sequence[int], shares: NDArray[np.float64]) -> None:
+        self._canvases = canvases
+        self._shares = shares
+        self._lots = np.random.default_rng(0)
+
+    def __call__(self, sketch: VectorSketch) -> int:
+        return self._canvases[int(self._lots.choice(len(self._canvases), p=self._shares))]
+
+    def gflops(self, sketch: VectorSketch) -> float:
+        return 0.0
+
+
+def _times(pipelines: Sequence[Pipeline], sketches: Sequence[VectorSketch], repeats: int) -> NDArray[np.float64]:
+    """Milliseconds of each stage and of all together, (rows, stages + 1, queries)."""
+    times = np.empty((len(pipelines), len(STAGES) + 1, repeats, len(sketches)))
+    order = np.random.default_rng(0)
+    for pipeline in pipelines:
+        for turn in range(_WARM_UP):
+            pipeline.search(sketches[turn % len(sketches)])
+    for turn, row in np.ndindex(repeats, len(sketches)):
+        for which in order.permutation(len(pipelines)).tolist():
+            spent: Mapping[str, float] = pipelines[which].search(sketches[row]).milliseconds
+            times[which, :, turn, row] = [spent[stage] for stage in (*STAGES, "total")]
+    return times.reshape(len(pipelines), len(STAGES) + 1, -1)
+
+
+def _percent(part: float, whole: float) -> str:
+    return f"{100 * part / whole:.0f} %"

@@ -1,0 +1,218 @@
+"""An episode to look at: a picture for `rgb_array`, a line for `ansi`; and the page that pictures are put together on.
+
+Pillow is imported when a picture is drawn, not before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from sketchcanvas_env.data import RECOGNITION
+from sketchcanvas_env.sketches.raster import rasterise
+
+if TYPE_CHECKING:
+    from sketchcanvas_env.sketches.sketch import VectorSketch
+    from sketchcanvas_env.tasks.canvas import Task
+
+PANEL = 256
+"""Side of each of the three panels, in pixels."""
+
+_MARGIN = 14
+_HEAD = 24
+_FOOT = 30
+CELL = 80
+"""Side of a photo, in pixels: three and two gaps of 8 fill a panel."""
+_GAP = 8
+_BELOW = 44  # under a photo, for its label
+
+HEIGHT = _HEAD + PANEL + _FOOT
+WIDTH = 4 * _MARGIN + 3 * PANEL
+"""Size of the picture; it never changes."""
+
+_PAPER = (250, 250, 248)
+_INK = (28, 28, 30)
+_FAINT = (142, 142, 147)
+_LINE = (200, 200, 204)
+_TRUE = (22, 150, 72)
+_MISSED = (208, 56, 48)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a step gave, as far as it is shown.
+
+    Attributes:
+        action: the canvas that was chosen.
+        rank: rank of the true photo.
+        reward: the reward.
+        top: ids of the nearest photos, nearest first, at most five are shown.
+        oracle: the best action, None where it is not known.
+        regret: reward of that action less this one, None where it is not known.
+        tradeoff: the episode's own, None where all share one.
+        all_looks: FLOPs (2 x MAC) and cost of all looks, where there may be several: canvas, rank and photos are then
+            of the last, and the reward is the sum of the rewards so far. None where the canvas is all there is.
+    """
+
+    action: int
+    rank: int
+    reward: float
+    top: tuple[str, ...]
+    oracle: int | None = None
+    regret: float | None = None
+    tradeoff: float | None = None
+    all_looks: tuple[float, float] | None = None
+
+
+def sentence(task: Task, row: int, shown: Shown | None) -> str:
+    """The episode in one line."""
+    name = f"sketch {task.sketch_ids[row]}"
+    return f"{name}: {_outcome(task, shown)}" if shown is not None else f"{name}: no canvas chosen yet"
+
+
+def picture(task: Task, row: int, shown: Shown | None, sketch: VectorSketch | None = None) -> npt.NDArray[np.uint8]:
+    """The episode as a picture.
+
+    Left the strokes on a canvas of 256, in the middle the chosen canvas at its true pixels, enlarged without
+    smoothing, right the five nearest photos with the true one framed in green; if it is not among them it
+    stands last, framed in red, with its rank.
+
+    Args:
+        task: where the sketch comes from.
+        row: which one.
+        shown: what was chosen for it, None before the step.
+        sketch: as much of the drawing as there is; all of it if None.
+
+    Returns:
+        (`HEIGHT`, `WIDTH`, 3) uint8, the same for the same episode.
+    """
+    page = Page(WIDTH, HEIGHT)
+    left, middle, right = (panel_x(i) for i in range(3))
+    sketch = task.sketch(row) if sketch is None else sketch
+    nearest = "nearest classes" if task.dataset.task == RECOGNITION else "nearest photos"
+    page.panel(left, f"strokes of {task.sketch_ids[row]}", rasterise(sketch, PANEL))
+    page.title(right, nearest)
+    if shown is None:
+        page.panel(middle, "canvas", np.full((PANEL, PANEL), 255, dtype=np.uint8))
+        page.write(middle + PANEL // 2, _HEAD + PANEL // 2, "no canvas chosen yet", _FAINT, anchor="mm")
+        return page.pixels()
+    side = task.canvases[shown.action]
+    page.panel(middle, f"canvas {side} x {side}", rasterise(sketch, side))
+    _photos(task, str(task.photo_ids[row]), shown, page, right)
+    page.caption(_outcome(task, shown))
+    return page.pixels()
+
+
+def _outcome(task: Task, shown: Shown) -> str:
+    """Canvas, rank, cost, reward and, where it is known, regret; of several looks their cost and the return."""
+    side = task.canvases[shown.action]
+    known = task.lookup
+    gallery = "" if known is None else f" of {known.table.gallery_size[task.split]}"
+    several = shown.all_looks is not None
+    flops, cost = shown.all_looks or (task.flops[shown.action], task.costs[shown.action])
+    parts = [
+        f"{'last look: ' if several else ''}canvas {side}x{side}",
+        f"rank {shown.rank}{gallery}",
+        f"{'all looks: ' if several else ''}{flops / 1e9:.4f} GFLOPs",
+        *([f"{cost:.2f} ms"] if task.cost == "latency" else []),
+        *([f"tradeoff {shown.tradeoff:.4f}"] if shown.tradeoff is not None else []),
+        f"{'return' if several else 'reward'} {shown.reward:+.4f}",
+    ]
+    if shown.oracle is not None:
+        best = task.canvases[shown.oracle]
+        parts.append(f"regret {shown.regret:.4f} (best {best}x{best})")
+    return ", ".join(parts)
+
+
+def panel_x(place: int) -> int:
+    """Where the panel in a place, counted from 0, begins; pixels from the left."""
+    return _MARGIN + place * (PANEL + _MARGIN)
+
+
+class Page:
+    """A white page for panels, photos and captions; `top` is where a row of them begins, pixels from above."""
+
+    def __init__(self, width: int, height: int) -> None:
+        """Blank."""
+        from PIL import Image, ImageDraw, ImageFont
+
+        self._image = Image.new("RGB", (width, height), _PAPER)
+        self._pen = ImageDraw.Draw(self._image)
+        self._font = ImageFont.load_default(size=13)
+
+    def write(self, x: int, y: int, text: str, colour: tuple[int, int, int] = _INK, anchor: str | None = None) -> None:
+        """A line of text."""
+        self._pen.text((x, y), text, fill=colour, font=self._font, anchor=anchor)
+
+    def title(self, x: int, text: str, top: int = 0) -> None:
+        """Above a panel, cut to its width."""
+        self.write(x, top + 3, self._cut(text))
+
+    def _cut(self, text: str) -> str:
+        """As much of a text as fits above a panel."""
+        if self._font.getlength(text) <= PANEL:
+            return text
+        while text and self._font.getlength(f"{text}...") > PANEL:
+            text = text[:-1]
+        return f"{text}..."
+
+    def caption(self, text: str, top: int = 0) -> None:
+        """Below the panels."""
+        self.write(panel_x(0), top + _HEAD + PANEL + 8, text)
+
+    def panel(self, x: int, title: str, pixels: npt.NDArray[np.uint8], top: int = 0) -> None:
+        """A square grey picture, each pixel a block of its own colour."""
+        from PIL import Image
+
+        self.title(x, title, top)
+        self._image.paste(Image.fromarray(enlarged(pixels)), (x, top + _HEAD))
+        self._pen.rectangle((x - 1, top + _HEAD - 1, x + PANEL, top + _HEAD + PANEL), outline=_LINE)
+
+    def photo(
+        self,
+        x: int,
+        place: int,
+        pixels: npt.NDArray[np.uint8],
+        label: str,
+        frame: tuple[int, int, int] | None = None,
+        columns: int = 3,
+        top: int = 0,
+    ) -> None:
+        """A photo in a place, counted from 0, of a grid that begins at `x`; its label stands below."""
+        from PIL import Image
+
+        corner = (x + place % columns * (CELL + _GAP), top + _HEAD + place // columns * (CELL + _BELOW))
+        self._image.paste(Image.fromarray(pixels).resize((CELL, CELL), Image.Resampling.BICUBIC), corner)
+        box = (corner[0] - 1, corner[1] - 1, corner[0] + CELL, corner[1] + CELL)
+        if frame is None:
+            self._pen.rectangle(box, outline=_LINE)
+        else:
+            self._pen.rectangle((box[0] - 2, box[1] - 2, box[2] + 2, box[3] + 2), outline=frame, width=4)
+        self.write(corner[0], corner[1] + CELL + 5, label, frame or _INK)
+
+    def pixels(self) -> npt.NDArray[np.uint8]:
+        """The page, (height, width, 3) uint8."""
+        return np.array(self._image)
+
+
+def enlarged(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """A square picture at the panel's side, each pixel a block of its own colour."""
+    places = np.arange(PANEL) * len(pixels) // PANEL
+    return pixels[np.ix_(places, places)]
+
+
+def grid_width(columns: int) -> int:
+    """Width of a grid of photos, in pixels."""
+    return columns * (CELL + _GAP) - _GAP
+
+
+def _photos(task: Task, true: str, shown: Shown, page: Page, x: int) -> None:
+    """Five nearest photos, three above and two below; a true one that is missing takes the sixth place."""
+    for place, photo in enumerate(shown.top[:5]):
+        label, frame = (f"{place + 1} (true)", _TRUE) if photo == true else (str(place + 1), None)
+        page.photo(x, place, task.dataset.photo(photo), label, frame)
+    if true not in shown.top[:5]:
+        page.photo(x, 5, task.dataset.photo(true), f"true: rank {shown.rank}", _MISSED)

@@ -1,0 +1,289 @@
+"""`.npz` files with the same bytes every time: no time stamps, no pickle, members in the order given.
+
+There are two forms, and `read_npz` reads both. `write_npz` deflates, for files that are small or shipped;
+`write_mapped` lays every array down as it is, aligned, to be mapped from the disk: it takes memory only where it is
+looked at.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import mmap
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sketchcanvas_env.storage.files import atomic_write, is_special
+
+MAX_MAPPED_BYTES = 16 << 30
+"""Largest file that is mapped. Nothing is read ahead, but every check looks at all of it, at about 1 GB a second."""
+
+MAX_READ_BYTES = 512 << 20
+"""Most bytes that members which cannot be mapped may take together; they lie in memory."""
+
+_MAX_DIRECTORY_BYTES = 1 << 16
+# Small files must not become large: real arrays unpack to some five times their size, zeros to a thousand times.
+_MAX_RATIO = 100
+_SMALL_BYTES = 16 << 20
+_MAX_NPY_HEADER = 4096
+_MAX_CHARACTER = 0x10FFFF
+_ALIGNMENT = 64
+_BLOCK_BYTES = 1 << 20
+_PADDING = 0xD935  # the extra field that Android's zipalign pads with
+_ZIP64_BYTES = 2**31 - 1  # what zipfile lets a member have without zip64
+_LOCAL = struct.Struct("<4s22x2H")  # of a member: signature, lengths of name and extra fields
+_END = struct.Struct("<4s4H2LH")  # of a zip file: signature, disks, entries, size and place of the directory, comment
+_END_64 = struct.Struct("<4sQ2H2L4Q")  # the same of a larger file, without a comment
+_LOCATOR_64 = struct.Struct("<4sLQL")  # where that one stands
+
+
+@dataclass(frozen=True)
+class Rows:
+    """An array that comes in blocks, for who writes it: it never lies in memory as a whole.
+
+    Attributes:
+        dtype: of all blocks.
+        shape: of the whole.
+        blocks: arrays that make up the whole, joined along the first axis.
+    """
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    blocks: Iterable[NDArray[Any]]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the whole."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def write_npz(path: str | Path, arrays: Mapping[str, NDArray[Any]], compress: bool = True) -> None:
+    """Write arrays atomically as an `.npz` that `numpy.load(..., allow_pickle=False)` reads.
+
+    Args:
+        path: the final name.
+        arrays: arrays by name; none of dtype object.
+        compress: deflate the members. Left off where the bytes must not depend on a version of zlib.
+
+    Raises:
+        ValueError: an array of dtype object.
+    """
+    method = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
+    with atomic_write(path) as temporary, zipfile.ZipFile(temporary, "w", compression=method) as archive:
+        for name, array in arrays.items():
+            info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            info.compress_type = method
+            with archive.open(info, "w") as stream:
+                np.lib.format.write_array(stream, np.asanyarray(array), allow_pickle=False)
+
+
+def write_mapped(path: str | Path, arrays: Mapping[str, NDArray[Any] | Rows]) -> None:
+    """Write arrays atomically as an `.npz` that `read_npz` maps and `numpy.load(..., allow_pickle=False)` reads.
+
+    Members are stored and padded in front, so that what follows a member's own header is aligned in the file.
+
+    Args:
+        path: the final name.
+        arrays: arrays by name, or the blocks that they are made of; none of dtype object.
+
+    Raises:
+        ValueError: an array of dtype object, or blocks that do not make up what their `Rows` says.
+    """
+    with atomic_write(path) as temporary, zipfile.ZipFile(temporary, "w", compression=zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            rows = array if isinstance(array, Rows) else _whole(np.asarray(array))
+            if rows.dtype.hasobject:
+                raise ValueError(f"{name}: objects cannot be written without pickle")
+            info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            large = rows.nbytes > _ZIP64_BYTES - _BLOCK_BYTES
+            # NumPy pads an array's header to a multiple of the same number; zip64 adds a field of 20 bytes to ours.
+            start = archive.start_dir + _LOCAL.size + len(info.filename) + 4 + 20 * large
+            padding = -start % _ALIGNMENT
+            info.extra = struct.pack("<2H", _PADDING, padding) + bytes(padding)
+            with archive.open(info, "w", force_zip64=large) as stream:
+                _write_npy(name, stream, rows)
+
+
+def _whole(array: NDArray[Any]) -> Rows:
+    """An array as blocks of its first axis."""
+    if array.ndim == 0:
+        return Rows(array.dtype, array.shape, [array])
+    step = max(1, _BLOCK_BYTES // max(1, array.nbytes // max(1, len(array))))
+    return Rows(array.dtype, array.shape, (array[start : start + step] for start in range(0, len(array), step)))
+
+
+def _write_npy(name: str, stream: IO[bytes], rows: Rows) -> None:
+    header = {"descr": np.lib.format.dtype_to_descr(rows.dtype), "fortran_order": False, "shape": rows.shape}
+    np.lib.format.write_array_header_1_0(stream, header)
+    written = 0
+    for block in rows.blocks:
+        written += stream.write(block.astype(rows.dtype, order="C", copy=False).tobytes())
+    if written != rows.nbytes:
+        raise ValueError(f"{name}: blocks of {written:,} bytes for an array of {rows.nbytes:,}")
+
+
+def read_npz(
+    path: str | os.PathLike[str],
+    kinds: Mapping[str, str],
+    optional: Collection[str] = (),
+    most: int = MAX_READ_BYTES,
+    most_mapped: int = MAX_MAPPED_BYTES,
+) -> dict[str, NDArray[Any]]:
+    """The arrays of an `.npz` that nobody vouches for.
+
+    Members that are stored and aligned are mapped from the file, the others are read. All of them are compared with
+    their checksums. A mapped file may be replaced (`files.atomic_write`) or removed, and what was mapped stays; but to
+    cut it short in place ends the process that looks at it.
+
+    Args:
+        path: the file.
+        kinds: what it must hold: `numpy.dtype.kind` of every array by name, without ".npy".
+        optional: names out of `kinds` that may be missing.
+        most: bytes that all members together may have that are read.
+        most_mapped: bytes that the file may have.
+
+    Returns:
+        Arrays by name, read-only.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: anything that is wrong with it; the message names the array but not the file.
+        OSError, zipfile.BadZipFile, EOFError, NotImplementedError, SyntaxError: a file so damaged that NumPy or
+            `zipfile` stumbled over it.
+    """
+    check_zip(path, most_mapped)
+    with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        _check_names(members, kinds, optional)
+        size = os.fstat(file.fileno()).st_size
+        check_members(members, size)
+        body = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        found: dict[str, NDArray[Any]] = {}
+        read = 0
+        for member in members:
+            name = member.filename.removesuffix(".npy")
+            content = _stored(body, member)
+            array = None if content is None else _array(name, content, kinds[name])
+            if array is None or not array.flags.aligned:
+                read += member.file_size
+                if read > most:
+                    raise ValueError(f"unpacks to more than {most >> 20} MiB")
+                with archive.open(member) as stream:
+                    array = _array(name, memoryview(stream.read(member.file_size)), kinds[name])
+            elif content is not None and _checksum(content) != member.CRC:
+                raise ValueError(f"{name}: damaged, its checksum is another")
+            found[name] = array
+    return found
+
+
+def _check_names(members: Sequence[zipfile.ZipInfo], kinds: Mapping[str, str], optional: Collection[str]) -> None:
+    names = [member.filename for member in members]
+    expected = {f"{name}.npy" for name in kinds if name not in optional or f"{name}.npy" in names}
+    if len(set(names)) != len(names) or set(names) != expected:
+        odd = sorted(set(names) ^ expected) or sorted(name for name in names if names.count(name) > 1)
+        raise ValueError(f"missing, unknown or repeated member {odd[0]!r}")
+
+
+def _stored(body: memoryview, member: zipfile.ZipInfo) -> memoryview | None:
+    """Where a member lies in the file, None where it is compressed, or its local header says something else."""
+    if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1 or member.compress_size != member.file_size:
+        return None
+    header = body[member.header_offset : member.header_offset + _LOCAL.size]
+    if len(header) < _LOCAL.size:
+        return None
+    signature, name, extra = _LOCAL.unpack(header)
+    named = member.header_offset + _LOCAL.size
+    start = named + name + extra
+    content = body[start : start + member.file_size]
+    same = signature == b"PK\x03\x04" and bytes(body[named : named + name]) == member.filename.encode()
+    return content if same and len(content) == member.file_size else None
+
+
+def _checksum(content: memoryview) -> int:
+    value = 0
+    for start in range(0, len(content), _BLOCK_BYTES):
+        value = zlib.crc32(content[start : start + _BLOCK_BYTES], value)
+    return value
+
+
+def _array(name: str, content: memoryview, kind: str) -> NDArray[Any]:
+    """One array over the bytes of a member, once its header has been found to speak of exactly those."""
+    head = io.BytesIO(content[: 2 * _MAX_NPY_HEADER])
+    version = np.lib.format.read_magic(head)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in readers:
+        raise ValueError(f"{name}: .npy version {version} is not read here")
+    shape, fortran, dtype = readers[version](head, max_header_size=_MAX_NPY_HEADER)
+    if dtype.kind != kind:
+        raise ValueError(f"{name}: dtype {dtype} where one of kind {kind!r} is due")
+    rest = content[head.tell() :]
+    if dtype.itemsize == 0 or min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(rest):
+        raise ValueError(f"{name}: says it is {shape} of {dtype} but {len(rest)} bytes follow")
+    array = np.frombuffer(rest, dtype=dtype).reshape(shape, order="F" if fortran else "C")
+    if kind == "U":
+        _check_text(name, np.frombuffer(rest, np.dtype(np.uint32).newbyteorder(dtype.byteorder)))
+    return array
+
+
+def _check_text(name: str, codes: NDArray[np.uint32]) -> None:
+    """Refuse what is no character: Python would stumble over it whenever it is looked at."""
+    step = _BLOCK_BYTES // 4
+    if any(int(codes[start : start + step].max()) > _MAX_CHARACTER for start in range(0, len(codes), step)):
+        raise ValueError(f"{name}: holds something else than characters")
+
+
+def check_zip(path: str | os.PathLike[str], limit: int) -> None:
+    """Refuse a zip file whose table of contents is too much to read; `zipfile` reads it whole, however long it is.
+
+    Args:
+        path: a file.
+        limit: most bytes that it may have.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a plain file, too large, no zip file as `write_npz` and NumPy write it, or one of hundreds of
+            members.
+    """
+    if is_special(path):
+        raise ValueError("not a plain file")
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise ValueError(f"larger than {limit:,} bytes")
+        file.seek(max(0, size - _END.size - _LOCATOR_64.size - _END_64.size))
+        tail = file.read()
+    if len(tail) < _END.size or not tail[-_END.size :].startswith(b"PK\x05\x06"):
+        raise ValueError("not a zip file, or one that was cut short")
+    *_, directory, _, comment = _END.unpack(tail[-_END.size :])
+    # The record of larger files (zip64) stands in front of this one and overrules it.
+    larger = tail[: -_END.size]
+    if larger[-_LOCATOR_64.size :].startswith(b"PK\x06\x07"):
+        if len(larger) < _LOCATOR_64.size + _END_64.size or not larger.startswith(b"PK\x06\x06"):
+            raise ValueError("a damaged zip file")
+        directory = max(directory if directory < 2**32 - 1 else 0, _END_64.unpack(larger[: _END_64.size])[-2])
+        *_, place, _ = _LOCATOR_64.unpack(larger[-_LOCATOR_64.size :])
+        if place != size - len(tail):
+            raise ValueError("a damaged zip file")
+    if directory > _MAX_DIRECTORY_BYTES or comment:
+        raise ValueError("a zip file with more members than are read here, or with a comment")
+
+
+def check_members(members: Sequence[zipfile.ZipInfo], size: int) -> None:
+    """Refuse members that unpack to far more than the file of `size` bytes, or are compressed as no `.npz` is.
+
+    Raises:
+        ValueError: as said.
+    """
+    if sum(member.file_size for member in members) > max(_SMALL_BYTES, _MAX_RATIO * size):
+        raise ValueError(f"unpacks to more than {_MAX_RATIO} times its size")
+    if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in members):
+        raise ValueError("a member is compressed in a way that is not read here")

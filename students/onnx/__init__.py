@@ -1,0 +1,4 @@
+"""Export to ONNX, and running exported graphs without torch.
+
+`runtime` needs onnxruntime and NumPy only.
+"""

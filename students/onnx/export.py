@@ -1,0 +1,362 @@
+"""Students to ONNX, float32 and int8; `students.onnx.runtime` runs what is written here without torch.
+
+A student has batch norms of its own for every canvas, and sizes of maps decide how layers pad and pool. So each canvas
+is a graph, and so are photos: onnxruntime then folds the norms into the convolutions as it loads a graph, which it
+could not if a graph chose its norms while it runs. What the graphs share, they share as one file of weights: the nine
+graphs of the shipped student take 13 MB in all, where nine whole ones would take 86 MB. At int8 norms and weights are
+one before they are rounded, so that every graph has weights of its own: eight take 22 MB.
+
+    export(students.load("emoji"), "runs/onnx", sketches)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.jit import TracerWarning  # type: ignore[attr-defined]
+
+from sketchcanvas_env.sketches.raster import rasterise_batch
+from sketchcanvas_env.sketches.sketch import VectorSketch
+from sketchcanvas_env.storage.files import atomic_write, write_json
+from students.network.embedder import Student, evaluating
+from students.onnx.runtime import FORMAT, PHOTO, STUDENT, STUDENT_INT8, OnnxStudent, require_onnxruntime
+from students.store import provenance
+from students.tables.tabulate import UNSAVED
+
+OPSET = 18
+"""Version of ONNX's operators; onnxruntime has had it since 1.14 (2023)."""
+
+TOLERANCE = 1e-4
+"""The farthest that embeddings of torch and onnxruntime may lie apart; unit vectors, Euclidean. Measured: 1e-5."""
+
+CALIBRATION = 64
+"""Sketches that int8 ranges are taken from."""
+
+PACKAGES = (*provenance.PACKAGES, "onnx", "onnxruntime", "sketchcanvas")
+
+PERCENTILE = 99.99
+"""Share of an activation's values, in percent, that its int8 range holds. Chosen on val: with the whole range
+embeddings lay half as far again from float32's at 64 px."""
+
+_COMPARED = 8
+_SHARED_FROM = 1024
+"""Bytes from which on a tensor goes to the file of weights."""
+_ALIGNMENT = 64
+
+
+def export(student: Student, folder: str | os.PathLike[str], sketches: Sequence[VectorSketch]) -> OnnxStudent:
+    """Write a student's graphs, their weights and their card, once what they give agrees with torch.
+
+    Args:
+        student: saved, on the CPU.
+        folder: where to; an export that lies there is replaced.
+        sketches: some, to compare on.
+
+    Returns:
+        The exported student, as it was read back.
+
+    Raises:
+        ImportError: onnx or onnxruntime is not installed.
+        ValueError: a student that was never saved, no sketch, or embeddings farther apart than `TOLERANCE`.
+        OSError: the disk is full.
+    """
+    require_onnx()
+    _check(student, sketches)
+    shared = _Shared(f"{STUDENT}.bin")
+    graphs = {
+        f"{STUDENT}-{domain}.onnx": shared.without_weights(student_graph(student, domain))
+        for domain in student.config.domains
+    }
+    card = {
+        **_card(student, STUDENT),
+        "precision": "float32",
+        "photo": {"side": student.config.photo_side, "file": f"{STUDENT}-{PHOTO}.onnx"},
+        "photos": "float32 (n, side, side, 3) named photos: RGB from 0 to 255, photos resized by antialiased bilinear",
+        "weights": shared.name,
+        "tolerance": TOLERANCE,
+    }
+    files = {shared.name: bytes(shared.data), **graphs}
+    with TemporaryDirectory(prefix="export-") as scratch:
+        write_export(scratch, card, files)
+        card["farthest"] = _farthest(student, OnnxStudent.load(scratch), sketches[:_COMPARED])
+    worst = max(card["farthest"].values())
+    if not worst <= TOLERANCE:
+        raise ValueError(f"not exported: embeddings of torch and onnxruntime lie up to {worst:g} apart")
+    write_export(folder, card, files)
+    return OnnxStudent.load(folder)
+
+
+def export_int8(student: Student, folder: str | os.PathLike[str], sketches: Sequence[VectorSketch]) -> OnnxStudent:
+    """Write a student's graphs at int8 beside its float32 export; what that costs in accuracy is for others to measure.
+
+    Static quantisation of all layers: weights (int8) for each channel, activations (uint8) by the range that all but
+    1 in 10,000 of their values take on the sketches given: outliers would make the steps of all others coarse. Weights
+    take 7 of their 8 bits: a processor without VNNI instructions saturates where it adds larger products (seen with
+    AVX2: 12 to 18 points of acc@1).
+
+    Args:
+        student: the one that `export` wrote to the folder.
+        folder: of that export.
+        sketches: to take ranges from; of the split `student`, since the others are for choosing and judging.
+
+    Returns:
+        The exported student, as it was read back.
+
+    Raises:
+        ImportError: onnx or onnxruntime is not installed.
+        FileNotFoundError: the folder holds no float32 export.
+        ValueError: that export is of another student; else as `export`.
+        OSError: the disk is full.
+    """
+    require_onnx()
+    _check(student, sketches)
+    if OnnxStudent.load(folder).weights_hash != student.weights_hash:
+        raise ValueError(f"{folder} holds the export of another student: export this one first")
+    chosen = sketches[:: -(-len(sketches) // CALIBRATION)]
+    graphs = {
+        f"{STUDENT_INT8}-{side}.onnx": _quantised(student_graph(student, str(side)), rasterise_batch(chosen, side))
+        for side in student.canvases
+    }
+    card = {
+        **_card(student, STUDENT_INT8),
+        "precision": "int8",
+        "calibration": {"sketches": len(chosen), "percentile": PERCENTILE},
+    }
+    write_export(folder, card, graphs)
+    return OnnxStudent.load(folder, "int8")
+
+
+def write_export(folder: str | os.PathLike[str], card: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
+    """Write files and then their card, each atomically; between the two the old card refuses the new files.
+
+    Args:
+        folder: where to.
+        card: JSON-able, with "kind"; format, versions, commit and the SHA-256 of all files are filled in.
+        files: by name.
+    """
+    path = Path(folder)
+    for name, data in files.items():
+        with atomic_write(path / name) as temporary:
+            temporary.write_bytes(data)
+    full = {
+        "format": FORMAT,
+        **card,
+        "opset": OPSET,
+        "files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+        "bytes": sum(map(len, files.values())),
+        "commit": provenance.commit(),
+        "versions": provenance.versions(PACKAGES),
+    }
+    write_json(path / f"{card['kind']}.json", full, indent=2)
+
+
+def student_graph(student: Student, domain: str) -> Any:
+    """One domain of a student as an ONNX model with all its weights.
+
+    Args:
+        student: in any mode; it is exported as it embeds.
+        domain: one of `student.config.domains`.
+
+    Returns:
+        An `onnx.ModelProto`: "rasters" (n, S, S) uint8, or "photos" (n, side, side, 3) float32 on the 0..255 scale, to
+        "embeddings" (n, dim) float32.
+    """
+    if domain == PHOTO:
+        name, example = "photos", torch.zeros((2, student.config.photo_side, student.config.photo_side, 3))
+    else:
+        name, example = "rasters", torch.zeros((2, int(domain), int(domain)), dtype=torch.uint8)
+    with evaluating(student):
+        return to_onnx(_Domain(student, domain), {name: example}, "embeddings", batch=True)
+
+
+def to_onnx(module: nn.Module, inputs: Mapping[str, Tensor], output: str, batch: bool) -> Any:
+    """An `onnx.ModelProto` of what a module in evaluation mode does with tensors of these shapes.
+
+    Args:
+        module: takes the inputs in their order.
+        inputs: examples, by the names that they are to have.
+        output: name of the result.
+        batch: the first axis may have any length.
+    """
+    onnx = require_onnx()
+    names = [*inputs, output] if batch else []
+    with TemporaryDirectory(prefix="export-") as scratch, warnings.catch_warnings(), torch.no_grad():
+        path = os.path.join(scratch, "graph.onnx")
+        # The tracing exporter is to go one day. Its successor took 22 s instead of 0.5 for one graph of the shipped
+        # student (torch 2.13). It warns of what is wanted here (sizes become constants) and of what might go wrong:
+        # whoever exports compares the result with torch.
+        for kind in (DeprecationWarning, TracerWarning, UserWarning):
+            warnings.simplefilter("ignore", kind)
+        torch.onnx.export(
+            module,
+            tuple(inputs.values()),
+            path,
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=list(inputs),
+            output_names=[output],
+            dynamic_axes={name: {0: "n"} for name in names},
+            # As it is, in evaluation mode: "EVAL" would fold the norms into the weights, which could not be shared.
+            training=torch.onnx.TrainingMode.PRESERVE,
+            do_constant_folding=False,
+        )
+        return onnx.load(path)
+
+
+def require_onnx() -> Any:
+    """The module onnx.
+
+    Raises:
+        ImportError: it or onnxruntime is not installed; the message says how to install them.
+    """
+    require_onnxruntime()
+    try:
+        import onnx
+    except ImportError:
+        raise ImportError("exporting needs onnx: pip install 'sketchcanvas[onnx]'") from None
+    return onnx
+
+
+class _Domain(nn.Module):
+    """A student at one domain, from pixels to embedding."""
+
+    def __init__(self, student: Student, domain: str) -> None:
+        super().__init__()
+        self.student = student
+        self.domain = domain
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        student = self.student
+        photo = self.domain == PHOTO
+        x = student.normalised(pixels.permute(0, 3, 1, 2)) if photo else student.drawn(pixels)
+        embeddings: Tensor = student(x, self.domain)
+        return embeddings
+
+
+class _Shared:
+    """Weights of many graphs, each different tensor once."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.data = bytearray()
+        self._places: dict[bytes, int] = {}
+
+    def without_weights(self, model: Any) -> bytes:
+        """The model, serialised, with its large tensors moved here."""
+        for tensor in model.graph.initializer:
+            raw = tensor.raw_data
+            if len(raw) < _SHARED_FROM:
+                continue
+            key = hashlib.sha256(raw).digest()
+            if key not in self._places:
+                self.data += bytes(-len(self.data) % _ALIGNMENT)
+                self._places[key] = len(self.data)
+                self.data += raw
+            tensor.ClearField("raw_data")
+            tensor.data_location = 1  # TensorProto.EXTERNAL
+            for name, value in (("location", self.name), ("offset", self._places[key]), ("length", len(raw))):
+                tensor.external_data.add(key=name, value=str(value))
+        data: bytes = model.SerializeToString(deterministic=True)
+        return data
+
+
+def _check(student: Student, sketches: Sequence[VectorSketch]) -> None:
+    if student.weights_hash == UNSAVED:
+        raise ValueError("a student that was never saved has no hash to be known by: save it first")
+    if student.device.type != "cpu":
+        raise ValueError("export from the CPU: move the student there first")
+    if not len(sketches):
+        raise ValueError("give some sketches: an export is compared, or calibrated, on them")
+
+
+def _card(student: Student, kind: str) -> dict[str, Any]:
+    """What the cards of both precisions say."""
+    return {
+        "kind": kind,
+        "name": student.name,
+        "source": {"weights_sha256": student.weights_hash, "backbone": student.config.backbone},
+        "canvases": [
+            {"side": side, "file": f"{kind}-{side}.onnx", "flops": student.flops(side)} for side in student.canvases
+        ],
+        "dim": student.dim,
+        "input": "uint8 (n, S, S) named rasters: ink 0 on paper 255, as sketches.raster draws; S by graph",
+        "output": "float32 (n, dim) named embeddings: unit vectors, compared by Euclidean distance",
+    }
+
+
+def _farthest(student: Student, exported: OnnxStudent, sketches: Sequence[VectorSketch]) -> dict[str, float]:
+    """The largest distance between embeddings of torch and onnxruntime, by domain."""
+    photos = np.random.default_rng(0).integers(0, 256, (2, 200, 256, 3), dtype=np.uint8)  # every edge that there can be
+    pairs = {str(side): (student.embed(sketches, side), exported.embed(sketches, side)) for side in student.canvases}
+    pairs[PHOTO] = (student.embed_photos(photos), exported.embed_photos(photos))
+    return {
+        domain: float(np.linalg.norm(ours.astype(np.float64) - theirs, axis=1).max())
+        for domain, (ours, theirs) in pairs.items()
+    }
+
+
+def _quantised(model: Any, rasters: NDArray[np.uint8]) -> bytes:
+    """A canvas's graph at int8, its ranges taken from (n, S, S) rasters."""
+    from onnxruntime import quantization
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Rasters(quantization.CalibrationDataReader):  # type: ignore[misc]
+        """One raster at a time."""
+
+        def __init__(self) -> None:
+            self.set_range(0, len(rasters))
+
+        def __len__(self) -> int:
+            return len(rasters)
+
+        def set_range(self, start_index: int, end_index: int) -> None:
+            self.left = iter(rasters[start_index:end_index])
+
+        def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+            raster = next(self.left, None)
+            return None if raster is None else {"rasters": raster[None]}
+
+    # The tools work on files, say on standard output how they fare, and warn through the root logger.
+    with TemporaryDirectory(prefix="export-") as scratch, redirect_stdout(io.StringIO()), _quiet():
+        whole, folded, small = (os.path.join(scratch, f"{name}.onnx") for name in ("whole", "folded", "small"))
+        Path(whole).write_bytes(model.SerializeToString())
+        quant_pre_process(whole, folded, skip_symbolic_shape=True)  # norms into weights
+        quantization.quantize_static(
+            folded,
+            small,
+            Rasters(),
+            quant_format=quantization.QuantFormat.QDQ,
+            op_types_to_quantize=["Conv", "Add", "AveragePool", "MatMul"],
+            per_channel=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+            reduce_range=True,
+            calibrate_method=quantization.CalibrationMethod.Percentile,
+            # A raster's activations go into the histograms, and away, before the next (whatever the option is called):
+            # all of them together would take 6 GB.
+            extra_options={"CalibPercentile": PERCENTILE, "CalibStridedMinMax": 1},
+        )
+        return Path(small).read_bytes()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,365 @@
+"""Exported networks at work: onnxruntime and NumPy, no torch.
+
+A folder written by `sketchcanvas export` holds, for each exported network, a card and ONNX graphs:
+
+    student.json         what it is, hashes of all its files, FLOPs, tolerance
+    student-32.onnx ...  one graph for each canvas, and student-photo.onnx for photos
+    student.bin          the weights that they share
+    selector.json, selector.onnx   (`agents.onnx.runtime` reads these)
+
+    >>> student = OnnxStudent.load("runs/onnx")  # doctest: +SKIP
+    >>> student.embed([sketch], 64)              # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sketchcanvas_env.outcomes.table import check_canvases
+from sketchcanvas_env.sketches.raster import check_side, rasterise_batch
+from sketchcanvas_env.sketches.sketch import VectorSketch
+from sketchcanvas_env.storage.files import read_json
+
+FORMAT = 1
+"""Version of the cards; another one is refused."""
+
+STUDENT, STUDENT_INT8, SELECTOR = "student", "student-int8", "selector"
+"""What a folder may hold; the stem of the card and of the graphs."""
+
+PRECISIONS = {"float32": STUDENT, "int8": STUDENT_INT8}
+"""Of a student's arithmetic."""
+
+PHOTO = "photo"
+MAX_CARD_BYTES = 1 << 20
+MAX_FILE_BYTES = 1 << 30
+"""Largest file that is read; the shipped student's weights have 9 MB, a VGG-16's 60 MB."""
+
+MAX_FOLDED_BYTES = 16 << 20
+"""Largest constant that a graph may have computed while it is loaded; folding norms into weights is none of that."""
+
+MAX_REASON = 300
+"""Characters at most of what is told of a reason that a file put together."""
+
+
+class OnnxStudent:
+    """An exported student: embeds sketches and photos as the torch student does, within the card's tolerance.
+
+    Sketches at int8 are compared with photos at float32: those are embedded once, where time does not matter.
+
+    Attributes:
+        card: everything that the JSON file says.
+        name: of the student it was exported from, with "-onnx" or "-onnx-int8": outcomes of the one are not those of
+            the other.
+        weights_hash: SHA-256 (hex) of the weights that it was exported from: what those embedded can be searched.
+        canvases: sides in pixels, rising.
+        dim: length of an embedding.
+    """
+
+    def __init__(self, folder: Path, card: Mapping[str, Any], threads: int, photos: OnnxStudent | None = None) -> None:
+        """`load` is the way to make one; `photos` embeds the photos, None for itself."""
+        self.card = card
+        self.name = f"{card['name']}-onnx" + ("-int8" if card["precision"] == "int8" else "")
+        self.weights_hash = str(card["source"]["weights_sha256"])
+        self.canvases = check_canvases([one["side"] for one in card["canvases"]])
+        self.dim = int(card["dim"])
+        self._flops = {int(one["side"]): float(one["flops"]) for one in card["canvases"]}
+        if not all(0.0 < flops < math.inf for flops in self._flops.values()):
+            raise ValueError("it needs finite FLOPs above 0 for each canvas")
+        self._files = {str(one["side"]): str(one["file"]) for one in card["canvases"]}
+        self._photos = photos
+        if photos is None:
+            self._files[PHOTO] = str(card["photo"]["file"])
+            self._photo_side = check_side(card["photo"]["side"])
+        elif photos.weights_hash != self.weights_hash:
+            raise ValueError("the float32 export beside it is of another student")
+        self._folder = folder
+        self._threads = threads
+        # A graph is read and prepared when it is first used: most users need one or two of nine.
+        self._run = lru_cache(maxsize=None)(self._open)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], precision: str = "float32", threads: int = 0) -> OnnxStudent:
+        """Read an exported student; each graph's hash is checked when it is opened.
+
+        Args:
+            folder: written by `sketchcanvas export --onnx`.
+            precision: "float32", or "int8" where it was exported, too.
+            threads: that one embedding may use, 0 for all the machine has.
+
+        Raises:
+            ImportError: onnxruntime is not installed.
+            FileNotFoundError: no such export in the folder.
+            ValueError: a damaged card, an unknown precision.
+        """
+        require_onnxruntime()
+        if precision not in PRECISIONS:
+            raise ValueError(f"unknown precision {precision!r}; there are {', '.join(PRECISIONS)}")
+        path = Path(folder)
+        card = read_card(path, PRECISIONS[precision])
+        try:
+            if card["precision"] != precision:
+                raise ValueError(f"its precision is {card['precision']!r}")
+            return cls(path, card, threads, cls.load(folder, threads=threads) if precision == "int8" else None)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"{path / PRECISIONS[precision]}.json is damaged: {repr(error)[:MAX_REASON]}") from None
+
+    def flops(self, canvas: int) -> float:
+        """FLOPs (2 x MAC; convolutions of trunk and head) of one sketch; the exported student's own count."""
+        return self._flops[self._checked(canvas)]
+
+    def embed(
+        self, sketches: Sequence[VectorSketch], canvas: int, batch_size: int = 64, progress: bool = False
+    ) -> NDArray[np.float32]:
+        """Embed n sketches, each drawn at `canvas` pixels a side -> (n, dim) float32 unit vectors.
+
+        Raises:
+            ValueError: a canvas that was not exported.
+        """
+        run = self._run(str(self._checked(canvas)))
+        starts = _batches(len(sketches), batch_size, progress)
+        return self._joined(run(rasterise_batch(sketches[i : i + batch_size], canvas)) for i in starts)
+
+    def embed_rasters(self, rasters: NDArray[np.uint8], batch_size: int = 64) -> NDArray[np.float32]:
+        """Embed sketches already drawn, (n, S, S) uint8 with S one of the canvases -> (n, dim) float32.
+
+        Raises:
+            ValueError: another shape, type or side.
+        """
+        if rasters.ndim != 3 or rasters.shape[1] != rasters.shape[2] or rasters.dtype != np.uint8:
+            raise ValueError(f"rasters must be (B, S, S) uint8, got {rasters.shape} {rasters.dtype}")
+        run = self._run(str(self._checked(rasters.shape[1])))
+        starts = _batches(len(rasters), batch_size, progress=False)
+        return self._joined(run(np.ascontiguousarray(rasters[i : i + batch_size])) for i in starts)
+
+    def embed_photos(self, images: NDArray[np.uint8], batch_size: int = 64) -> NDArray[np.float32]:
+        """Embed photos (n, H, W, 3) uint8 -> (n, dim) float32 unit vectors, at float32 always.
+
+        Raises:
+            ValueError: another shape or type.
+        """
+        if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
+            raise ValueError(f"photos must be (B, H, W, 3) uint8, got {images.shape} {images.dtype}")
+        if self._photos is not None:
+            return self._photos.embed_photos(images, batch_size)
+        run = self._run(PHOTO)
+        starts = _batches(len(images), batch_size, progress=False)
+        return self._joined(run(resized(images[i : i + batch_size], self._photo_side)) for i in starts)
+
+    def _checked(self, canvas: int) -> int:
+        if canvas not in self._flops:
+            raise ValueError(f"this student was not exported for canvas {canvas}; it has {list(self.canvases)}")
+        return int(canvas)
+
+    def _joined(self, parts: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
+        return np.concatenate([np.empty((0, self.dim), np.float32), *parts])
+
+    def _open(self, domain: str) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
+        """What turns inputs of one domain into embeddings."""
+        session = open_graph(self._folder, self.card, self._files[domain], self._threads)
+        inputs, outputs = session.get_inputs(), session.get_outputs()
+        side = self._photo_side if domain == PHOTO else int(domain)
+        wanted = [side, side, 3] if domain == PHOTO else [side, side]
+        kind = "tensor(float)" if domain == PHOTO else "tensor(uint8)"
+        path = self._folder / self._files[domain]
+        if (len(inputs), len(outputs)) != (1, 1) or (inputs[0].shape[1:], inputs[0].type) != (wanted, kind):
+            raise ValueError(f"{path} does not take what its card says")
+        if outputs[0].shape[1:] != [self.dim]:
+            raise ValueError(f"{path} does not give what its card says")
+        name = inputs[0].name
+
+        def run(batch: NDArray[Any]) -> NDArray[np.float32]:
+            return run_graph(session, {name: batch}, path, (len(batch), self.dim))
+
+        return run
+
+
+# ------------------------------------------------------------------------------------------------------- files
+
+
+def require_onnxruntime() -> ModuleType:
+    """The module onnxruntime.
+
+    Raises:
+        ImportError: it is not installed; the message says how to install it.
+    """
+    try:
+        import onnxruntime
+    except ImportError:
+        raise ImportError(
+            "exported networks need onnxruntime: pip install 'sketchcanvas[onnx]' (or pip install onnxruntime)"
+        ) from None
+    module: ModuleType = onnxruntime
+    return module
+
+
+def read_card(folder: Path, kind: str) -> dict[str, Any]:
+    """The card of an exported network.
+
+    Args:
+        folder: of the export.
+        kind: `STUDENT`, `STUDENT_INT8` or `SELECTOR`.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it cannot be one, or names files that do not lie beside it.
+    """
+    path = folder / f"{kind}.json"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no exported {kind}: {path} is missing ('sketchcanvas export --onnx {folder}' writes one"
+            f"{', with --int8' if kind == STUDENT_INT8 else ''})"
+        )
+    card = read_json(path, MAX_CARD_BYTES)
+    if not isinstance(card, dict) or card.get("format") != FORMAT or card.get("kind") != kind:
+        raise ValueError(f"{path} is no card of an exported {kind} in format {FORMAT}")
+    files = card.get("files")
+    if not isinstance(files, dict) or not files:
+        raise ValueError(f"{path}: the card names no files")
+    for name, sha256 in files.items():
+        if Path(name).name != name or name.startswith("."):
+            raise ValueError(f"{path}: {name[:100]!r} is no name of a file beside it")
+        if not isinstance(sha256, str):
+            raise ValueError(f"{path}: the hash of {name[:100]!r} is no text")
+    if not isinstance(card.get("weights"), str | None):
+        raise ValueError(f"{path}: the name of the weights is no text")
+    return card
+
+
+def open_graph(folder: Path, card: Mapping[str, Any], name: str, threads: int = 0) -> Any:
+    """A graph, ready to run.
+
+    A graph is a program of ONNX's operators. It can read no file and call nothing, but who made it decides how much
+    time and memory it takes: limits on those are the operating system's business.
+
+    Args:
+        folder: of the export.
+        card: names the graph, the weights beside it (if any) and the SHA-256 of both.
+        name: of the graph's file.
+        threads: that one run may use, 0 for all the machine has.
+
+    Returns:
+        An `onnxruntime.InferenceSession`.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file that the card does not name, that is another one than it says, or that is no graph.
+    """
+    runtime = require_onnxruntime()
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # nobody could act on its warnings of how graphs were made; errors are raised anyway
+    # Or a graph of some bytes would multiply constants for minutes, or to gigabytes, while it is loaded.
+    options.add_session_config_entry("optimization.constant_folding_max_output_size_in_bytes", str(MAX_FOLDED_BYTES))
+    # All bytes that are run are those that were hashed. Left alone, onnxruntime reads the weights that a graph names
+    # from the working directory; nothing lies below the null device.
+    options.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", os.path.join(os.devnull, "x")
+    )
+    weights = card.get("weights")
+    if weights is not None:
+        data = _checked_bytes(folder, card, weights)
+        options.add_external_initializers_from_files_in_memory([weights], [data], [len(data)])
+    graph = _checked_bytes(folder, card, name)
+    try:
+        # Without a fallback: it would print what went wrong and try the same again.
+        return runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+    except Exception as error:  # its errors have no base of their own
+        raise ValueError(f"{folder / name} is no graph that onnxruntime can run: {str(error)[:MAX_REASON]!r}") from None
+
+
+def run_graph(
+    session: Any, inputs: Mapping[str, NDArray[Any]], path: Path, shape: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """What a graph of one output makes of its inputs.
+
+    Args:
+        session: of `open_graph`.
+        inputs: by name.
+        path: of the graph, to name it.
+        shape: that the output must have.
+
+    Raises:
+        ValueError: it cannot be run, or gives something else than finite float32 numbers of that shape.
+    """
+    try:
+        [found] = session.run(None, dict(inputs))
+    except Exception as error:  # as above
+        raise ValueError(f"{path} cannot be run: {str(error)[:MAX_REASON]!r}") from None
+    if not isinstance(found, np.ndarray) or (found.dtype, found.shape) != (np.float32, shape):
+        raise ValueError(f"{path} gives something else than float32 numbers of shape {shape}")
+    if not np.isfinite(found).all():
+        raise ValueError(f"{path} gives NaN or infinity")
+    return found
+
+
+def _checked_bytes(folder: Path, card: Mapping[str, Any], name: str) -> bytes:
+    if name not in card["files"]:
+        raise ValueError(f"{folder / card['kind']}.json does not vouch for {name[:100]!r}")
+    path = folder / name
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: export again")
+    with open(path, "rb") as stream:
+        large = os.fstat(stream.fileno()).st_size > MAX_FILE_BYTES
+        data = b"" if large else stream.read(MAX_FILE_BYTES)
+    if large:
+        raise ValueError(f"{path} is larger than {MAX_FILE_BYTES:,} bytes")
+    if hashlib.sha256(data).hexdigest() != card["files"][name]:
+        raise ValueError(f"{path} is not the file that its card describes: the SHA-256 differs")
+    return data
+
+
+# ------------------------------------------------------------------------------------------------------- photos
+
+
+def resized(images: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
+    """Photos at a student's side, by antialiased bilinear interpolation as `Student.photo_tensor` does it.
+
+    Args:
+        images: (n, H, W, 3) uint8.
+        side: pixels.
+
+    Returns:
+        (n, side, side, 3) float32 on the 0..255 scale.
+    """
+    height, width = images.shape[1:3]
+    pixels = images.astype(np.float32)
+    if (height, width) != (side, side):
+        pixels = np.einsum("ih,nhwc->niwc", _interpolation(height, side), pixels, optimize=True)
+        pixels = np.einsum("jw,niwc->nijc", _interpolation(width, side), pixels, optimize=True)
+    return np.ascontiguousarray(pixels, dtype=np.float32)
+
+
+@lru_cache(maxsize=16)
+def _interpolation(size: int, side: int) -> NDArray[np.float32]:
+    """Share of each of `size` pixels of one axis in each of `side`, (side, size): a triangle around its centre.
+
+    When shrinking, the triangle is as wide as a new pixel on either side; when growing, as an old one.
+    """
+    scale = size / side
+    reach = max(scale, 1.0)
+    centres = (np.arange(side) + 0.5) * scale
+    shares = np.maximum(0.0, 1.0 - np.abs(np.arange(size) + 0.5 - centres[:, None]) / reach)
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+def _batches(n: int, batch_size: int, progress: bool) -> Iterable[int]:
+    """Where batches start."""
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    starts = range(0, n, batch_size)
+    if not progress:
+        return starts
+    from rich.progress import track
+
+    return track(starts, description="embedding sketches", total=math.ceil(n / batch_size))

@@ -1,0 +1,577 @@
+"""An index: pictures embedded once, so that sketches can be searched among them at any time.
+
+    NAME.safetensors   "embeddings" (G, D) float32 unit vectors; "ids" and "skipped", UTF-8 texts of one line an entry;
+                       "states" (G, 2) int64, size and time of change of each file, to know which ones to embed anew
+    NAME.json          whose embeddings they are, where the pictures lie, versions, and the SHA-256 of the other file
+
+A folder of pictures that lies beside the two files, or below, is named by its path from there: they can be moved
+together. Any other is named by its whole path. A student of one's own is named likewise, with "./" before its path to
+tell it from a shipped one's name.
+
+The names stand beside the embeddings and not in the JSON: that stays small whatever the number of pictures, so that a
+hostile one costs nothing to refuse. Searching needs the two files alone; the pictures are opened when they are shown.
+
+    python -m students.search.index emoji:test students/indexes/emoji
+
+builds the index that comes with the package: the gallery of the test split, on which neither student nor selectors were
+trained. A folder of one's own stands in place of `emoji:test`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sketchcanvas_env.data import DATASETS, SPLITS
+from sketchcanvas_env.data.formats.paired import MAX_PHOTO_BYTES
+from sketchcanvas_env.data.photos import SIDE, on_white, padded, read_picture
+from sketchcanvas_env.storage.files import atomic_write, read_json, write_json
+from sketchcanvas_env.storage.inside import is_left_behind, read_inside
+from students import DEFAULT_STUDENT, available
+from students.store import provenance
+from students.tables import blocks
+from students.tables.blocks import BlockFile
+from students.tables.tabulate import UNSAVED, Embedder
+
+FORMAT = 3
+"""Version of the files. The first had no states, and its folders were named from wherever its maker was; so were the
+students of the first two."""
+
+INDEXES_FOLDER = Path(__file__).parents[1] / "indexes"
+"""Where the indexes lie that come with the package."""
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+"""Endings of the files that are looked at."""
+
+FOLDER, DATASET = "folder", "dataset"
+MAX_CARD_BYTES = 1 << 20
+MAX_PHOTOS = 1_000_000
+MAX_DIM = 1 << 16
+MAX_ID = 512
+"""Characters of a picture's path below its folder."""
+_MAX_REASON = 200
+_NORM_SLACK = 1e-3
+_TENSORS = {1: ("embeddings", "ids", "skipped"), 2: ("embeddings", "ids", "skipped", "states")}
+_TENSORS[3] = _TENSORS[2]
+_FROM_HERE = "./"
+
+Advance = Callable[[int], object]
+"""Is told how many more pictures are done."""
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoIndex:
+    """Embedded pictures.
+
+    Attributes:
+        ids: the pictures' names, unique: paths below the folder with "/" between parts, or ids of a data set.
+        embeddings: (G, D) float32, unit vectors, read-only.
+        student: whose embeddings they are: what `students.load` takes, a path whole.
+        student_hash: SHA-256 of that student's weights, hex.
+        kind: what `source` is, "folder" or "dataset".
+        source: a folder, or "NAME:SPLIT" of a data set.
+        skipped: (name, reason) of the pictures that could not be used.
+        states: (G, 2) int64, size in bytes and time of change in ns since 1970 of each picture's file as it was
+            embedded; None where that is not known.
+    """
+
+    ids: tuple[str, ...]
+    embeddings: NDArray[np.float32]
+    student: str
+    student_hash: str
+    kind: str
+    source: str
+    skipped: tuple[tuple[str, str], ...] = ()
+    states: NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be an index.
+
+        Raises:
+            ValueError: it says what is wrong.
+        """
+        if self.kind not in (FOLDER, DATASET):
+            raise ValueError(f"kind must be {FOLDER!r} or {DATASET!r}, not {self.kind[:100]!r}")
+        if self.kind == DATASET:
+            _parse_split(self.source)
+        for name in self.ids:
+            if reason := _unfit(name):
+                raise ValueError(f"{name[:100]!r} cannot be the name of a picture: {reason}")
+        if not self.ids or len(set(self.ids)) != len(self.ids):
+            raise ValueError("an index needs pictures, each with a name of its own")
+        wanted = (len(self.ids), *self.embeddings.shape[1:2])
+        if self.embeddings.shape != wanted or len(wanted) != 2 or self.embeddings.dtype != np.float32:
+            raise ValueError(f"embeddings are {self.embeddings.shape} {self.embeddings.dtype}, not {wanted} float32")
+        with np.errstate(over="ignore", invalid="ignore"):
+            lengths = np.linalg.norm(self.embeddings, axis=1)
+        if not (np.abs(lengths - 1.0) <= _NORM_SLACK).all():  # NaN is near nothing
+            raise ValueError("embeddings must be unit vectors: one is not, or holds NaN or infinity")
+        if self.states is not None and (self.states.shape != (len(self.ids), 2) or self.states.dtype != np.int64):
+            raise ValueError(f"states are {self.states.shape} {self.states.dtype}, not {(len(self.ids), 2)} int64")
+        frozen = self.embeddings.view()
+        frozen.flags.writeable = False
+        object.__setattr__(self, "embeddings", frozen)
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        """One line: the names would fill many."""
+        return f"<PhotoIndex of {self.kind} {self.source}: {len(self)} pictures embedded by {self.student}>"
+
+    def photo(self, name: str) -> NDArray[np.uint8]:
+        """A picture as the student saw it, (256, 256, 3) uint8 on white.
+
+        Raises:
+            KeyError: not in the index.
+            ValueError: its file or the folder is gone, or cannot be read any more; the message names it.
+        """
+        if name not in self._names:
+            raise KeyError(f"picture {name!r} is not in this index of {len(self)}")
+        if self.kind == DATASET:
+            return DATASETS[_parse_split(self.source)[0]]().photo(name)
+        if not os.path.isdir(self.source):
+            raise ValueError(f"{_told(self.source)}: the folder with the pictures of this index is not there any more")
+        try:
+            return _read_photo(Path(self.source), name)
+        except ValueError as error:
+            raise ValueError(f"{_told(self.source)}/{name}: {error}") from None
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(self.ids)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write `path`.safetensors and `path`.json, each atomically, the card last.
+
+        Returns:
+            The path of the embeddings.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        from safetensors.numpy import save as render_safetensors
+
+        weights, card = _files(path)
+        data = render_safetensors(
+            {
+                "embeddings": np.ascontiguousarray(self.embeddings),
+                "ids": _as_bytes(self.ids),
+                "skipped": _as_bytes(f"{name}\t{reason}" for name, reason in self.skipped),
+                "states": np.zeros((len(self), 2), np.int64) if self.states is None else self.states,
+            }
+        )
+        settings = {
+            "format": FORMAT,
+            "kind": self.kind,
+            "source": self.source if self.kind == DATASET else _named_from(card.parent, self.source),
+            "photos": len(self),
+            "dim": self.embeddings.shape[1],
+            "skipped": len(self.skipped),
+            "student": _named_student(card.parent, self.student),
+            "student_hash": self.student_hash,
+            "commit": provenance.commit(),
+            "versions": provenance.versions((*provenance.PACKAGES, "sketchcanvas")),
+            "sha256": hashlib.sha256(data).hexdigest(),
+        }
+        with atomic_write(weights) as temporary:
+            temporary.write_bytes(data)
+        write_json(card, settings, indent=2)
+        return weights
+
+
+def shipped() -> tuple[str, ...]:
+    """Names of the indexes that come with the package."""
+    return tuple(sorted(path.stem for path in INDEXES_FOLDER.glob("[!.]*.json")))
+
+
+def load(name_or_path: str | os.PathLike[str] = "emoji") -> PhotoIndex:
+    """Read an index, believing nothing before it is checked.
+
+    Args:
+        name_or_path: of a shipped one ("emoji"), or of either of its two files, or of both without their endings.
+
+    Raises:
+        FileNotFoundError: one of the files is missing.
+        ValueError: a damaged file, or two that do not belong together.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as parse_safetensors
+
+    known = isinstance(name_or_path, str) and name_or_path in shipped()
+    weights, card_path = _files(INDEXES_FOLDER / name_or_path if known else name_or_path)
+    for file in (weights, card_path):
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"no index: {file} is missing ('sketchcanvas index FOLDER --out NAME' makes NAME.safetensors and "
+                f"NAME.json; shipped: {', '.join(shipped()) or 'none'})"
+            )
+    card = _read_card(card_path)
+    # Read once: a file that is hashed and then read again may have changed in between.
+    row = 4 * card["dim"] + 4 * MAX_ID + 16
+    data = _read(weights, card["photos"] * row + card["skipped"] * 4 * (MAX_ID + _MAX_REASON))
+    if hashlib.sha256(data).hexdigest() != card["sha256"]:
+        raise ValueError(f"{weights} is not the file that {card_path.name} describes: the SHA-256 differs")
+    try:
+        tensors = parse_safetensors(data)
+        wanted = _TENSORS[card["format"]]
+        if sorted(tensors) != sorted(wanted):
+            raise ValueError(f"holds {sorted(tensors)[:5]}, not {', '.join(wanted)}")
+        source = card["source"]
+        if card["kind"] == FOLDER:
+            source = _found_from(card_path.parent, source, card["format"])
+        skipped = tuple(line.partition("\t")[::2] for line in _lines(tensors["skipped"]))
+        index = PhotoIndex(
+            ids=tuple(_lines(tensors["ids"])),
+            embeddings=tensors["embeddings"],
+            student=_found_student(card_path.parent, card["student"], card["format"]),
+            student_hash=card["student_hash"],
+            kind=card["kind"],
+            source=source,
+            skipped=skipped,
+            states=tensors.get("states"),
+        )
+    except KeyError as error:
+        raise ValueError(f"{weights} is damaged: tensors of type {error}, which NumPy does not have") from None
+    except (SafetensorError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{weights} is damaged: {error}") from None
+    if (len(index), index.embeddings.shape[1], len(skipped)) != (card["photos"], card["dim"], card["skipped"]):
+        raise ValueError(f"{weights} does not hold what {card_path.name} says")
+    return index
+
+
+def build(
+    student: Embedder,
+    name: str,
+    source: str | os.PathLike[str],
+    path: str | os.PathLike[str],
+    strict: bool = False,
+    progress: bool = False,
+) -> PhotoIndex:
+    """Embed pictures into an index on the disk; a build that was killed goes on in the folder `<path>.unfinished`.
+
+    Where there is an index at `path` already, of the same folder, student and versions, its embeddings of files of the
+    same name, size and time of change are taken over. Pictures are read, squared on white and embedded in blocks of
+    `students.tables.blocks.BLOCK`, each stored at once. An index depends neither on the blocks nor on how often the
+    work was interrupted.
+
+    Args:
+        student: frozen, and saved.
+        name: what `students.load` finds it by; stands in the index, a path whole.
+        source: a folder, searched with the folders below it for files that end in one of `PICTURES`; or "NAME:SPLIT",
+            the gallery of a data set that comes with the package.
+        path: where the index is to be, without ending.
+        strict: refuse the source for any file that cannot be used, instead of leaving it out.
+        progress: show a progress bar on standard error.
+
+    Returns:
+        The index, as it was written. `skipped` names what was left out.
+
+    Raises:
+        FileNotFoundError: no such folder.
+        ValueError: nothing that can be used, a student that was never saved, or `strict` and something cannot be used.
+        OSError: the disk is full; what was finished is kept.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    if student.weights_hash == UNSAVED:
+        raise ValueError("a student that was never saved has no hash to know its embeddings by: save it first")
+    pictures = _open(source)
+    weights, _ = _files(path)
+    folder = weights.with_name(f"{weights.stem}.unfinished")
+    versions = provenance.versions((*provenance.PACKAGES, "sketchcanvas"))
+    settings = {
+        "pictures": pictures.fingerprint,
+        "student_hash": student.weights_hash,
+        "versions": versions,
+        "block": blocks.BLOCK,
+    }
+    known = {} if pictures.kind == DATASET else _known(path, student.weights_hash, versions, pictures)
+    rows = folder / f"{blocks.key(settings)}.photos"
+    with Progress(console=Console(stderr=True), disable=not progress) as bar:
+        task = bar.add_task("pictures", total=len(pictures.ids))
+        embeddings, reasons = _embed(student, pictures, known, rows, lambda n: bar.advance(task, n))
+    bad = [(one, str(reason)) for one, reason in zip(pictures.ids, reasons, strict=True) if reason]
+    skipped = (*pictures.skipped, *bad)
+    if strict and skipped:
+        raise ValueError("\n  ".join([f"{len(skipped)} files of {source} cannot be used", *map(": ".join, skipped)]))
+    good = np.flatnonzero(reasons == "")
+    if not len(good):
+        first = f", the first: {': '.join(skipped[0])}" if skipped else ""
+        raise ValueError(f"{source} holds no picture that can be used ({', '.join(PICTURES)}){first}")
+    index = PhotoIndex(
+        ids=tuple(pictures.ids[place] for place in good),
+        embeddings=embeddings[good],
+        student=_whole(name),
+        student_hash=student.weights_hash,
+        kind=pictures.kind,
+        source=pictures.source,
+        skipped=skipped,
+        states=pictures.states[good],
+    )
+    index.save(path)
+    # With what earlier builds left of a folder that has changed since; one that still runs keeps its file open.
+    for left in folder.glob("*.photos"):
+        left.unlink(missing_ok=True)
+    with suppress(OSError):  # not there, or not empty
+        folder.rmdir()
+    return index
+
+
+def _known(
+    path: str | os.PathLike[str], student_hash: str, versions: Mapping[str, str], pictures: _Pictures
+) -> dict[str, NDArray[np.float32]]:
+    """Embeddings of pictures that have not changed since an earlier build to the same path, by name."""
+    try:
+        card, before = _read_card(_files(path)[1]), load(path)
+    except (OSError, ValueError):  # none, or damaged: what is made anew takes its place
+        return {}
+    if before.states is None or before.student_hash != student_hash or card.get("versions") != versions:
+        return {}
+    if before.source != pictures.source:
+        return {}
+    now = dict(zip(pictures.ids, pictures.states.tolist(), strict=True))
+    rows = zip(before.ids, before.states.tolist(), before.embeddings, strict=True)
+    return {name: embedding for name, state, embedding in rows if now.get(name) == state}
+
+
+# ------------------------------------------------------------------------------------------------------- pictures
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    """What is to be embedded."""
+
+    kind: str
+    source: str
+    ids: tuple[str, ...]
+    states: NDArray[np.int64]  # (n, 2), as of an index
+    read: Callable[[str], NDArray[np.uint8]]  # (256, 256, 3); ValueError says why there is none
+    fingerprint: str  # changes with any picture
+    skipped: tuple[tuple[str, str], ...] = ()  # what cannot be used whatever it holds
+
+
+def _open(source: str | os.PathLike[str]) -> _Pictures:
+    folder = Path(source).expanduser()
+    if not folder.is_dir():
+        try:
+            name, split = _parse_split(os.fspath(source))
+        except ValueError as error:
+            raise FileNotFoundError(f"{source} is no folder of pictures, and {error}") from None
+        dataset = DATASETS[name]()
+        ids = tuple(dataset.gallery(split).tolist())
+        unknown = np.zeros((len(ids), 2), np.int64)
+        return _Pictures(DATASET, f"{name}:{split}", ids, unknown, dataset.photo, f"{dataset.hash} {split}")
+    names, states, skipped = [], [], []
+    digest = hashlib.sha256(os.path.realpath(folder).encode(errors="surrogateescape"))
+    for path in _walk(folder):
+        name = path.relative_to(folder).as_posix()
+        reason = _unfit(name)
+        if path.suffix.lower() not in PICTURES:
+            reason = f"its ending is none of {', '.join(PICTURES)}"
+        elif path.is_symlink() and path.is_dir():
+            reason = "a link to a folder: only folders themselves are searched"
+        try:
+            state = os.stat(path)
+        except OSError as error:  # a link to nowhere
+            reason = reason or f"cannot be read: {error.strerror}"
+        if reason:
+            skipped.append((_told(name), reason))
+            continue
+        digest.update(f"{name}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
+        names.append(name)
+        states.append((state.st_size, state.st_mtime_ns))
+    if len(names) > MAX_PHOTOS:
+        raise ValueError(f"{source} holds {len(names):,} pictures; an index has at most {MAX_PHOTOS:,}")
+    return _Pictures(
+        FOLDER,
+        os.path.abspath(folder),
+        tuple(names),
+        np.array(states, np.int64).reshape(-1, 2),
+        lambda name: _read_photo(folder, name),
+        digest.hexdigest(),
+        tuple(skipped),
+    )
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Every file below a folder, in a fixed order; nothing that systems leave behind."""
+    for place, folders, files in os.walk(folder):
+        links = [name for name in folders if os.path.islink(os.path.join(place, name))]
+        folders[:] = sorted(name for name in folders if not is_left_behind(name) and name not in links)
+        for name in sorted((*files, *links)):
+            if not is_left_behind(name):
+                yield Path(place, name)
+
+
+def _parse_split(source: str) -> tuple[str, str]:
+    """Data set and split of "NAME:SPLIT"; ValueError where there is no such."""
+    name, _, split = source.partition(":")
+    if name not in DATASETS or split not in SPLITS:
+        raise ValueError(f"{source[:100]!r} is no split of a data set that comes with the package, as emoji:test is")
+    return name, split
+
+
+def _read_photo(folder: Path, name: str) -> NDArray[np.uint8]:
+    """A picture below a folder, (256, 256, 3) uint8; ValueError says why there is none."""
+    return on_white(padded(read_picture(read_inside(folder, folder / name, MAX_PHOTO_BYTES))))
+
+
+def _embed(
+    student: Embedder, pictures: _Pictures, known: Mapping[str, NDArray[np.float32]], rows: Path, advance: Advance
+) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
+    """Embeddings (n, D), zero where there is none, and (n,) the reasons, empty where there is one."""
+    if not pictures.ids:
+        return np.empty((0, 1), np.float32), np.empty(0, np.str_)
+    dim = student.embed_photos(np.full((1, SIDE, SIDE, 3), 255, np.uint8)).shape[1]
+    columns = {"embedding": (np.float32, (dim,)), "reason": (f"U{_MAX_REASON}", ())}
+    with BlockFile(rows, columns, len(pictures.ids)) as stored:
+        for block, done in stored.blocks(0, len(pictures.ids)):
+            if not done:
+                embeddings, reasons = _embed_block(student, pictures.read, known, pictures.ids[block], dim)
+                stored.store(block, embedding=embeddings, reason=reasons)
+            advance(block.stop - block.start)
+    return stored.rows["embedding"], stored.rows["reason"]
+
+
+def _embed_block(
+    student: Embedder,
+    read: Callable[[str], NDArray[np.uint8]],
+    known: Mapping[str, NDArray[np.float32]],
+    names: Sequence[str],
+    dim: int,
+) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
+    embeddings = np.zeros((len(names), dim), np.float32)
+    reasons = np.full(len(names), "", f"U{_MAX_REASON}")
+    good, images = [], []
+    for place, name in enumerate(names):
+        if name in known:
+            embeddings[place] = known[name]
+            continue
+        try:
+            images.append(read(name))
+            good.append(place)
+        except ValueError as error:
+            reasons[place] = " ".join(str(error).split())  # a line of its own
+    if good:
+        embeddings[good] = student.embed_photos(np.stack(images))
+    return embeddings, reasons
+
+
+# ------------------------------------------------------------------------------------------------------- files
+
+
+def _files(path: str | os.PathLike[str]) -> tuple[Path, Path]:
+    """Embeddings and card; a name may have dots in it."""
+    plain = Path(path)
+    if plain.suffix in (".safetensors", ".json"):
+        plain = plain.with_suffix("")
+    return plain.with_name(f"{plain.name}.safetensors"), plain.with_name(f"{plain.name}.json")
+
+
+def _named_from(place: Path, folder: str) -> str:
+    """How a card in `place` names a folder of pictures: from there where it lies there or below, else whole."""
+    whole, home = os.path.abspath(folder), os.path.abspath(place)
+    return Path(whole).relative_to(home).as_posix() if Path(whole).is_relative_to(home) else whole
+
+
+def _found_from(place: Path, source: str, form: int) -> str:
+    """The folder of pictures that a card in `place` of format `form` names."""
+    if form == 1:
+        return os.path.expanduser(source)
+    return os.path.normpath(os.path.join(os.path.abspath(place), source))
+
+
+def _whole(name: str) -> str:
+    """A shipped student by its name, one's own by its whole path."""
+    name = DEFAULT_STUDENT.get(name, name)
+    return os.path.abspath(name) if name not in available() and os.path.exists(name) else name
+
+
+def _named_student(place: Path, student: str) -> str:
+    """How a card in `place` names a student."""
+    if not os.path.isabs(student):
+        return student
+    named = _named_from(place, student)
+    return named if os.path.isabs(named) else f"{_FROM_HERE}{named}"
+
+
+def _found_student(place: Path, student: str, form: int) -> str:
+    """The student that a card in `place` of format `form` names."""
+    return _found_from(place, student, form) if form > 2 and student.startswith(_FROM_HERE) else student
+
+
+def _read(file: Path, limit: int) -> bytes:
+    # Names and places of tensors stand in the header.
+    limit += 1 << 12
+    with open(file, "rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if size > limit:
+            raise ValueError(f"{file} is larger than the {limit:,} bytes of the index that its card describes")
+        return stream.read(size)
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    card = read_json(path, MAX_CARD_BYTES)
+    if not isinstance(card, dict) or type(card.get("format")) is not int or card["format"] not in _TENSORS:
+        raise ValueError(f"{path} is no card of an index in format {FORMAT}")
+    for name in ("kind", "source", "student", "student_hash", "sha256"):
+        if not isinstance(card.get(name), str):
+            raise ValueError(f"{path}: {name!r} must be a text")
+    for name, low, high in (("photos", 1, MAX_PHOTOS), ("dim", 1, MAX_DIM), ("skipped", 0, MAX_PHOTOS)):
+        value = card.get(name)
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise ValueError(f"{path}: {name!r} must be a whole number from {low} to {high:,}")
+    return card
+
+
+def _as_bytes(lines: Sequence[str] | Iterator[str]) -> NDArray[np.uint8]:
+    # Of what is skipped, a reason may quote what is no text.
+    return np.frombuffer("\n".join(lines).encode(errors="backslashreplace"), np.uint8)
+
+
+def _lines(text: NDArray[np.uint8]) -> list[str]:
+    if text.dtype != np.uint8 or text.ndim != 1:
+        raise ValueError(f"a text is {text.shape} {text.dtype}, not bytes")
+    return text.tobytes().decode().split("\n") if len(text) else []
+
+
+def _unfit(name: str) -> str:
+    """Why a path cannot be a picture's name in an index; empty where it can."""
+    if not name.isprintable():  # a line break, a terminal's commands, bytes that are no text
+        return "its name has characters that cannot be printed"
+    if len(name) > MAX_ID:
+        return f"its path is longer than {MAX_ID} characters"
+    if not name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        return "it is no path below the folder"
+    return ""
+
+
+def _told(name: str) -> str:
+    """A name that a terminal can print."""
+    return name[:MAX_ID] if name[:MAX_ID].isprintable() else ascii(name[:MAX_ID])
+
+
+if __name__ == "__main__":
+    import argparse
+
+    import students
+
+    parser = argparse.ArgumentParser(description="Embed a folder of pictures, or NAME:SPLIT of a data set.")
+    parser.add_argument("source")
+    parser.add_argument("out")
+    parser.add_argument("--student", default="emoji")
+    asked = parser.parse_args()
+    found = build(students.load(asked.student), asked.student, asked.source, asked.out, progress=True)
+    print(f"{len(found)} pictures, {len(found.skipped)} left out")

@@ -1,0 +1,156 @@
+"""The nearest photos of a query in a large gallery: found in single precision, by faiss if it pays, and exact.
+
+An outcome table needs the distance of every photo (`students.tables.tabulate.judge`), so nothing can be left out
+there. Who
+asks for the nearest few needs those of a handful: a look through the gallery in single precision gives candidates, and
+only they are measured as `students.tables.tabulate.euclidean` measures, with ties broken as `nearest` breaks them. The
+answer is that of measuring the whole gallery, bit for bit.
+
+Why nothing is missed: let s be the smallest inner product among the m candidates. A photo that is none of them has a
+product of at most s in single precision, hence of at most s + e in truth, where e bounds what rounding does to a sum of
+D products of unit vectors, in whatever order they are added: D u / (1 - D u), u = 2^-24 (N. Higham, Accuracy and
+Stability of Numerical Algorithms, 2002, section 3.1). So it is no nearer than the distance that belongs to s + e. If
+the k-th candidate is nearer than that, the photo is not among the first k, and at no equal distance with one of them.
+If it is not, this query is asked again with more candidates, in the end with the whole gallery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from importlib.util import find_spec
+
+import numpy as np
+from numpy.typing import NDArray
+
+from students.tables.tabulate import distance_of, euclidean, nearest
+
+ENGINES = ("auto", "numpy", "faiss")
+
+# All measured by tests/benchmarks/bench_nearest.py, on one thread and with 576 numbers a photo.
+LARGE = 2_000
+"""Photos below which the whole gallery is measured at once, for several queries."""
+LARGE_FOR_ONE = 100
+"""The same for a single query: `euclidean` would pad it to a whole tile of them."""
+FAISS_FROM = 16_000
+"""Photos from which faiss is no slower than NumPy at finding candidates, for one query or `FAISS_QUERIES`."""
+FAISS_QUERIES = 256
+"""Queries from which it is again: for fewer, but several, faiss goes through the gallery once for each."""
+
+_SPARE = 6  # candidates beside the k that are asked for, at least; with the usual ten they fill a tile of `euclidean`
+_MORE = 8  # times as many candidates when those were too few
+_PIECE = 1 << 22  # products or distances in memory at once
+_UNIT_SLACK = 1e-3  # how far from 1 the length of an embedding may be
+_DOUBLE = 1e-9  # far more than the rounding of such sums in double precision
+
+_Find = Callable[[NDArray[np.float32], NDArray[np.float32], int], Iterable[tuple[float, NDArray[np.int64]]]]
+"""Queries, gallery and m to the candidates of each query, m or more: `_by_numpy`, `_by_faiss`.
+
+They are told by the smallest of their products, and their places in the gallery, rising. No other product is larger.
+"""
+
+
+def nearest_photos(
+    queries: NDArray[np.float32], gallery: NDArray[np.float32], k: int, engine: str = "auto"
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The `k` nearest photos of each query: rising distances, the first in the gallery first where they are equal.
+
+    The answer depends neither on the engine nor on what other queries are asked with it.
+
+    Args:
+        queries: (n, D) unit vectors.
+        gallery: (G, D) unit vectors.
+        k: how many, at least 1.
+        engine: who finds candidates in a gallery of `LARGE` photos or more: "numpy", "faiss", or "auto" for the one
+            that is quicker and installed.
+
+    Returns:
+        (n, min(k, G)) places in the gallery, and the Euclidean distances of these photos.
+
+    Raises:
+        ValueError: an unknown engine, `k` below 1, an empty gallery, vectors of other shapes, or queries that are not
+            unit vectors.
+        ModuleNotFoundError: "faiss" where it is not installed; it says how to install it.
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"unknown engine {engine!r}: there are {', '.join(ENGINES)}")
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}")
+    if queries.ndim != 2 or gallery.ndim != 2 or queries.shape[1] != gallery.shape[1] or not len(gallery):
+        raise ValueError(f"queries (n, D) and a gallery (G, D) are due, not {queries.shape} and {gallery.shape}")
+    # Not a number is no length either.
+    if not all(abs(square**0.5 - 1.0) <= _UNIT_SLACK for square in np.vecdot(queries, queries).tolist()):
+        raise ValueError("queries must be finite vectors of length 1")
+    pays = len(gallery) >= FAISS_FROM and (len(queries) == 1 or len(queries) >= FAISS_QUERIES)
+    # Looking for a package takes as long as a small gallery does: not where no answer depends on it.
+    installed = (engine == "faiss" or (engine == "auto" and pays)) and find_spec("faiss") is not None
+    if engine == "faiss" and not installed:
+        raise ModuleNotFoundError("faiss is not installed: pip install 'sketchcanvas[faiss]'")
+    k = min(k, len(gallery))
+    if len(gallery) < (LARGE if len(queries) > 1 else min(LARGE, LARGE_FOR_ONE)):
+        return _measured(queries, gallery, k)
+    return _narrowed(queries, gallery, k, k + _SPARE, _by_faiss if installed else _by_numpy)
+
+
+def _narrowed(
+    queries: NDArray[np.float32], gallery: NDArray[np.float32], k: int, m: int, find: _Find
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The answer from `m` candidates of each query, or from more where these leave a doubt."""
+    if m >= len(gallery):
+        return _measured(queries, gallery, k)
+    places, distances = np.empty((len(queries), k), np.int64), np.empty((len(queries), k))
+    unsure = []
+    for row, (smallest, near) in enumerate(find(queries, gallery, m)):
+        between = euclidean(queries[row : row + 1], gallery.take(near, axis=0))
+        first = nearest(between, k)[0]  # the first of equals is that of the gallery: candidates stand in its order
+        places[row], distances[row] = near[first], between[0, first]
+        if not distances[row, -1] < distance_of(smallest + _error(gallery.shape[1])):
+            unsure.append(row)
+    if unsure:
+        places[unsure], distances[unsure] = _narrowed(queries[unsure], gallery, k, _MORE * m, find)
+    return places, distances
+
+
+def _measured(
+    queries: NDArray[np.float32], gallery: NDArray[np.float32], k: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The answer from all distances."""
+    places, distances = np.empty((len(queries), k), np.int64), np.empty((len(queries), k))
+    step = max(1, _PIECE // len(gallery))
+    for start in range(0, len(queries), step):
+        rows = slice(start, start + step)
+        between = euclidean(queries[rows], gallery)
+        places[rows] = nearest(between, k)
+        distances[rows] = np.take_along_axis(between, places[rows], axis=1)
+    return places, distances
+
+
+def _by_numpy(
+    queries: NDArray[np.float32], gallery: NDArray[np.float32], m: int
+) -> Iterator[tuple[float, NDArray[np.int64]]]:
+    """The largest inner products of each query in single precision: `m`, and all that equal the last of them."""
+    step = max(1, _PIECE // len(gallery))
+    for start in range(0, len(queries), step):
+        for products in queries[start : start + step] @ gallery.T:
+            smallest = np.partition(products, -m)[-m]
+            yield float(smallest), (products >= smallest).nonzero()[0]
+
+
+def _by_faiss(
+    queries: NDArray[np.float32], gallery: NDArray[np.float32], m: int
+) -> Iterator[tuple[float, NDArray[np.int64]]]:
+    """The `m` that faiss's exact index (IndexFlatIP) finds, without a copy of the gallery."""
+    import faiss
+
+    products, candidates = faiss.knn(
+        np.ascontiguousarray(queries, np.float32),
+        np.ascontiguousarray(gallery, np.float32),
+        m,
+        metric=faiss.METRIC_INNER_PRODUCT,
+    )
+    yield from zip(products.min(axis=1).tolist(), np.sort(candidates, axis=1), strict=True)
+
+
+def _error(dim: int) -> float:
+    """How much an inner product of two unit vectors in single precision may differ from one in double precision."""
+    rounding = dim * 2.0**-24
+    return (1.0 + _UNIT_SLACK) ** 2 * rounding / (1.0 - rounding) + _DOUBLE

@@ -1,0 +1,54 @@
+"""What sketches are ranked among, as embeddings: photos, or for recognition a prototype for each class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sketchcanvas_env.data import RECOGNITION, SketchDataset
+
+if TYPE_CHECKING:
+    from students.tables.tabulate import Embedder
+
+REFERENCES = 200
+"""The most sketches that make up a prototype; of a class with more, the first in the data set's order."""
+
+
+def embed_gallery(student: Embedder, dataset: SketchDataset, ids: Sequence[str]) -> NDArray[np.float32]:
+    """Embeddings of photos, or of classes where the data set is for recognition.
+
+    The prototype of a class is the mean of the embeddings of its sketches in the split `student` (at most
+    `REFERENCES`), all drawn on the student's largest canvas, brought to length one. Like a photo it is embedded
+    beforehand, once for all canvases.
+
+    Args:
+        student: frozen.
+        dataset: has the photos, or the sketches of the classes.
+        ids: ids of photos, or names of classes, out of the data set's galleries.
+
+    Returns:
+        (len(ids), D) float32 unit vectors.
+
+    Raises:
+        KeyError: no such photo or class.
+        ValueError: the embeddings of a class cancel each other out: their mean points nowhere.
+    """
+    if dataset.task == RECOGNITION:
+        return np.stack([_prototype(student, dataset, name) for name in ids])
+    return student.embed_photos(np.stack([dataset.photo(photo) for photo in ids]))
+
+
+def _prototype(student: Embedder, dataset: SketchDataset, name: str) -> NDArray[np.float32]:
+    rows = dataset.indices("student")
+    own = rows[dataset.photo_ids[rows] == name][:REFERENCES]
+    if not len(own):
+        raise KeyError(f"the data set {dataset.name!r} has no class {name!r}")
+    sketches = [dataset.sketch(int(row)) for row in own]
+    mean = student.embed(sketches, max(student.canvases)).astype(np.float64).mean(axis=0)
+    length = np.linalg.norm(mean)
+    if length < 1e-6:
+        raise ValueError(f"the embeddings of class {name!r} cancel each other out: it has no prototype")
+    return np.asarray(mean / length, dtype=np.float32)

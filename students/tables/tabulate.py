@@ -1,0 +1,443 @@
+"""Build the outcome table of a frozen student: every sketch of train, val and test at every canvas."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sketchcanvas_env.data import SPLITS, SketchDataset
+from sketchcanvas_env.data.recognition import SUFFIX
+from sketchcanvas_env.outcomes import reward as rules
+from sketchcanvas_env.outcomes import table as tables
+from sketchcanvas_env.outcomes.table import ROWS, TOP, OutcomeTable
+from sketchcanvas_env.sketches.sketch import VectorSketch
+from sketchcanvas_env.storage import names
+from sketchcanvas_env.storage.npz import Rows
+from sketchcanvas_env.storage.table_file import own_column
+from students import WEIGHTS_FOLDER
+from students.store.provenance import PACKAGES, versions
+from students.tables import blocks
+from students.tables.blocks import BlockFile, Columns
+from students.tables.gallery import REFERENCES, embed_gallery
+
+UNSAVED = "unsaved"
+"""`weights_hash` of a student that was not read from a file."""
+
+_CHUNK = 256  # photos widened to float64 at once: few enough to stay in the processor's cache
+_PIECE = 1 << 22  # distances judged at once, 32 MiB
+_SORTED = 64  # distances in a row that are sorted sooner than searched for the first few
+# More than the tile of any BLAS kernel on today's processors (up to 8 or 16 float64).
+_TILE = 16
+
+
+class Embedder(Protocol):
+    """What tabulating asks of a student; `Student` (network.embedder) and `HogRetriever` (network.hog) have it."""
+
+    @property
+    def name(self) -> str:
+        """Short name, used in file names."""
+
+    @property
+    def weights_hash(self) -> str:
+        """sha256 (hex) of the weights' file."""
+
+    @property
+    def canvases(self) -> tuple[int, ...]:
+        """Canvas sides it can embed, rising."""
+
+    def flops(self, canvas: int) -> float:
+        """FLOPs (2 x MAC) of one sketch at that canvas."""
+
+    def embed(
+        self, sketches: Sequence[VectorSketch], canvas: int, batch_size: int = 64, progress: bool = False
+    ) -> NDArray[np.float32]:
+        """(n, D) float32 unit vectors."""
+
+    def embed_photos(self, images: NDArray[np.uint8], batch_size: int = 64) -> NDArray[np.float32]:
+        """(n, D) float32 unit vectors from (n, H, W, 3) uint8."""
+
+
+def tabulate(
+    student: Embedder,
+    dataset: SketchDataset,
+    canvases: Sequence[int] | None = None,
+    progress: bool = False,
+    folder: str | PathLike[str] | None = None,
+) -> OutcomeTable:
+    """Rank the true photo of every sketch outside the `student` split, at every canvas.
+
+    Photos and sketches are read, embedded and ranked in blocks of `students.tables.blocks.BLOCK`, and what comes out
+    is stored
+    at once; a large table (`table.MAPPED_FROM`) is put together on the disk and mapped. So memory is bounded by a
+    block, the gallery and what counts as small, whatever the number of sketches. A table depends neither on the blocks
+    nor on how often the work was interrupted.
+
+    Args:
+        student: frozen; the table is as good as its determinism.
+        dataset: the sketches are ranked among their split's gallery.
+        canvases: sides, rising; all of the student's when None.
+        progress: show a progress bar on standard error.
+        folder: where finished blocks are kept, and found by the next call for the same student, data and canvases;
+            blocks of anything else that lie there are left alone. A large table lies there, too. A temporary folder
+            when None.
+
+    Raises:
+        ValueError: a canvas that the student cannot embed, no sketch outside the `student` split, or a `folder` for a
+            student that was never saved: nothing tells its blocks from those of another.
+        OSError: the disk is full.
+    """
+    if folder is None:
+        # What is mapped from a file stays when the file goes.
+        with TemporaryDirectory(prefix="tabulate-", ignore_cleanup_errors=True) as temporary:
+            return _tabulated(student, dataset, canvases, progress, Path(temporary))
+    return _tabulated(student, dataset, canvases, progress, Path(folder), kept=True)
+
+
+def build_table(
+    student: Embedder,
+    dataset: SketchDataset,
+    path: str | PathLike[str],
+    canvases: Sequence[int] | None = None,
+    progress: bool = False,
+) -> OutcomeTable:
+    """`tabulate` into a file that appears whole; a build that was killed goes on in the folder `<path>.unfinished`.
+
+    Args:
+        student: frozen, and saved.
+        dataset: see `tabulate`.
+        path: the table's file.
+        canvases: see `tabulate`.
+        progress: show a progress bar on standard error.
+
+    Returns:
+        The table. The folder is gone unless another build keeps its blocks there.
+
+    Raises:
+        ValueError: see `tabulate`.
+        IsADirectoryError: `path` is a folder.
+        OSError: the disk is full; what was finished is kept.
+    """
+    final = Path(path)
+    if final.is_dir():
+        raise IsADirectoryError(f"{final} is a folder: give the name of a file in it")
+    folder = final.with_name(f"{final.name}.unfinished")
+    table = _tabulated(student, dataset, canvases, progress, folder, kept=True, final=final)
+    key = blocks.key(settings_of(student, dataset, tuple(table.canvases.tolist())))
+    for leftover in folder.glob(f"{key}.*"):
+        leftover.unlink(missing_ok=True)
+    with suppress(OSError):  # not empty: another build's
+        folder.rmdir()
+    return table
+
+
+def check_saved(student: Embedder) -> None:
+    """ValueError for a student that was never saved: nothing tells blocks of its work from those of another."""
+    if student.weights_hash == UNSAVED:
+        raise ValueError("a student that was never saved has no hash to know its blocks by: save it, or give no folder")
+
+
+def settings_of(student: Embedder, dataset: SketchDataset, sides: tuple[int, ...]) -> dict[str, Any]:
+    """Everything that decides a table's rows."""
+    return {
+        "dataset": dataset.name,
+        "dataset_hash": dataset.hash,
+        "student": student.name,
+        "student_hash": student.weights_hash,
+        "canvases": sides,
+        "top": TOP,
+        "triplet_margin": rules.TRIPLET_MARGIN,
+        "versions": versions((*PACKAGES, "sketchcanvas", "scikit-image")),
+        "block": blocks.BLOCK,
+        "references": REFERENCES,
+    }
+
+
+def _tabulated(
+    student: Embedder,
+    dataset: SketchDataset,
+    canvases: Sequence[int] | None,
+    progress: bool,
+    folder: Path,
+    kept: bool = False,
+    final: Path | None = None,
+) -> OutcomeTable:
+    """The table, a small one in memory, a large one mapped; in a file, if one is given as `final`.
+
+    The blocks lie in `folder`; `kept` says that another process may find them there.
+    """
+    if kept:
+        check_saved(student)
+    rows, others = _outcomes(student, dataset, canvases, progress, folder)
+    if sum(each.nbytes for each in rows.values()) >= tables.MAPPED_FROM:
+        key = blocks.key(settings_of(student, dataset, tuple(others["canvases"].tolist())))
+        return OutcomeTable.write(final or folder / f"{key}.npz", rows, **others)
+    whole: dict[str, Any] = {name: np.concatenate([*each.blocks]) for name, each in rows.items()}
+    table = OutcomeTable(**whole, **others)
+    if final is not None:
+        table.save(final)
+    return table
+
+
+def _outcomes(
+    student: Embedder, dataset: SketchDataset, canvases: Sequence[int] | None, progress: bool, folder: Path
+) -> tuple[dict[str, Rows], dict[str, Any]]:
+    """The rows of a table, in blocks that are read from `folder` when they are asked for, and all its other fields."""
+    sides = tuple(int(side) for side in (student.canvases if canvases is None else canvases))
+    unknown = sorted(set(sides) - set(student.canvases))
+    if unknown or not sides or list(sides) != sorted(set(sides)):
+        raise ValueError(f"canvases must be some of {list(student.canvases)}, rising; got {list(sides)}")
+    # A data set may have no sketches for selectors, or keep its test split to itself.
+    splits = [split for split in SPLITS[1:] if len(dataset.indices(split))]
+    if not splits:
+        raise ValueError(f"data set {dataset.name!r} has sketches to train on only: there is nothing to tabulate")
+    rows = np.concatenate([dataset.indices(split) for split in splits])
+    photos = np.unique(np.concatenate([dataset.gallery(split) for split in splits]))
+    key = blocks.key(settings_of(student, dataset, sides))
+
+    per_side = (len(sides),)
+    columns: Columns = {
+        "ranks": (np.int32, per_side),
+        "distances": (np.float32, per_side),
+        "triplet": (np.float32, per_side),
+        "top": (np.int32, (*per_side, TOP)),
+    }
+
+    def outcomes(queries: NDArray[np.int64], gallery: Gallery, true: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        sketches = [dataset.sketch(row) for row in rows[queries].tolist()]
+        return judge_all(student, sketches, sides, gallery, true)
+
+    stored = rank_in_blocks(student, dataset, rows, photos, columns, folder / f"{key}.sketches", outcomes, progress)
+
+    def in_blocks(name: str) -> Rows:
+        if name in columns:
+            computed = stored[name]
+            return Rows(computed.dtype, computed.shape, (computed[block] for block in names.blocks(len(rows))))
+        own = own_column(name, dataset.level, np.int8) if name == "level" else getattr(dataset, name)
+        return Rows(own.dtype, rows.shape, (own[rows[block]] for block in names.blocks(len(rows))))
+
+    return {name: in_blocks(name) for name in ROWS}, {
+        "dataset": dataset.name,
+        "dataset_hash": dataset.hash,
+        "student": student.name,
+        "student_hash": student.weights_hash,
+        "canvases": np.array(sides),
+        "flops": np.array([student.flops(side) for side in sides]),
+        "photos": photos,
+        "gallery_size": {split: len(dataset.gallery(split)) for split in splits},
+        "meta": {"triplet_margin": rules.TRIPLET_MARGIN, "versions": versions()},
+    }
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The photos, or classes, that the queries of a split are ranked among.
+
+    Attributes:
+        embeddings: (G, D) float32.
+        places: (G,) int64, where each stands among all that were embedded.
+    """
+
+    embeddings: NDArray[np.float32]
+    places: NDArray[np.int64]
+
+
+def rank_in_blocks(
+    student: Embedder,
+    dataset: SketchDataset,
+    rows: NDArray[np.int64],
+    photos: NDArray[np.str_],
+    columns: Columns,
+    path: Path,
+    outcomes: Callable[[NDArray[np.int64], Gallery, NDArray[np.int64]], Mapping[str, NDArray[Any]]],
+    progress: bool,
+) -> NDArray[Any]:
+    """What comes of many queries: computed a block at a time, stored at once, and not computed again by the next call.
+
+    Args:
+        student: embeds the photos.
+        dataset: has the galleries.
+        rows: (N,) rows of the data set, one for each query.
+        photos: (P,) ids of photos, or of classes; those of all galleries are among them.
+        columns: what is stored of a query.
+        path: the file of the queries; the embedded photos lie beside it, with the ending ".photos".
+        outcomes: gives the columns, and others perhaps, of some queries of one split; it is told which these are, (n,)
+            places in `rows`, their gallery, and the place (n,) of their true photos there.
+        progress: show a progress bar on standard error.
+
+    Returns:
+        (N,) structured array in the order of `rows`; mapped from the file where that is by split, as in `SPLITS`.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    # A split at a time, since each has a gallery of its own.
+    members = {split: np.flatnonzero(dataset.split[rows] == split) for split in SPLITS}
+    order = np.concatenate([*members.values()])
+    places = names.Places(photos)
+    with (
+        Progress(console=Console(stderr=True), disable=not progress) as bar,
+        BlockFile(path, columns, len(rows)) as stored,
+    ):
+        task = bar.add_task("photos", total=len(photos))
+        embedded = _embed_photos(student, dataset, photos, path.with_suffix(".photos"), lambda n: bar.advance(task, n))
+        task = bar.add_task(path.suffix.removeprefix("."), total=len(rows))
+        start = 0
+        for split in (split for split in SPLITS if len(members[split])):
+            where = places.of(dataset.gallery(split))
+            gallery = Gallery(np.asarray(embedded[where]), where)
+            column = {photo: index for index, photo in enumerate(dataset.gallery(split).tolist())}
+            stop = start + len(members[split])
+            for block, done in stored.blocks(start, stop):
+                if not done:
+                    true = np.array([column[photo] for photo in dataset.photo_ids[rows[order[block]]].tolist()])
+                    found = outcomes(order[block], gallery, true)
+                    stored.store(block, **{name: found[name] for name in columns})
+                bar.advance(task, block.stop - block.start)
+            start = stop
+    return stored.rows if (np.diff(order) > 0).all() else stored.rows[np.argsort(order)]
+
+
+def _embed_photos(
+    student: Embedder,
+    dataset: SketchDataset,
+    photos: NDArray[np.str_],
+    path: Path,
+    advance: Callable[[int], object],
+) -> NDArray[np.float32]:
+    """Embeddings (P, D) float32 of photos, or of classes, mapped from the file that they were stored in."""
+    dim = embed_gallery(student, dataset, photos[:1].tolist()).shape[1]
+    with BlockFile(path, {"embedding": (np.float32, (dim,))}, len(photos)) as stored:
+        for block, done in stored.blocks(0, len(photos)):
+            if not done:
+                stored.store(block, embedding=embed_gallery(student, dataset, photos[block].tolist()))
+            advance(block.stop - block.start)
+    return stored.rows["embedding"]
+
+
+def judge_all(
+    student: Embedder,
+    sketches: Sequence[VectorSketch],
+    canvases: Sequence[int],
+    gallery: Gallery,
+    true: NDArray[np.int64],
+) -> dict[str, NDArray[Any]]:
+    """`judge` at K canvases: (n, K) and (n, K, 5) arrays; "top" holds places among all photos that were embedded."""
+    each = [judge(euclidean(student.embed(sketches, side), gallery.embeddings), true) for side in canvases]
+    found = {name: np.stack([one[name] for one in each], axis=1) for name in each[0]}
+    found["top"] = np.where(found["top"] < 0, -1, gallery.places[found["top"]])
+    return found
+
+
+def judge(between: NDArray[np.float64], true: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    """What a table tells of each of n queries at one canvas.
+
+    The triplet loss is a mean over the whole gallery and a rank counts ties, so every distance is needed: an index that
+    finds only the nearest photos (faiss, `students.search.nearest`) would save nothing here.
+
+    Args:
+        between: (n, G) float64 distances to the photos of the gallery.
+        true: (n,) column of the true photo.
+
+    Returns:
+        (n,) "ranks", "distances" and "triplet"; (n, 5) "top", columns of the gallery, -1 where it has too few; and
+        (n, 5) "nearest", their distances, 2 there.
+    """
+    n, size = between.shape
+    found: dict[str, NDArray[Any]] = {
+        "ranks": np.empty(n, np.int32),
+        "distances": between[np.arange(n), true],
+        "triplet": np.empty(n, np.float64),
+        "top": np.full((n, TOP), -1),
+        "nearest": np.full((n, TOP), rules.MAX_DISTANCE),
+    }
+    step = max(1, _PIECE // size)
+    for start in range(0, n, step):
+        piece = slice(start, start + step)
+        found["ranks"][piece] = rules.rank_of_true(between[piece], true[piece])
+        found["triplet"][piece] = rules.triplet_loss(between[piece], true[piece])
+        first = nearest(between[piece], TOP)
+        found["top"][piece, : first.shape[1]] = first
+        found["nearest"][piece, : first.shape[1]] = np.take_along_axis(between[piece], first, axis=1)
+    return found
+
+
+def check_student(table: OutcomeTable) -> None:
+    """Refuse a shipped table that was made with other weights than those of the shipped student it names.
+
+    Not for tables of one's own: a student of one's own may have the name of a shipped one.
+
+    Raises:
+        ValueError: the hashes differ; the message says how to build the table anew.
+    """
+    from students.store.weights import load_card  # torch: ranking does without
+
+    # A student for retrieval does recognition too.
+    card = WEIGHTS_FOLDER / f"{table.dataset.removesuffix(SUFFIX)}-{table.student}.json"
+    if card.is_file() and (digest := load_card(card)["sha256"]) != table.student_hash:
+        raise ValueError(
+            f"the outcome table was made with other weights of {table.student!r} than the shipped ones (sha256 "
+            f"{table.student_hash[:12]} against {digest[:12]}): build it anew with 'sketchcanvas tabulate'"
+        )
+
+
+def euclidean(queries: NDArray[np.float32], gallery: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Euclidean distances (n, G) float64 between unit vectors (n, D) and (G, D), in [0, 2].
+
+    A distance is a matter of the two vectors alone, bit by bit, wherever they stand and whatever stands beside them: so
+    equal photos are at equal distances, and ties are ties. The gallery is widened to float64 a piece at a time.
+    """
+    wide = _padded(queries)
+    between = np.empty((len(queries), len(gallery)))
+    for start in range(0, len(gallery), _CHUNK):
+        chunk = gallery[start : start + _CHUNK]
+        cosine = (wide @ _padded(chunk).T)[: len(queries), : len(chunk)]
+        between[:, start : start + _CHUNK] = distance_of(cosine)
+    return between
+
+
+def distance_of(cosine: NDArray[np.float64] | float) -> Any:
+    """Euclidean distance of two unit vectors by their inner product: it never rises with it, rounding included."""
+    return np.sqrt(np.minimum(np.maximum(2.0 - 2.0 * cosine, 0.0), 4.0))
+
+
+def _padded(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Vectors (n, D) in float64, and zeros up to a whole number of tiles.
+
+    BLAS sums the rows and columns that are left over beside its tiles in another order, by one bit: seen with OpenBLAS.
+    """
+    wide = np.empty((-(-len(vectors) // _TILE) * _TILE, vectors.shape[1]))
+    wide[: len(vectors)] = vectors
+    wide[len(vectors) :] = 0.0
+    return wide
+
+
+def nearest(distances: NDArray[np.float64], k: int) -> NDArray[np.int64]:
+    """Columns (n, min(k, G)) of the `k` smallest of each row of (n, G) distances: rising, the first of equals first."""
+    k = min(k, distances.shape[1])
+    if distances.shape[1] <= _SORTED:
+        return distances.argsort(axis=1, kind="stable")[:, :k]
+    limits = np.partition(distances, k - 1, axis=1)[:, k - 1]
+    columns = np.empty((len(distances), k), np.int64)
+    for row, (line, limit) in enumerate(zip(distances, limits, strict=True)):
+        near = np.flatnonzero(line <= limit)
+        columns[row] = near[np.argsort(line[near], kind="stable")[:k]]
+    return columns
+
+
+def scores(table: OutcomeTable) -> dict[str, dict[str, dict[str, float]]]:
+    """acc@1, acc@5 and acc@10 by split and canvas, shares of the sketches."""
+    return {
+        split: {
+            str(side): {f"acc@{k}": float(table.select(split).acc(k)[column]) for k in (1, 5, 10)}
+            for column, side in enumerate(table.canvases.tolist())
+        }
+        for split in table.splits
+    }

@@ -1,0 +1,223 @@
+"""`sketchcanvas index` and `query`, as a user types them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import agents
+import students
+from agents.search.pipeline import Pipeline
+from sketchcanvas_env import load_dataset
+from sketchcanvas_env.envs import render
+from sketchcanvas_env.sketches.raster import rasterise
+from sketchcanvas_env.svg.reader import read_svg
+from students.search import index as indexes
+from tests.agents.cli.test_cli import run
+
+PHOTOS = 6
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded_once() -> Iterator[None]:
+    """Each student is read, and its FLOPs counted, once for all commands here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(students, "load", lru_cache(students.load))
+        yield
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with pictures (one of no use), their index, and drawings of them."""
+    folder = tmp_path_factory.mktemp("search")
+    dataset = load_dataset("emoji")
+    rows = dataset.indices("val")[: 4 * PHOTOS : 4]
+    (folder / "pictures" / "some").mkdir(parents=True)
+    for row in rows:
+        photo = str(dataset.photo_ids[row])
+        Image.fromarray(dataset.photo(photo)).save(folder / "pictures" / "some" / f"{photo}.png")
+        (folder / f"{photo}.svg").write_text(dataset.sketch(int(row)).to_svg(), encoding="utf-8")
+    (folder / "pictures" / "[red]bad.png").write_bytes(b"no picture")
+    assert run("index", folder / "pictures", "--out", folder / "my.index") == 0
+    return folder
+
+
+def drawings(place: Path) -> list[Path]:
+    return sorted(place.glob("*.svg"))
+
+
+def ask(capsys: pytest.CaptureFixture[str], *arguments: object) -> list[dict[str, object]]:
+    capsys.readouterr()
+    assert run("query", *arguments, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    return list(told["queries"])
+
+
+def test_an_index_tells_what_it_left_out(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = indexes.load(place / "my.index")
+    assert (len(found), found.student) == (PHOTOS, "emoji-mobilenet_v2")
+    assert run("index", place / "pictures", "--out", place / "again", "--json") == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {
+        "index": str(place / "again"),
+        "photos": PHOTOS,
+        "student": "emoji-mobilenet_v2",
+        "skipped": [["[red]bad.png", "neither a PNG nor a JPEG nor a WebP file"]],
+    }
+    assert "left out: [red]bad.png: neither a PNG" in err
+    assert f"{PHOTOS} pictures, 1 files left out" in err
+    assert run("index", place / "pictures", "--out", place / "strict", "--strict") == 2
+    assert "1 files of" in capsys.readouterr().err
+    assert not (place / "strict.json").exists()
+
+
+def test_a_query_prints_what_the_pipeline_finds(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = drawings(place)
+    pipeline = Pipeline.load(place / "my.index")
+    for file, told in zip(files, ask(capsys, *files, "--index", place / "my.index", "--top", 3), strict=True):
+        answer = pipeline.search(read_svg(file), top=3)
+        assert told["sketch"] == str(file)
+        assert [hit["photo"] for hit in told["hits"]] == [hit.photo for hit in answer.hits]  # type: ignore[attr-defined]
+        assert (told["canvas"], told["gflops"]) == (answer.canvas, answer.gflops)
+    # To people, the same in tables.
+    assert run("query", files[0], files[1], "--index", place / "my.index", "--top", 2) == 0
+    out = capsys.readouterr().out
+    first = pipeline.search(read_svg(files[0]), top=2)
+    for part in (files[0].name, files[1].name, *(hit.photo for hit in first.hits), "look 1", "fixed canvas", "0.7833"):
+        assert part in out
+    assert f"{first.gflops + first.selector_gflops:.4f}" in out
+
+
+def test_sketches_of_a_data_folder_are_searched_with(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = drawings(place)[0]
+    sketch = read_svg(file)
+    (place / "sketches").mkdir()
+    np.save(place / "sketches" / "a.npy", sketch.to_stroke5(sketch.n_points))
+    (place / "sketches" / "a.json").write_text(json.dumps([stroke.tolist() for stroke in sketch.strokes]))
+    answers = ask(capsys, file, place / "sketches" / "a.npy", place / "sketches" / "a.json")
+    photos = [[hit["photo"] for hit in answer["hits"][:3]] for answer in answers]  # type: ignore[index]
+    assert photos[0] == photos[1] == photos[2]
+
+
+def test_who_picks_the_canvas(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = drawings(place)[0]
+    sketch = read_svg(file)
+    told = agents.load("emoji-preference")
+    for options, canvas in (
+        ([], agents.load("emoji")(sketch)),
+        (["--canvas", 96], 96),
+        (["--selector", "fixed:48"], 48),
+        (["--tradeoff", 0.02], told(sketch, 0.02)),
+        (["--tradeoff", 1], told(sketch, 1.0)),
+        (["--selector", "emoji-preference", "--tradeoff", 1], told(sketch, 1.0)),
+    ):
+        [answer] = ask(capsys, file, *options)
+        assert answer["canvas"] == canvas
+    assert told(sketch, 0.02) != told(sketch, 1.0)
+
+
+def test_the_shipped_index_is_the_default(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    [answer] = ask(capsys, drawings(place)[0])
+    assert len(answer["hits"]) == 10  # type: ignore[arg-type]
+    gallery = set(load_dataset("emoji").gallery("test").tolist())
+    assert {hit["photo"] for hit in answer["hits"]} <= gallery  # type: ignore[attr-defined]
+
+
+def test_a_picture_shows_strokes_canvas_and_photos(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = drawings(place)[:2]
+    options = ["--index", place / "my.index", "--canvas", 32, "--top", 5, "--show", place / "new" / "found.png"]
+    told = ask(capsys, *files, *options)
+    page = np.asarray(Image.open(place / "new" / "found.png"))
+    assert page.shape == (2 * render.HEIGHT, 3 * render._MARGIN + 2 * render.PANEL + 3 * 88 - 8 + render._MARGIN, 3)
+    index = indexes.load(place / "my.index")
+    for row, (file, answer) in enumerate(zip(files, told, strict=True)):
+        top = row * render.HEIGHT + render._HEAD
+        left, middle, right = (render.panel_x(i) for i in range(3))
+        sketch = read_svg(file)
+        assert np.array_equal(page[top : top + 256, left : left + 256, 0], rasterise(sketch, 256))
+        true_pixels = np.kron(rasterise(sketch, 32), np.ones((8, 8), dtype=np.uint8))
+        assert np.array_equal(page[top : top + 256, middle : middle + 256, 0], true_pixels)
+        for number, hit in enumerate(answer["hits"]):  # type: ignore[arg-type, var-annotated]
+            photo = Image.fromarray(index.photo(hit["photo"])).resize((80, 80), Image.Resampling.BICUBIC)
+            x, y = right + number % 3 * 88, top + number // 3 * 124
+            assert np.array_equal(page[y : y + 80, x : x + 80], np.asarray(photo))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--canvas", "33"], "'fixed:33' names no canvas of the student"),
+        (["--canvas", "64", "--tradeoff", "0.1"], "--canvas leaves nothing to choose"),
+        (["--canvas", "64", "--selector", "emoji"], "--canvas leaves nothing to choose"),
+        (["--index", "nowhere/my.index"], "no index: nowhere/my.index.safetensors is missing"),
+        (["--selector", "nowhere"], "no saved selector: nowhere.safetensors is missing"),
+        (["--student", "chairv2"], "with other weights than this student's"),
+        (["--engine", "abacus"], "unknown engine 'abacus'"),
+        (["--tradeoff", "0.1", "--selector", "emoji"], "was trained for one tradeoff"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    place: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    assert run("query", drawings(place)[0], *options) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_drawing_that_is_none(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = place / "other" / "bad.svg"
+    bad.parent.mkdir()
+    bad.write_text("<svg xmlns='http://www.w3.org/2000/svg'><image href='/etc/hostname'/></svg>")
+    assert run("query", drawings(place)[0], bad) == 2
+    assert "bad.svg: element <image> is not read" in capsys.readouterr().err
+    assert run("query", bad.rename(bad.with_suffix(".jpg"))) == 2
+    assert "bad.jpg is no drawing that can be read: there are .svg, .json" in capsys.readouterr().err
+    assert run("query", place / "nothing.svg") == 2
+    assert "nothing.svg" in capsys.readouterr().err
+    assert run("index", place / "nothing", "--out", place / "x") == 2
+    assert "is no folder of pictures" in capsys.readouterr().err
+
+
+def test_pictures_that_are_gone_are_missed_only_where_they_are_shown(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved = indexes.load(place / "my.index")
+    gone = indexes.PhotoIndex(
+        moved.ids, moved.embeddings, moved.student, moved.student_hash, "folder", str(tmp_path / "gone")
+    )
+    gone.save(tmp_path / "my")
+    file = drawings(place)[0]
+    assert run("query", file, "--index", tmp_path / "my") == 0
+    assert run("query", file, "--index", tmp_path / "my", "--show", tmp_path / "found.png") == 2
+    assert f"{tmp_path / 'gone'}: the folder with the pictures" in capsys.readouterr().err
+    assert not (tmp_path / "found.png").exists()
+
+
+def test_all_looks_are_shown(tmp_path: Path) -> None:
+    from agents.cli.search import _tables
+    from agents.search.picture import draw
+    from tests.agents.search.test_pipeline import SKETCHES, Cascade, Cells, photo_index
+
+    gallery = load_dataset("emoji").gallery("test")[:12].tolist()
+    index = photo_index(ids=tuple(gallery), kind="dataset", source="emoji:test")
+    answers = [Pipeline(index, Cells(), Cascade(*sides)).search(SKETCHES[0], top=1) for sides in ((16, 64), (32,))]
+    _, costs = _tables("drawing", answers[0])
+    columns = {str(column.header): list(column.cells) for column in costs.columns}
+    assert columns["spent by"] == ["look 1", "look 2", "selector", "together", "fixed canvas"]
+    assert columns["canvas"] == ["16", "64", "", "", "64"]
+    gflops = [1e-3 * 16**2, 1e-3 * 64**2, 0.03, 1e-3 * (16**2 + 64**2) + 0.03, 1e-3 * 64**2]
+    assert [float(cell) for cell in columns["GFLOPs"]] == pytest.approx(gflops)
+    page = np.asarray(Image.open(draw(["a", "b"], SKETCHES[:1] * 2, answers, index, tmp_path / "x.png")))
+    assert page.shape == (2 * render.HEIGHT, 3 * (render.PANEL + 14) + 80 + 2 * 14, 3)
+    for row, place, side in ((0, 1, 16), (0, 2, 64), (1, 1, 32)):
+        x, y = render.panel_x(place), row * render.HEIGHT + render._HEAD
+        expected = np.kron(rasterise(SKETCHES[0], side), np.ones((256 // side,) * 2, dtype=np.uint8))
+        assert np.array_equal(page[y : y + 256, x : x + 256, 0], expected)

@@ -1,0 +1,288 @@
+"""Many runs: rows on disk, resuming, workers and drivers that die, and nothing lost."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from agents.algorithms import registry as algorithms
+from agents.algorithms.common.training import Run, TrainConfig
+from agents.algorithms.registry import ALGORITHMS, Algorithm
+from agents.algorithms.reinforce import ReinforceConfig, train_reinforce
+from agents.evaluation.setting import EnvConfig
+from agents.experiments import runs
+from agents.experiments.runs import RunsError, Workers
+from sketchcanvas_env import load_table
+from sketchcanvas_env.data import SkippedDataWarning
+from tests.agents.support import small, weights
+
+SMALL: dict[str, Any] = {"total_steps": 512, "num_envs": 64, "selector": "stats", "hidden": 8}
+
+
+def jobs(env: EnvConfig, seeds: int = 3) -> list[TrainConfig]:
+    return [small("reinforce", env, seed=seed) for seed in range(seeds)]
+
+
+def real_jobs(seeds: int = 3, algorithm: str = "reinforce") -> list[TrainConfig]:
+    """On the shipped data, which other processes know too."""
+    return [algorithms.make_config(algorithm, seed=seed, **SMALL) for seed in range(seeds)]
+
+
+def test_rows_say_what_was_trained(toy_env: EnvConfig, tmp_path: Path) -> None:
+    found = runs.run_all(jobs(toy_env), tmp_path, curve_every=64)
+    assert [run.config for run in found] == jobs(toy_env)
+    for run in found:
+        again = runs.read(run.path)
+        assert again.config == run.config
+        assert weights(again.selector.selector) == weights(algorithms.train_run(run.config).selector)
+        assert [point.steps for point in run.curve] == [64, 128]
+        assert run.seconds > 0
+    assert {file.suffix for file in tmp_path.iterdir()} == {".json", ".safetensors"}
+    assert [run.path for run in runs.read_all(tmp_path)] == sorted(run.path for run in found)
+
+
+def test_the_last_point_is_what_the_selector_earns(toy_env: EnvConfig, tmp_path: Path) -> None:
+    from agents.evaluation.evaluate import evaluate
+    from agents.selectors import policy
+
+    (run,) = runs.run_all(jobs(toy_env, 1), tmp_path, curve_every=64)
+    network, task = run.selector.selector, toy_env.task("val")
+    judged = evaluate(
+        toy_env.outcomes("val"),
+        policy.actions_of(network, task),
+        selector_flops=policy.flops_of(network, task),
+        resamples=10,
+        **toy_env.reward_weights(),
+    )
+    last = run.curve[-1]
+    assert (last.reward, last.acc1, last.gflops) == pytest.approx((judged.reward, judged.acc1, judged.gflops))
+    assert run.curve[0].seconds < last.seconds
+
+
+def test_what_is_there_is_not_trained_again(
+    toy_env: EnvConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = runs.run_all(jobs(toy_env, 2), tmp_path)
+    before = {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
+    trained: list[int] = []
+    train = algorithms.train_run
+
+    def watching(config: TrainConfig, **more: Any) -> Run:
+        trained.append(config.seed)
+        return train(config, **more)
+
+    monkeypatch.setattr(algorithms, "train_run", watching)
+    again = runs.run_all(jobs(toy_env, 3), tmp_path)
+    assert trained == [2]
+    assert [run.path for run in again[:2]] == [run.path for run in first]
+    assert {name: (tmp_path / name).stat().st_mtime_ns for name in before} == before
+
+
+def test_another_setting_is_another_row(toy_env: EnvConfig, tmp_path: Path) -> None:
+    table = toy_env.outcomes("train")
+    config = small("reinforce", toy_env)
+    names = {
+        runs.name_of(one, table, every)
+        for one, every in [
+            (config, 10),
+            (config, 20),
+            (replace(config, seed=1), 10),
+            (replace(config, lr=0.5), 10),
+            (replace(config, env=replace(toy_env, tradeoff=0.3)), 10),
+        ]
+    }
+    assert len(names) == 5
+    # Outcomes of another student are other outcomes, although the settings are the same.
+    assert runs.name_of(config, load_table("emoji").select("train"), 10) not in names
+    with pytest.raises(ValueError, match="two of the runs are the same"):
+        runs.run_all([config, config], tmp_path)
+
+
+def test_a_row_without_its_card_is_trained_again(toy_env: EnvConfig, tmp_path: Path) -> None:
+    # The card is written last: this is what a process leaves that was killed between the two files.
+    (run,) = runs.run_all(jobs(toy_env, 1), tmp_path)
+    run.path.with_suffix(".json").unlink()
+    (again,) = runs.run_all(jobs(toy_env, 1), tmp_path)
+    assert weights(again.selector.selector) == weights(run.selector.selector)
+
+
+def test_a_damaged_row_is_told_of(toy_env: EnvConfig, tmp_path: Path) -> None:
+    (run,) = runs.run_all(jobs(toy_env, 1), tmp_path)
+    card = run.path.with_suffix(".json")
+    fields = json.loads(card.read_text())
+    del fields["run"]
+    card.write_text(json.dumps(fields))
+    with pytest.raises(ValueError, match="no row of a finished run"):
+        runs.run_all(jobs(toy_env, 1), tmp_path)
+    with pytest.raises(FileNotFoundError, match="no stored runs"):
+        runs.read_all(tmp_path / "elsewhere")
+
+
+def test_processes_give_what_this_one_gives(tmp_path: Path) -> None:
+    here = runs.run_all(real_jobs(), tmp_path / "here")
+    there = runs.run_all(real_jobs(), tmp_path / "there", workers=Workers(jobs=2))
+    for one, other in zip(here, there, strict=True):
+        assert one.path.name == other.path.name
+        assert weights(one.selector.selector) == weights(other.selector.selector)
+        assert [point.reward for point in one.curve] == [point.reward for point in other.curve]
+
+
+# ---------------------------------------------------------------- workers and drivers that die
+
+
+@dataclass(frozen=True)
+class MortalConfig(ReinforceConfig):
+    """REINFORCE whose seed 1 kills its process, the first time or every time."""
+
+    algorithm: ClassVar[str] = "mortal"
+    marker: str = ""  # a file that says that it has died once
+    always: bool = False
+
+
+def train_mortal(config: MortalConfig, **more: Any) -> Run:
+    """As the class says."""
+    if config.seed == 1 and (config.always or not Path(config.marker).exists()):
+        Path(config.marker).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return train_reinforce(config, **more)
+
+
+@pytest.fixture
+def mortal() -> Iterator[None]:
+    ALGORITHMS["mortal"] = Algorithm("tests.agents.experiments.test_runs", "MortalConfig", "train_mortal")
+    yield
+    del ALGORITHMS["mortal"]
+
+
+def mortal_jobs(marker: Path, always: bool = False) -> list[TrainConfig]:
+    return [MortalConfig(seed=seed, marker=str(marker), always=always, **SMALL) for seed in range(4)]
+
+
+def test_a_worker_does_not_tell_again_what_is_left_out() -> None:
+    def job() -> int:
+        warnings.warn("1 of 2 sketches are left out", SkippedDataWarning, stacklevel=1)
+        return 3
+
+    with pytest.warns(SkippedDataWarning):
+        job()
+    assert runs._named(Path("row"), job) == (Path("row"), 3)  # type: ignore[arg-type]
+
+
+def ignores_ctrl_c() -> bool:
+    return signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+
+
+def test_ctrl_c_is_not_for_workers(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    jobs: dict[Path, Any] = {tmp_path / name: ignores_ctrl_c for name in "abcdef"}
+    assert dict(runs._parallel(jobs, 2)) == dict.fromkeys(jobs, True)
+    assert signal.getsignal(signal.SIGINT) == before != signal.SIG_IGN
+
+
+@pytest.mark.usefixtures("mortal")
+def test_a_killed_worker_loses_nothing(tmp_path: Path) -> None:
+    found = runs.run_all(mortal_jobs(tmp_path / "died"), tmp_path / "rows", workers=Workers(jobs=2))
+    assert (tmp_path / "died").exists()
+    assert [run.config.seed for run in found] == [0, 1, 2, 3]
+
+
+@pytest.mark.usefixtures("mortal")
+def test_a_worker_that_always_dies_is_given_up_and_the_others_kept(tmp_path: Path) -> None:
+    with pytest.raises(RunsError, match=r"1 of 4 runs were lost, each with its worker 2 times"):
+        runs.run_all(mortal_jobs(tmp_path / "died", always=True), tmp_path, workers=Workers(jobs=2, retries=1))
+    # It takes none of the others with it, although it is among the first.
+    assert {run.config.seed for run in runs.read_all(tmp_path)} == {0, 2, 3}
+
+
+def test_a_job_that_raises_is_not_tried_again(tmp_path: Path) -> None:
+    bad = replace(real_jobs(1)[0], env=EnvConfig(student="nobody"))
+    with pytest.raises(ValueError, match="nobody"):
+        runs.run_all([bad], tmp_path)
+
+
+DRIVER = """
+    import os, signal, sys
+    from agents import runs, saved
+    from agents.experiments.runs import Workers
+    from tests.agents.experiments.test_runs import real_jobs
+
+    if __name__ == "__main__":
+        save, done = saved.save, []
+
+        def save_and_die(*arguments):
+            path = save(*arguments)
+            done.append(path)
+            if len(done) == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return path
+
+        saved.save = save_and_die
+        runs.run_all(real_jobs(4), sys.argv[1], workers=Workers(jobs=int(sys.argv[2])))
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_killed_driver_goes_on_where_it_was(tmp_path: Path, workers: int) -> None:
+    script = tmp_path / "driver.py"
+    script.write_text(textwrap.dedent(DRIVER))
+    root = Path(__file__).parents[2]
+    killed = subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path / "rows"), str(workers)],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        start_new_session=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    assert killed.wait(timeout=120) == -signal.SIGKILL
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(killed.pid, signal.SIGKILL)  # its workers would wait for it for minutes
+    kept = {run.path: run.path.with_suffix(".json").stat().st_mtime_ns for run in runs.read_all(tmp_path / "rows")}
+    assert len(kept) == 2
+    found = runs.run_all(real_jobs(4), tmp_path / "rows")
+    assert [run.config.seed for run in found] == [0, 1, 2, 3]
+    assert {path: path.with_suffix(".json").stat().st_mtime_ns for path in kept} == kept
+
+
+# ---------------------------------------------------------------- Ray
+
+
+def test_ray_needs_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ImportError, match=r"pip install 'sketchcanvas\[ray\]'"):
+        runs.run_all(real_jobs(1), tmp_path, workers=Workers(engine="ray"))
+
+
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+def test_ray_gives_what_this_process_gives(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="the extra 'ray' is not installed")
+    here = runs.run_all(real_jobs(2), tmp_path / "here")
+    there = runs.run_all(real_jobs(2), tmp_path / "there", workers=Workers(jobs=2, engine="ray"))
+    for one, other in zip(here, there, strict=True):
+        assert weights(one.selector.selector) == weights(other.selector.selector)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"jobs": 0}, "jobs must be at least 1"),
+        ({"engine": "slurm"}, "unknown engine 'slurm'; there are local, ray"),
+        ({"retries": -1}, "retries must not be negative"),
+        ({"address": "auto"}, "belongs to the engine 'ray'"),
+    ],
+)
+def test_workers_that_cannot_be(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Workers(**settings)

@@ -1,0 +1,101 @@
+"""The margin rule: found by brute force, chosen on one split and judged on another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from agents.evaluation.evaluate import evaluate_options
+from agents.evaluation.setting import CascadeConfig
+from agents.selectors.margin import MarginRule, best_rule, margins, rules_of
+from sketchcanvas_env import load_table
+from sketchcanvas_env.outcomes.looks import load_looks
+from tests.agents.support import is_easy
+
+MakeEnv = Callable[..., CascadeConfig]
+
+
+def plain_return(env: CascadeConfig, split: str, first: int, second: int, below: float) -> float:
+    """Mean return of a margin rule, by loops over the outcomes."""
+    cascade, table = env.cascade(split), env.outcomes(split)
+    spread = float(table.flops[-1] - table.flops[0])
+    total = 0.0
+    for row in range(len(table)):
+        again = float(margins(cascade, first)[row]) < below
+        looks = [first, second] if again else [first]
+        acc = 1 / int(table.ranks[row, looks[-1]]) - 0.1 * float(table.triplet[row, looks[-1]])
+        total += 0.8 * acc - 0.2 * sum(float(table.flops[k]) for k in looks) / spread
+    return total / len(table)
+
+
+def test_the_best_rule_by_brute_force(doubt_env: MakeEnv) -> None:
+    env = doubt_env()
+    cascade = env.cascade("train")
+    rule = best_rule(cascade)
+    found = plain_return(env, "train", rule.first, rule.second, rule.below)
+    assert (rule.first, rule.second) == (0, 2)
+    assert 0.05 < rule.below < 0.1  # between the margins of doubt and those of certainty
+    assert cascade.node_rewards[np.arange(len(cascade)), rule.nodes(cascade)].mean() == pytest.approx(found)
+    for first, second in combinations(range(4), 2):
+        for below in (0.0, *np.quantile(margins(cascade, first), np.linspace(0, 1, 9)).tolist(), np.inf):
+            assert plain_return(env, "train", first, second, below) <= found + 1e-12
+
+
+def test_it_looks_again_where_the_margin_is_small(doubt_env: MakeEnv) -> None:
+    env = doubt_env()
+    nodes = MarginRule(0, 2, 0.07).nodes(env.cascade("test"))
+    names = np.array(env.options("test").names)[nodes]
+    easy = is_easy(len(env.cascade("test").task.dataset))[env.cascade("test").task.index]
+    assert names.tolist() == ["16" if one else "16>64" for one in easy]
+    judged = evaluate_options(env.options("test"), nodes, resamples=10)
+    assert judged.acc1 == 1.0
+    assert judged.gap_closed > 0.99
+
+
+def test_never_and_always(doubt_env: MakeEnv) -> None:
+    cascade = doubt_env().cascade("val")
+    assert set(MarginRule(1, 3, 0.0).nodes(cascade)) == {1}
+    always = MarginRule(1, 3, np.inf)
+    assert {cascade.nodes[node] for node in always.nodes(cascade)} == {"32>128"}
+    assert always.name(cascade) == "always 32>128"
+    assert MarginRule(1, 3, 0.03).name(cascade) == "margin 32>128 (< 0.030)"
+
+
+def test_equal_margins_go_together(doubt_env: MakeEnv) -> None:
+    # Where nothing is gained by looking again, the rule never does, and where all is, always.
+    cost_only = doubt_env(tradeoff=1.0)
+    rule = best_rule(cost_only.cascade("train"))
+    assert (rule.first, rule.below) == (0, 0.0)
+    two = doubt_env(canvases=(16, 64), tradeoff=0.0).cascade("train")
+    chosen = best_rule(two)
+    assert 0.05 < chosen.below < 0.1
+
+
+def test_one_canvas_leaves_no_rule(doubt_env: MakeEnv) -> None:
+    env = doubt_env(canvases=(64,))
+    assert env.rules("test") == {}
+    with pytest.raises(ValueError, match="takes two canvases"):
+        best_rule(env.cascade("val"))
+
+
+def test_it_is_chosen_on_val_and_judged_elsewhere(doubt_env: MakeEnv) -> None:
+    env = doubt_env()
+    val, test = env.cascade("val"), env.cascade("test")
+    rule = best_rule(val)
+    found = rules_of(val, test)
+    assert list(found) == [rule.name(val), f"always {val.task.canvases[rule.first]}>{val.task.canvases[rule.second]}"]
+    np.testing.assert_array_equal(found[rule.name(val)], rule.nodes(test))
+    np.testing.assert_array_equal(env.rules("test")[rule.name(val)], rule.nodes(test))
+
+
+def test_margins_are_those_of_the_stored_distances() -> None:
+    table = load_table("emoji")
+    looks = load_looks(table)
+    rows = table.split == "val"
+    cascade = CascadeConfig().cascade("val")
+    column = table.columns([64])[0]
+    stored = looks.distances[rows, column]
+    np.testing.assert_array_equal(margins(cascade, 1), stored[:, 1] - stored[:, 0])

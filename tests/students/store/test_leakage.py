@@ -1,0 +1,106 @@
+"""Photos that a student was trained on are known again under any name; of those it cannot have seen nothing is said."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import students
+from sketchcanvas_env import data
+from sketchcanvas_env.data import SPLITS, SketchDataset, load, recognition
+from sketchcanvas_env.data.formats.folder import write_folder
+from students.store import leakage as seen
+from students.store.leakage import leakage
+from students.store.weights import load_card, load_student
+from students.training.pairs import training_rows
+from students.training.train import publish
+from tests.helpers import toy_dataset, toy_photo
+from tests.students.training.test_train import TINY, train
+
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch) -> SketchDataset:
+    """With photos of the size that published data sets and folders have."""
+    dataset = replace(toy_dataset(), read_photo=lambda name: np.pad(toy_photo(name), ((0, 216), (0, 216), (0, 0))))
+    monkeypatch.setitem(data.DATASETS, "toy", lambda: dataset)
+    return dataset
+
+
+def test_photos_trained_on_are_known_again_in_a_folder(toy: SketchDataset, tmp_path: Path) -> None:
+    student = train(replace(TINY, steps=1), tmp_path / "run")
+    path = tmp_path / "student.safetensors"
+    publish(student, toy, path, {}, "a command")
+    write_folder(toy, tmp_path / "mine")
+    # The folder as it is keeps the splits: nothing in its galleries was trained on. That folder is another data set.
+    assert leakage(load_card(path), load("folder", tmp_path / "mine"), SPLITS[1:]) == ""
+    (tmp_path / "mine" / "splits.json").unlink()
+    turned = load("folder", tmp_path / "mine")
+    trained_on = set(toy.photo_ids[training_rows(toy)].tolist())
+    galleries = {photo for split in SPLITS[1:] for photo in turned.gallery(split).tolist()}
+    both = len(trained_on & galleries)
+    assert 0 < both < len(galleries)
+    told = f"the student was trained on {both} of these {len(galleries)} photos"
+    assert leakage(load_card(path), turned, SPLITS[1:]).startswith(told)
+    # What a student went on from has seen its photos, too.
+    other = replace(toy_dataset("other"), read_photo=lambda name: 255 - toy.photo(name))
+    after = tmp_path / "after.safetensors"
+    publish(load_student(path), other, after, {"start": str(path)}, "a command")
+    assert leakage(load_card(after), turned, SPLITS[1:]).startswith(told)
+    assert leakage(load_card(after), other, ("student",)).startswith(f"the student was trained on {len(trained_on)} of")
+    publish(load_student(path), other, after, {"start": "gone.safetensors"}, "a command")
+    assert leakage(load_card(after), turned, SPLITS[1:]) == ""
+
+
+def named(name: str, digest: str) -> SketchDataset:
+    return replace(toy_dataset(name), hash=digest)
+
+
+@pytest.mark.parametrize(
+    ("student", "dataset", "unknown"),
+    [
+        ("emoji", "emoji", False),
+        ("emoji", "chairv2", False),
+        ("emoji", "chairv2_fold0", False),
+        ("chairv2", "chairv2", False),
+        ("chairv2", "emoji", False),
+        ("emoji", "folder", True),
+        ("chairv2", "folder", True),
+        ("chairv2", "chairv2_fold0", True),
+        ("chairv2", "somebody's", True),
+    ],
+)
+def test_cards_without_fingerprints(student: str, dataset: str, unknown: bool) -> None:
+    """The shipped ones: their own data set and other published ones are safe, of anything else nothing is known."""
+    card = load_card(students.find(student))
+    own = card["dataset_hash"] if card["dataset"] == dataset else "1" * 64
+    told = leakage(card, named(dataset, own), SPLITS[1:])
+    assert ("is not known" in told) is unknown
+    assert not unknown or told.startswith(f"the student was trained on {card['dataset']}:")
+    # Another version of its own data set may be divided otherwise.
+    assert "is not known" in leakage(card, named(card["dataset"], "1" * 64), SPLITS[1:])
+
+
+def test_the_student_of_a_fold_on_its_fold() -> None:
+    card = {"name": "small", "dataset": "chairv2_fold1", "dataset_hash": "1" * 64}
+    assert leakage(card, named("chairv2_fold1", "1" * 64), ("val",)) == ""
+    assert "is not known" in leakage(card, named("chairv2_fold2", "2" * 64), ("val",))
+
+
+def test_recognition_looks_at_no_photo() -> None:
+    dataset = toy_dataset()
+    classes = replace(dataset, classes=dataset.photo_ids, split=dataset.split.copy())
+    classes.split[:] = "student"
+    assert leakage({}, recognition(classes), SPLITS[1:]) == ""
+    assert "does not name" in leakage({}, dataset, SPLITS[1:])
+
+
+def test_a_card_of_many_photos_stays_readable() -> None:
+    many = {f"{number:012x}" for number in range(seen.MOST + 5)}
+    card = {"seen": seen.on_card(many)}
+    assert seen.of_card(card) == set(sorted(many)[: seen.MOST])
+    assert len(json.dumps(card)) < 1 << 20
+    assert seen.of_card({"seen": 3}) == seen.of_card({}) == set()

@@ -1,0 +1,79 @@
+"""Further training pairs: nothing of a held-out identity comes in, whatever the archives hold."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sketchcanvas_env.data import load
+from students.training import renderings
+
+BLACK = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 72 72">{}</svg>'
+OUTSIDE = '<path fill="none" stroke="#000" d="M10 10 L60 20 L15 50 L50 65"/>'
+
+
+def pack(path: Path, members: dict[str, str]) -> None:
+    with tarfile.open(path, "w:gz") as tar:
+        for name, text in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(text.encode())
+            tar.addfile(info, io.BytesIO(text.encode()))
+
+
+def archives(folder: Path, names: list[str], black: dict[str, str]) -> None:
+    """Archives in which every name has a picture in every set: red, green, blue."""
+    entries = [{"hexcode": name, "skintone": ""} for name in names]
+    members = {"package/data/openmoji.json": json.dumps(entries)}
+    square = '<rect x="8" y="8" width="56" height="56" fill="{}"/>'
+    for name in names:
+        members[f"package/color/svg/{name}.svg"] = BLACK.format(square.format("red"))
+        members[f"package/black/svg/{name}.svg"] = BLACK.format(black.get(name, OUTSIDE))
+    pack(folder / renderings.OPENMOJI, members)
+    for archive, colour in zip(renderings.ICONIFY, ("lime", "blue"), strict=True):
+        icons = {f"icon-{name}": {"body": square.format(colour)} for name in names}
+        chars = {name.lower(): f"icon-{name}" for name in names}
+        data = {"icons": icons, "width": 72, "height": 72}
+        pack(folder / archive, {"package/icons.json": json.dumps(data), "package/chars.json": json.dumps(chars)})
+
+
+def as_path(row: int) -> str:
+    strokes = load("emoji").sketch(row).strokes
+    lines = ("M" + " L".join(f"{x * 72:.3f} {y * 72:.3f}" for x, y in stroke) for stroke in strokes)
+    return f'<path fill="none" stroke="#000" d="{" ".join(lines)}"/>'
+
+
+def test_held_out_identities_and_their_likes_stay_out(tmp_path: Path) -> None:
+    dataset = load("emoji")
+    clean = {
+        split: dataset.indices(split)[dataset.level[dataset.indices(split)] == 0][0] for split in ("student", "test")
+    }
+    mine, held_out = (str(dataset.photo_ids[clean[split]]) for split in ("student", "test"))
+    # F0001 is drawn as a test identity is, under another name
+    archives(tmp_path, [mine, held_out, "F0000", "F0001"], {"F0001": as_path(int(clean["test"]))})
+    made = renderings.build(tmp_path, tmp_path / "out.npz", dataset)
+    assert set(made.photo_names.tolist()) == {mine, "F0000"}
+    assert made.sketch_names.tolist() == ["F0000"]
+    assert len(made.sketches) == 1
+    assert made.photos.shape == (6, renderings.SIDE, renderings.SIDE, 3)
+    middles = made.photos[:, renderings.SIDE // 2, renderings.SIDE // 2]
+    np.testing.assert_array_equal(np.unique(middles, axis=0), [[0, 0, 255], [0, 255, 0], [255, 0, 0]])
+    again = renderings.read(tmp_path / "out.npz")
+    np.testing.assert_array_equal(again.photos, made.photos)
+
+
+def test_missing_archives_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="npm pack"):
+        renderings.build(tmp_path, tmp_path / "out.npz", load("emoji"))
+
+
+def test_missing_and_foreign_files(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"python -m students\.renderings"):
+        renderings.read(tmp_path / "none.npz")
+    np.savez(tmp_path / "other.npz", something=np.zeros(3))
+    with pytest.raises(ValueError, match="holds no renderings"):
+        renderings.read(tmp_path / "other.npz")

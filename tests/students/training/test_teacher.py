@@ -1,0 +1,63 @@
+"""What a teacher knows of a pool: its own embeddings, mirrored ones too, kept and found again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from students.network.embedder import Head, Student, StudentConfig
+from students.store.weights import load_student, save_student
+from students.training.pairs import Pairs, PoolConfig, make_pairs
+from students.training.teacher import knowledge, mirrored
+from tests.helpers import toy_dataset
+
+CONFIG = StudentConfig(canvases=(16, 32), photo_side=16, heads=(Head(8, 2, 8, 1.0),))
+
+
+@pytest.fixture
+def pairs() -> Pairs:
+    return make_pairs(toy_dataset(), PoolConfig(variants=1), CONFIG.photo_side, workers=1)
+
+
+@pytest.fixture
+def teacher(tmp_path: Path) -> Student:
+    torch.manual_seed(0)
+    return load_student(save_student(Student(CONFIG), tmp_path / "teacher.safetensors", {}))
+
+
+def test_it_is_the_mean_over_canvases(pairs: Pairs, teacher: Student, tmp_path: Path) -> None:
+    known = knowledge(teacher, (16, 32), pairs, tmp_path, "cpu", progress=False)
+    rows = np.array([0, 5, 3])
+    flip = np.array([False, True, False])
+    sketches = [mirrored(pairs.sketches[r]) if f else pairs.sketches[r] for r, f in zip(rows, flip, strict=True)]
+    total = teacher.embed(sketches, 16) + teacher.embed(sketches, 32)
+    expected = total / np.linalg.norm(total, axis=1, keepdims=True)
+    np.testing.assert_allclose(known.of_sketches(rows, flip).numpy(), expected, atol=2e-3)  # kept in half precision
+    photos = pairs.photos[[0, 1, 2]].permute(0, 2, 3, 1)
+    photos[1] = photos[1].flip(1)
+    np.testing.assert_allclose(
+        known.of_photos(np.array([0, 1, 2]), flip).numpy(), teacher.embed_photos(photos.numpy()), atol=2e-3
+    )
+
+
+def test_it_is_kept_and_belongs_to_one_teacher(
+    pairs: Pairs, teacher: Student, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = knowledge(teacher, (16,), pairs, tmp_path, "cpu", progress=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(Student, "embed", lambda *args, **kwargs: pytest.fail("embedded again"))
+        again = knowledge(teacher, (16,), pairs, tmp_path, "cpu", progress=False)
+    torch.testing.assert_close(again.sketches, first.sketches)
+    other = load_student(save_student(Student(CONFIG), tmp_path / "other.safetensors", {}))
+    assert not torch.equal(knowledge(other, (16,), pairs, tmp_path, "cpu", progress=False).photos, first.photos)
+
+
+def test_mirrored() -> None:
+    sketch = toy_dataset().sketch(0)
+    there = mirrored(sketch)
+    for a, b in zip(sketch.strokes, there.strokes, strict=True):
+        np.testing.assert_allclose(b, np.stack([1.0 - a[:, 0], a[:, 1]], axis=1), atol=1e-6)
+        assert b.dtype == np.float32
