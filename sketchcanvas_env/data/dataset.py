@@ -18,6 +18,9 @@ A student's ranks on its own training sketches are near perfect at every canvas,
 from them: hence four splits, not three.
 """
 
+SHARED = ("train", "val", "test")
+"""The splits that share a known gallery (`SketchDataset.known_gallery`)."""
+
 RETRIEVAL, RECOGNITION = TASKS = ("retrieval", "recognition")
 """What sketches are ranked among: photos, or classes (`sketchcanvas_env.data.recognition`)."""
 
@@ -30,7 +33,11 @@ class SkippedDataWarning(UserWarning):
 
 @dataclass(frozen=True, eq=False)
 class SketchDataset:
-    """Vector sketches paired with photos, split by photo.
+    """Vector sketches paired with photos, in four splits.
+
+    Usually the photos are split: a photo and all its sketches lie in one split, and every split has a gallery of its
+    own. With `known_gallery` the sketches are split instead: `train`, `val` and `test` share one gallery, and a photo
+    may have sketches in several of them.
 
     Attributes:
         name: the data set's name.
@@ -47,6 +54,12 @@ class SketchDataset:
         classes: (N,) str, the class of each sketch; None where a data set has no classes.
         task: one of `TASKS`. For recognition `photo_ids` and `galleries` hold classes, and `photo` gives a picture of a
             class for people to look at.
+        known_gallery: whether the sketches are split and `train`, `val` and `test` share one gallery of photos, so that
+            selectors are judged by new drawings of photos whose other drawings they have learned from. False for
+            recognition, where the classes are always the same.
+
+    Raises:
+        ValueError: `known_gallery` with galleries that differ.
     """
 
     name: str
@@ -63,6 +76,13 @@ class SketchDataset:
     skipped: tuple[tuple[str, str], ...] = ()
     classes: NDArray[np.str_] | None = None
     task: str = RETRIEVAL
+    known_gallery: bool = False
+
+    def __post_init__(self) -> None:
+        """Check that a known gallery is one gallery."""
+        first = self.galleries[SHARED[0]]
+        if self.known_gallery and any(not np.array_equal(first, self.galleries[name]) for name in SHARED):
+            raise ValueError(f"data set {self.name!r} has a known gallery, but its splits have different ones")
 
     def __len__(self) -> int:
         """Number of sketches."""

@@ -37,7 +37,7 @@ def fold(dataset: SketchDataset, number: int) -> SketchDataset:
         The data set `<name>_fold<number>`.
 
     Raises:
-        ValueError: no such fold, or fewer photos than folds.
+        ValueError: no such fold, fewer photos than folds, or a data set that is split by drawing.
     """
     folds = _folds(dataset)
     return _divided(dataset, f"fold{_checked(number)}", {k: "val" if k == number else "student" for k in folds})
@@ -56,7 +56,7 @@ def crossfitted(dataset: SketchDataset, first: int = 0) -> SketchDataset:
         The data set `<name>_crossfit<first>`.
 
     Raises:
-        ValueError: no such fold, or fewer photos than folds.
+        ValueError: no such fold, fewer photos than folds, or a data set that is split by drawing.
     """
     names = {(_checked(first) + place) % FOLDS: split for place, split in enumerate(SPLITS[1:])}
     return _divided(dataset, f"crossfit{first}", names)
@@ -92,6 +92,8 @@ def _divided(dataset: SketchDataset, suffix: str, splits: dict[int, str]) -> Ske
 
 def _folds(dataset: SketchDataset) -> dict[int, list[str]]:
     """The photos of each fold; sizes differ by one at most."""
+    if dataset.known_gallery:
+        raise ValueError(f"data set {dataset.name!r} is split by drawing; only one that is split by photo has folds")
     photos = sorted(set(dataset.photo_ids[dataset.split != "test"].tolist()))
     if len(photos) < FOLDS:
         raise ValueError(f"data set {dataset.name!r} has {len(photos)} photos to divide into {FOLDS} folds")
