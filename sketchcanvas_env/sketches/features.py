@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from sketchcanvas_env.sketches.raster import LINE_WIDTH
+from sketchcanvas_env.sketches.pen import LINE_WIDTH
 from sketchcanvas_env.sketches.sketch import VectorSketch
 
 FEATURE_NAMES = (

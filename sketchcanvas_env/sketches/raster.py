@@ -11,19 +11,11 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from sketchcanvas_env.sketches.pen import line_width, pixels_of
 from sketchcanvas_env.sketches.sketch import VectorSketch
 
 MIN_SIDE = 8
 MAX_SIDE = 512
-LINE_WIDTH = 0.0125
-"""Line width as a share of the canvas side: 3.2 px at 256."""
-MIN_LINE_WIDTH = 1.0
-"""Pixels. A thinner line would fade to grey on a small canvas instead of staying ink."""
-
-
-def line_width(side: int) -> float:
-    """Line width in pixels on a canvas of that side: 1.25 % of it, but never under one pixel."""
-    return max(MIN_LINE_WIDTH, LINE_WIDTH * side)
 
 
 def check_side(side: int) -> int:
@@ -35,11 +27,6 @@ def check_side(side: int) -> int:
     if isinstance(side, bool) or not isinstance(side, (int, np.integer)) or not MIN_SIDE <= side <= MAX_SIDE:
         raise ValueError(f"a canvas side is a whole number of pixels from {MIN_SIDE} to {MAX_SIDE}, not {side!r}")
     return int(side)
-
-
-def pixels_of(stroke: NDArray[np.float32], side: int) -> NDArray[np.float64]:
-    """A stroke in pixels, (P, 2) float64, to a thousandth: finer than cairo's own 1/256, and short to write."""
-    return np.round(stroke.astype(np.float64) * side, 3)
 
 
 def rasterise(sketch: VectorSketch, side: int) -> NDArray[np.uint8]:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sketchcanvas_env.sketches.pen import line_width, pixels_of
+
 MAX_STROKES = 5_000
 MAX_POINTS = 50_000
 DEFAULT_MARGIN = 0.08
@@ -167,8 +169,6 @@ class VectorSketch:
 
     def to_svg(self, side: int = 256) -> str:
         """A clean SVG with one `<path>` a stroke, drawn as `sketchcanvas_env.sketches.raster` draws it at that side."""
-        from sketchcanvas_env.sketches.raster import line_width, pixels_of
-
         paths = "\n".join(f'<path d="{_path_data(pixels_of(stroke, side))}"/>' for stroke in self.strokes)
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{side}" height="{side}" '

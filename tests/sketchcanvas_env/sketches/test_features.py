@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sketchcanvas_env.sketches import features
 from sketchcanvas_env.sketches.features import FEATURE_NAMES, GRID, batch_features, stroke_features
-from sketchcanvas_env.sketches.raster import LINE_WIDTH
+from sketchcanvas_env.sketches.pen import LINE_WIDTH
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from tests.helpers import toy_sketch
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sketchcanvas_env.sketches.raster import line_width, rasterise, rasterise_batch
+from sketchcanvas_env.sketches.pen import line_width
+from sketchcanvas_env.sketches.raster import rasterise, rasterise_batch
 from sketchcanvas_env.sketches.sketch import VectorSketch
 
 GOLDEN = Path(__file__).parent / "golden"
