@@ -19,7 +19,7 @@ from xml.parsers import expat
 import numpy as np
 from numpy.typing import NDArray
 
-from sketchcanvas_env.sketches.sketch import DEFAULT_MARGIN, MAX_STROKES, VectorSketch
+from sketchcanvas_env.sketches.sketch import MAX_STROKES, VectorSketch
 from sketchcanvas_env.storage.files import is_special
 from sketchcanvas_env.svg.clip import EVERYWHERE, Inside, cut, inside_of
 from sketchcanvas_env.svg.shapes import SHAPES, Page, Shared
@@ -52,7 +52,7 @@ _MAX_NAME = 200
 _MAX_ATTRIBUTES = 200
 
 
-def read_svg(source: str | Path | bytes, margin: float | None = DEFAULT_MARGIN) -> VectorSketch:
+def read_svg(source: str | Path | bytes, keep_place: bool = False) -> VectorSketch:
     """Read the shapes of an SVG as strokes, in document order.
 
     Outlines of filled shapes become closed strokes. Curves are flattened. Colours, line widths and dashes are not kept:
@@ -67,8 +67,9 @@ def read_svg(source: str | Path | bytes, margin: float | None = DEFAULT_MARGIN) 
 
     Args:
         source: a file's path, or the bytes of an SVG.
-        margin: the strokes are scaled by their bounding box (see `VectorSketch.fit`); None scales by the page
-            instead, which keeps the place of the drawing on it; nothing may leave the page then.
+        keep_place: scale by the page (the `viewBox`, or `width` and `height`), so that the drawing keeps its place on
+            it; nothing may leave the page then. By default the strokes are scaled by their bounding box (see
+            `VectorSketch.fit`).
 
     Raises:
         SvgError: not a plain file, not a well-formed SVG, compressed, larger than 1 MiB, a document type with
@@ -86,10 +87,10 @@ def read_svg(source: str | Path | bytes, margin: float | None = DEFAULT_MARGIN) 
             with open(source, "rb") as stream:
                 source = stream.read(MAX_BYTES + 1)
         strokes, page = _read(source)
-        if margin is not None:
-            return VectorSketch.fit(strokes, margin)
+        if not keep_place:
+            return VectorSketch.fit(strokes)
         if page is None:
-            raise SvgError("no viewBox to scale by")
+            raise SvgError("neither a viewBox nor a width and height, so the drawing has no place on a page to keep")
         side = max(page.width, page.height)
         offset = np.array([page.left - (side - page.width) / 2, page.top - (side - page.height) / 2])
         return VectorSketch.from_strokes([(stroke - offset) / side for stroke in strokes])

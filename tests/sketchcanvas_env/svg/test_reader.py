@@ -50,7 +50,7 @@ def test_shapes_lie_where_cairosvg_draws_them(name: str) -> None:
     else:
         body = SHAPES[name]
     drawing = svg(f'<g fill="none" stroke="#000" stroke-width="1.6" stroke-linecap="round">{body}</g>')
-    ours = rasterise(read_svg(drawing, margin=None), 128).astype(float)
+    ours = rasterise(read_svg(drawing, keep_place=True), 128).astype(float)
     png = cairosvg.svg2png(drawing, background_color="white", output_width=128, output_height=128)
     theirs = np.asarray(Image.open(io.BytesIO(png)).convert("L")).astype(float)
     # Line widths differ (a transform scales theirs), so compare the places: blurred ink must overlap.
@@ -68,7 +68,7 @@ def test_document_order_is_drawing_order() -> None:
             "<line", '<line stroke="black"'
         )
     )
-    lengths = [float(np.ptp(s, axis=0).max()) for s in read_svg(drawing, margin=None).strokes]
+    lengths = [float(np.ptp(s, axis=0).max()) for s in read_svg(drawing, keep_place=True).strokes]
     np.testing.assert_allclose(lengths, [0.1, 0.2, 0.2, 0.4], atol=1e-6)
 
 
@@ -90,7 +90,7 @@ def test_invisible_shapes_are_left_out() -> None:
 def test_clean_svg_round_trip() -> None:
     rng = np.random.RandomState(0)
     sketch = VectorSketch.from_strokes([rng.rand(5, 2), rng.rand(1, 2), rng.rand(9, 2)])
-    again = read_svg(sketch.to_svg(256).encode(), margin=None)
+    again = read_svg(sketch.to_svg(256).encode(), keep_place=True)
     assert again.n_strokes == 3
     for one, other in zip(again.strokes, sketch.strokes, strict=True):
         np.testing.assert_allclose(one, np.repeat(other, 2, 0) if len(other) == 1 else other, atol=1e-5)
@@ -103,7 +103,12 @@ def test_bounding_box_by_default() -> None:
 
 def test_view_box_keeps_the_place() -> None:
     wide = svg('<line x1="0" y1="0" x2="200" y2="0" stroke="#000"/>', 'viewBox="0 0 200 100"')
-    np.testing.assert_allclose(read_svg(wide, margin=None).strokes[0], [[0, 0.25], [1, 0.25]], atol=1e-6)
+    np.testing.assert_allclose(read_svg(wide, keep_place=True).strokes[0], [[0, 0.25], [1, 0.25]], atol=1e-6)
+
+
+def test_a_drawing_without_a_page_has_no_place_to_keep() -> None:
+    with pytest.raises(SvgError, match="neither a viewBox nor a width and height"):
+        read_svg(svg('<line x2="9" stroke="#000"/>', ""), keep_place=True)
 
 
 BOMB = "<g>" * 5_000 + '<circle r="3"/>' + "</g>" * 5_000
@@ -202,7 +207,7 @@ def test_any_bytes_give_one_clear_error(data: bytes) -> None:
 
 
 def test_half_circle_arc_by_hand() -> None:
-    (stroke,) = read_svg(svg('<path d="M10 50 A 40 40 0 0 1 90 50"/>'), margin=None).strokes
+    (stroke,) = read_svg(svg('<path d="M10 50 A 40 40 0 0 1 90 50"/>'), keep_place=True).strokes
     radii = np.hypot(*(stroke.astype(float) - 0.5).T)
     np.testing.assert_allclose(radii, 0.4, atol=1e-6)
     assert stroke[:, 1].min() == pytest.approx(0.1, abs=1e-3)  # sweep 1 goes over the top

@@ -175,7 +175,7 @@ def drawn_by_cairosvg(data: bytes) -> NDArray[np.bool_]:
 def test_lines_lie_where_cairosvg_draws_them(name: str) -> None:
     data = LIKE_CAIROSVG[name]
     # A page that is not square is drawn in the middle of one that is, by both.
-    ours, theirs = rasterise(read_svg(data, margin=None), 256) < 128, drawn_by_cairosvg(data)
+    ours, theirs = rasterise(read_svg(data, keep_place=True), 256) < 128, drawn_by_cairosvg(data)
     far = max(distance_transform_edt(~theirs)[ours].max(), distance_transform_edt(~ours)[theirs].max())
     assert far < 2.3  # half the width of a line, around a corner: the lines themselves are nearer
 
@@ -242,7 +242,7 @@ def test_a_few_hundred_classes_are_read_as_cairosvg_reads_them() -> None:
     data = page(f"<style>{rules}</style>{lines}")
     assert len(rules) < 1 << 14
     assert len(read_strokes(data)) == sum(bool(i % 3) for i in range(0, 300, 8))
-    ours = rasterise(read_svg(data, margin=None), 256) < 128
+    ours = rasterise(read_svg(data, keep_place=True), 256) < 128
     assert distance_transform_edt(~drawn_by_cairosvg(data))[ours].max() < 2.3
 
 
