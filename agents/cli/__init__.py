@@ -16,8 +16,8 @@ from typing import Annotated
 
 import typer
 
-from agents.cli import compare, data, demo, distill, evaluate, export, report, search, tables, train
-from agents.cli.common import tell, telling_what_is_left_out
+from agents.cli.commands import compare, data, evaluate, report, search, students, train
+from agents.cli.output import tell, telling_what_is_left_out
 
 _COMMANDS = (
     compare.compare,
@@ -25,13 +25,13 @@ _COMMANDS = (
     compare.pick,
     train.train,
     evaluate.evaluate,
-    tables.tabulate,
-    tables.latency,
-    distill.distill,
+    students.tabulate,
+    students.latency,
+    train.distill,
     search.index,
     search.query,
-    demo.demo,
-    export.export,
+    search.demo,
+    students.export,
 )
 _GROUPS = {"data": data.app, "report": report.app}
 

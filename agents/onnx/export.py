@@ -1,4 +1,4 @@
-"""Selectors to ONNX, and what int8 costs a student; `agents.onnx.runtime` runs what is written here without torch."""
+"""Selectors to ONNX, and what int8 costs a student; `agents.onnx.selector` runs what is written here without torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from agents.evaluation import statistics
-from agents.onnx.runtime import OnnxCascade, OnnxSelector
+from agents.onnx.selector import OnnxCascade, OnnxSelector
 from agents.selectors.cascade_observation import SeenLook
 from agents.selectors.networks import Selector
 from agents.store.saved import SavedCascade, SavedSelector

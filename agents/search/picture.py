@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
-from agents.search.pipeline import Answer
+from agents.search.answers import Answer
 from sketchcanvas_env.envs import render
 from sketchcanvas_env.sketches.raster import rasterise
 from sketchcanvas_env.sketches.sketch import VectorSketch

@@ -9,182 +9,41 @@
     True
 
 A selector is asked which canvas the sketch needs; the sketch is drawn there, embedded, and the index is ranked. One
-that looks several times (a cascade) is asked again after each look; the last look is the answer, or all looks fused,
-whichever it was trained for. Anything with the
-shapes below takes part: no network is named here, and torch is imported only when one of its networks is loaded.
+that looks several times (a cascade) is asked again after each look; the answer is the last look's, or all looks fused,
+whichever the cascade was trained for. `parts` says what a student and a selector must have; `loading` finds the shipped
+ones.
 
 Milliseconds are read from a clock around each stage; sketches that are searched together share them equally.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from time import perf_counter
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.search import loading
+from agents.search.answers import STAGES, Answer, Hit, Look
+from agents.search.parts import CascadeSelector, FixedCanvas, OneShotSelector, PreferenceSelector, QueryStudent
 from sketchcanvas_env.outcomes.reward import fused_distance
 from sketchcanvas_env.outcomes.table import TOP
 from sketchcanvas_env.sketches.raster import rasterise_batch
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.tasks.cascade import RANKINGS
-from students.search import index as indexes
 from students.search.index import PhotoIndex
 from students.search.nearest import nearest_photos
 from students.tables.tabulate import euclidean, nearest
-
-STAGES = ("selector", "raster", "student", "rank")
-"""What a search spends time on."""
-
-DEFAULT_SELECTOR = "emoji"
-PREFERENCE_SELECTOR = "emoji-preference"
-"""The shipped selectors: for one tradeoff, and for the tradeoff that a search names."""
-
-ENGINES = ("torch", "onnx")
-"""What computes: torch, or onnxruntime, which runs what `sketchcanvas export` wrote."""
 
 BATCH = 64
 """Sketches that are drawn, embedded and ranked together at most."""
 
 _GIGA = 1e9
-
-
-class QueryStudent(Protocol):
-    """What searching asks of a student; `students.network.embedder.Student` has it."""
-
-    @property
-    def weights_hash(self) -> str:
-        """SHA-256 (hex) of the weights whose embeddings these are."""
-
-    @property
-    def canvases(self) -> tuple[int, ...]:
-        """Canvas sides it can embed, rising."""
-
-    def flops(self, canvas: int) -> float:
-        """FLOPs (2 x MAC) of one sketch at that canvas."""
-
-    def embed_rasters(self, rasters: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(n, D) float32 unit vectors of sketches drawn at one canvas, (n, S, S) uint8."""
-
-
-class OneShotSelector(Protocol):
-    """Chooses a canvas from the strokes alone; `agents.store.saved.SavedSelector` does."""
-
-    def __call__(self, sketch: VectorSketch) -> int:
-        """The side, in pixels."""
-
-    def gflops(self, sketch: VectorSketch) -> float:
-        """GFLOPs (2 x MAC) of deciding."""
-
-
-class PreferenceSelector(Protocol):
-    """Chooses a canvas at a tradeoff that it is told."""
-
-    def __call__(self, sketch: VectorSketch, tradeoff: float | None = None) -> int:
-        """The side, in pixels."""
-
-    def gflops(self, sketch: VectorSketch, tradeoff: float | None = None) -> float:
-        """GFLOPs (2 x MAC) of deciding."""
-
-
-@runtime_checkable
-class CascadeSelector(Protocol):
-    """Chooses where to look next from what was seen so far."""
-
-    def next(self, sketch: VectorSketch, looks: Sequence[Look]) -> int | None:
-        """The side, in pixels, or None to stop."""
-
-    def gflops(self, sketch: VectorSketch) -> float:
-        """GFLOPs (2 x MAC) of one decision."""
-
-
-@dataclass(frozen=True)
-class FixedCanvas:
-    """One canvas for every sketch."""
-
-    canvas: int
-
-    def __call__(self, sketch: VectorSketch) -> int:
-        """The canvas."""
-        return self.canvas
-
-    def gflops(self, sketch: VectorSketch) -> float:
-        """Nothing is decided."""
-        return 0.0
-
-
-@dataclass(frozen=True)
-class Hit:
-    """A photo that was found.
-
-    Attributes:
-        photo: its name in the index.
-        distance: Euclidean distance of the embeddings, in [0, 2].
-    """
-
-    photo: str
-    distance: float
-
-
-@dataclass(frozen=True)
-class Look:
-    """The sketch seen on one canvas.
-
-    Attributes:
-        canvas: side in pixels.
-        gflops: what the student spent (2 x MAC).
-        hits: nearest photos, nearest first.
-        milliseconds: by stage: "raster", "student" and "rank".
-    """
-
-    canvas: int
-    gflops: float
-    hits: tuple[Hit, ...]
-    milliseconds: Mapping[str, float]
-
-    @property
-    def top(self) -> tuple[str, ...]:
-        """Names of the first photos: as many as a cascade is shown."""
-        return tuple(hit.photo for hit in self.hits[:TOP])
-
-    @property
-    def distances(self) -> tuple[float, ...]:
-        """Their distances, rising."""
-        return tuple(hit.distance for hit in self.hits[:TOP])
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a search found, and what it cost.
-
-    Attributes:
-        hits: nearest photos of the last look, or of all looks fused, nearest first.
-        canvas: side of the last look, in pixels.
-        looks: all looks, in order; one where the selector chooses once.
-        gflops: of the student over all looks.
-        selector_gflops: of all decisions.
-        milliseconds: by stage, `STAGES`, and their sum, "total".
-        fixed_canvas: the student's largest canvas, side in pixels.
-        fixed_gflops: what the student would have spent there.
-    """
-
-    hits: tuple[Hit, ...]
-    canvas: int
-    looks: tuple[Look, ...]
-    gflops: float
-    selector_gflops: float
-    milliseconds: Mapping[str, float]
-    fixed_canvas: int
-    fixed_gflops: float
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON-able values."""
-        return asdict(self)
 
 
 class Pipeline:
@@ -259,22 +118,7 @@ class Pipeline:
             FileNotFoundError: a file is missing.
             ValueError: a damaged file, an unknown engine or name, or an index made with other weights.
         """
-        if engine not in ENGINES:
-            raise ValueError(f"unknown engine {engine!r}; there are {', '.join(ENGINES)}")
-        import agents
-        import students
-
-        found = indexes.load(index)
-        if engine == "onnx":
-            exported, decides = _exported(student, selector)
-            return cls(found, exported, decides, ranking=_ranking_of(decides))
-        embedder = students.load(found.student if student is None else student)
-        if selector is None:
-            return cls(found, embedder, agents.load(DEFAULT_SELECTOR), lambda: agents.load(PREFERENCE_SELECTOR))
-        if (fixed := _fixed(selector, embedder.canvases)) is not None:
-            return cls(found, embedder, fixed)
-        chosen = agents.load(selector)
-        return cls(found, embedder, chosen, ranking=_ranking_of(chosen))
+        return cls(*loading.load_parts(index, selector, student, engine))
 
     def at(self, canvas: int) -> Pipeline:
         """The same search with one canvas, `canvas` pixels a side, for every sketch; both take turns at the student."""
@@ -441,37 +285,3 @@ class _Begun:
             fixed_canvas=fixed_canvas,
             fixed_gflops=fixed_gflops,
         )
-
-
-def _ranking_of(selector: object) -> str:
-    """What the answer is by, one of `RANKINGS`: a cascade says for which it was trained."""
-    return str(getattr(selector, "ranking", "last"))
-
-
-def _exported(student: str | Path | None, selector: str | Path | None) -> tuple[QueryStudent, OneShotSelector]:
-    """An exported student and a selector for it, no torch involved."""
-    from agents.onnx.runtime import OnnxSelector
-    from students.onnx.runtime import OnnxStudent
-
-    if student is None:
-        raise ValueError(
-            "engine 'onnx' runs an exported student: name the folder that 'sketchcanvas export --onnx DIR' wrote"
-        )
-    embedder = OnnxStudent.load(student)
-    if selector is None:
-        return embedder, OnnxSelector.load(student)
-    return embedder, _fixed(selector, embedder.canvases) or OnnxSelector.load(selector)
-
-
-def _fixed(selector: str | Path, canvases: Sequence[int]) -> FixedCanvas | None:
-    """The selector that "fixed:SIDE" names; None for another text.
-
-    Raises:
-        ValueError: a side that the student does not have.
-    """
-    kind, colon, side = str(selector).partition(":")
-    if kind != "fixed" or not colon:
-        return None
-    if not side.isdecimal() or int(side) not in canvases:
-        raise ValueError(f"{selector!r} names no canvas of the student; it has {list(canvases)}")
-    return FixedCanvas(int(side))

@@ -28,9 +28,11 @@ from numpy.typing import NDArray
 from agents.algorithms.common.training import pinned_threads
 from agents.evaluation import baselines
 from agents.evaluation.evaluate import evaluate
-from agents.onnx.runtime import OnnxSelector
+from agents.onnx.selector import OnnxSelector
 from agents.reports.tables import markdown
-from agents.search.pipeline import STAGES, FixedCanvas, Pipeline, QueryStudent
+from agents.search.answers import STAGES
+from agents.search.parts import FixedCanvas, QueryStudent
+from agents.search.pipeline import Pipeline
 from agents.selectors.policy import actions_of, flops_of
 from agents.store.saved import SavedSelector
 from sketchcanvas_env.data import SketchDataset
@@ -71,7 +73,7 @@ class QueryRow:
     """One policy on one engine.
 
     Attributes:
-        engine: what computes, one of `agents.search.pipeline.ENGINES`.
+        engine: what computes, one of `agents.search.loading.ENGINES`.
         policy: "fixed:SIDE", `SELECTOR` or `TOSS`.
         acc1: share of the split's sketches whose true photo comes first, of the coin toss as expected.
         acc1_low: lower end of its 95 % interval, photos resampled.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.search.pipeline import Answer
+from agents.search.answers import Answer
 from sketchcanvas_env.sketches.raster import rasterise
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.storage.files import parse_json

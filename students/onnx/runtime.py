@@ -5,7 +5,7 @@ A folder written by `sketchcanvas export` holds, for each exported network, a ca
     student.json         what it is, hashes of all its files, FLOPs, tolerance
     student-32.onnx ...  one graph for each canvas, and student-photo.onnx for photos
     student.bin          the weights that they share
-    selector.json, selector.onnx   (`agents.onnx.runtime` reads these)
+    selector.json, selector.onnx   (`agents.onnx.selector` reads these)
 
     >>> student = OnnxStudent.load("runs/onnx")  # doctest: +SKIP
     >>> student.embed([sketch], 64)              # doctest: +SKIP

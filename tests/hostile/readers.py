@@ -20,7 +20,7 @@ from PIL import Image
 
 import students
 from agents.algorithms.common.training import Run
-from agents.onnx.runtime import OnnxCascade, OnnxSelector
+from agents.onnx.selector import OnnxCascade, OnnxSelector
 from agents.selectors import networks as selectors
 from agents.selectors.cascade_observation import SeenLook
 from agents.store import saved

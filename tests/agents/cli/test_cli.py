@@ -21,7 +21,9 @@ from PIL import Image
 
 import sketchcanvas_env
 from agents import cli
-from agents.cli.common import telling_what_is_left_out, typed_command
+from agents.cli.commands.compare import compare as compare_command
+from agents.cli.output import telling_what_is_left_out
+from agents.cli.shared_options import typed_command
 from agents.evaluation.setting import EnvConfig
 from agents.experiments.compare import CompareConfig, preset
 from agents.store import saved
@@ -98,7 +100,7 @@ def test_the_package_runs_as_a_program_too(module: str) -> None:
 
 
 def test_defaults_are_those_of_the_configurations() -> None:
-    options = {name: p.default for name, p in inspect.signature(cli.compare.compare).parameters.items()}
+    options = {name: p.default for name, p in inspect.signature(compare_command).parameters.items()}
     env, compare = EnvConfig(), CompareConfig()
     assert options["canvases"] == ",".join(map(str, env.canvases))
     # These two the preset decides.

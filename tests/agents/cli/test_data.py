@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import agents
-from agents.cli.common import typed_command
+from agents.cli.shared_options import typed_command
 from agents.evaluation.setting import EnvConfig
 from agents.experiments import sweep
 from agents.experiments.compare import CompareConfig, compare

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import students
 from agents.cli import app
-from agents.onnx.runtime import OnnxSelector
+from agents.onnx.selector import OnnxSelector
 from students.onnx.runtime import OnnxStudent
 from students.store.weights import save_student
 from tests.helpers import Toy, toy_sketch

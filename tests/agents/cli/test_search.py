@@ -202,7 +202,7 @@ def test_pictures_that_are_gone_are_missed_only_where_they_are_shown(
 
 
 def test_all_looks_are_shown(tmp_path: Path) -> None:
-    from agents.cli.search import _tables
+    from agents.cli.commands.search import _tables
     from agents.search.picture import draw
     from tests.agents.search.test_pipeline import SKETCHES, Cascade, Cells, photo_index
 

@@ -21,8 +21,10 @@ import students
 from agents.cli import app
 from agents.evaluation.setting import CascadeConfig
 from agents.onnx.export import TOLERANCE, export
-from agents.onnx.runtime import OnnxCascade, OnnxSelector
-from agents.search.pipeline import CascadeSelector, FixedCanvas, Look, Pipeline
+from agents.onnx.selector import OnnxCascade, OnnxSelector
+from agents.search.answers import Look
+from agents.search.parts import CascadeSelector, FixedCanvas
+from agents.search.pipeline import Pipeline
 from agents.selectors import networks as selectors
 from agents.selectors.cascade_observation import SeenLook
 from agents.store.saved import SavedCascade

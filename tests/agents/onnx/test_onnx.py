@@ -18,7 +18,7 @@ import agents
 import students
 from agents.onnx import export as onnx_export
 from agents.onnx.export import TOLERANCE, cost_cells, export, record_int8_cost
-from agents.onnx.runtime import OnnxSelector
+from agents.onnx.selector import OnnxSelector
 from agents.search.pipeline import Pipeline
 from agents.selectors import networks as selectors
 from agents.store.saved import SavedSelector

@@ -20,7 +20,9 @@ import students
 from agents.evaluation.setting import EnvConfig
 from agents.experiments.sweep import FOR_ALL
 from agents.search import pipeline as module
-from agents.search.pipeline import Answer, FixedCanvas, Pipeline
+from agents.search.answers import Answer
+from agents.search.parts import FixedCanvas
+from agents.search.pipeline import Pipeline
 from agents.selectors import policy
 from sketchcanvas_env import load_dataset, load_table
 from sketchcanvas_env.sketches.raster import rasterise
@@ -408,7 +410,8 @@ def test_the_example_of_the_module() -> None:
 def test_it_imports_no_torch() -> None:
     code = (
         "import sys\n"
-        "from agents.search.pipeline import FixedCanvas, Pipeline\n"
+        "from agents.search.parts import FixedCanvas\n"
+        "from agents.search.pipeline import Pipeline\n"
         "from students import index\n"
         "from sketchcanvas_env import load_dataset\n"
         "found = index.load()\n"

@@ -15,7 +15,8 @@ import agents
 from agents.algorithms import registry as algorithms
 from agents.algorithms.common.training import Run
 from agents.evaluation.setting import CascadeConfig
-from agents.search.pipeline import CascadeSelector, Pipeline
+from agents.search.parts import CascadeSelector
+from agents.search.pipeline import Pipeline
 from agents.selectors.cascade_observation import SeenLook
 from agents.store.saved import SavedCascade
 from sketchcanvas_env.outcomes.looks import LookTable, looks_path

@@ -14,7 +14,8 @@ import torch
 import agents
 from agents.evaluation import baselines
 from agents.evaluation.evaluate import evaluate
-from agents.search.pipeline import STAGES, Pipeline
+from agents.search.answers import STAGES
+from agents.search.pipeline import Pipeline
 from agents.selectors.policy import actions_of, flops_of
 from agents.studies import query_latency
 from agents.studies.query_latency import FIXED, SELECTOR, TOSS, QueryLatency, measure

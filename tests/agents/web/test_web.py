@@ -26,7 +26,8 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from agents.cli import app as cli
-from agents.search.pipeline import FixedCanvas, Pipeline
+from agents.search.parts import FixedCanvas
+from agents.search.pipeline import Pipeline
 from agents.web import app as module
 from agents.web import limits as limits_module
 from agents.web import messages

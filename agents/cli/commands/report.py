@@ -8,8 +8,19 @@ from typing import Annotated
 
 import typer
 
-from agents.cli.common import load_data, show, sides_of, tell, typed_command
-from agents.cli.options import AsJson, Dataset, MaxPoints, Root, Split, Strict, Threads
+from agents.cli.output import show, tell
+from agents.cli.shared_options import (
+    AsJson,
+    Dataset,
+    MaxPoints,
+    Root,
+    Split,
+    Strict,
+    Threads,
+    load_data,
+    sides_of,
+    typed_command,
+)
 
 app = typer.Typer(subcommand_metavar="[COMMAND [ARGS]...]")
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from agents.cli.common import load_data, show, tell
-from agents.cli.options import DATASET_HELP, AsJson, Root, Strict
+from agents.cli.output import show, tell
+from agents.cli.shared_options import DATASET_HELP, AsJson, Root, Strict, load_data
 
 app = typer.Typer(
     help="Look at a data set, check a folder of your own, or make one.",

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from agents.cli.common import env_config, goes_on, numbers_of, show, tell, workers
-from agents.cli.options import (
+from agents.cli.output import goes_on, show, tell
+from agents.cli.shared_options import (
     DEFAULT_CANVASES,
     Address,
     AsJson,
@@ -26,6 +26,9 @@ from agents.cli.options import (
     TablePath,
     Threads,
     Tradeoff,
+    env_config,
+    numbers_of,
+    workers,
 )
 
 

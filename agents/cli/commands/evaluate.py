@@ -7,8 +7,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agents.cli.common import env_config, load_data, show, sides_of, tell, tell_leakage, typed_command
-from agents.cli.options import DEFAULT_CANVASES, AsJson, Cost, Dataset, Root, Split, Strict, TablePath, Tradeoff
+from agents.cli.output import show, tell, tell_leakage
+from agents.cli.shared_options import (
+    DEFAULT_CANVASES,
+    AsJson,
+    Cost,
+    Dataset,
+    Root,
+    Split,
+    Strict,
+    TablePath,
+    Tradeoff,
+    env_config,
+    load_data,
+    sides_of,
+    typed_command,
+)
 
 if TYPE_CHECKING:
     from sketchcanvas_env.data import SketchDataset

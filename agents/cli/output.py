@@ -1,4 +1,4 @@
-"""What the commands share: from options to configurations, and what goes to which output."""
+"""What a command prints: results to standard output, as tables or JSON; the rest to standard error."""
 
 from __future__ import annotations
 
@@ -6,75 +6,16 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from agents.evaluation.setting import EnvConfig
-    from agents.experiments.runs import Workers
     from sketchcanvas_env.data import SketchDataset
 
 _PIPE_WIDTH = 10_000
 """A pipe has no width: every row of a table stays one line there."""
-
-
-def env_config(
-    dataset: str,
-    root: Path | None,
-    student: str | None,
-    table: Path | None,
-    canvases: str,
-    tradeoff: float,
-    cost: str,
-    max_points: int,
-) -> EnvConfig:
-    """The environment that the options describe; a data set in a folder is named with its folder."""
-    from agents.evaluation.setting import EnvConfig
-
-    return EnvConfig(
-        dataset=dataset if root is None else f"{dataset}:{root}",
-        student=student,
-        table=str(table) if table is not None else None,
-        canvases=sides_of(canvases),
-        tradeoff=tradeoff,
-        cost=cost,
-        max_points=max_points,
-    )
-
-
-def workers(jobs: int, engine: str, address: str | None) -> Workers:
-    """Where runs go."""
-    from agents.experiments.runs import Workers
-
-    return Workers(jobs=jobs, engine=engine, address=address)
-
-
-def sides_of(canvases: str) -> tuple[int, ...]:
-    """Canvas sides, pixels, from "32,64"; ValueError for anything else."""
-    try:
-        return tuple(int(side) for side in canvases.split(","))
-    except ValueError:
-        raise ValueError(
-            f"canvases are sides in pixels separated by commas, such as 32,64,128; got {canvases!r}"
-        ) from None
-
-
-def numbers_of(text: str, option: str) -> tuple[float, ...]:
-    """Numbers from "0.1,0.2"; ValueError, which names the option, for anything else."""
-    try:
-        return tuple(float(one) for one in text.split(","))
-    except ValueError:
-        raise ValueError(f"{option} are numbers separated by commas, such as 0.1,0.2; got {text!r}") from None
-
-
-def load_data(name: str, root: Path | None, strict: bool = False) -> SketchDataset:
-    """The data set; what it takes is imported when it is asked for."""
-    from sketchcanvas_env.data import load
-
-    return load(name, root, strict)
 
 
 @contextmanager
@@ -116,24 +57,6 @@ def goes_on() -> Iterator[None]:
     except KeyboardInterrupt:
         tell("interrupted; the same command goes on where it was")
         raise
-
-
-def typed_command() -> str:
-    """The command as typed, for provenance; where a user keeps a data set is nobody else's business."""
-    import shlex
-
-    from sketchcanvas_env.data import FOLDER_DATASETS
-
-    words = ["sketchcanvas"]
-    for word in sys.argv[1:]:
-        option, value = word.split("=", 1) if word.startswith("--") and "=" in word else ("", word)
-        name, colon, _ = value.partition(":")
-        if "--root" in (option, words[-1]):
-            value = "ROOT"
-        elif colon and name in FOLDER_DATASETS:
-            value = f"{name}:ROOT"
-        words.append(f"{option}={value}" if option else value)
-    return shlex.join(words)
 
 
 def show(as_json: bool, value: Any, *tables: Table) -> None:

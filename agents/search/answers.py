@@ -1,0 +1,81 @@
+"""What a search found, and what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sketchcanvas_env.outcomes.table import TOP
+
+STAGES = ("selector", "raster", "student", "rank")
+"""What a search spends time on."""
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A photo that was found.
+
+    Attributes:
+        photo: its name in the index.
+        distance: Euclidean distance of the embeddings, in [0, 2].
+    """
+
+    photo: str
+    distance: float
+
+
+@dataclass(frozen=True)
+class Look:
+    """The sketch seen on one canvas.
+
+    Attributes:
+        canvas: side in pixels.
+        gflops: what the student spent (2 x MAC).
+        hits: nearest photos, nearest first.
+        milliseconds: by stage: "raster", "student" and "rank".
+    """
+
+    canvas: int
+    gflops: float
+    hits: tuple[Hit, ...]
+    milliseconds: Mapping[str, float]
+
+    @property
+    def top(self) -> tuple[str, ...]:
+        """Names of the first photos: as many as a cascade is shown."""
+        return tuple(hit.photo for hit in self.hits[:TOP])
+
+    @property
+    def distances(self) -> tuple[float, ...]:
+        """Their distances, rising."""
+        return tuple(hit.distance for hit in self.hits[:TOP])
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a search found, and what it cost.
+
+    Attributes:
+        hits: nearest photos of the last look, or of all looks fused, nearest first.
+        canvas: side of the last look, in pixels.
+        looks: all looks, in order; one where the selector chooses once.
+        gflops: of the student over all looks.
+        selector_gflops: of all decisions.
+        milliseconds: by stage, `STAGES`, and their sum, "total".
+        fixed_canvas: the student's largest canvas, side in pixels.
+        fixed_gflops: what the student would have spent there.
+    """
+
+    hits: tuple[Hit, ...]
+    canvas: int
+    looks: tuple[Look, ...]
+    gflops: float
+    selector_gflops: float
+    milliseconds: Mapping[str, float]
+    fixed_canvas: int
+    fixed_gflops: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON-able values."""
+        return asdict(self)

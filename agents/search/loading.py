@@ -1,0 +1,68 @@
+"""Finds an index, its student and a selector, by shipped name or by path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from agents.search.parts import OneShotSelector, PreferenceSelector, QueryStudent, fixed_canvas
+from students.search import index as indexes
+from students.search.index import PhotoIndex
+
+DEFAULT_SELECTOR = "emoji"
+PREFERENCE_SELECTOR = "emoji-preference"
+"""The shipped selectors: for one tradeoff, and for the tradeoff that a search names."""
+
+ENGINES = ("torch", "onnx")
+"""What computes: torch, or onnxruntime, which runs what `sketchcanvas export` wrote."""
+
+
+class Parts(NamedTuple):
+    """What a `Pipeline` is made of; its arguments in their order."""
+
+    index: PhotoIndex
+    student: QueryStudent
+    selector: Any  # one of the selectors in `parts`
+    preference: Callable[[], PreferenceSelector] | None = None
+    ranking: str = "last"
+
+
+def load_parts(index: str | Path, selector: str | Path | None, student: str | Path | None, engine: str) -> Parts:
+    """The parts that `Pipeline.load` joins; arguments and errors are its."""
+    if engine not in ENGINES:
+        raise ValueError(f"unknown engine {engine!r}; there are {', '.join(ENGINES)}")
+    import agents
+    import students
+
+    found = indexes.load(index)
+    if engine == "onnx":
+        exported, decides = _exported(student, selector)
+        return Parts(found, exported, decides, ranking=_ranking_of(decides))
+    embedder = students.load(found.student if student is None else student)
+    if selector is None:
+        return Parts(found, embedder, agents.load(DEFAULT_SELECTOR), lambda: agents.load(PREFERENCE_SELECTOR))
+    if (fixed := fixed_canvas(selector, embedder.canvases)) is not None:
+        return Parts(found, embedder, fixed)
+    chosen = agents.load(selector)
+    return Parts(found, embedder, chosen, ranking=_ranking_of(chosen))
+
+
+def _ranking_of(selector: object) -> str:
+    """One of `sketchcanvas_env.tasks.cascade.RANKINGS`: a cascade says for which it was trained."""
+    return str(getattr(selector, "ranking", "last"))
+
+
+def _exported(student: str | Path | None, selector: str | Path | None) -> tuple[QueryStudent, OneShotSelector]:
+    """An exported student and a selector for it; torch is not imported."""
+    from agents.onnx.selector import OnnxSelector
+    from students.onnx.runtime import OnnxStudent
+
+    if student is None:
+        raise ValueError(
+            "engine 'onnx' runs an exported student: name the folder that 'sketchcanvas export --onnx DIR' wrote"
+        )
+    embedder = OnnxStudent.load(student)
+    if selector is None:
+        return embedder, OnnxSelector.load(student)
+    return embedder, fixed_canvas(selector, embedder.canvases) or OnnxSelector.load(selector)

@@ -1,0 +1,92 @@
+"""What a search asks of a student and of a selector: anything with these shapes takes part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.search.answers import Look
+from sketchcanvas_env.sketches.sketch import VectorSketch
+
+
+class QueryStudent(Protocol):
+    """What searching asks of a student; `students.network.embedder.Student` has it."""
+
+    @property
+    def weights_hash(self) -> str:
+        """SHA-256 (hex) of the weights whose embeddings these are."""
+
+    @property
+    def canvases(self) -> tuple[int, ...]:
+        """Canvas sides it can embed, rising."""
+
+    def flops(self, canvas: int) -> float:
+        """FLOPs (2 x MAC) of one sketch at that canvas."""
+
+    def embed_rasters(self, rasters: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(n, D) float32 unit vectors of sketches drawn at one canvas, (n, S, S) uint8."""
+
+
+class OneShotSelector(Protocol):
+    """Chooses a canvas from the strokes alone; `agents.store.saved.SavedSelector` does."""
+
+    def __call__(self, sketch: VectorSketch) -> int:
+        """The side, in pixels."""
+
+    def gflops(self, sketch: VectorSketch) -> float:
+        """GFLOPs (2 x MAC) of deciding."""
+
+
+class PreferenceSelector(Protocol):
+    """Chooses a canvas at a tradeoff that it is told."""
+
+    def __call__(self, sketch: VectorSketch, tradeoff: float | None = None) -> int:
+        """The side, in pixels."""
+
+    def gflops(self, sketch: VectorSketch, tradeoff: float | None = None) -> float:
+        """GFLOPs (2 x MAC) of deciding."""
+
+
+@runtime_checkable
+class CascadeSelector(Protocol):
+    """Chooses where to look next from what was seen so far."""
+
+    def next(self, sketch: VectorSketch, looks: Sequence[Look]) -> int | None:
+        """The side, in pixels, or None to stop."""
+
+    def gflops(self, sketch: VectorSketch) -> float:
+        """GFLOPs (2 x MAC) of one decision."""
+
+
+@dataclass(frozen=True)
+class FixedCanvas:
+    """One canvas for every sketch."""
+
+    canvas: int
+
+    def __call__(self, sketch: VectorSketch) -> int:
+        """The canvas."""
+        return self.canvas
+
+    def gflops(self, sketch: VectorSketch) -> float:
+        """Nothing is decided."""
+        return 0.0
+
+
+def fixed_canvas(selector: str | Path, canvases: Sequence[int]) -> FixedCanvas | None:
+    """The selector that "fixed:SIDE" names; None for another text.
+
+    Raises:
+        ValueError: a side that the student does not have.
+    """
+    kind, colon, side = str(selector).partition(":")
+    if kind != "fixed" or not colon:
+        return None
+    if not side.isdecimal() or int(side) not in canvases:
+        raise ValueError(f"{selector!r} names no canvas of the student; it has {list(canvases)}")
+    return FixedCanvas(int(side))
