@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from agents.search.parts import OneShotSelector, PreferenceSelector, QueryStudent, fixed_canvas
 from students.search import index as indexes
@@ -18,8 +19,9 @@ ENGINES = ("torch", "onnx")
 """What computes: torch, or onnxruntime, which runs what `sketchcanvas export` wrote."""
 
 
-class Parts(NamedTuple):
-    """What a `Pipeline` is made of; its arguments in their order."""
+@dataclass(frozen=True)
+class Parts:
+    """The arguments of a `Pipeline`."""
 
     index: PhotoIndex
     student: QueryStudent

@@ -118,7 +118,8 @@ class Pipeline:
             FileNotFoundError: a file is missing.
             ValueError: a damaged file, an unknown engine or name, or an index made with other weights.
         """
-        return cls(*loading.load_parts(index, selector, student, engine))
+        parts = loading.load_parts(index, selector, student, engine)
+        return cls(parts.index, parts.student, parts.selector, parts.preference, parts.ranking)
 
     def at(self, canvas: int) -> Pipeline:
         """The same search with one canvas, `canvas` pixels a side, for every sketch; both take turns at the student."""

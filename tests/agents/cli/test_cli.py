@@ -307,7 +307,7 @@ def test_ctrl_c_says_how_to_go_on(
     def press(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(f"agents.{command}.{command}", press)
+    monkeypatch.setattr(f"agents.experiments.{command}.{command}", press)
     assert run(command, "--out", tmp_path) == 130
     assert capsys.readouterr().err.strip().splitlines()[-1] == "interrupted; the same command goes on where it was"
 
