@@ -22,7 +22,9 @@ from students.tables.evaluation import RESULTS_FOLDER, read_rows
 
 ROOT = Path(__file__).parents[1]
 CANVASES = (32, 64, 128, 256)
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = tuple(ROOT / folder / "README.md" for folder in ("", "sketchcanvas_env", "students", "agents"))
+README = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+"""The text of all four."""
 RESULTS = ROOT / "agents" / "results" / "emoji-full"
 QUICK = ROOT / "agents" / "results" / "emoji-quick"
 CASCADE = ROOT / "agents" / "results" / "emoji-cascade"
@@ -30,12 +32,13 @@ SWEEP = ROOT / "agents" / "results" / "emoji-sweep"
 STUDENTS = ROOT / "agents" / "results" / "students"
 
 
-def test_python_blocks_run() -> None:
-    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.S)
-    assert len(blocks) >= 2
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+def test_python_blocks_run(page: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.S)
+    assert blocks or page != PAGES[0]
     for block in blocks:
         with contextlib.redirect_stdout(io.StringIO()) as out:
-            exec(compile(block, "README.md", "exec"), {})
+            exec(compile(block, str(page), "exec"), {})
         assert out.getvalue().strip()
 
 
@@ -148,10 +151,11 @@ def test_weights_stay_small() -> None:
     assert sum(file.stat().st_size for file in students.WEIGHTS_FOLDER.rglob("*.safetensors")) < 40e6
 
 
-def test_pictures_exist() -> None:
-    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README)
-    assert len(pictures) >= 2
-    assert all((ROOT / picture).is_file() for picture in pictures)
+def test_links_lead_to_files() -> None:
+    for page in PAGES:
+        links = re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8"))
+        assert links or page != PAGES[0]
+        assert [link for link in links if not (page.parent / link).exists()] == []
 
 
 def test_ci_runs_the_test_line() -> None:
