@@ -38,7 +38,7 @@ from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.tasks.cascade import RANKINGS
 from students.search.index import PhotoIndex
 from students.search.nearest import nearest_photos
-from students.tables.tabulate import euclidean, nearest
+from students.tables.ranking import euclidean, nearest
 
 BATCH = 64
 """Sketches that are drawn, embedded and ranked together at most."""

@@ -38,7 +38,9 @@ from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.sketches.features import batch_features
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.storage.files import atomic_write, write_json, write_text
-from students.tables.tabulate import Embedder, euclidean, tabulate
+from students.network.protocol import Embedder
+from students.tables.ranking import euclidean
+from students.tables.tabulate import tabulate
 
 SHIFT, SCALE, TURN = 0.015, 0.03, 2.0
 """The most that a copy is moved (share of the side), scaled (share) and turned (degrees); uniform up to there."""

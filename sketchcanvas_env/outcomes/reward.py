@@ -14,7 +14,7 @@ in the gallery (1 is best) and `L_tri` the triplet loss of the query.
 What the paper leaves open, or does otherwise, and what is done here:
 
 * Ties count against the student (`rank_of_true`): one that embeds everything in one point is last, never
-  first.
+  first. Distances less than `RESOLUTION` apart are ties.
 * `L_tri` is the mean over *all* other photos of the gallery, not one drawn at random, so that an outcome is a
   fact of (sketch, canvas, gallery) and can be stored in a table.
 * With one canvas on offer, or several of one cost, q_max - q_min is zero; `R_comp` is then -1 for each.
@@ -38,6 +38,9 @@ TRIPLET_MARGIN = 0.3
 
 MAX_DISTANCE = 2.0
 """The largest Euclidean distance between two L2-normalised embeddings."""
+
+RESOLUTION = 1e-6
+"""Distances closer than this are equal. One photo in two batches, or one sketch, came out up to 6e-7 apart."""
 
 DISTANCE_SLACK = 1e-5
 """How far single precision may carry a distance or a triplet loss beyond its bound."""
@@ -67,8 +70,8 @@ def _split_distances(
 def rank_of_true(distances: npt.ArrayLike, true_index: npt.ArrayLike) -> Any:
     """Place of the true photo in the gallery: 1 + the number of other photos at its distance or nearer.
 
-    Ties count against the student, so that a student which embeds everything alike gets the last rank, not
-    the first.
+    Photos less than `RESOLUTION` farther than the true one are at its distance. Ties count against the student, so
+    that a student which embeds everything alike gets the last rank, not the first.
 
     Args:
         distances: (..., G) distances from each query to each gallery photo, finite.
@@ -87,7 +90,7 @@ def rank_of_true(distances: npt.ArrayLike, true_index: npt.ArrayLike) -> Any:
         3
     """
     table, true, other = _split_distances(distances, true_index)
-    ranks = 1 + ((table <= true) & other).sum(axis=-1)
+    ranks = 1 + ((table < true.astype(np.float64) + RESOLUTION) & other).sum(axis=-1)
     return int(ranks) if np.ndim(ranks) == 0 else ranks.astype(np.int64)
 
 

@@ -32,9 +32,9 @@ from sketchcanvas_env.sketches.raster import rasterise_batch
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.storage.files import atomic_write, write_json
 from students.network.embedder import Student, evaluating
+from students.network.protocol import UNSAVED
 from students.onnx.runtime import FORMAT, PHOTO, STUDENT, STUDENT_INT8, OnnxStudent, require_onnxruntime
 from students.store import provenance
-from students.tables.tabulate import UNSAVED
 
 OPSET = 18
 """Version of ONNX's operators; onnxruntime has had it since 1.14 (2023)."""

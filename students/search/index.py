@@ -37,10 +37,10 @@ from sketchcanvas_env.data.photos import SIDE, on_white, padded, read_picture
 from sketchcanvas_env.storage.files import atomic_write, read_json, write_json
 from sketchcanvas_env.storage.inside import is_left_behind, read_inside
 from students import DEFAULT_STUDENT, available
+from students.network.protocol import UNSAVED, Embedder
 from students.store import provenance
 from students.tables import blocks
 from students.tables.blocks import BlockFile
-from students.tables.tabulate import UNSAVED, Embedder
 
 FORMAT = 3
 """Version of the files. The first had no states, and its folders were named from wherever its maker was; so were the

@@ -1,17 +1,17 @@
 """The nearest photos of a query in a large gallery: found in single precision, by faiss if it pays, and exact.
 
-An outcome table needs the distance of every photo (`students.tables.tabulate.judge`), so nothing can be left out
-there. Who
-asks for the nearest few needs those of a handful: a look through the gallery in single precision gives candidates, and
-only they are measured as `students.tables.tabulate.euclidean` measures, with ties broken as `nearest` breaks them. The
-answer is that of measuring the whole gallery, bit for bit.
+An outcome table needs the distance of every photo (`students.tables.ranking.ranked`), so nothing can be left out there.
+A search for the nearest few needs those of a handful: a pass over the gallery in single precision gives candidates, and
+only they are measured with `students.tables.ranking.euclidean`, ties broken as by `nearest`. The answer is that of
+measuring the whole gallery, bit for bit.
 
-Why nothing is missed: let s be the smallest inner product among the m candidates. A photo that is none of them has a
-product of at most s in single precision, hence of at most s + e in truth, where e bounds what rounding does to a sum of
-D products of unit vectors, in whatever order they are added: D u / (1 - D u), u = 2^-24 (N. Higham, Accuracy and
-Stability of Numerical Algorithms, 2002, section 3.1). So it is no nearer than the distance that belongs to s + e. If
-the k-th candidate is nearer than that, the photo is not among the first k, and at no equal distance with one of them.
-If it is not, this query is asked again with more candidates, in the end with the whole gallery.
+Why nothing is missed: let s be the smallest inner product among the m candidates. Any other photo has a product of at
+most s in single precision, hence of at most s + e by `euclidean`. e bounds two errors: that of a sum of D products of
+unit vectors in single precision, added in any order, D u / (1 - D u) with u = 2^-24 (N. Higham, Accuracy and Stability
+of Numerical Algorithms, 2002, section 3.1); and that of rounding both vectors' coordinates to multiples of
+`ranking.STEP`. So no other photo is nearer than the distance that belongs to s + e. If the k-th candidate is nearer
+than that, all of the first k are known. If not, the query is asked again with more candidates, in the end with the
+whole gallery.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from importlib.util import find_spec
 import numpy as np
 from numpy.typing import NDArray
 
-from students.tables.tabulate import distance_of, euclidean, nearest
+from students.tables.ranking import STEP, distance_of, euclidean, nearest
 
 ENGINES = ("auto", "numpy", "faiss")
 
@@ -30,17 +30,17 @@ ENGINES = ("auto", "numpy", "faiss")
 LARGE = 2_000
 """Photos below which the whole gallery is measured at once, for several queries."""
 LARGE_FOR_ONE = 100
-"""The same for a single query: `euclidean` would pad it to a whole tile of them."""
+"""The same for a single query."""
 FAISS_FROM = 16_000
 """Photos from which faiss is no slower than NumPy at finding candidates, for one query or `FAISS_QUERIES`."""
 FAISS_QUERIES = 256
 """Queries from which it is again: for fewer, but several, faiss goes through the gallery once for each."""
 
-_SPARE = 6  # candidates beside the k that are asked for, at least; with the usual ten they fill a tile of `euclidean`
+_SPARE = 6  # candidates beside the k that are asked for, at least
 _MORE = 8  # times as many candidates when those were too few
 _PIECE = 1 << 22  # products or distances in memory at once
 _UNIT_SLACK = 1e-3  # how far from 1 the length of an embedding may be
-_DOUBLE = 1e-9  # far more than the rounding of such sums in double precision
+_DOUBLE = 1e-9  # far more than what is neglected above: the product of both vectors' roundings
 
 _Find = Callable[[NDArray[np.float32], NDArray[np.float32], int], Iterable[tuple[float, NDArray[np.int64]]]]
 """Queries, gallery and m to the candidates of each query, m or more: `_by_numpy`, `_by_faiss`.
@@ -151,6 +151,8 @@ def _by_faiss(
 
 
 def _error(dim: int) -> float:
-    """How much an inner product of two unit vectors in single precision may differ from one in double precision."""
+    """How much an inner product of two unit vectors in single precision may differ from that of `euclidean`."""
     rounding = dim * 2.0**-24
-    return (1.0 + _UNIT_SLACK) ** 2 * rounding / (1.0 - rounding) + _DOUBLE
+    steps = dim**0.5 * STEP  # each vector moves by at most half of this
+    bound: float = (1.0 + _UNIT_SLACK) ** 2 * rounding / (1.0 - rounding) + (1.0 + _UNIT_SLACK) * steps + _DOUBLE
+    return bound

@@ -26,11 +26,12 @@ from sketchcanvas_env.storage.files import read_json, write_text
 from students.backbones.switch_norm import PHOTO
 from students.network.embedder import Student, evaluating
 from students.network.hog import HogRetriever
+from students.network.protocol import Embedder
 from students.store.provenance import commit, versions
 from students.store.weights import load_card
 from students.tables.gallery import embed_gallery
 from students.tables.latency import machine
-from students.tables.tabulate import Embedder, euclidean
+from students.tables.ranking import euclidean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

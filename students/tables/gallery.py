@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sketchcanvas_env.data import RECOGNITION, SketchDataset
-
-if TYPE_CHECKING:
-    from students.tables.tabulate import Embedder
+from students.network.protocol import Embedder
 
 REFERENCES = 200
 """The most sketches that make up a prototype; of a class with more, the first in the data set's order."""

@@ -19,10 +19,12 @@ from sketchcanvas_env.outcomes.looks import LookTable, looks_path
 from sketchcanvas_env.outcomes.table import TOP, OutcomeTable, check_dataset
 from sketchcanvas_env.storage.names import Places
 from sketchcanvas_env.tasks.canvas import DEFAULT_CANVASES
+from students.network.protocol import Embedder
 from students.store.provenance import versions
 from students.tables import blocks
 from students.tables.blocks import Columns
-from students.tables.tabulate import Embedder, Gallery, euclidean, judge, rank_in_blocks, settings_of
+from students.tables.ranking import Gallery, euclidean, ranked
+from students.tables.tabulate import rank_in_blocks, settings_of
 
 _PIECE = 1 << 21  # distances of one look held at once, 16 MiB: there are as many of these as canvases
 
@@ -151,7 +153,7 @@ def _looks(
     known: NDArray[np.int32],
 ) -> dict[str, NDArray[Any]]:
     """The looks' columns of n sketches from their distances (n, G) at each canvas, if they give the known ranks."""
-    single = [judge(each, true) for each in between]
+    single = [ranked(each, true) for each in between]
     ranks = np.stack([each["ranks"] for each in single], axis=1)
     wrong = int((ranks != known).sum())
     if wrong:
@@ -160,7 +162,7 @@ def _looks(
             "another kind of machine; make it anew with 'sketchcanvas tabulate --looks'"
         )
     fused = [
-        judge(rules.fused_distance([each for k, each in enumerate(between) if one >> k & 1]), true) for one in sets
+        ranked(rules.fused_distance([each for k, each in enumerate(between) if one >> k & 1]), true) for one in sets
     ]
     empty = np.empty((len(ranks), 0))
     return {

@@ -21,10 +21,12 @@ from sketchcanvas_env.outcomes.prefixes import MAX_STEPS, PrefixTable, drawing_s
 from sketchcanvas_env.outcomes.table import TOP, OutcomeTable, check_dataset
 from sketchcanvas_env.storage.names import Places
 from sketchcanvas_env.tasks.canvas import DEFAULT_CANVASES
+from students.network.protocol import Embedder
 from students.store.provenance import versions
 from students.tables import blocks
 from students.tables.blocks import Columns
-from students.tables.tabulate import Embedder, Gallery, check_saved, judge_all, rank_in_blocks, settings_of
+from students.tables.ranking import Gallery, ranked_at_canvases
+from students.tables.tabulate import check_saved, rank_in_blocks, settings_of
 
 _NOISE = 2e-3  # by how much a triplet loss may differ from machine to machine
 
@@ -97,7 +99,7 @@ def _build(
 
     def outcomes(queries: NDArray[np.int64], gallery: Gallery, true: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         batch = [drawings[i][j] for i, j in zip(owner[queries], step[queries], strict=True)]
-        return judge_all(student, batch, sides, gallery, true)
+        return ranked_at_canvases(student, batch, sides, gallery, true)
 
     path = folder / f"{key}.drawings"
     stored = rank_in_blocks(student, dataset, rows[owner], table.photos, columns, path, outcomes, progress)

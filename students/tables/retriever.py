@@ -12,8 +12,9 @@ from sketchcanvas_env.outcomes.reward import rank_of_true, triplet_loss
 from sketchcanvas_env.outcomes.table import TOP
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.tasks.live import Outcome
+from students.network.protocol import Embedder
 from students.tables.gallery import embed_gallery
-from students.tables.tabulate import Embedder, euclidean
+from students.tables.ranking import euclidean
 
 
 class StudentRetriever:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,51 +17,16 @@ from sketchcanvas_env.data.recognition import SUFFIX
 from sketchcanvas_env.outcomes import reward as rules
 from sketchcanvas_env.outcomes import table as tables
 from sketchcanvas_env.outcomes.table import ROWS, TOP, OutcomeTable
-from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.storage import names
 from sketchcanvas_env.storage.npz import Rows
 from sketchcanvas_env.storage.table_file import own_column
 from students import WEIGHTS_FOLDER
+from students.network.protocol import UNSAVED, Embedder
 from students.store.provenance import PACKAGES, versions
 from students.tables import blocks
 from students.tables.blocks import BlockFile, Columns
 from students.tables.gallery import REFERENCES, embed_gallery
-
-UNSAVED = "unsaved"
-"""`weights_hash` of a student that was not read from a file."""
-
-_CHUNK = 256  # photos widened to float64 at once: few enough to stay in the processor's cache
-_PIECE = 1 << 22  # distances judged at once, 32 MiB
-_SORTED = 64  # distances in a row that are sorted sooner than searched for the first few
-# More than the tile of any BLAS kernel on today's processors (up to 8 or 16 float64).
-_TILE = 16
-
-
-class Embedder(Protocol):
-    """What tabulating asks of a student; `Student` (network.embedder) and `HogRetriever` (network.hog) have it."""
-
-    @property
-    def name(self) -> str:
-        """Short name, used in file names."""
-
-    @property
-    def weights_hash(self) -> str:
-        """sha256 (hex) of the weights' file."""
-
-    @property
-    def canvases(self) -> tuple[int, ...]:
-        """Canvas sides it can embed, rising."""
-
-    def flops(self, canvas: int) -> float:
-        """FLOPs (2 x MAC) of one sketch at that canvas."""
-
-    def embed(
-        self, sketches: Sequence[VectorSketch], canvas: int, batch_size: int = 64, progress: bool = False
-    ) -> NDArray[np.float32]:
-        """(n, D) float32 unit vectors."""
-
-    def embed_photos(self, images: NDArray[np.uint8], batch_size: int = 64) -> NDArray[np.float32]:
-        """(n, D) float32 unit vectors from (n, H, W, 3) uint8."""
+from students.tables.ranking import Gallery, ranked_at_canvases
 
 
 def tabulate(
@@ -74,11 +38,10 @@ def tabulate(
 ) -> OutcomeTable:
     """Rank the true photo of every sketch outside the `student` split, at every canvas.
 
-    Photos and sketches are read, embedded and ranked in blocks of `students.tables.blocks.BLOCK`, and what comes out
-    is stored
-    at once; a large table (`table.MAPPED_FROM`) is put together on the disk and mapped. So memory is bounded by a
-    block, the gallery and what counts as small, whatever the number of sketches. A table depends neither on the blocks
-    nor on how often the work was interrupted.
+    Photos and sketches are read, embedded and ranked in blocks of `students.tables.blocks.BLOCK`, and each block is
+    stored at once; a large table (`table.MAPPED_FROM`) is put together on the disk and mapped. So memory is bounded by
+    a block and the gallery, whatever the number of sketches. A table depends neither on the blocks nor on how often
+    the work was interrupted.
 
     Args:
         student: frozen; the table is as good as its determinism.
@@ -212,7 +175,7 @@ def _outcomes(
 
     def outcomes(queries: NDArray[np.int64], gallery: Gallery, true: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         sketches = [dataset.sketch(row) for row in rows[queries].tolist()]
-        return judge_all(student, sketches, sides, gallery, true)
+        return ranked_at_canvases(student, sketches, sides, gallery, true)
 
     stored = rank_in_blocks(student, dataset, rows, photos, columns, folder / f"{key}.sketches", outcomes, progress)
 
@@ -234,19 +197,6 @@ def _outcomes(
         "gallery_size": {split: len(dataset.gallery(split)) for split in splits},
         "meta": {"triplet_margin": rules.TRIPLET_MARGIN, "versions": versions()},
     }
-
-
-@dataclass(frozen=True)
-class Gallery:
-    """The photos, or classes, that the queries of a split are ranked among.
-
-    Attributes:
-        embeddings: (G, D) float32.
-        places: (G,) int64, where each stands among all that were embedded.
-    """
-
-    embeddings: NDArray[np.float32]
-    places: NDArray[np.int64]
 
 
 def rank_in_blocks(
@@ -322,53 +272,6 @@ def _embed_photos(
     return stored.rows["embedding"]
 
 
-def judge_all(
-    student: Embedder,
-    sketches: Sequence[VectorSketch],
-    canvases: Sequence[int],
-    gallery: Gallery,
-    true: NDArray[np.int64],
-) -> dict[str, NDArray[Any]]:
-    """`judge` at K canvases: (n, K) and (n, K, 5) arrays; "top" holds places among all photos that were embedded."""
-    each = [judge(euclidean(student.embed(sketches, side), gallery.embeddings), true) for side in canvases]
-    found = {name: np.stack([one[name] for one in each], axis=1) for name in each[0]}
-    found["top"] = np.where(found["top"] < 0, -1, gallery.places[found["top"]])
-    return found
-
-
-def judge(between: NDArray[np.float64], true: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-    """What a table tells of each of n queries at one canvas.
-
-    The triplet loss is a mean over the whole gallery and a rank counts ties, so every distance is needed: an index that
-    finds only the nearest photos (faiss, `students.search.nearest`) would save nothing here.
-
-    Args:
-        between: (n, G) float64 distances to the photos of the gallery.
-        true: (n,) column of the true photo.
-
-    Returns:
-        (n,) "ranks", "distances" and "triplet"; (n, 5) "top", columns of the gallery, -1 where it has too few; and
-        (n, 5) "nearest", their distances, 2 there.
-    """
-    n, size = between.shape
-    found: dict[str, NDArray[Any]] = {
-        "ranks": np.empty(n, np.int32),
-        "distances": between[np.arange(n), true],
-        "triplet": np.empty(n, np.float64),
-        "top": np.full((n, TOP), -1),
-        "nearest": np.full((n, TOP), rules.MAX_DISTANCE),
-    }
-    step = max(1, _PIECE // size)
-    for start in range(0, n, step):
-        piece = slice(start, start + step)
-        found["ranks"][piece] = rules.rank_of_true(between[piece], true[piece])
-        found["triplet"][piece] = rules.triplet_loss(between[piece], true[piece])
-        first = nearest(between[piece], TOP)
-        found["top"][piece, : first.shape[1]] = first
-        found["nearest"][piece, : first.shape[1]] = np.take_along_axis(between[piece], first, axis=1)
-    return found
-
-
 def check_student(table: OutcomeTable) -> None:
     """Refuse a shipped table that was made with other weights than those of the shipped student it names.
 
@@ -386,50 +289,6 @@ def check_student(table: OutcomeTable) -> None:
             f"the outcome table was made with other weights of {table.student!r} than the shipped ones (sha256 "
             f"{table.student_hash[:12]} against {digest[:12]}): build it anew with 'sketchcanvas tabulate'"
         )
-
-
-def euclidean(queries: NDArray[np.float32], gallery: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Euclidean distances (n, G) float64 between unit vectors (n, D) and (G, D), in [0, 2].
-
-    A distance is a matter of the two vectors alone, bit by bit, wherever they stand and whatever stands beside them: so
-    equal photos are at equal distances, and ties are ties. The gallery is widened to float64 a piece at a time.
-    """
-    wide = _padded(queries)
-    between = np.empty((len(queries), len(gallery)))
-    for start in range(0, len(gallery), _CHUNK):
-        chunk = gallery[start : start + _CHUNK]
-        cosine = (wide @ _padded(chunk).T)[: len(queries), : len(chunk)]
-        between[:, start : start + _CHUNK] = distance_of(cosine)
-    return between
-
-
-def distance_of(cosine: NDArray[np.float64] | float) -> Any:
-    """Euclidean distance of two unit vectors by their inner product: it never rises with it, rounding included."""
-    return np.sqrt(np.minimum(np.maximum(2.0 - 2.0 * cosine, 0.0), 4.0))
-
-
-def _padded(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Vectors (n, D) in float64, and zeros up to a whole number of tiles.
-
-    BLAS sums the rows and columns that are left over beside its tiles in another order, by one bit: seen with OpenBLAS.
-    """
-    wide = np.empty((-(-len(vectors) // _TILE) * _TILE, vectors.shape[1]))
-    wide[: len(vectors)] = vectors
-    wide[len(vectors) :] = 0.0
-    return wide
-
-
-def nearest(distances: NDArray[np.float64], k: int) -> NDArray[np.int64]:
-    """Columns (n, min(k, G)) of the `k` smallest of each row of (n, G) distances: rising, the first of equals first."""
-    k = min(k, distances.shape[1])
-    if distances.shape[1] <= _SORTED:
-        return distances.argsort(axis=1, kind="stable")[:, :k]
-    limits = np.partition(distances, k - 1, axis=1)[:, k - 1]
-    columns = np.empty((len(distances), k), np.int64)
-    for row, (line, limit) in enumerate(zip(distances, limits, strict=True)):
-        near = np.flatnonzero(line <= limit)
-        columns[row] = near[np.argsort(line[near], kind="stable")[:k]]
-    return columns
 
 
 def scores(table: OutcomeTable) -> dict[str, dict[str, dict[str, float]]]:

@@ -17,7 +17,7 @@ import pytest
 
 from students.search import nearest as module
 from students.search.nearest import nearest_photos
-from students.tables.tabulate import euclidean, nearest
+from students.tables.ranking import euclidean, nearest
 
 DIM, TOP, ROUNDS = 576, 10, 5
 

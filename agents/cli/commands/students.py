@@ -44,9 +44,10 @@ def tabulate(
     from agents.reports import tables as report
     from sketchcanvas_env.data import SPLITS
     from students.network.hog import HogRetriever
+    from students.network.protocol import Embedder
     from students.store.weights import load_card
     from students.tables.looks import add_looks
-    from students.tables.tabulate import Embedder, build_table, scores
+    from students.tables.tabulate import build_table, scores
 
     sides = None if canvases is None else sides_of(canvases)
     embedder: Embedder = HogRetriever() if student == "hog" else students.load(student)

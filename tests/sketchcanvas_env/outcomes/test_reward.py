@@ -43,6 +43,12 @@ def test_a_collapsed_student_comes_last() -> None:
     assert rules.rank_of_true(np.full(350, 0.1), 0) == 350
 
 
+def test_photos_closer_than_the_resolution_are_ties() -> None:
+    near, far = 0.9 * rules.RESOLUTION, 1.1 * rules.RESOLUTION
+    for true, others, rank in ((0.5, [0.5 + near, 0.5 - near], 3), (0.5, [0.5 + far, 0.5 - far], 2)):
+        assert rules.rank_of_true(np.array([true, *others]), 0) == rank
+
+
 def test_batches_are_what_single_queries_are() -> None:
     rng = np.random.default_rng(0)
     distances = rng.uniform(0, 2, (3, 4, 11)).astype(np.float32)

@@ -23,7 +23,7 @@ from students.onnx import export as onnx_export
 from students.onnx.export import TOLERANCE, export, export_int8
 from students.onnx.runtime import OnnxStudent, resized
 from students.store.weights import save_student
-from students.tables.tabulate import euclidean, nearest
+from students.tables.ranking import euclidean, nearest
 from tests.helpers import toy_sketch
 
 SKETCHES = [toy_sketch(row) for row in range(6)]
@@ -111,7 +111,7 @@ from pathlib import Path
 import numpy as np
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from students.onnx.runtime import OnnxStudent
-from students.tables.tabulate import euclidean
+from students.tables.ranking import euclidean
 
 student = OnnxStudent.load(sys.argv[1])
 sketch = VectorSketch.from_strokes([[[0.25, 0.5], [0.75, 0.4]]])

@@ -10,8 +10,8 @@ import pytest
 
 from students.search import nearest as module
 from students.search.nearest import nearest_photos
-from students.tables import tabulate
-from students.tables.tabulate import euclidean, nearest
+from students.tables import ranking
+from students.tables.ranking import euclidean, nearest
 
 DIM, SIZE = 24, 3000
 ENGINES = ("numpy", "faiss", "auto")
@@ -63,7 +63,7 @@ def test_the_answer_is_that_of_measuring_everything(name: str, engine: str, monk
         np.testing.assert_array_equal(alone[1][0], distances[3])
 
 
-@pytest.mark.parametrize("width", [1, 16, tabulate._SORTED, tabulate._SORTED + 1, 350])
+@pytest.mark.parametrize("width", [1, 16, ranking._SORTED, ranking._SORTED + 1, 350])
 def test_nearest_puts_the_first_of_equals_first(width: int) -> None:
     """However it is found: rows of any width, with many ties."""
     distances = np.random.default_rng(6).integers(0, 9, (40, width)) / 7.0

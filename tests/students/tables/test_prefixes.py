@@ -16,9 +16,10 @@ from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.outcomes.prefixes import PrefixTable, check_prefixes, drawing_steps
 from sketchcanvas_env.outcomes.table import TableError
 from sketchcanvas_env.sketches.sketch import VectorSketch
+from students.network.protocol import UNSAVED
 from students.tables import blocks
 from students.tables.prefixes import build_prefixes, main
-from students.tables.tabulate import UNSAVED, tabulate
+from students.tables.tabulate import tabulate
 from tests.helpers import toy_dataset
 
 

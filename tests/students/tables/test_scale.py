@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import tracemalloc
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +23,9 @@ from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.storage import names
 from students.network.embedder import Student
-from students.tables import blocks, tabulate
-from students.tables.tabulate import build_table, euclidean, nearest
+from students.tables import blocks, ranking, tabulate
+from students.tables.ranking import euclidean, nearest
+from students.tables.tabulate import build_table
 from tests.helpers import Pixels, toy_dataset, toy_photo
 
 SMALL = 7
@@ -80,8 +83,8 @@ def test_a_table_does_not_depend_on_how_the_work_is_cut(
 ) -> None:
     whole = tabulate.tabulate(Pixels(), toy_dataset())
     monkeypatch.setattr(blocks, "BLOCK", block)
-    monkeypatch.setattr(tabulate, "_PIECE", piece)
-    monkeypatch.setattr(tabulate, "_CHUNK", chunk)
+    monkeypatch.setattr(ranking, "_PIECE", piece)
+    monkeypatch.setattr(ranking, "_CHUNK", chunk)
     assert tabulate.tabulate(Pixels(), toy_dataset()).hash == whole.hash
 
 
@@ -126,7 +129,7 @@ def test_leftovers_of_another_build_are_not_used(tmp_path: Path, change: str) ->
 
 KILLED = """
 import os, signal, sys
-from students import blocks
+from students.tables import blocks
 from students.tables.tabulate import build_table
 from tests.helpers import Pixels, toy_dataset
 from tests.students.tables.test_scale import Counting
@@ -146,7 +149,7 @@ build_table(Killed(), toy_dataset(), sys.argv[1])
 @pytest.mark.usefixtures("small_blocks")
 def test_a_killed_process_leaves_blocks_and_no_table(tmp_path: Path) -> None:
     path = tmp_path / "table.npz"
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     ended = subprocess.run([sys.executable, "-c", KILLED, str(path)], env=environment, cwd=root, check=False)
     assert ended.returncode == -signal.SIGKILL
@@ -201,6 +204,19 @@ def test_a_large_table_goes_from_blocks_to_its_file(
 def units(rng: np.random.Generator, n: int, dim: int) -> np.ndarray:
     vectors = rng.normal(size=(n, dim)).astype(np.float32)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("dim", [5, 576, 2304])
+def test_distances_are_those_of_exact_arithmetic(dim: int) -> None:
+    """Then no processor, library or order of summation can change them."""
+    rng = np.random.default_rng(dim)
+    photos, queries = units(rng, 4, dim), units(rng, 3, dim)
+    photos[3] = queries[2]
+    for query, row in zip(queries, euclidean(queries, photos), strict=True):
+        for photo, distance in zip(photos, row.tolist(), strict=True):
+            steps = [[round(float(x) / ranking.STEP) for x in vector] for vector in (query, photo)]
+            cosine = float(Fraction(ranking.STEP) ** 2 * sum(a * b for a, b in zip(*steps, strict=True)))
+            assert distance == math.sqrt(min(max(2.0 - 2.0 * cosine, 0.0), 4.0))
 
 
 @pytest.mark.parametrize("dim", [5, 576, 2304])
