@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import sha256
 from os import PathLike
 from pathlib import Path
@@ -25,6 +25,7 @@ from sketchcanvas_env.data.formats.fscoco import load_fscoco
 from sketchcanvas_env.data.formats.qmul import load_qmul
 from sketchcanvas_env.data.formats.quickdraw import load_quickdraw
 from sketchcanvas_env.data.formats.sketchy import load_sketchy
+from sketchcanvas_env.data.known import new_drawings
 from sketchcanvas_env.data.recognition import recognition
 
 __all__ = [
@@ -45,8 +46,15 @@ __all__ = [
     "what_lacks",
 ]
 
+
+@lru_cache(maxsize=1)
+def _emoji_known() -> SketchDataset:
+    return new_drawings(load_emoji(), "train", "emoji_known")
+
+
 DATASETS: dict[str, Callable[[], SketchDataset]] = {
     "emoji": load_emoji,
+    "emoji_known": _emoji_known,
     "emoji_recognition": lambda: recognition(load_emoji()),
 }
 """Loader of every data set that needs no folder, by name."""

@@ -2,17 +2,18 @@
 
 Designers' line art is cleaner than anything a hand draws. These variants are synthetic: they imitate what people
 leave out and get wrong, by rules of our own choosing, and are no substitute for human sketches. Level 0 is the
-drawing itself; the higher the level, the fewer strokes stay and the rougher they get.
+drawing itself; the higher the level, the fewer strokes stay and the rougher they get. Between and beside the levels
+every kind of roughness can have a strength of its own (`roughness`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from itertools import pairwise
 from zlib import crc32
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from sketchcanvas_env.sketches.sketch import VectorSketch, ink_length
 
@@ -43,7 +44,26 @@ LEVELS: tuple[Roughness, ...] = (
 )
 """Abstraction levels 0 (the drawing itself) to 3."""
 
+N_KINDS = len(fields(Roughness))
+"""Kinds of roughness."""
+
 _SPACING = 0.04  # canvas units between the points that a wobble can move
+
+
+def roughness(strengths: ArrayLike) -> Roughness:
+    """The roughness with a strength of its own for each kind.
+
+    Args:
+        strengths: (N_KINDS,) from 0, nothing of that kind, to 1, as much as level 3 has; more is rougher still. In the
+            order of the fields of `Roughness`.
+
+    Raises:
+        ValueError: another number of strengths, or one below 0 or not finite.
+    """
+    each = np.asarray(strengths, dtype=np.float64)
+    if each.shape != (N_KINDS,) or not (np.isfinite(each) & (each >= 0.0)).all():
+        raise ValueError(f"strengths must be {N_KINDS} finite numbers, none below 0, not {strengths!r}")
+    return Roughness(*(each * astuple(LEVELS[-1])).tolist())
 
 
 def seed_of(sketch_id: str) -> int:
@@ -56,7 +76,7 @@ def freehand(sketch: VectorSketch, roughness: Roughness, rng: np.random.RandomSt
 
     Args:
         sketch: the clean drawing.
-        roughness: one of `LEVELS`, or one's own.
+        roughness: one of `LEVELS`, or one made by `roughness`.
         rng: NumPy's legacy generator, whose stream is frozen for good; `numpy.random.Generator` may change.
 
     Returns:

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from sketchcanvas_env.sketches.freehand import LEVELS, freehand, seed_of
+from sketchcanvas_env.sketches.freehand import LEVELS, N_KINDS, freehand, roughness, seed_of
 from sketchcanvas_env.sketches.sketch import VectorSketch
 
 SEED = 4087017641  # CRC-32 of the id: must never change
@@ -62,3 +62,16 @@ def test_rougher_level_by_level() -> None:
 def test_one_stroke_stays() -> None:
     dot = VectorSketch.from_strokes([[(0.5, 0.5)]])
     assert freehand(dot, LEVELS[3], np.random.RandomState(0)).n_strokes == 1
+
+
+def test_strengths_of_one_are_level_3_and_none_is_the_drawing_itself() -> None:
+    assert roughness(np.ones(N_KINDS)) == LEVELS[3]
+    assert roughness(np.zeros(N_KINDS)) == LEVELS[0]
+    half = roughness([0.5, 0, 0, 0, 0, 2])
+    assert (half.drop, half.wobble, half.rotate) == (LEVELS[3].drop / 2, 0.0, LEVELS[3].rotate * 2)
+
+
+@pytest.mark.parametrize("strengths", [[1.0], [-0.1, 1, 1, 1, 1, 1], [np.nan, 1, 1, 1, 1, 1]])
+def test_strengths_that_make_no_roughness_are_refused(strengths: list[float]) -> None:
+    with pytest.raises(ValueError, match="strengths must be 6 finite numbers, none below 0"):
+        roughness(strengths)

@@ -128,6 +128,18 @@ def test_weights_answer_every_tolerance_of_the_recursion(seed: int, tolerance: f
     assert kept.tolist() == recursive_douglas_peucker(points, tolerance)
 
 
+@pytest.mark.parametrize("closed", [False, True])
+@pytest.mark.parametrize("n", [2, 3, 50, 500])
+def test_weights_are_the_same_in_plain_numbers_and_in_numpy(
+    n: int, closed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = np.random.default_rng(n).random((n, 2)).astype(np.float32)
+    points[-1] = points[0] if closed else points[-1]
+    plain = douglas_peucker_weights(points)
+    monkeypatch.setattr("sketchcanvas_env.sketches.sketch._SHORT", 0)
+    np.testing.assert_allclose(plain, douglas_peucker_weights(points), rtol=1e-12)
+
+
 def test_simplified_drops_points_on_a_line() -> None:
     straight = np.column_stack([np.linspace(0, 1, 50), np.full(50, 0.5)])
     assert VectorSketch.from_strokes([straight]).simplified(0.001).n_points == 2
