@@ -32,10 +32,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sketchcanvas_env.data import DATASETS, SPLITS
-from sketchcanvas_env.data.formats.paired import MAX_PHOTO_BYTES
+from sketchcanvas_env.data.file_dataset import MAX_PHOTO_BYTES
 from sketchcanvas_env.data.photos import SIDE, on_white, padded, read_picture
 from sketchcanvas_env.storage.files import atomic_write, read_json, write_json
-from sketchcanvas_env.storage.inside import is_left_behind, read_inside
+from sketchcanvas_env.storage.untrusted import is_left_behind, read_inside
 from students import DEFAULT_STUDENT, available
 from students.network.protocol import UNSAVED, Embedder
 from students.store import provenance

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sketchcanvas_env.data.formats.paired import MAX_PHOTO_BYTES
+from sketchcanvas_env.data.file_dataset import MAX_PHOTO_BYTES
 from sketchcanvas_env.data.jpeg import MAX_SCANS
 from sketchcanvas_env.data.photos import MAX_COEFFICIENTS, MAX_PIXELS
 from sketchcanvas_env.svg.reader import MAX_BYTES

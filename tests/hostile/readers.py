@@ -30,7 +30,7 @@ from sketchcanvas_env.outcomes.looks import load_looks
 from sketchcanvas_env.outcomes.prefixes import load_prefixes
 from sketchcanvas_env.outcomes.table import OutcomeTable, TableError
 from sketchcanvas_env.storage import table_file
-from sketchcanvas_env.storage.inside import read_inside
+from sketchcanvas_env.storage.untrusted import read_inside
 from sketchcanvas_env.svg.reader import SvgError, read_svg
 from students.onnx.runtime import OnnxStudent
 from students.search.index import PhotoIndex

@@ -46,13 +46,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sketchcanvas_env.data.dataset import SPLITS, SketchDataset
-from sketchcanvas_env.data.formats.arrays import MAX_NPY_BYTES, numbers, read_json, read_npy, stroke3_strokes
-from sketchcanvas_env.data.formats.paired import Contents, Drawings, Layout, in_folder, paired, told
+from sketchcanvas_env.data.file_dataset import Contents, Drawings, Layout, in_folder, paired, told
+from sketchcanvas_env.data.formats.parse import MAX_NPY_BYTES, numbers, read_json, read_npy, stroke3_strokes
 from sketchcanvas_env.data.photos import padded
 from sketchcanvas_env.data.splits import divided
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.storage.files import atomic_write, is_special, write_text
-from sketchcanvas_env.storage.inside import is_left_behind, read_inside, read_text_inside
+from sketchcanvas_env.storage.untrusted import is_left_behind, read_inside, read_text_inside
 from sketchcanvas_env.svg import reader as svg
 
 SPLITS_FILE = "splits.json"

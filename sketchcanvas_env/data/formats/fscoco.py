@@ -26,12 +26,12 @@ from pathlib import Path
 import numpy as np
 
 from sketchcanvas_env.data.dataset import SketchDataset
-from sketchcanvas_env.data.formats.arrays import MAX_NPY_BYTES, cut, read_npy
-from sketchcanvas_env.data.formats.paired import Contents, Drawings, Layout, in_folder, paired, told
+from sketchcanvas_env.data.file_dataset import Contents, Drawings, Layout, in_folder, paired, told
+from sketchcanvas_env.data.formats.parse import MAX_NPY_BYTES, cut, read_npy
 from sketchcanvas_env.data.photos import padded
 from sketchcanvas_env.data.splits import divided
 from sketchcanvas_env.sketches.sketch import VectorSketch
-from sketchcanvas_env.storage.inside import read_text_inside
+from sketchcanvas_env.storage.untrusted import read_text_inside
 
 USERS = 100
 MAX_LIST_BYTES = 2**20

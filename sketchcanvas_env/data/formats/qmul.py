@@ -12,7 +12,7 @@ Splits: the official test keys are `test`. A fifth of the training photos, chose
 are `val`, and the rest are `student`. `train` is empty: 300 photos are too few for four splits. A gallery holds the
 photos that its split's keys name; files that no key names are not part of the data set.
 
-The strokes of a loaded data set are mapped from the disk (`sketchcanvas_env.data.formats.strokes`); while it is
+The strokes of a loaded data set are mapped from the disk (`sketchcanvas_env.data.stroke_store`); while it is
 loaded, all of the pickle lies in memory.
 """
 
@@ -31,12 +31,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sketchcanvas_env.data.dataset import SPLITS, SketchDataset, report_skipped
-from sketchcanvas_env.data.formats.strokes import Writer, stored
 from sketchcanvas_env.data.formats.unpickle import MAX_BYTES, arrays_of
 from sketchcanvas_env.data.photos import on_white, read_png
+from sketchcanvas_env.data.stroke_store import Writer, stored
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.storage.cache import key_of
-from sketchcanvas_env.storage.inside import read_inside
+from sketchcanvas_env.storage.untrusted import read_inside
 
 CANVAS = 256.0
 """Side of the canvas that the published coordinates lie on."""

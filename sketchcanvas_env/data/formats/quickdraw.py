@@ -10,7 +10,7 @@ A drawing in ndjson is a list of strokes [[x, ...], [y, ...]] or, raw, [[x, ...]
 not kept. Rows in .npz are offsets, and whether the pen is lifted. Both are scaled by their bounding box, aspect kept.
 
 Parsing takes about 0.1 ms a drawing, once for each content of the files: what comes of it is kept on the disk and
-mapped (`sketchcanvas_env.data.formats.strokes`). So a loaded data set takes next to no memory, and stays what it was
+mapped (`sketchcanvas_env.data.stroke_store`). So a loaded data set takes next to no memory, and stays what it was
 when its files change; memory while they are parsed is a matter of the largest file.
 
 A data set without photos: what a sketch belongs to is its category. So `photo_ids` holds categories, the gallery of
@@ -36,13 +36,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sketchcanvas_env.data.dataset import SPLITS, SketchDataset, report_skipped
-from sketchcanvas_env.data.formats.arrays import npy_header, numbers, read_json, stroke3_strokes
-from sketchcanvas_env.data.formats.strokes import Writer, stored
+from sketchcanvas_env.data.formats.parse import npy_header, numbers, read_json, stroke3_strokes
 from sketchcanvas_env.data.formats.unpickle import drawings_of
+from sketchcanvas_env.data.stroke_store import Writer, stored
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.storage.cache import key_of
-from sketchcanvas_env.storage.inside import find_inside
 from sketchcanvas_env.storage.npz import check_members, check_zip
+from sketchcanvas_env.storage.untrusted import find_inside
 
 MAX_FILE_BYTES = 2**30
 """Largest file that is read; the largest raw categories take several hundred MB."""

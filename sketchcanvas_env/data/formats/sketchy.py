@@ -19,7 +19,7 @@ the photo. Splits: the photos of testset.txt are `test`. As many of the others a
 never more than a quarter of them each; the rest is `student`.
 
 Reading 75,000 SVGs takes minutes, each time. `sketchcanvas data import` writes a folder that is read much faster. What
-comes of tables is kept on the disk and mapped (`sketchcanvas_env.data.formats.strokes`): they are parsed once for each
+comes of tables is kept on the disk and mapped (`sketchcanvas_env.data.stroke_store`): they are parsed once for each
 content.
 """
 
@@ -39,12 +39,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sketchcanvas_env.data.dataset import SketchDataset
-from sketchcanvas_env.data.formats.paired import Contents, Drawings, Layout, in_folder, paired, told
-from sketchcanvas_env.data.formats.strokes import Strokes, Writer, stored
+from sketchcanvas_env.data.file_dataset import Contents, Drawings, Layout, in_folder, paired, told
 from sketchcanvas_env.data.splits import divided
+from sketchcanvas_env.data.stroke_store import Strokes, Writer, stored
 from sketchcanvas_env.sketches.sketch import MAX_POINTS, VectorSketch
 from sketchcanvas_env.storage.cache import key_of
-from sketchcanvas_env.storage.inside import read_inside, read_text_inside
+from sketchcanvas_env.storage.untrusted import read_inside, read_text_inside
 from sketchcanvas_env.svg import reader as svg
 
 CANVAS = (640.0, 480.0)

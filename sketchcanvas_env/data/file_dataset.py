@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from sketchcanvas_env.data.dataset import SPLITS, SketchDataset, report_skipped
 from sketchcanvas_env.data.photos import on_white, read_picture
 from sketchcanvas_env.sketches.sketch import VectorSketch
-from sketchcanvas_env.storage.inside import read_inside
 from sketchcanvas_env.storage.names import NameList, Places
+from sketchcanvas_env.storage.untrusted import read_inside
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture

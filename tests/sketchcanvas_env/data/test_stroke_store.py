@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sketchcanvas_env.data.formats.strokes import Strokes, Writer, stored
+from sketchcanvas_env.data.stroke_store import Strokes, Writer, stored
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.storage import names
 from sketchcanvas_env.storage.cache import key_of
