@@ -20,7 +20,7 @@ from sketchcanvas_env.storage.cache import key_of
 from sketchcanvas_env.storage.npz import write_mapped
 from tests.helpers import toy_sketch
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 N = 40
 KEY = key_of("toy", 1, "a")
 
