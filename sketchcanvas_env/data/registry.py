@@ -20,6 +20,7 @@ from sketchcanvas_env.data.formats.sketchy import load_sketchy
 from sketchcanvas_env.data.known import new_drawings
 from sketchcanvas_env.data.recognition import recognition
 
+
 @lru_cache(maxsize=1)
 def _emoji_known() -> SketchDataset:
     return new_drawings(load_emoji(), "train", "emoji_known")
