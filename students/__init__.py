@@ -54,14 +54,14 @@ def create(name: str = "mobilenet_v2", pretrained: bool = False, **config: Any) 
 def find(name_or_path: str | Path) -> Path:
     """Where a trained student is, by shipped name ("emoji-mobilenet_v2"; "emoji" for the default) or by path.
 
-    Raises ValueError for an unknown name, listing what exists; a path ending in .safetensors or .json need not exist.
+    Raises ValueError for an unknown name, listing what exists; a path ending in .safetensors need not exist.
     """
     text = str(name_or_path)
     name = DEFAULT_STUDENT.get(text, text)
     if name in available():
         return WEIGHTS_FOLDER / f"{name}.safetensors"
     path = Path(name_or_path)
-    if path.suffix in (".safetensors", ".json") or path.exists():
+    if path.suffix == ".safetensors" or path.exists():
         return path
     raise ValueError(f"unknown student {text!r}; shipped students: {list(available()) or 'none'}, or give a path")
 

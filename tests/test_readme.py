@@ -131,7 +131,7 @@ def test_student_report_is_of_the_stored_rows() -> None:
 
 def test_stored_rows_are_of_the_shipped_students() -> None:
     for row in read_rows(RESULTS_FOLDER).values():
-        shipped = students.WEIGHTS_FOLDER / f"{row.dataset}-{row.backbone}.json"
+        shipped = students.WEIGHTS_FOLDER / f"{row.dataset}-{row.backbone}.safetensors"
         if not shipped.exists():
             continue  # not all that is measured is shipped
         if row.role in ("teacher", "distilled") and row.steps == load_card(shipped)["recipe"]["steps"]:

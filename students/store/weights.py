@@ -1,53 +1,46 @@
-"""Save and load students: a .safetensors file with a JSON card of the same name beside it.
+"""Save and load students: one safetensors file each, which holds weights and card (`students.store.cards`).
 
-The card holds the network's settings (so that a file alone rebuilds its student), the file's sha256, and
-whatever the caller adds (data, recipe, versions, measured accuracy).
+The card has the network's settings, so that the file alone rebuilds its student, the SHA-256 of the weights, and what
+the caller adds (data, recipe, versions, measured accuracy). Reading a card needs no torch.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from safetensors.torch import load as parse_safetensors
-from safetensors.torch import save as render_safetensors
+from students.store import cards
 
-from sketchcanvas_env.storage.files import read_json
-from students.network.embedder import Student, config_from_dict
-from students.store.pretrained import check_state
+if TYPE_CHECKING:
+    import torch
 
-FORMAT = 1
-MAX_CARD_BYTES = 1 << 20
-_TYPES = (torch.float32, torch.float16)
+    from students.network.embedder import Student
+
+FORMAT = 2
+KIND = "student"
+_BYTES = 4  # of a weight at most; they are stored as float32 or float16
+_SPARE = 1 << 16  # bytes more that are read, so that a small tensor too many is named
 
 
 def weights_path(path: str | Path) -> Path:
-    """The .safetensors file meant by `path`: itself, the one beside a .json card, or a folder's only one.
+    """The file meant by `path`: itself, or a folder's only student.
 
-    Raises FileNotFoundError or ValueError saying which students the folder holds.
+    Raises ValueError saying which students the folder holds.
     """
     path = Path(path)
-    if path.is_dir():
-        there = sorted(p.name for p in path.glob("[!.]*.safetensors"))
-        if len(there) != 1:
-            raise ValueError(f"folder {path} holds {there or 'no students'}; name one .safetensors file")
-        return path / there[0]
-    return path.with_suffix(".safetensors") if path.suffix == ".json" else path
-
-
-def card_path(path: str | Path) -> Path:
-    """The card beside a weights file."""
-    return Path(path).with_suffix(".json")
+    if not path.is_dir():
+        return path
+    there = sorted(p.name for p in path.glob("[!.]*.safetensors"))
+    if len(there) != 1:
+        raise ValueError(f"folder {path} holds {there or 'no students'}; name one .safetensors file")
+    return path / there[0]
 
 
 def save_student(student: Student, path: str | Path, card: dict[str, Any], half: bool = False) -> Path:
-    """Write weights and card, each atomically, and return the path of the weights.
+    """Write weights and card into one file, atomically, and return its path.
 
     `path` is a .safetensors file, or a folder (then the name is the card's "name", or the backbone's). `card`
     is any JSON-able dictionary; format, config, precision, dim, params and sha256 are filled in from the
@@ -55,20 +48,19 @@ def save_student(student: Student, path: str | Path, card: dict[str, Any], half:
     student after loading it back. Raises ValueError, before anything is written, for NaN or infinity in the
     weights, a card that is not JSON or another suffix.
     """
-    from sketchcanvas_env.storage.files import atomic_write
+    import torch
 
     path = Path(path)
     if path.suffix == "":
         path = path / f"{card.get('name', student.config.backbone)}.safetensors"
     if path.suffix != ".safetensors":
         raise ValueError(f"weights are saved as .safetensors, not {path.name}")
-    state = {name: t.detach().cpu().contiguous() for name, t in student.state_dict().items()}
+    state = student.state_dict()
     if half:
         state = {name: t.half() if t.ndim == 4 else t for name, t in state.items()}
     bad = sorted(name for name, t in state.items() if not torch.isfinite(t).all())
     if bad:
         raise ValueError(f"not saved: {len(bad)} tensors hold NaN or infinity, first {bad[:3]}")
-    data = render_safetensors(state, {"format": "pt"})
     full = {
         **card,
         "format": FORMAT,
@@ -76,69 +68,72 @@ def save_student(student: Student, path: str | Path, card: dict[str, Any], half:
         "precision": "float16 convolutions, float32 norms" if half else "float32",
         "dim": student.dim,
         "params": student.params,
-        "sha256": hashlib.sha256(data).hexdigest(),
     }
-    try:
-        text = json.dumps(full, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"the card is not JSON: {error}") from error
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Weights first: stopped in between, the old card's sha256 no longer matches and loading says so.
-    with atomic_write(path) as temporary:
-        Path(temporary).write_bytes(data)
-    with atomic_write(card_path(path)) as temporary:
-        Path(temporary).write_text(text, encoding="utf-8")
+    cards.write(path, state, full, KIND)
     return path
 
 
 def load_card(path: str | Path) -> dict[str, Any]:
-    """Read the card of a weights file (path as for `load_student`).
+    """Read the card of a student (path as for `load_student`); the weights are not read.
 
     Raises FileNotFoundError when there is none, ValueError when it is not a student's card.
     """
-    file = card_path(weights_path(path))
-    if not file.is_file():
-        raise FileNotFoundError(f"no card {file}; {_siblings(file)}")
-    card = read_json(file, MAX_CARD_BYTES)
-    if not isinstance(card, dict) or not isinstance(card.get("config"), dict) or "sha256" not in card:
-        raise ValueError(f"{file} is not a student's card: it needs 'config' and 'sha256'")
-    if card.get("format") != FORMAT:
-        raise ValueError(f"{file} has format {card.get('format')!r}; this version reads {FORMAT}")
-    return card
+    file = _existing(path)
+    return _checked(cards.read_card(file, KIND), file)
 
 
 def load_student(path: str | Path) -> Student:
-    """Load a student, in evaluation mode, from its weights file, its card, or a folder holding just one.
+    """Load a student, in evaluation mode, from its file or a folder holding just one.
 
     Raises FileNotFoundError for a missing file (the message lists what is there), and ValueError for a file
-    that is damaged (sha256 differs from the card's), or has missing or extra names, wrong shapes, NaN or
+    that is damaged (SHA-256 differs from the card's), or has missing or extra names, wrong shapes, NaN or
     infinity.
     """
-    file = weights_path(path)
-    if not file.is_file():
-        raise FileNotFoundError(f"no weights file {file}; {_siblings(file)}")
-    card = load_card(file)
-    try:
-        student = Student(config_from_dict(card["config"]))
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{card_path(file)}: {error}") from error
+    import torch
+
+    from students.network.embedder import Student, config_from_dict
+    from students.store.pretrained import check_state
+
+    file = _existing(path)
+    made: list[Student] = []
+
+    def most(card: dict[str, Any]) -> int:
+        try:
+            made.append(Student(config_from_dict(_checked(card, file)["config"])))
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"{file}: {error}") from error
+        numbers: int = sum(tensor.numel() for tensor in made[0].state_dict().values())
+        return _SPARE + _BYTES * numbers
+
+    card, state = cards.read(file, KIND, most)
+    [student] = made
     wanted = student.state_dict()
-    data = read_weights(file, wanted)
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != card["sha256"]:
-        raise ValueError(f"{file} does not match its card: sha256 is {digest}, the card says {card['sha256']}")
-    try:
-        state = parse_safetensors(data)
-    except Exception as error:
-        raise ValueError(f"{file} is not a readable safetensors file: {error}") from error
     for name, tensor in state.items():
-        if name in wanted and tensor.dtype not in _TYPES:
-            raise ValueError(f"{file}: {name} is of type {tensor.dtype}; {_TYPES} are read")
+        if name in wanted and tensor.dtype not in (torch.float32, torch.float16):
+            raise ValueError(f"{file}: {name} is of type {tensor.dtype}; float32 and float16 are read")
     check_state(state, {name: t.shape for name, t in wanted.items()}, str(file))
     student.load_state_dict(state)
     student.name = str(card.get("name", student.config.backbone))
-    student.weights_hash = digest
+    student.weights_hash = card["sha256"]
     return student.eval()
+
+
+def _existing(path: str | Path) -> Path:
+    """The file meant by `path`; FileNotFoundError says which students lie beside one that is missing."""
+    file = weights_path(path)
+    if file.exists():
+        return file
+    names = sorted(p.name for p in file.parent.glob("[!.]*.safetensors")) if file.parent.is_dir() else []
+    raise FileNotFoundError(f"no student {file}; {file.parent} holds {names or 'no students'}")
+
+
+def _checked(card: dict[str, Any], file: Path) -> dict[str, Any]:
+    if card.get("format") != FORMAT:
+        raise ValueError(f"{file} has format {card.get('format')!r}; this version reads {FORMAT}"[:300])
+    if not isinstance(card.get("config"), dict):
+        raise ValueError(f"{file}: its card has no settings of a network ('config')")
+    return card
 
 
 def read_weights(file: Path, wanted: Mapping[str, torch.Tensor]) -> bytes:
@@ -153,9 +148,3 @@ def read_weights(file: Path, wanted: Mapping[str, torch.Tensor]) -> bytes:
         if os.fstat(stream.fileno()).st_size > limit:
             raise ValueError(f"{file} is larger than the {limit:,} bytes of the network that its card describes")
         return stream.read(limit)
-
-
-def _siblings(file: Path) -> str:
-    """Say which students lie beside a file that is missing."""
-    names = sorted(p.name for p in file.parent.glob("[!.]*.safetensors")) if file.parent.is_dir() else []
-    return f"{file.parent} holds {names or 'no students'}"

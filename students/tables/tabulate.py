@@ -23,6 +23,7 @@ from sketchcanvas_env.storage.table_file import own_column
 from students import WEIGHTS_FOLDER
 from students.network.protocol import UNSAVED, Embedder
 from students.store.provenance import PACKAGES, versions
+from students.store.weights import load_card
 from students.tables import blocks
 from students.tables.blocks import BlockFile, Columns
 from students.tables.gallery import REFERENCES, embed_gallery
@@ -280,11 +281,9 @@ def check_student(table: OutcomeTable) -> None:
     Raises:
         ValueError: the hashes differ; the message says how to build the table anew.
     """
-    from students.store.weights import load_card  # torch: ranking does without
-
     # A student for retrieval does recognition too.
-    card = WEIGHTS_FOLDER / f"{table.dataset.removesuffix(SUFFIX)}-{table.student}.json"
-    if card.is_file() and (digest := load_card(card)["sha256"]) != table.student_hash:
+    weights = WEIGHTS_FOLDER / f"{table.dataset.removesuffix(SUFFIX)}-{table.student}.safetensors"
+    if weights.is_file() and (digest := load_card(weights)["sha256"]) != table.student_hash:
         raise ValueError(
             f"the outcome table was made with other weights of {table.student!r} than the shipped ones (sha256 "
             f"{table.student_hash[:12]} against {digest[:12]}): build it anew with 'sketchcanvas tabulate'"

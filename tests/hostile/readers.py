@@ -51,10 +51,10 @@ class Reader:
         suffix: of its files.
         read: takes the path of a file.
         errors: what it may raise for a file that is there.
-        good: the bytes of a file that it reads, and of the card beside it where it wants one.
+        good: the bytes of a file that it reads, and of its card where it wants one.
         sealed: the card with the sha256 of other bytes in it, so that the checks behind that one are reached.
         name: of its files, without the suffix.
-        card: name of the card, without ".json".
+        card: name of the card, without ".json"; None where the card stands in the safetensors file's metadata.
         beside: what else must lie there, by name.
     """
 
@@ -64,7 +64,7 @@ class Reader:
     good: Callable[[], tuple[bytes, bytes | None]]
     sealed: Callable[[dict[str, Any], str], dict[str, Any]] | None = None
     name: str = "hostile"
-    card: str = "hostile"
+    card: str | None = "hostile"
     beside: Callable[[], dict[str, bytes]] = dict
 
 
@@ -76,12 +76,46 @@ def write(reader: Reader, folder: Path, data: bytes | None = None, card: bytes |
         (folder / name).write_bytes(other)
     content = good if data is None else data
     path.write_bytes(content)
-    if good_card is not None:
+    if good_card is not None and reader.card is None:
+        path.write_bytes(with_card(content, good_card if card is None else card, sealed=card is None))
+    elif good_card is not None:
         text = good_card if card is None else card
         if card is None and reader.sealed is not None:
             text = json.dumps(reader.sealed(json.loads(text), hashlib.sha256(content).hexdigest())).encode()
         (folder / f"{reader.card}.json").write_bytes(text)
     return path
+
+
+def with_card(data: bytes, card: bytes, sealed: bool) -> bytes:
+    """A safetensors file with a card in its metadata, `sealed` with the SHA-256 of the rest; no such file as it is."""
+    size = int.from_bytes(data[:8], "little")
+    header, body = data[8 : 8 + size], data[8 + size :]
+    try:
+        tensors = json.loads(header)
+    except (ValueError, RecursionError):
+        return data
+    if len(header) < size or not isinstance(tensors, dict):
+        return data
+    if sealed:
+        text = json.dumps(tensors, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % 8)
+        digest = hashlib.sha256(len(text).to_bytes(8, "little") + text + body).hexdigest()
+        card = json.dumps({**json.loads(card), "sha256": digest}).encode()
+    # Inserted as text: a name that stands twice in the header does so still.
+    metadata = json.dumps({"sketchcanvas": card.decode(errors="surrogateescape")}).encode()
+    rest = header.lstrip()[1:]
+    header = b'{"__metadata__":' + metadata + (b"," if tensors else b"") + rest
+    return len(header).to_bytes(8, "little") + header + body
+
+
+def without_card(data: bytes) -> tuple[bytes, bytes]:
+    """A safetensors file without its metadata, and the card that stood there."""
+    size = int.from_bytes(data[:8], "little")
+    tensors = json.loads(data[8 : 8 + size])
+    card = tensors.pop("__metadata__")["sketchcanvas"].encode()
+    header = json.dumps(tensors, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data[8 + size :], card
 
 
 def svg(body: str, attributes: str = 'viewBox="0 0 100 100"') -> bytes:
@@ -161,7 +195,7 @@ def _student() -> tuple[bytes, bytes]:
             Path(folder) / "s.safetensors",
             {},
         )
-        return path.read_bytes(), path.with_suffix(".json").read_bytes()
+        return without_card(path.read_bytes())
 
 
 @lru_cache
@@ -284,7 +318,7 @@ READERS = {
     "table": Reader(".npz", OutcomeTable.load, TableError, _table),
     "looks": Reader(".npz", _read_looks, TableError, _looks),
     "prefixes": Reader(".npz", _read_prefixes, TableError, _prefixes),
-    "student": Reader(".safetensors", load_student, ValueError, _student, _field("sha256")),
+    "student": Reader(".safetensors", load_student, ValueError, _student, card=None),
     "selector": Reader(".safetensors", saved.load, ValueError, _selector, _field("weights_sha256")),
     "index": Reader(".safetensors", load_index, ValueError, _index, _field("sha256")),
     "checkpoint": Reader(".safetensors", lambda path: checkpoint.load(path, {"seed": 1}), ValueError, _checkpoint),

@@ -49,7 +49,6 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a config": (TrainConfig.read, ".json"),
     "a row": (read_row, ".json"),
     "selector costs": (SelectorCosts.read, ".json"),
-    "a card of student": (load_student, ".json"),
     "a card of selector": (saved.load, ".json"),
 }
 """What the pipe stands in place of, its reader, and the ending of the pipe's name."""
