@@ -13,7 +13,8 @@ from sb3_contrib import MaskablePPO
 
 from agents.algorithms.sb3.adapter import SketchCanvasVecEnv
 from agents.evaluation.statistics import paired_difference
-from sketchcanvas_env.tasks.stroke import Drawing, make_stroke_task
+from sketchcanvas_env.tasks.episodes import only
+from sketchcanvas_env.tasks.stroke_making import make_stroke_task
 
 READS = ("stats", "looks")  # what the agent sees; "points" would want a network that reads sequences
 SETTINGS = {"stroke_cost": 0.5, "tradeoff": 0.2}
@@ -36,10 +37,10 @@ def greedy(task, model):
         seen = {name: seen[name] for name in READS}
         actions, _ = model.predict(seen, deterministic=True, action_masks=task.action_mask(drawing))
         found = task.advance(drawing, actions)
-        ended = Drawing(*(array[found.ended] for array in found.drawing))
+        ended = only(found.state, found.ended)
         for name, values in task.final(ended).items():
             final.setdefault(name, np.zeros(len(task)))[ended.rows] = values if values.ndim == 1 else 0
-        drawing = Drawing(*(array[~found.ended] for array in found.drawing))
+        drawing = only(found.state, ~found.ended)
     return final
 
 

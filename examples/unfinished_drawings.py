@@ -7,7 +7,7 @@ Nothing is sampled: every figure is an exact mean over the sketches of the split
 
 import numpy as np
 
-from sketchcanvas_env.tasks.stroke import make_stroke_task
+from sketchcanvas_env.tasks.stroke_making import make_stroke_task
 
 task = make_stroke_task(split="val", stroke_cost=0.5, tradeoff=0.2)
 canvases = task.task.canvases

@@ -22,13 +22,10 @@ from gymnasium.envs.registration import register, registry
 if TYPE_CHECKING:
     from sketchcanvas_env.data import SketchDataset
     from sketchcanvas_env.data import load as load_dataset
-    from sketchcanvas_env.envs.canvas import SketchCanvasEnv
-    from sketchcanvas_env.envs.canvas_vector import SketchCanvasVectorEnv
-    from sketchcanvas_env.envs.cascade import SketchCanvasCascadeEnv
-    from sketchcanvas_env.envs.cascade_vector import SketchCanvasCascadeVectorEnv
+    from sketchcanvas_env.envs.canvas import SketchCanvasEnv, SketchCanvasVectorEnv
+    from sketchcanvas_env.envs.cascade import SketchCanvasCascadeEnv, SketchCanvasCascadeVectorEnv
     from sketchcanvas_env.envs.multi_objective import MOSketchCanvasEnv
-    from sketchcanvas_env.envs.stroke import SketchCanvasStrokeEnv
-    from sketchcanvas_env.envs.stroke_vector import SketchCanvasStrokeVectorEnv
+    from sketchcanvas_env.envs.stroke import SketchCanvasStrokeEnv, SketchCanvasStrokeVectorEnv
     from sketchcanvas_env.outcomes.looks import LookTable, load_looks
     from sketchcanvas_env.outcomes.prefixes import PrefixTable, load_prefixes
     from sketchcanvas_env.outcomes.table import OutcomeTable, available_tables, load_table
@@ -42,7 +39,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 PREFERENCES = (0.0, 0.8)
-"""Between what the tradeoffs of `SketchCanvasPreference-v0` are drawn; `SketchCanvasEnv` says why."""
+"""Range of the tradeoffs of `SketchCanvasPreference-v0`; `SketchCanvasEnv` says why."""
 
 # Public name -> (module, name there).
 _LAZY = {
@@ -54,11 +51,11 @@ _LAZY = {
     "PrefixTable": ("outcomes.prefixes", "PrefixTable"),
     "Retriever": ("tasks.live", "Retriever"),
     "SketchCanvasCascadeEnv": ("envs.cascade", "SketchCanvasCascadeEnv"),
-    "SketchCanvasCascadeVectorEnv": ("envs.cascade_vector", "SketchCanvasCascadeVectorEnv"),
+    "SketchCanvasCascadeVectorEnv": ("envs.cascade", "SketchCanvasCascadeVectorEnv"),
     "SketchCanvasEnv": ("envs.canvas", "SketchCanvasEnv"),
     "SketchCanvasStrokeEnv": ("envs.stroke", "SketchCanvasStrokeEnv"),
-    "SketchCanvasStrokeVectorEnv": ("envs.stroke_vector", "SketchCanvasStrokeVectorEnv"),
-    "SketchCanvasVectorEnv": ("envs.canvas_vector", "SketchCanvasVectorEnv"),
+    "SketchCanvasStrokeVectorEnv": ("envs.stroke", "SketchCanvasStrokeVectorEnv"),
+    "SketchCanvasVectorEnv": ("envs.canvas", "SketchCanvasVectorEnv"),
     "SketchDataset": ("data", "SketchDataset"),
     "TableError": ("storage.table_file", "TableError"),
     "VectorSketch": ("sketches.sketch", "VectorSketch"),
@@ -123,7 +120,7 @@ for _id, _kwargs in (("SketchCanvas-v0", {}), ("SketchCanvasPreference-v0", {"pr
         register(
             id=_id,
             entry_point="sketchcanvas_env.envs.canvas:SketchCanvasEnv",
-            vector_entry_point="sketchcanvas_env.envs.canvas_vector:SketchCanvasVectorEnv",
+            vector_entry_point="sketchcanvas_env.envs.canvas:SketchCanvasVectorEnv",
             kwargs=_kwargs,
         )
 
@@ -131,14 +128,14 @@ if "SketchCanvasCascade-v0" not in registry:
     register(
         id="SketchCanvasCascade-v0",
         entry_point="sketchcanvas_env.envs.cascade:SketchCanvasCascadeEnv",
-        vector_entry_point="sketchcanvas_env.envs.cascade_vector:SketchCanvasCascadeVectorEnv",
+        vector_entry_point="sketchcanvas_env.envs.cascade:SketchCanvasCascadeVectorEnv",
     )
 
 if "SketchCanvasStroke-v0" not in registry:
     register(
         id="SketchCanvasStroke-v0",
         entry_point="sketchcanvas_env.envs.stroke:SketchCanvasStrokeEnv",
-        vector_entry_point="sketchcanvas_env.envs.stroke_vector:SketchCanvasStrokeVectorEnv",
+        vector_entry_point="sketchcanvas_env.envs.stroke:SketchCanvasStrokeVectorEnv",
     )
 
 # Its rewards are vectors: Gymnasium's checker, which asks for numbers, stays off, and so do its vector environments.

@@ -27,7 +27,7 @@ from agents.algorithms.common.training import Run, refuse_checkpoint
 from agents.evaluation.setting import CascadeConfig, EnvConfig
 from agents.selectors.networks import Selector, as_tensors
 from agents.selectors.walk import choose
-from sketchcanvas_env.tasks.cascade import CascadeTask
+from sketchcanvas_env.tasks.cascade import CascadeTask, Looks
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,13 @@ class States:
         self.seen, self.last = np.array(pairs, dtype=np.int64).T.copy()
         looks = np.array([each.bit_count() for each, _ in pairs])
         self.rounds = [torch.from_numpy(np.flatnonzero(looks == number)) for number in range(k + 1)]
-        self.allowed = torch.from_numpy(cascade.action_mask(self.seen) > 0)
+        self.allowed = torch.from_numpy(cascade.action_mask(Looks(self.seen, self.seen, self.last)) > 0)
         self.after = torch.tensor([[where.get((each | 1 << j, j), 0) for j in range(k)] for each, _ in pairs])
         nothing = np.zeros(k, dtype=np.int64)
-        self.price = torch.from_numpy(cascade.advance(nothing, nothing, nothing - 1, np.arange(k)).reward).float()
+        self.price = torch.from_numpy(cascade.advance(cascade.start(nothing), np.arange(k)).reward).float()
         rows, state = np.divmod(np.arange(n * len(pairs)), len(pairs))
-        stopped = cascade.advance(rows, self.seen[state], self.last[state], np.full(len(rows), k, dtype=np.int64))
+        states = Looks(rows, self.seen[state], self.last[state])
+        stopped = cascade.advance(states, np.full(len(rows), k, dtype=np.int64))
         self.stop = torch.from_numpy(stopped.reward.reshape(n, -1)).float()
 
     def values(self, rows: Tensor, choices: Tensor, gamma: float) -> Tensor:
@@ -117,7 +118,7 @@ class _Backward(GradientLearner[BackwardConfig]):
             shown.choose(choose(self.network, shown.obs, torch.as_tensor(shown.started)))
         rows, size = torch.from_numpy(shown.rows), len(states.seen)
         looked, last = np.tile(states.seen, len(rows)), np.tile(states.last, len(rows))
-        seen = self._cascade.observe(shown.rows.repeat(size), looked, last)
+        seen = self._cascade.observe(Looks(shown.rows.repeat(size), looked, last))
         found = self.network(as_tensors({name: seen[name] for name in self.network.reads})).reshape(-1, size, k + 1)
         choices = found.detach().masked_fill(~states.allowed, -torch.inf).argmax(dim=2)
         values = states.values(rows, choices, self.config.gamma)

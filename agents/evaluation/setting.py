@@ -16,8 +16,11 @@ from agents.evaluation.options import Options, charge_of
 from agents.selectors import margin, policy, walk
 from agents.selectors.networks import Selector
 from sketchcanvas_env.outcomes.table import OutcomeTable
-from sketchcanvas_env.tasks.canvas import DEFAULT_CANVASES, Task, make_task
-from sketchcanvas_env.tasks.cascade import CascadeTask, make_cascade_task
+from sketchcanvas_env.tasks.arguments import DEFAULT_CANVASES
+from sketchcanvas_env.tasks.canvas import Task
+from sketchcanvas_env.tasks.canvas_making import make_task
+from sketchcanvas_env.tasks.cascade import CascadeTask
+from sketchcanvas_env.tasks.cascade_making import make_cascade_task
 from students.tables.tabulate import check_student
 
 ENV_ID = "SketchCanvas-v0"

@@ -21,8 +21,8 @@ from sketchcanvas_env.outcomes.looks import look_feature_names
 from sketchcanvas_env.outcomes.table import check_canvases
 from sketchcanvas_env.sketches.features import FEATURE_NAMES
 from sketchcanvas_env.sketches.sketch import VectorSketch
-from sketchcanvas_env.tasks.canvas import MAX_POINTS
-from sketchcanvas_env.tasks.cascade import MAX_CANVASES, RANKINGS
+from sketchcanvas_env.tasks.arguments import MAX_POINTS
+from sketchcanvas_env.tasks.cascade_making import MAX_CANVASES, RANKINGS
 from students.onnx.runtime import MAX_REASON, SELECTOR, open_graph, read_card, run_graph
 
 _GIGA = 1e9

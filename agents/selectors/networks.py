@@ -37,7 +37,7 @@ from torch import Tensor, nn
 from agents.selectors.observation import check_told, observe
 from sketchcanvas_env.outcomes.looks import look_feature_names
 from sketchcanvas_env.sketches.sketch import VectorSketch
-from sketchcanvas_env.tasks.cascade import MAX_CANVASES
+from sketchcanvas_env.tasks.cascade_making import MAX_CANVASES
 
 POINT_DIM = 5
 """Columns of a stroke-5 row: x, y, p1, p2, p3."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from agents.selectors.cascade_observation import best_actions
 from agents.selectors.networks import Selector, as_tensors
 from sketchcanvas_env.tasks.cascade import CascadeTask
+from sketchcanvas_env.tasks.episodes import only
 
 BATCH = 512
 
@@ -54,13 +55,13 @@ def nodes_of(
     n = len(cascade)
     seen, last, thinking = np.zeros(n, dtype=np.int64), np.full(n, -1, dtype=np.int64), np.zeros(n)
     for start in range(0, n, batch_size):
-        going = np.arange(start, min(start + batch_size, n))
-        while going.size:
-            obs = as_tensors(cascade.observe(going, seen[going], last[going]))
+        state = cascade.start(np.arange(start, min(start + batch_size, n)))
+        while state.rows.size:
+            obs = as_tensors(cascade.observe(state))
             with torch.inference_mode():
-                actions = choose(selector, obs, torch.from_numpy(seen[going] > 0)).numpy()
-            thinking[going] += selector.flops(obs).numpy()
-            after = cascade.advance(going, seen[going], last[going], actions)
-            seen[going], last[going] = after.seen, after.last
-            going = going[~after.ended]
+                actions = choose(selector, obs, torch.from_numpy(state.seen > 0)).numpy()
+            thinking[state.rows] += selector.flops(obs).numpy()
+            _, state, ended = cascade.advance(state, actions)
+            seen[state.rows], last[state.rows] = state.seen, state.last
+            state = only(state, ~ended)
     return cascade.node_of(seen, last), thinking

@@ -37,7 +37,7 @@ from sketchcanvas_env.outcomes.table import OutcomeTable, check_canvases
 from sketchcanvas_env.sketches.features import FEATURE_NAMES
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.storage.files import atomic_write, read_json, sha256_file
-from sketchcanvas_env.tasks.canvas import MAX_POINTS
+from sketchcanvas_env.tasks.arguments import MAX_POINTS
 from students.store.weights import read_weights
 
 FORMAT = 1

@@ -1,28 +1,13 @@
-"""The environment for one sketch at a time."""
+"""`SketchCanvas-v0` and `SketchCanvasPreference-v0`: one choice of a canvas for each sketch."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
-
-import gymnasium as gym
-import numpy as np
-import numpy.typing as npt
-from gymnasium import error
-
-from sketchcanvas_env.data import RETRIEVAL, SketchDataset
-from sketchcanvas_env.envs.render import Shown, picture, sentence
-from sketchcanvas_env.outcomes import reward as rules
-from sketchcanvas_env.outcomes.table import OutcomeTable
-from sketchcanvas_env.tasks import sampling
-from sketchcanvas_env.tasks.canvas import DEFAULT_CANVASES, RENDER_MODES, OfTask, Task, checked_preferences, make_task
-from sketchcanvas_env.tasks.live import Retriever
-
-Observation = dict[str, npt.NDArray[np.float32]]
+from sketchcanvas_env.envs.base import SketchEnv
+from sketchcanvas_env.envs.vector import SketchVectorEnv
+from sketchcanvas_env.tasks.canvas_making import CanvasArguments
 
 
-class SketchCanvasEnv(OfTask, gym.Env[Observation, np.int64]):
+class SketchCanvasEnv(SketchEnv):
     """Choose the canvas on which a sketch is drawn before a network looks at it.
 
     ## Description
@@ -149,7 +134,8 @@ class SketchCanvasEnv(OfTask, gym.Env[Observation, np.int64]):
     ```python
     gym.make(
         "SketchCanvas-v0", dataset="emoji", split="train", student=None, canvases=(32, 64, 128, 256),
-        tradeoff=0.2, rank_weight=1.0, triplet_weight=0.1, cost="flops", max_points=200, table=None,
+        tradeoff=0.2, rank_weight=1.0, triplet_weight=0.1, cost="flops", max_points=200, thumbnail=False,
+        table=None,
         render_mode=None, preferences=None, task="retrieval",
     )
     gym.make("SketchCanvasPreference-v0")  # the same with preferences=(0.0, 0.8)
@@ -232,264 +218,78 @@ class SketchCanvasEnv(OfTask, gym.Env[Observation, np.int64]):
     * v0: first version; `SketchCanvas-v0` and `SketchCanvasPreference-v0`.
     """
 
-    metadata = {"render_modes": list(RENDER_MODES), "render_fps": 1}  # noqa: RUF012 (Gymnasium's own form)
-
-    def __init__(
-        self,
-        dataset: str | SketchDataset = "emoji",
-        split: str = "train",
-        student: str | None = None,
-        canvases: Sequence[int] = DEFAULT_CANVASES,
-        tradeoff: float = 0.2,
-        rank_weight: float = 1.0,
-        triplet_weight: float = 0.1,
-        cost: str = "flops",
-        max_points: int = 200,
-        render_mode: str | None = None,
-        table: str | os.PathLike[str] | OutcomeTable | None = None,
-        retriever: Retriever | None = None,
-        preferences: Sequence[float] | None = None,
-        task: str = RETRIEVAL,
-    ) -> None:
-        """Make an environment; the class describes the arguments.
-
-        Raises:
-            ValueError: an argument that is out of range or names something that does not exist.
-            FileNotFoundError: no file at `table`.
-        """
-        check_render_mode(render_mode)
-        self.preferences = checked_preferences(preferences)
-        self.task = make_task(
-            dataset=dataset,
-            split=split,
-            task=task,
-            student=student,
-            canvases=canvases,
-            tradeoff=tradeoff,
-            rank_weight=rank_weight,
-            triplet_weight=triplet_weight,
-            cost=cost,
-            max_points=max_points,
-            table=table,
-            retriever=retriever,
-        )
-        self.render_mode = render_mode
-        self.observation_space = cast(
-            "gym.Space[Observation]", self.task.observation_space(self.preferences is not None)
-        )
-        self.action_space = self.task.action_space()
-        self.reward_space = self.task.reward_space()
-        self._stream = sampling.Stream()
-        self._row: int | None = None
-        self._tradeoff: float | None = None
-        self._shown: Shown | None = None
-        self._done = False
-
-    # The Gymnasium interface.
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
-        """Show a sketch.
-
-        Args:
-            seed: starts a new stream of draws; None goes on with the present one.
-            options: `{"index": i}` shows row i of the split, `{"tradeoff": x}` fixes the episode's tradeoff where
-                there are preferences; other keys are left to wrappers.
-
-        Returns:
-            The observation, of fresh arrays, and `{"sketch_index": int}`, with preferences also "tradeoff".
-
-        Raises:
-            ValueError: an index that the split does not have, a tradeoff that the preferences do not.
-        """
-        super().reset(seed=seed)
-        index, tradeoff = (options or {}).get("index"), (options or {}).get("tradeoff")
-        if index is not None:
-            check_index(index, len(self.task))
-        if tradeoff is not None:
-            check_preference(tradeoff, self.preferences)
-        stream = self._stream
-        stream.follow(self.np_random)
-        drawn = index is None or (tradeoff is None and self.preferences is not None)
-        if index is None:
-            index = sampling.draw(stream.key, stream.episode, len(self.task))
-        if tradeoff is None and self.preferences is not None:
-            tradeoff = sampling.draw_between(stream.key, stream.episode, *self.preferences)
-        stream.episode += drawn
-        self._row = int(index)
-        # As the observation shows it.
-        self._tradeoff = None if tradeoff is None else float(np.float32(tradeoff))
-        self._shown = None
-        self._done = False
-        return self._observation(self._row), {"sketch_index": self._row, **self._preference_info()}
-
-    def step(self, action: np.int64) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Choose a canvas, which ends the episode.
-
-        Args:
-            action: index into `canvases`.
-
-        Returns:
-            The sketch's observation again, the reward, True, False, and info (see the class).
-
-        Raises:
-            gymnasium.error.ResetNeeded: no sketch is waiting.
-            ValueError: an action that is not an integer in [0, K).
-        """
-        if self._row is None or self._done:
-            why = "this episode ended with its first step" if self._done else "there is no sketch yet"
-            raise error.ResetNeeded(f"call reset() before step(): {why}")
-        choice = check_action(action, self.task.canvases)
-        row, task = self._row, self.task
-        info: dict[str, Any] = {
-            "sketch_index": row,
-            "canvas": task.canvases[choice],
-            "flops": float(task.flops[choice]),
-            "cost": float(task.costs[choice]),
-        }
-        known = task.lookup
-        if known is not None:
-            table = known.table
-            rank, triplet = int(table.ranks[row, choice]), float(table.triplet[row, choice])
-            acc = float(known.acc[row, choice])
-            reward, best, regret = self._judged(row, choice)
-            top = tuple(str(table.photos[place]) for place in table.top[row, choice] if place >= 0)
-        else:
-            assert task.retriever is not None  # a task has one or the other
-            outcome = task.retriever.retrieve(task.sketch(row), task.canvases[choice], str(task.photo_ids[row]))
-            rank, triplet, top = int(outcome.rank), float(outcome.triplet), tuple(outcome.top)
-            acc = float(rules.accuracy_reward(rank, triplet, task.rank_weight, task.triplet_weight))
-            weight = task.tradeoff if self._tradeoff is None else self._tradeoff
-            reward = float(rules.reward(acc, task.comp[choice], weight))
-            best = regret = None
-        info["rank"] = rank
-        info["triplet"] = triplet
-        info["reward_vector"] = np.array([acc, task.comp[choice]], dtype=np.float64)
-        if best is not None:
-            info["oracle_action"], info["regret"] = best, regret
-        info.update(self._preference_info())
-        self._shown = Shown(choice, rank, reward, top, oracle=best, regret=regret, tradeoff=self._tradeoff)
-        self._done = True
-        return self._observation(row), reward, True, False, info
-
-    def render(self) -> npt.NDArray[np.uint8] | str | None:
-        """The episode as `render_mode` says.
-
-        Returns:
-            (H, W, 3) uint8 for `"rgb_array"`, one line for `"ansi"`, None (and a warning) without a render
-            mode.
-
-        Raises:
-            gymnasium.error.ResetNeeded: no sketch is there yet.
-        """
-        if self.render_mode is None:
-            gym.logger.warn("render() was called without a render mode; make the environment with render_mode=...")
-            return None
-        if self._row is None:
-            raise error.ResetNeeded("call reset() before render(): there is no sketch yet")
-        return render_row(self.task, self._row, self._shown, self.render_mode)
-
-    def _judged(self, row: int, choice: int) -> tuple[float, int | None, float | None]:
-        """Reward, best action and regret of a choice, looked up or, at the episode's own tradeoff, computed."""
-        if self._tradeoff is None:
-            known = self.task.lookup
-            assert known is not None  # asked for in table mode only
-            return float(known.rewards[row, choice]), int(known.oracle[row]), float(known.regret[row, choice])
-        found = self.task.judge(np.array([row]), np.array([choice]), np.array([self._tradeoff]))
-        return float(found.reward[0]), int(found.oracle[0]), float(found.regret[0])
-
-    def _observation(self, row: int) -> Observation:
-        seen = {"points": self.task.points[row].copy(), "stats": self.task.stats[row].copy()}
-        if self._tradeoff is not None:
-            seen["tradeoff"] = np.array([self._tradeoff], dtype=np.float32)
-        return seen
-
-    def _preference_info(self) -> dict[str, float]:
-        return {} if self._tradeoff is None else {"tradeoff": self._tradeoff}
+    arguments = CanvasArguments
 
 
-def render_row(task: Task, row: int, shown: Shown | None, render_mode: str) -> npt.NDArray[np.uint8] | str:
-    """One sketch of a task, and what was chosen for it, as a picture or as a line."""
-    return picture(task, row, shown) if render_mode == "rgb_array" else sentence(task, row, shown)
+class SketchCanvasVectorEnv(SketchVectorEnv):
+    """N copies of `SketchCanvasEnv` stepped by array look-ups; `gym.make_vec("SketchCanvas-v0")` makes one.
 
+    With the same seed and actions it gives what `SyncVectorEnv` over N single environments in SAME_STEP mode
+    gives, bit for bit: observations, rewards, terminations and infos. A seed s means s + i in
+    sub-environment i.
 
-def check_render_mode(render_mode: str | None) -> None:
-    """Raise ValueError for a render mode that does not exist."""
-    if render_mode is not None and render_mode not in RENDER_MODES:
-        raise ValueError(f"unknown render_mode {render_mode!r}: there are {', '.join(RENDER_MODES)} and None")
+    Every step ends every episode, so the observation that `step` returns shows the *next* sketches (autoreset
+    mode SAME_STEP). `info` follows:
 
+    * `info["final_info"]` is about the episodes that the step ended: a dict of arrays with the keys of the
+      single environment's info, `reward_vector` of shape (N, 2) and the others (N,).
+    * `info["sketch_index"]`, and with preferences `info["tradeoff"]`, is about the sketches now shown.
+    * Each key has a mask `_key`, here always all True. The masks are one read-only array.
 
-def next_row(
-    stream: sampling.Stream, generator: np.random.Generator, options: Mapping[str, Any] | None, n: int
-) -> npt.NDArray[np.int64]:
-    """The row that a `reset` shows, (1,) int64: the one asked for, or the next of the stream, which counts it.
+    `final_obs`, which `SyncVectorEnv` adds, is left out: the last observation of a one-step episode is its
+    first, which the caller has just acted on, and N dicts of copies would cost more than all the rest.
+
+    With `copy=False` the observations lie in two sets of buffers that take turns. An observation stays as it
+    is during the next `step`, so that what was acted on and what came of it can be used together, and is
+    overwritten by the `step` or `reset` after that. Rewards, terminations and infos are fresh arrays always.
 
     Args:
-        stream: of the environment.
-        generator: the environment's.
-        options: of the reset; its "index" is the row asked for.
-        n: rows of the split.
+        num_envs: number of sub-environments, N.
+        copy: whether observations are fresh arrays in every call.
+        dataset: as all that follow, see `SketchCanvasEnv`.
+        split: see there.
+        student: see there.
+        canvases: see there.
+        tradeoff: see there.
+        rank_weight: see there.
+        triplet_weight: see there.
+        cost: see there.
+        max_points: see there.
+        render_mode: see there; `render` gives one picture or line for each sub-environment.
+        table: see there.
+        preferences: see there.
+        task: see there.
 
-    Raises:
-        ValueError: an index that the split does not have.
+    Live mode is not vectorised here; `SyncVectorEnv` over single environments does it.
+
+    **Wrappers.** Gymnasium's vector observation wrappers (`gym.wrappers.vector.FlattenObservation` and the like) refuse
+    every environment that resets in SAME_STEP mode, and `gym.make_vec(..., wrappers=[...])` is for its sync and async
+    modes. Change the arrays in a line of your own, or wrap single environments, which is slower; the last example does
+    both. What leaves observations alone works: `RecordEpisodeStatistics`, `NormalizeReward`.
+
+    Example:
+        >>> import gymnasium as gym
+        >>> import numpy as np
+        >>> import sketchcanvas_env
+        >>> envs = gym.make_vec("SketchCanvas-v0", num_envs=3, canvases=(32, 256))
+        >>> observations, infos = envs.reset(seed=0)
+        >>> observations["points"].shape, observations["stats"].shape[0]
+        ((3, 1000), 3)
+        >>> flat = np.concatenate([observations["points"], observations["stats"]], axis=1)
+        >>> observations, rewards, terminations, truncations, infos = envs.step(np.array([0, 1, 0]))
+        >>> infos["final_info"]["canvas"]
+        array([ 32, 256,  32])
+        >>> bool(terminations.all()), bool(truncations.any()), rewards.dtype
+        (True, False, dtype('float64'))
+
+        The same flat observations by a wrapper, around single environments:
+
+        >>> slower = gym.make_vec(
+        ...     "SketchCanvas-v0", num_envs=3, vectorization_mode="sync", wrappers=[gym.wrappers.FlattenObservation],
+        ...     vector_kwargs={"autoreset_mode": "SameStep"}, canvases=(32, 256),
+        ... )
+        >>> bool(np.array_equal(slower.reset(seed=0)[0], flat))
+        True
     """
-    index = (options or {}).get("index")
-    if index is not None:
-        check_index(index, n)
-    stream.follow(generator)
-    if index is None:
-        index = sampling.draw(stream.key, stream.episode, n)
-        stream.episode += 1
-    return np.array([index], dtype=np.int64)
 
-
-def first_of(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
-    """The first of each of the arrays, a number as Python has it."""
-    return {name: array[0].copy() if array.ndim > 1 else array[0].item() for name, array in arrays.items()}
-
-
-def check_index(index: object, n: int) -> None:
-    """Raise ValueError unless `index` is a row of a split of n sketches."""
-    if isinstance(index, bool) or not isinstance(index, int | np.integer) or not 0 <= index < n:
-        raise ValueError(f"options['index'] must be an integer from 0 to {n - 1}, a row of the split, got {index!r}")
-
-
-def check_preference(tradeoff: object, preferences: tuple[float, float] | None) -> None:
-    """Raise ValueError unless episodes have tradeoffs of their own and `tradeoff` is in their range."""
-    if preferences is None:
-        raise ValueError(
-            "options['tradeoff'] is for environments with preferences, such as SketchCanvasPreference-v0; here all "
-            "episodes share the argument tradeoff"
-        )
-    low, high = preferences
-    # The range is one of float32 numbers, which is what the tradeoff will be.
-    if (
-        not isinstance(tradeoff, int | float | np.integer | np.floating)
-        or isinstance(tradeoff, bool)
-        or not low <= np.float32(tradeoff) <= high
-    ):
-        raise ValueError(f"options['tradeoff'] must be a number in [{low:g}, {high:g}], got {tradeoff!r}")
-
-
-def out_of_range(action: int, canvases: Sequence[int]) -> str:
-    """What to say of an action that stands for no canvas."""
-    sides = ", ".join(map(str, canvases))
-    return f"action {action} is out of range: 0 to {len(canvases) - 1} stand for canvases {sides}"
-
-
-def check_integer(action: object) -> int:
-    """The action as an int; ValueError unless it is an integer."""
-    if isinstance(action, np.ndarray) and action.shape == ():
-        action = action[()]
-    if isinstance(action, bool) or not isinstance(action, int | np.integer):
-        raise ValueError(f"the action must be an integer, got {action!r} of type {type(action).__name__}")
-    return int(action)
-
-
-def check_action(action: object, canvases: Sequence[int]) -> int:
-    """The action as an int; ValueError unless it is an integer that stands for a canvas."""
-    choice = check_integer(action)
-    if not 0 <= choice < len(canvases):
-        raise ValueError(out_of_range(choice, canvases))
-    return choice
+    arguments = CanvasArguments

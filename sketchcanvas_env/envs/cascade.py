@@ -1,52 +1,35 @@
-"""The environment of several looks, for one sketch at a time."""
+"""`SketchCanvasCascade-v0`: several looks at each sketch."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from typing import Any, cast
-
-import gymnasium as gym
-import numpy as np
-import numpy.typing as npt
-from gymnasium import error
-
-from sketchcanvas_env.data import RETRIEVAL, SketchDataset
-from sketchcanvas_env.envs.canvas import Observation, check_integer, check_render_mode, first_of, next_row, render_row
-from sketchcanvas_env.envs.render import Shown
-from sketchcanvas_env.outcomes.looks import LookTable
-from sketchcanvas_env.outcomes.table import OutcomeTable
-from sketchcanvas_env.tasks import sampling
-from sketchcanvas_env.tasks.canvas import DEFAULT_CANVASES, RENDER_MODES, OfTask
-from sketchcanvas_env.tasks.cascade import CascadeTask, make_cascade_task
+from sketchcanvas_env.envs.base import OfTask, SketchEnv, WithMasks
+from sketchcanvas_env.envs.vector import SketchVectorEnv
+from sketchcanvas_env.tasks.cascade import CascadeTask
+from sketchcanvas_env.tasks.cascade_making import CascadeArguments
 
 
-class OfCascade(OfTask):
-    """What a cascade consists of, as attributes of an environment that has one in `cascade`.
+class OfCascade(WithMasks, OfTask):
+    """What the single and the vector environment have beside the attributes of all environments."""
 
-    Attributes:
-        cascade: the rules and what they look up.
-    """
+    rules: CascadeTask
 
-    cascade: CascadeTask
+    @property
+    def cascade(self) -> CascadeTask:
+        """The rules and what they look up."""
+        return self.rules
 
     @property
     def look_names(self) -> tuple[str, ...]:
         """(L,) names of the observation `looks`."""
-        return self.cascade.look_names
+        return self.rules.look_names
 
     @property
     def nodes(self) -> tuple[str, ...]:
         """(M,) names of the ways in which an episode can end."""
-        return self.cascade.nodes
-
-    @property
-    def reward_range(self) -> tuple[float, float]:
-        """Bounds that no reward and no undiscounted return of this environment leaves."""
-        return self.cascade.reward_range
+        return self.rules.nodes
 
 
-class SketchCanvasCascadeEnv(OfCascade, gym.Env[Observation, np.int64]):
+class SketchCanvasCascadeEnv(OfCascade, SketchEnv):
     """Look at a sketch on one canvas after another, and stop when what was seen is good enough.
 
     ## Description
@@ -165,7 +148,8 @@ class SketchCanvasCascadeEnv(OfCascade, gym.Env[Observation, np.int64]):
     ```python
     gym.make(
         "SketchCanvasCascade-v0", dataset="emoji", split="train", student=None, canvases=(32, 64, 128, 256),
-        tradeoff=0.2, rank_weight=1.0, triplet_weight=0.1, cost="flops", max_points=200, table=None,
+        tradeoff=0.2, rank_weight=1.0, triplet_weight=0.1, cost="flops", max_points=200, thumbnail=False,
+        table=None,
         render_mode=None, task="retrieval", ranking="last", looks=None,
     )
     ```
@@ -223,152 +207,67 @@ class SketchCanvasCascadeEnv(OfCascade, gym.Env[Observation, np.int64]):
     * v0: first version.
     """
 
-    metadata = {"render_modes": list(RENDER_MODES), "render_fps": 1}  # noqa: RUF012 (Gymnasium's own form)
-
-    def __init__(
-        self,
-        dataset: str | SketchDataset = "emoji",
-        split: str = "train",
-        student: str | None = None,
-        canvases: Sequence[int] = DEFAULT_CANVASES,
-        tradeoff: float = 0.2,
-        rank_weight: float = 1.0,
-        triplet_weight: float = 0.1,
-        cost: str = "flops",
-        max_points: int = 200,
-        render_mode: str | None = None,
-        table: str | os.PathLike[str] | OutcomeTable | None = None,
-        task: str = RETRIEVAL,
-        ranking: str = "last",
-        looks: str | os.PathLike[str] | LookTable | None = None,
-    ) -> None:
-        """Make an environment; the class describes the arguments.
-
-        Raises:
-            ValueError: an argument that is out of range or names something that does not exist.
-            FileNotFoundError: no file at `table` or `looks`, or no looks beside the table.
-        """
-        check_render_mode(render_mode)
-        self.cascade = make_cascade_task(
-            dataset=dataset,
-            split=split,
-            task=task,
-            student=student,
-            canvases=canvases,
-            tradeoff=tradeoff,
-            rank_weight=rank_weight,
-            triplet_weight=triplet_weight,
-            cost=cost,
-            max_points=max_points,
-            table=table,
-            ranking=ranking,
-            looks=looks,
-        )
-        self.task = self.cascade.task
-        self.render_mode = render_mode
-        self.observation_space = cast("gym.Space[Observation]", self.cascade.observation_space())
-        self.action_space = self.cascade.action_space()
-        self.reward_space = self.cascade.reward_space()
-        self._stream = sampling.Stream()
-        # The state, as arrays of one: the rules are for many episodes at once. None before the first reset.
-        self._rows: npt.NDArray[np.int64] | None = None
-        self._seen = np.zeros(1, dtype=np.int64)
-        self._last = np.full(1, -1, dtype=np.int64)
-        self._done = False
-        self._earned = 0.0
-
-    # The Gymnasium interface.
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
-        """Show a sketch at which nobody has looked.
-
-        Args:
-            seed: starts a new stream of draws; None goes on with the present one.
-            options: `{"index": i}` shows row i of the split; other keys are left to wrappers.
-
-        Returns:
-            The observation, of fresh arrays, and info (see the class).
-
-        Raises:
-            ValueError: an index that the split does not have.
-        """
-        super().reset(seed=seed)
-        self._rows = next_row(self._stream, self.np_random, options, len(self.task))
-        self._seen = np.zeros(1, dtype=np.int64)
-        self._last = np.full(1, -1, dtype=np.int64)
-        self._done = False
-        self._earned = 0.0
-        return self._observation(self._rows), first_of(self.cascade.going(self._rows, self._seen))
-
-    def step(self, action: np.int64) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Look at a canvas, or stop.
-
-        Args:
-            action: index into `canvases`, or K to stop.
-
-        Returns:
-            The observation, the reward, whether the episode ended, False, and info (see the class).
-
-        Raises:
-            gymnasium.error.ResetNeeded: no sketch is waiting.
-            ValueError: an action that is not an integer in [0, K].
-        """
-        rows = self._rows
-        if rows is None or self._done:
-            why = "this episode ended" if self._done else "there is no sketch yet"
-            raise error.ResetNeeded(f"call reset() before step(): {why}")
-        choice = check_integer(action)
-        if not 0 <= choice <= self.cascade.n_canvases:
-            raise ValueError(self.cascade.out_of_range(choice))
-        done = self.cascade.advance(rows, self._seen, self._last, np.array([choice]))
-        self._seen, self._last, self._done = done.seen, done.last, bool(done.ended[0])
-        self._earned += float(done.reward[0])
-        info = self.cascade.final(rows, done.seen, done.last) if self._done else self.cascade.going(rows, done.seen)
-        return self._observation(rows), float(done.reward[0]), self._done, False, first_of(info)
-
-    def action_masks(self) -> npt.NDArray[np.bool_]:
-        """(K + 1,) bool, which actions make sense now, as sb3-contrib's MaskablePPO asks for them."""
-        return np.asarray(self.cascade.action_mask(self._seen)[0], dtype=np.bool_)
-
-    def render(self) -> npt.NDArray[np.uint8] | str | None:
-        """The last look, and what all looks cost and earned, as `render_mode` says.
-
-        Returns:
-            (H, W, 3) uint8 for `"rgb_array"`, one line for `"ansi"`, None (and a warning) without a render mode.
-
-        Raises:
-            gymnasium.error.ResetNeeded: no sketch is there yet.
-        """
-        if self.render_mode is None:
-            gym.logger.warn("render() was called without a render mode; make the environment with render_mode=...")
-            return None
-        if self._rows is None:
-            raise error.ResetNeeded("call reset() before render(): there is no sketch yet")
-        row, seen, last = int(self._rows[0]), int(self._seen[0]), int(self._last[0])
-        return render_row(self.task, row, look_shown(self.cascade, row, seen, last, self._earned), self.render_mode)
-
-    def _observation(self, rows: npt.NDArray[np.int64]) -> Observation:
-        seen = self.cascade.observe(rows, self._seen, self._last)
-        return {name: array[0] for name, array in seen.items()}
+    arguments = CascadeArguments
 
 
-def look_shown(cascade: CascadeTask, row: int, seen: int, last: int, earned: float) -> Shown | None:
-    """What a picture shows of the looks at a sketch; None before the first.
+class SketchCanvasCascadeVectorEnv(OfCascade, SketchVectorEnv):
+    """N copies of `SketchCanvasCascadeEnv` stepped by array look-ups; `gym.make_vec("SketchCanvasCascade-v0")` makes
+    one.
+
+    With the same seed and actions it gives what `SyncVectorEnv` over N single environments in SAME_STEP mode gives, bit
+    for bit: observations, rewards, terminations and infos. A seed s means s + i in sub-environment i.
+
+    Where a step ends an episode, the observation that it returns shows the *next* sketch (autoreset mode SAME_STEP).
+    `info` follows:
+
+    * `info["final_info"]` is about the episodes that the step ended: a dict of arrays with the keys of the single
+      environment's info at the end. It is there only if an episode ended.
+    * The other keys (`sketch_index`, `seen`, `flops`, `action_mask`) are about what is now shown.
+    * Each key has a mask `_key`, which is True for the sub-environments that it speaks of; elsewhere arrays hold 0.
+      Masks are not to be written to.
+
+    `final_obs`, which `SyncVectorEnv` adds, is left out: stopping shows nothing new, so the last observation of an
+    episode is the one that the caller has just acted on.
+
+    With `copy=False` the observations lie in two sets of buffers that take turns. An observation stays as it is during
+    the next `step`, so that what was acted on and what came of it can be used together, and is overwritten by the
+    `step` or `reset` after that. Rewards, terminations and infos are fresh arrays always.
+
+    Gymnasium's vector observation wrappers refuse it, as they refuse every environment in SAME_STEP mode;
+    `SketchCanvasVectorEnv` says what to do instead.
 
     Args:
-        cascade: the split.
-        row: which sketch.
-        seen: canvases looked at, the sum of 2^j over them.
-        last: the last of them, -1 for none.
-        earned: sum of the rewards so far.
+        num_envs: number of sub-environments, N.
+        copy: whether observations are fresh arrays in every call.
+        dataset: as all that follow, see `SketchCanvasCascadeEnv`.
+        split: see there.
+        student: see there.
+        canvases: see there.
+        tradeoff: see there.
+        rank_weight: see there.
+        triplet_weight: see there.
+        cost: see there.
+        max_points: see there.
+        render_mode: see there; `render` gives one picture or line for each sub-environment.
+        table: see there.
+        task: see there.
+        ranking: see there.
+        looks: see there.
+
+    Example:
+        >>> import gymnasium as gym
+        >>> import numpy as np
+        >>> import sketchcanvas_env
+        >>> envs = gym.make_vec("SketchCanvasCascade-v0", num_envs=3)
+        >>> observations, infos = envs.reset(seed=0)
+        >>> observations, rewards, terminations, truncations, infos = envs.step(np.array([1, 1, 0]))
+        >>> infos["seen"].tolist(), terminations.tolist(), "final_info" in infos
+        ([2, 2, 1], [False, False, False], False)
+        >>> envs.unwrapped.action_masks()[0].tolist()
+        [True, False, True, True, True]
+        >>> observations, rewards, terminations, truncations, infos = envs.step(np.array([4, 2, 4]))
+        >>> infos["final_info"]["canvas"].tolist(), infos["_final_info"].tolist(), infos["seen"].tolist()
+        ([64, 0, 32], [True, False, True], [0, 6, 0])
     """
-    if last < 0:
-        return None
-    known = cascade.task.lookup
-    assert known is not None  # a cascade has no live mode
-    table = known.table
-    top = tuple(str(table.photos[place]) for place in table.top[row, last] if place >= 0)
-    all_looks = (float(cascade.seen_flops[seen]), float(cascade.seen_costs[seen]))
-    return Shown(last, int(table.ranks[row, last]), earned, top, all_looks=all_looks)
+
+    arguments = CascadeArguments

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from gymnasium import spaces
 
-from sketchcanvas_env.envs.canvas import Observation, SketchCanvasEnv
+from sketchcanvas_env.envs.base import Observation
+from sketchcanvas_env.envs.canvas import SketchCanvasEnv
 from sketchcanvas_env.outcomes.table import upper_hull
 
 FloatArray = npt.NDArray[np.float64]
@@ -77,6 +79,11 @@ class MOSketchCanvasEnv(SketchCanvasEnv):
         observation, _, terminated, truncated, info = super().step(action)
         # A copy: wrappers of MO-Gymnasium write into the reward.
         return observation, info["reward_vector"].copy(), terminated, truncated, info
+
+    @property
+    def reward_space(self) -> spaces.Box:
+        """Bounds of the rewards that hold for any student, as MO-Gymnasium calls them."""
+        return self.reward_vector_space
 
     @property
     def reference_point(self) -> FloatArray:

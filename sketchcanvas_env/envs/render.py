@@ -5,7 +5,6 @@ Pillow is imported when a picture is drawn, not before.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,10 +12,11 @@ import numpy.typing as npt
 
 from sketchcanvas_env.data import RECOGNITION
 from sketchcanvas_env.sketches.raster import rasterise
+from sketchcanvas_env.sketches.sketch import VectorSketch
 
 if TYPE_CHECKING:
-    from sketchcanvas_env.sketches.sketch import VectorSketch
     from sketchcanvas_env.tasks.canvas import Task
+    from sketchcanvas_env.tasks.episodes import Look, Shown
 
 PANEL = 256
 """Side of each of the three panels, in pixels."""
@@ -41,89 +41,64 @@ _TRUE = (22, 150, 72)
 _MISSED = (208, 56, 48)
 
 
-@dataclass(frozen=True)
-class Shown:
-    """What a step gave, as far as it is shown.
-
-    Attributes:
-        action: the canvas that was chosen.
-        rank: rank of the true photo.
-        reward: the reward.
-        top: ids of the nearest photos, nearest first, at most five are shown.
-        oracle: the best action, None where it is not known.
-        regret: reward of that action less this one, None where it is not known.
-        tradeoff: the episode's own, None where all share one.
-        all_looks: FLOPs (2 x MAC) and cost of all looks, where there may be several: canvas, rank and photos are then
-            of the last, and the reward is the sum of the rewards so far. None where the canvas is all there is.
-    """
-
-    action: int
-    rank: int
-    reward: float
-    top: tuple[str, ...]
-    oracle: int | None = None
-    regret: float | None = None
-    tradeoff: float | None = None
-    all_looks: tuple[float, float] | None = None
-
-
-def sentence(task: Task, row: int, shown: Shown | None) -> str:
+def sentence(task: Task, shown: Shown) -> str:
     """The episode in one line."""
-    name = f"sketch {task.sketch_ids[row]}"
-    return f"{name}: {_outcome(task, shown)}" if shown is not None else f"{name}: no canvas chosen yet"
+    name = f"sketch {task.sketch_ids[shown.row]}"
+    start = name if shown.strokes is None else f"{shown.strokes} strokes of {name}"
+    return f"{start}: {'no canvas chosen yet' if shown.look is None else _outcome(task, shown.look)}"
 
 
-def picture(task: Task, row: int, shown: Shown | None, sketch: VectorSketch | None = None) -> npt.NDArray[np.uint8]:
+def picture(task: Task, shown: Shown) -> npt.NDArray[np.uint8]:
     """The episode as a picture.
 
-    Left the strokes on a canvas of 256, in the middle the chosen canvas at its true pixels, enlarged without
-    smoothing, right the five nearest photos with the true one framed in green; if it is not among them it
-    stands last, framed in red, with its rank.
+    Left the strokes on a canvas of 256, in the middle the last canvas at its true pixels, enlarged without smoothing,
+    right the five nearest photos with the true one framed in green; if it is not among them it stands last, framed in
+    red, with its rank.
 
     Args:
         task: where the sketch comes from.
-        row: which one.
-        shown: what was chosen for it, None before the step.
-        sketch: as much of the drawing as there is; all of it if None.
+        shown: what to show.
 
     Returns:
         (`HEIGHT`, `WIDTH`, 3) uint8, the same for the same episode.
     """
     page = Page(WIDTH, HEIGHT)
     left, middle, right = (panel_x(i) for i in range(3))
-    sketch = task.sketch(row) if sketch is None else sketch
+    sketch, look = task.sketch(shown.row), shown.look
+    if shown.strokes is not None:
+        sketch = VectorSketch(sketch.strokes[: shown.strokes])
     nearest = "nearest classes" if task.dataset.task == RECOGNITION else "nearest photos"
-    page.panel(left, f"strokes of {task.sketch_ids[row]}", rasterise(sketch, PANEL))
+    page.panel(left, f"strokes of {task.sketch_ids[shown.row]}", rasterise(sketch, PANEL))
     page.title(right, nearest)
-    if shown is None:
+    if look is None:
         page.panel(middle, "canvas", np.full((PANEL, PANEL), 255, dtype=np.uint8))
         page.write(middle + PANEL // 2, _HEAD + PANEL // 2, "no canvas chosen yet", _FAINT, anchor="mm")
         return page.pixels()
-    side = task.canvases[shown.action]
+    side = task.canvases[look.action]
     page.panel(middle, f"canvas {side} x {side}", rasterise(sketch, side))
-    _photos(task, str(task.photo_ids[row]), shown, page, right)
-    page.caption(_outcome(task, shown))
+    _photos(task, str(task.photo_ids[shown.row]), look, page, right)
+    page.caption(_outcome(task, look))
     return page.pixels()
 
 
-def _outcome(task: Task, shown: Shown) -> str:
+def _outcome(task: Task, look: Look) -> str:
     """Canvas, rank, cost, reward and, where it is known, regret; of several looks their cost and the return."""
-    side = task.canvases[shown.action]
+    side = task.canvases[look.action]
     known = task.lookup
     gallery = "" if known is None else f" of {known.table.gallery_size[task.split]}"
-    several = shown.all_looks is not None
-    flops, cost = shown.all_looks or (task.flops[shown.action], task.costs[shown.action])
+    several = look.all_looks is not None
+    flops, cost = look.all_looks or (task.flops[look.action], task.costs[look.action])
     parts = [
         f"{'last look: ' if several else ''}canvas {side}x{side}",
-        f"rank {shown.rank}{gallery}",
+        f"rank {look.rank}{gallery}",
         f"{'all looks: ' if several else ''}{flops / 1e9:.4f} GFLOPs",
         *([f"{cost:.2f} ms"] if task.cost == "latency" else []),
-        *([f"tradeoff {shown.tradeoff:.4f}"] if shown.tradeoff is not None else []),
-        f"{'return' if several else 'reward'} {shown.reward:+.4f}",
+        *([f"tradeoff {look.tradeoff:.4f}"] if look.tradeoff is not None else []),
+        f"{'return' if several else 'reward'} {look.reward:+.4f}",
     ]
-    if shown.oracle is not None:
-        best = task.canvases[shown.oracle]
-        parts.append(f"regret {shown.regret:.4f} (best {best}x{best})")
+    if look.oracle is not None:
+        best = task.canvases[look.oracle]
+        parts.append(f"regret {look.regret:.4f} (best {best}x{best})")
     return ", ".join(parts)
 
 
@@ -209,10 +184,10 @@ def grid_width(columns: int) -> int:
     return columns * (CELL + _GAP) - _GAP
 
 
-def _photos(task: Task, true: str, shown: Shown, page: Page, x: int) -> None:
+def _photos(task: Task, true: str, look: Look, page: Page, x: int) -> None:
     """Five nearest photos, three above and two below; a true one that is missing takes the sixth place."""
-    for place, photo in enumerate(shown.top[:5]):
+    for place, photo in enumerate(look.top[:5]):
         label, frame = (f"{place + 1} (true)", _TRUE) if photo == true else (str(place + 1), None)
         page.photo(x, place, task.dataset.photo(photo), label, frame)
-    if true not in shown.top[:5]:
-        page.photo(x, 5, task.dataset.photo(true), f"true: rank {shown.rank}", _MISSED)
+    if true not in look.top[:5]:
+        page.photo(x, 5, task.dataset.photo(true), f"true: rank {look.rank}", _MISSED)

@@ -1,47 +1,30 @@
-"""The environment for one drawing at a time, stroke by stroke."""
+"""`SketchCanvasStroke-v0`: drawings that appear stroke by stroke."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from typing import Any, cast
-
-import gymnasium as gym
-import numpy as np
-import numpy.typing as npt
-from gymnasium import error
-
-from sketchcanvas_env.data import RETRIEVAL, SketchDataset
-from sketchcanvas_env.envs.canvas import Observation, check_integer, check_render_mode, first_of, next_row
-from sketchcanvas_env.envs.render import Shown, picture, sentence
-from sketchcanvas_env.outcomes.prefixes import PrefixTable
-from sketchcanvas_env.outcomes.table import OutcomeTable
-from sketchcanvas_env.tasks import sampling
-from sketchcanvas_env.tasks.canvas import DEFAULT_CANVASES, RENDER_MODES, OfTask
-from sketchcanvas_env.tasks.stroke import STROKE_COST, Drawing, StrokeTask, make_stroke_task, paid
+from sketchcanvas_env.envs.base import OfTask, SketchEnv, WithMasks
+from sketchcanvas_env.envs.vector import SketchVectorEnv
+from sketchcanvas_env.tasks.stroke import StrokeTask
+from sketchcanvas_env.tasks.stroke_making import StrokeArguments
 
 
-class OfStroke(OfTask):
-    """What a task with strokes consists of, as attributes of an environment that has one in `stroke`.
+class OfStroke(WithMasks, OfTask):
+    """What the single and the vector environment have beside the attributes of all environments."""
 
-    Attributes:
-        stroke: the rules and what they look up.
-    """
+    rules: StrokeTask
 
-    stroke: StrokeTask
+    @property
+    def stroke(self) -> StrokeTask:
+        """The rules and what they look up."""
+        return self.rules
 
     @property
     def look_names(self) -> tuple[str, ...]:
         """(L,) names of the observation `looks`."""
-        return self.stroke.look_names
-
-    @property
-    def reward_range(self) -> tuple[float, float]:
-        """Bounds that no reward and no undiscounted return of this environment leaves."""
-        return self.stroke.reward_range
+        return self.rules.look_names
 
 
-class SketchCanvasStrokeEnv(OfStroke, gym.Env[Observation, np.int64]):
+class SketchCanvasStrokeEnv(OfStroke, SketchEnv):
     """Watch a sketch being drawn, and decide when to look at it and on what canvas.
 
     ## Description
@@ -157,7 +140,8 @@ class SketchCanvasStrokeEnv(OfStroke, gym.Env[Observation, np.int64]):
     ```python
     gym.make(
         "SketchCanvasStroke-v0", dataset="emoji", split="train", student=None, canvases=(32, 64, 128, 256),
-        tradeoff=0.2, rank_weight=1.0, triplet_weight=0.1, cost="flops", max_points=200, table=None,
+        tradeoff=0.2, rank_weight=1.0, triplet_weight=0.1, cost="flops", max_points=200, thumbnail=False,
+        table=None,
         render_mode=None, task="retrieval", stroke_cost=0.5, prefixes=None,
     )
     ```
@@ -204,158 +188,50 @@ class SketchCanvasStrokeEnv(OfStroke, gym.Env[Observation, np.int64]):
     * v0: first version.
     """
 
-    metadata = {"render_modes": list(RENDER_MODES), "render_fps": 1}  # noqa: RUF012 (Gymnasium's own form)
-
-    def __init__(
-        self,
-        dataset: str | SketchDataset = "emoji",
-        split: str = "train",
-        student: str | None = None,
-        canvases: Sequence[int] = DEFAULT_CANVASES,
-        tradeoff: float = 0.2,
-        rank_weight: float = 1.0,
-        triplet_weight: float = 0.1,
-        cost: str = "flops",
-        max_points: int = 200,
-        render_mode: str | None = None,
-        table: str | os.PathLike[str] | OutcomeTable | None = None,
-        task: str = RETRIEVAL,
-        stroke_cost: float = STROKE_COST,
-        prefixes: str | os.PathLike[str] | PrefixTable | None = None,
-    ) -> None:
-        """Make an environment; the class describes the arguments.
-
-        Raises:
-            ValueError: an argument that is out of range or names something that does not exist.
-            FileNotFoundError: no file at `table` or `prefixes`, or no prefixes beside the table.
-        """
-        check_render_mode(render_mode)
-        self.stroke = make_stroke_task(
-            dataset=dataset,
-            split=split,
-            task=task,
-            student=student,
-            canvases=canvases,
-            tradeoff=tradeoff,
-            rank_weight=rank_weight,
-            triplet_weight=triplet_weight,
-            cost=cost,
-            max_points=max_points,
-            table=table,
-            stroke_cost=stroke_cost,
-            prefixes=prefixes,
-        )
-        self.task = self.stroke.task
-        self.render_mode = render_mode
-        self.observation_space = cast("gym.Space[Observation]", self.stroke.observation_space())
-        self.action_space = self.stroke.action_space()
-        self.reward_space = self.stroke.reward_space()
-        self._stream = sampling.Stream()
-        self._drawing: Drawing | None = None
-        self._ended = False
-        self._earned = 0.0
-
-    # The Gymnasium interface.
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
-        """Show the first step of a drawing.
-
-        Args:
-            seed: starts a new stream of draws; None goes on with the present one.
-            options: `{"index": i}` shows row i of the split; other keys are left to wrappers.
-
-        Returns:
-            The observation, of fresh arrays, and info (see the class).
-
-        Raises:
-            ValueError: an index that the split does not have.
-        """
-        super().reset(seed=seed)
-        self._drawing = self.stroke.start(next_row(self._stream, self.np_random, options, len(self.task)))
-        self._ended = False
-        self._earned = 0.0
-        return self._observation(self._drawing), first_of(self.stroke.going(self._drawing))
-
-    def step(self, action: np.int64) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Look, wait, or stop.
-
-        Args:
-            action: 0 to K - 1 for a look, K to wait, K + 1 to stop.
-
-        Returns:
-            The observation, the reward, whether the episode ended, False, and info (see the class).
-
-        Raises:
-            gymnasium.error.ResetNeeded: no drawing is there, or the episode has ended.
-            ValueError: an action that is not an integer in [0, K + 2).
-        """
-        if self._drawing is None or self._ended:
-            why = "this episode ended" if self._ended else "there is no sketch yet"
-            raise error.ResetNeeded(f"call reset() before step(): {why}")
-        choice = check_integer(action)
-        if not 0 <= choice < self.stroke.n_canvases + 2:
-            raise ValueError(self.stroke.out_of_range(choice))
-        found = self.stroke.advance(self._drawing, np.array([choice], dtype=np.int64))
-        reward, ended = float(found.reward[0]), bool(found.ended[0])
-        self._drawing, self._ended = found.drawing, ended
-        self._earned += reward
-        told = self.stroke.final(found.drawing) if ended else self.stroke.going(found.drawing)
-        return self._observation(found.drawing), reward, ended, False, first_of(told)
-
-    def action_masks(self) -> npt.NDArray[np.bool_]:
-        """(K + 2,) which actions say something new, as sb3-contrib's MaskablePPO asks for it.
-
-        Raises:
-            gymnasium.error.ResetNeeded: no drawing is there.
-        """
-        if self._drawing is None:
-            raise error.ResetNeeded("call reset() before action_masks(): there is no sketch yet")
-        return np.asarray(self.stroke.action_mask(self._drawing)[0], dtype=np.bool_)
-
-    def render(self) -> npt.NDArray[np.uint8] | str | None:
-        """The drawing so far, the last look at it, and what all looks cost and earned, as `render_mode` says.
-
-        Returns:
-            (H, W, 3) uint8 for `"rgb_array"`, one line for `"ansi"`, None (and a warning) without a render mode.
-
-        Raises:
-            gymnasium.error.ResetNeeded: no drawing is there.
-        """
-        if self.render_mode is None:
-            gym.logger.warn("render() was called without a render mode; make the environment with render_mode=...")
-            return None
-        if self._drawing is None:
-            raise error.ResetNeeded("call reset() before render(): there is no sketch yet")
-        return render_drawing(self.stroke, self._drawing, 0, self._earned, self.render_mode)
-
-    def _observation(self, drawing: Drawing) -> Observation:
-        return cast("Observation", {name: array[0] for name, array in self.stroke.observe(drawing).items()})
+    arguments = StrokeArguments
 
 
-def render_drawing(
-    task: StrokeTask, drawing: Drawing, place: int, earned: float, render_mode: str
-) -> npt.NDArray[np.uint8] | str:
-    """One of N drawings so far, and the last look at it, as a picture or as a line.
+class SketchCanvasStrokeVectorEnv(OfStroke, SketchVectorEnv):
+    """N copies of `SketchCanvasStrokeEnv` stepped by array look-ups; `gym.make_vec("SketchCanvasStroke-v0")` makes one.
+
+    With the same seed and actions it gives what `SyncVectorEnv` over N single environments in SAME_STEP mode gives, bit
+    for bit. Autoreset, `info`, masks and `copy` are those of `SketchCanvasCascadeVectorEnv`: `info["final_info"]` is
+    about the episodes that the step ended and is there only if one did, the other keys are about what is now shown, and
+    `final_obs` is left out, since stopping shows nothing new.
+
+    Gymnasium's vector observation wrappers refuse it, as they refuse every environment in SAME_STEP mode;
+    `SketchCanvasVectorEnv` says what to do instead.
 
     Args:
-        task: what the drawings are of.
-        drawing: where N episodes stand.
-        place: which of them.
-        earned: sum of its rewards so far.
-        render_mode: "rgb_array" or "ansi".
+        num_envs: number of sub-environments, N.
+        copy: whether observations are fresh arrays in every call.
+        dataset: as all that follow, see `SketchCanvasStrokeEnv`.
+        split: see there.
+        student: see there.
+        canvases: see there.
+        tradeoff: see there.
+        rank_weight: see there.
+        triplet_weight: see there.
+        cost: see there.
+        max_points: see there.
+        render_mode: see there; `render` gives one picture or line for each sub-environment.
+        table: see there.
+        task: see there.
+        stroke_cost: see there.
+        prefixes: see there.
+
+    Example:
+        >>> import gymnasium as gym
+        >>> import numpy as np
+        >>> import sketchcanvas_env
+        >>> envs = gym.make_vec("SketchCanvasStroke-v0", num_envs=3)
+        >>> observations, infos = envs.reset(seed=0)
+        >>> observations, rewards, terminations, truncations, infos = envs.step(np.array([1, 1, 0]))
+        >>> infos["seen"].tolist(), terminations.tolist(), "final_info" in infos
+        ([2, 2, 1], [False, False, False], False)
+        >>> observations, rewards, terminations, truncations, infos = envs.step(np.array([5, 2, 5]))
+        >>> infos["final_info"]["canvas"].tolist(), infos["_final_info"].tolist(), infos["seen"].tolist()
+        ([64, 0, 32], [True, False, True], [0, 6, 0])
     """
-    row, step, last = (int(array[place]) for array in (drawing.rows, drawing.step, drawing.last))
-    sketch = task.sketch(row, step)
-    shown = None
-    if last >= 0:
-        known = task.task.table
-        assert known is not None  # there is no live mode here
-        top = tuple(str(known.photos[photo]) for photo in task.top[last] if photo >= 0)
-        looks = drawing.looks[[place]]
-        all_looks = (float(paid(looks, task.task.flops)[0]), float(paid(looks, task.task.costs)[0]))
-        shown = Shown(last % task.n_canvases, int(task.ranks[last]), earned, top, all_looks=all_looks)
-    if render_mode == "ansi":
-        return f"{sketch.n_strokes} strokes of {sentence(task.task, row, shown)}"
-    return picture(task.task, row, shown, sketch)
+
+    arguments = StrokeArguments

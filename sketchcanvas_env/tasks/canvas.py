@@ -1,48 +1,41 @@
-"""What an environment offers, made ready once: observations, outcomes and rewards as arrays to look up.
+"""One choice of a canvas for each sketch: the rules of `SketchCanvas-v0`, and what there is to look up.
 
-The single and the vector environment are two ways to step through the same `Task`; neither computes a reward
-of its own.
+A `Task` is also what longer episodes are built on: the sketches of a split, the canvases on offer, what each costs and
+what each choice is worth.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from sketchcanvas_env import data
-from sketchcanvas_env.data import RECOGNITION, RETRIEVAL, TASKS, SketchDataset, check_split
+from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.outcomes import reward as rules
-from sketchcanvas_env.outcomes.table import (
-    OutcomeTable,
-    best_columns,
-    check_canvases,
-    check_dataset,
-    load_cached,
-    load_table,
-)
-from sketchcanvas_env.sketches.raster import check_side
+from sketchcanvas_env.outcomes.table import OutcomeTable, best_columns
 from sketchcanvas_env.sketches.sketch import VectorSketch
-from sketchcanvas_env.storage.names import Places, blocks
-from sketchcanvas_env.storage.table_file import TableError
-from sketchcanvas_env.tasks.live import Retriever
-from sketchcanvas_env.tasks.observations import stroke_observations
-
-MAX_POINTS = 5_000
-"""The most points an observation may have room for."""
+from sketchcanvas_env.tasks.arguments import Arguments
+from sketchcanvas_env.tasks.episodes import (
+    Advanced,
+    Arrays,
+    Episodes,
+    FloatArray,
+    IntArray,
+    Look,
+    Shown,
+    fixed,
+    look_up,
+    only,
+    widened,
+)
 
 POINT_SIZE = 5
 """Numbers in a stroke-5 row: x, y, p1, p2, p3."""
-
-RENDER_MODES = ("rgb_array", "ansi")
-
-DEFAULT_CANVASES = (32, 64, 128, 256)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,10 +51,10 @@ class Lookup:
     """
 
     table: OutcomeTable
-    acc: npt.NDArray[np.float64]
-    rewards: npt.NDArray[np.float64]
-    oracle: npt.NDArray[np.int64]
-    regret: npt.NDArray[np.float64]
+    acc: FloatArray
+    rewards: FloatArray
+    oracle: IntArray
+    regret: FloatArray
 
 
 class Judged(NamedTuple):
@@ -69,17 +62,38 @@ class Judged(NamedTuple):
 
     Attributes:
         reward: (N,) float64.
-        oracle: (N,) int64, the best action, the cheapest of equals.
+        oracle: (N,) int64, the best action; ties go to the cheapest.
         regret: (N,) float64, reward of that action less that of the choice.
     """
 
-    reward: npt.NDArray[np.float64]
-    oracle: npt.NDArray[np.int64]
-    regret: npt.NDArray[np.float64]
+    reward: FloatArray
+    oracle: IntArray
+    regret: FloatArray
+
+
+class Choice(NamedTuple):
+    """Where N episodes of one choice stand.
+
+    Attributes:
+        rows: (N,) int64, rows of the split.
+        tradeoff: (N,) float32, the episodes' own tradeoffs; says nothing where all share the task's.
+        action: (N,) int64, the canvas, -1 before the choice.
+        outcome: (N,) int64, row * K + action after the choice: where its outcome stands in an (n, K) array. In live
+            mode (N,) objects, `live.Outcome`.
+        oracle: (N,) int64, the best action, after the choice; says nothing in live mode.
+        regret: (N,) float64, reward of that action less that of the choice, likewise.
+    """
+
+    rows: IntArray
+    tradeoff: npt.NDArray[np.float32]
+    action: IntArray
+    outcome: npt.NDArray[Any]
+    oracle: IntArray
+    regret: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class Task(Episodes[Choice]):
     """One split of one data set, the canvases on offer, what each choice is worth; shared and read-only.
 
     Attributes:
@@ -98,31 +112,38 @@ class Task:
         triplet_weight: weight of the triplet loss.
         cost: what is charged, a key of `reward.COSTS`.
         lookup: what each choice is worth; None in live mode.
-        retriever: computes outcomes in live mode, else None.
-        recipe: the arguments of `make_task`.
+        arguments: what it was made from.
+        thumbnails: (n, 256) float32, `thumbnail.thumbnail`; None where they are not shown.
+        preferences: (low, high) between which each episode's tradeoff is drawn, None where all share `tradeoff`.
     """
 
     dataset: SketchDataset
     split: str
     canvases: tuple[int, ...]
-    flops: npt.NDArray[np.float64]
-    costs: npt.NDArray[np.float64]
-    index: npt.NDArray[np.int64]
+    flops: FloatArray
+    costs: FloatArray
+    index: IntArray
     points: npt.NDArray[np.float32]
     stats: npt.NDArray[np.float32]
-    comp: npt.NDArray[np.float64]
+    comp: FloatArray
     limits: tuple[tuple[float, float], tuple[float, float]]
     tradeoff: float
     rank_weight: float
     triplet_weight: float
-    cost: str = "flops"
-    lookup: Lookup | None = None
-    retriever: Retriever | None = None
-    recipe: dict[str, Any] = field(default_factory=dict, repr=False)
+    cost: str
+    lookup: Lookup | None
+    arguments: Arguments
+    thumbnails: npt.NDArray[np.float32] | None = None
+    preferences: tuple[float, float] | None = None
 
     def __len__(self) -> int:
         """Number of sketches, n."""
         return len(self.index)
+
+    @property
+    def task(self) -> Task:
+        """Itself: longer episodes have one of these beside them."""
+        return self
 
     @property
     def max_points(self) -> int:
@@ -148,17 +169,89 @@ class Task:
         """The drawing in row `row` of the split."""
         return self.dataset.sketch(int(self.index[row]))
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Task:
-        """Itself: nothing in it can be changed."""
-        return self
+    @cached_property
+    def pictures(self) -> dict[str, npt.NDArray[np.float32]]:
+        """What observations show of each sketch, (n, ...) by name."""
+        parts = {"points": self.points, "stats": self.stats}
+        return parts if self.thumbnails is None else {**parts, "thumbnail": self.thumbnails}
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the arguments that it was made from; what they name is read again by the reader."""
-        return _from_recipe, (self.recipe,)
+    # ---------------------------------------------------------------- spaces and bounds
 
-    def judge(
-        self, rows: npt.NDArray[np.int64], choices: npt.NDArray[np.int64], tradeoffs: npt.NDArray[np.floating]
-    ) -> Judged:
+    def observation_space(self) -> spaces.Dict:
+        """Space of one observation; with preferences it has the episode's tradeoff."""
+        sizes = {name: array.shape[1] for name, array in self.pictures.items()}
+        if self.preferences is not None:
+            sizes["tradeoff"] = 1
+        return spaces.Dict({name: spaces.Box(0.0, 1.0, (size,), np.float32) for name, size in sizes.items()})
+
+    def action_space(self) -> spaces.Discrete:
+        """Space of one action: K canvases."""
+        return spaces.Discrete(len(self.canvases))
+
+    def reward_vector_space(self) -> spaces.Box:
+        """Space of (R_acc, R_comp)."""
+        return widened(*np.array(self.limits, dtype=np.float64).T)
+
+    @property
+    def reward_range(self) -> tuple[float, float]:
+        """Bounds of every reward."""
+        # The gallery of a retriever is its own: a rank has no limit there, so 1 / rank goes down to zero.
+        gallery = np.inf if self.table is None else self.table.gallery_size[self.split]
+        margin = rules.TRIPLET_MARGIN if self.table is None else self.table.margin
+        tradeoff = self.tradeoff if self.preferences is None else np.array(self.preferences)
+        return rules.reward_range(self.costs, gallery, tradeoff, self.rank_weight, self.triplet_weight, margin)
+
+    def out_of_range(self, action: int) -> str:
+        """Error message for an action that stands for no canvas."""
+        sides = ", ".join(map(str, self.canvases))
+        return f"action {action} is out of range: 0 to {len(self.canvases) - 1} stand for canvases {sides}"
+
+    # ---------------------------------------------------------------- the rules
+
+    @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """With preferences, the tradeoff's."""
+        return {} if self.preferences is None else {"tradeoff": self.preferences}
+
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        """Raise ValueError for a tradeoff where episodes have none of their own."""
+        if self.preferences is None and options.get("tradeoff") is not None:
+            raise ValueError(
+                "options['tradeoff'] is for environments with preferences, such as SketchCanvasPreference-v0; here all "
+                "episodes share the argument tradeoff"
+            )
+
+    def start(self, rows: IntArray, drawn: Mapping[str, npt.NDArray[np.float32]]) -> Choice:
+        """N episodes in which nothing is chosen yet; `drawn` has their tradeoffs where there are preferences."""
+        none = np.full(len(rows), -1, dtype=np.int64)
+        shared = np.zeros(len(rows), dtype=np.float32) if self.preferences is None else drawn["tradeoff"]
+        return Choice(rows, shared, none, none, none, np.zeros(len(rows)))
+
+    def advance(self, state: Choice, actions: IntArray) -> Advanced[Choice]:
+        """Choose a canvas, which ends the episode and pays R = tradeoff * R_comp + (1 - tradeoff) * R_acc."""
+        outcome = state.rows * len(self.canvases) + actions
+        if self.preferences is None:
+            reward, regret = self._columns["reward"].take(outcome), self._columns["regret"].take(outcome)
+            oracle = self._known().oracle.take(state.rows)
+        else:
+            reward, oracle, regret = self.judge(state.rows, actions, state.tradeoff)
+        done = Choice(state.rows, state.tradeoff, actions, outcome, oracle, regret)
+        return Advanced(reward, done, np.ones(len(actions), dtype=np.bool_))
+
+    @cached_property
+    def _columns(self) -> dict[str, npt.NDArray[Any]]:
+        """(n * K, ...) what is known of each choice, by its name in `info`, in the dtypes of `info`."""
+        known = self._known()
+        comp = np.broadcast_to(self.comp, known.acc.shape)
+        return {
+            "rank": fixed(known.table.ranks.astype(np.int64).ravel()),
+            "triplet": fixed(known.table.triplet.astype(np.float64).ravel()),
+            "reward_vector": fixed(np.stack([known.acc.ravel(), comp.ravel()], axis=1)),
+            "reward": known.rewards.ravel(),
+            "regret": known.regret.ravel(),
+        }
+
+    def judge(self, rows: IntArray, choices: IntArray, tradeoffs: npt.NDArray[np.floating]) -> Judged:
         """What choices are worth where each episode has a tradeoff of its own; `lookup` has it for `tradeoff`.
 
         Args:
@@ -169,424 +262,79 @@ class Task:
         Raises:
             ValueError: a tradeoff outside [0, 1], or live mode, in which only the choice that is made is known.
         """
-        if self.lookup is None:
-            raise ValueError("in live mode the other canvases' outcomes are not known")
-        rewards = rules.reward(self.lookup.acc.take(rows, axis=0), self.comp, tradeoffs[:, None])
+        rewards = rules.reward(self._known().acc.take(rows, axis=0), self.comp, tradeoffs[:, None])
         oracle = best_columns(rewards, self.costs)
         each = np.arange(len(rewards))
         chosen = rewards[each, choices]
         return Judged(chosen, oracle, rewards[each, oracle] - chosen)
 
-    def reward_range(self, tradeoff: float | npt.NDArray[np.floating]) -> tuple[float, float]:
-        """Bounds of the reward at a tradeoff, or at all of several."""
-        # The gallery of a retriever is its own: a rank has no limit there, so 1 / rank goes down to zero.
-        gallery = np.inf if self.table is None else self.table.gallery_size[self.split]
-        margin = rules.TRIPLET_MARGIN if self.table is None else self.table.margin
-        return rules.reward_range(self.costs, gallery, tradeoff, self.rank_weight, self.triplet_weight, margin)
+    def _known(self) -> Lookup:
+        if self.lookup is None:
+            raise ValueError("in live mode the other canvases' outcomes are not known")
+        return self.lookup
 
-    def observation_space(self, with_tradeoff: bool = False) -> spaces.Dict:
-        """Space of one observation, with the episode's tradeoff or without."""
-        parts = {"points": self.points.shape[1], "stats": self.stats.shape[1]}
-        if with_tradeoff:
-            parts["tradeoff"] = 1
-        return spaces.Dict({name: spaces.Box(0.0, 1.0, (size,), np.float32) for name, size in parts.items()})
+    # ---------------------------------------------------------------- what is shown and told
 
-    def action_space(self) -> spaces.Discrete:
-        """Space of one action."""
-        return spaces.Discrete(len(self.canvases))
+    def observe(self, state: Choice, out: Arrays | None = None) -> Arrays:
+        """Observations of N episodes, the same before and after the choice; see `Episodes.observe`."""
+        into = self.room(len(state.rows)) if out is None else out
+        look_up(self.pictures, state.rows, into)
+        if self.preferences is not None:
+            into["tradeoff"][:, 0] = state.tradeoff
+        return into
 
-    def reward_space(self) -> spaces.Box:
-        """Space of `info["reward_vector"]`, (R_acc, R_comp)."""
-        acc, comp = self.limits
-        bounds = np.array([acc, comp], dtype=np.float64)
-        slack = 1e-12 * np.maximum(1.0, np.abs(bounds).max(axis=1))
-        return spaces.Box(bounds[:, 0] - slack, bounds[:, 1] + slack, dtype=np.float64)
+    def going(self, state: Choice) -> Arrays:
+        """`info` of N episodes in which nothing is chosen yet."""
+        return {"sketch_index": state.rows.copy(), **self._own_tradeoff(state)}
 
+    def final(self, state: Choice) -> Arrays:
+        """`info` of N episodes after the choice."""
+        told, columns = self._told(state), self._columns
+        for name in ("rank", "triplet", "reward_vector"):
+            told[name] = columns[name].take(state.outcome, axis=0)
+        told["oracle_action"], told["regret"] = state.oracle, state.regret
+        return told
 
-class OfTask:
-    """What a task consists of, as attributes of an environment that has one in `task`.
+    def _told(self, state: Choice) -> Arrays:
+        """What `info` says of a choice whatever its outcome."""
+        return {
+            "sketch_index": state.rows,
+            "canvas": self._sides.take(state.action),
+            "flops": self.flops.take(state.action),
+            "cost": self.costs.take(state.action),
+            **self._own_tradeoff(state),
+        }
 
-    Attributes:
-        task: the task.
-        preferences: (low, high) between which each episode's tradeoff is drawn, None where all share the task's.
-    """
+    def _own_tradeoff(self, state: Choice) -> Arrays:
+        return {} if self.preferences is None else {"tradeoff": state.tradeoff.astype(np.float64)}
 
-    task: Task
-    preferences: tuple[float, float] | None = None
+    @cached_property
+    def _sides(self) -> IntArray:
+        return fixed(np.array(self.canvases, dtype=np.int64))
 
-    @property
-    def canvases(self) -> tuple[int, ...]:
-        """Sides on offer, in pixels, one for each action."""
-        return self.task.canvases
-
-    @property
-    def flops(self) -> npt.NDArray[np.float64]:
-        """(K,) FLOPs (2 x MAC) of each canvas."""
-        return self.task.flops
-
-    @property
-    def costs(self) -> npt.NDArray[np.float64]:
-        """(K,) what the reward charges for each canvas, in `cost_unit`."""
-        return self.task.costs
-
-    @property
-    def cost_unit(self) -> str:
-        """Unit of `costs`, of `info["cost"]` and of q_j: "FLOPs" or "ms"."""
-        return rules.COSTS[self.task.cost]
-
-    @property
-    def dataset(self) -> SketchDataset:
-        """Where sketches and photos come from."""
-        return self.task.dataset
-
-    @property
-    def table(self) -> OutcomeTable | None:
-        """Outcomes of the split's sketches at the canvases on offer, by `sketch_index`; None in live mode."""
-        return self.task.table
-
-    @property
-    def sketch_ids(self) -> npt.NDArray[np.str_]:
-        """(n,) names of the split's sketches, by `sketch_index`."""
-        return self.task.sketch_ids
-
-    @property
-    def photo_ids(self) -> npt.NDArray[np.str_]:
-        """(n,) names of the true photos, by `sketch_index`."""
-        return self.task.photo_ids
-
-    @property
-    def reward_range(self) -> tuple[float, float]:
-        """Bounds that no reward of this environment leaves."""
-        return self.task.reward_range(self.task.tradeoff if self.preferences is None else np.array(self.preferences))
-
-
-def make_task(
-    *,
-    dataset: str | SketchDataset = "emoji",
-    split: str = "train",
-    task: str = RETRIEVAL,
-    student: str | None = None,
-    canvases: Sequence[int] = DEFAULT_CANVASES,
-    tradeoff: float = 0.2,
-    rank_weight: float = 1.0,
-    triplet_weight: float = 0.1,
-    cost: str = "flops",
-    max_points: int = 200,
-    table: str | os.PathLike[str] | OutcomeTable | None = None,
-    retriever: Retriever | None = None,
-) -> Task:
-    """Check an environment's arguments and make its task ready. Equal arguments give the same object.
-
-    Args:
-        dataset: name of a data set, or a data set.
-        split: one of its splits.
-        task: "retrieval" takes the data set as it is, "recognition" ranks classes (`data.recognition`).
-        student: whose outcomes; None for the data set's default student, or for whoever's `table` it is.
-        canvases: sides on offer, rising.
-        tradeoff: weight of cost against accuracy, in [0, 1].
-        rank_weight: weight of 1 / rank, not negative.
-        triplet_weight: weight of the triplet loss, not negative.
-        cost: what the reward charges, "flops" or "latency".
-        max_points: room for points in an observation, 2 to `MAX_POINTS`.
-        table: path of an outcome table, or a table, instead of the shipped one.
-        retriever: live mode; excludes `table` and `student`.
-
-    Returns:
-        The task.
-
-    Raises:
-        ValueError: an argument that is out of range or names something that does not exist (the message says
-            what exists), or latency that nobody measured (it says how to).
-        FileNotFoundError: no file at `table`.
-    """
-    rules.check_tradeoff(tradeoff)
-    rules.check_weights(rank_weight, triplet_weight)
-    rules.check_cost(cost)
-    sides = check_canvases(canvases)
-    for side in sides:
-        check_side(side)
-    whole = isinstance(max_points, int | np.integer) and not isinstance(max_points, bool)
-    if not whole or not 2 <= max_points <= MAX_POINTS:
-        raise ValueError(f"max_points must be an integer from 2 to {MAX_POINTS}, got {max_points!r}")
-    if not isinstance(split, str):
-        raise ValueError(f"split must be a name, got {split!r}")
-    if not isinstance(task, str) or task not in TASKS:
-        raise ValueError(f"unknown task {task!r}: there are {', '.join(TASKS)}")
-    if isinstance(table, bytes) or not isinstance(table, str | os.PathLike | OutcomeTable | None):
-        raise ValueError(f"table must be the path of an outcome table, got {type(table).__name__}")
-    recipe = {
-        "dataset": dataset,
-        "split": split,
-        "task": task,
-        "student": student,
-        "canvases": sides,
-        "tradeoff": float(tradeoff),
-        "rank_weight": float(rank_weight),
-        "triplet_weight": float(triplet_weight),
-        "cost": cost,
-        "max_points": int(max_points),
-        "table": table,
-        "retriever": retriever,
-    }
-    if not isinstance(dataset, str | SketchDataset):
-        raise ValueError(f"dataset must be a name or a SketchDataset, got {type(dataset).__name__}")
-    source = data.load(dataset) if isinstance(dataset, str) else dataset
-    if task == RECOGNITION:
-        source = data.recognition(source)
-    if retriever is not None:
-        if table is not None or student is not None:
-            raise ValueError("retriever computes the outcomes itself: give it without table and without student")
-        return _live_task(source, check_split(split), sides, retriever, recipe)
-    return _table_task(
-        find_table(source, student, table),
-        source,
-        split,
-        sides,
-        cost=cost,
-        **_numbers(recipe),
-        recipe=_Hidden(recipe),
-    )
-
-
-def checked_preferences(preferences: Sequence[float] | None) -> tuple[float, float] | None:
-    """The range of an environment's tradeoffs, rounded to float32 as observations are; None stays None.
-
-    Raises:
-        ValueError: anything but two numbers with 0 <= low <= high <= 1.
-    """
-    if preferences is None:
-        return None
-    if isinstance(preferences, str | bytes) or not isinstance(preferences, Sequence) or len(preferences) != 2:
-        raise ValueError(f"preferences must be (low, high), between which tradeoffs are drawn, got {preferences!r}")
-    for end in preferences:
-        rules.check_tradeoff(end)
-    low, high = (float(np.float32(end)) for end in preferences)
-    if low > high:
-        raise ValueError(f"preferences must be (low, high) with low <= high, got {preferences!r}")
-    return low, high
-
-
-def find_table(
-    dataset: SketchDataset, student: str | None, table: str | os.PathLike[str] | OutcomeTable | None
-) -> OutcomeTable:
-    """The whole table that arguments of `make_task` speak of, which raises what `make_task` raises about it."""
-    if table is None:
-        found = load_table(dataset.name, student)
-    else:
-        found = table if isinstance(table, OutcomeTable) else load_cached(table)
-        if student is not None and student != found.student:
-            raise ValueError(f"the table holds outcomes of student {found.student!r}, not of {student!r}")
-    check_dataset(found, dataset)
-    return found
-
-
-def _numbers(recipe: dict[str, Any]) -> dict[str, Any]:
-    return {name: recipe[name] for name in ("tradeoff", "rank_weight", "triplet_weight", "max_points")}
-
-
-def _from_recipe(recipe: dict[str, Any]) -> Task:
-    return make_task(**recipe)
-
-
-class _Hidden:
-    """A value that a cache does not look at."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Hidden)
-
-    def __hash__(self) -> int:
-        return 0
-
-
-@lru_cache(maxsize=32)
-def _table_task(
-    table: OutcomeTable,
-    dataset: SketchDataset,
-    split: str,
-    canvases: tuple[int, ...],
-    *,
-    cost: str,
-    tradeoff: float,
-    rank_weight: float,
-    triplet_weight: float,
-    max_points: int,
-    recipe: _Hidden,
-) -> Task:
-    chosen = table.select(split, canvases)
-    costs = chosen.costs(cost)
-    index = _rows_of(chosen, dataset)
-    points, stats = _observations(dataset, split, index, max_points)
-    rewards = chosen.rewards(tradeoff, rank_weight, triplet_weight, cost)
-    oracle = chosen.oracle(tradeoff, rank_weight, triplet_weight, cost)
-    best = np.take_along_axis(rewards, oracle[:, None], axis=1)
-    gallery = chosen.gallery_size[split]
-    return Task(
-        dataset=dataset,
-        split=split,
-        canvases=canvases,
-        flops=chosen.flops,
-        costs=costs,
-        index=fixed(index),
-        points=points,
-        stats=stats,
-        comp=fixed(rules.compute_reward(costs)),
-        limits=_limits(costs, gallery, rank_weight, triplet_weight, chosen.margin),
-        tradeoff=tradeoff,
-        rank_weight=rank_weight,
-        triplet_weight=triplet_weight,
-        cost=cost,
-        lookup=Lookup(
-            table=chosen,
-            acc=fixed(rules.accuracy_reward(chosen.ranks, chosen.triplet, rank_weight, triplet_weight)),
-            rewards=fixed(rewards),
-            oracle=fixed(oracle),
-            regret=fixed(best - rewards),
-        ),
-        recipe=recipe.value,
-    )
-
-
-def _live_task(
-    dataset: SketchDataset,
-    split: str,
-    canvases: tuple[int, ...],
-    retriever: Retriever,
-    recipe: dict[str, Any],
-) -> Task:
-    have = check_canvases(retriever.canvases)
-    missing = [side for side in canvases if side not in have]
-    if missing:
-        raise ValueError(
-            f"the retriever has no canvas {', '.join(map(str, missing))}, it has {', '.join(map(str, have))}"
+    def shown(self, state: Choice, place: int, earned: float) -> Shown:
+        """The choice of one of N episodes."""
+        row, action = int(state.rows[place]), int(state.action[place])
+        if action < 0:
+            return Shown(row, None)
+        told = {name: array[0].tolist() for name, array in self.final(only(state, [place])).items()}
+        look = Look(
+            action,
+            told["rank"],
+            earned,
+            self.top(state, place),
+            oracle=told.get("oracle_action"),
+            regret=told.get("regret"),
+            tradeoff=told.get("tradeoff"),
         )
-    columns = [have.index(side) for side in canvases]
-    flops = _live_costs(retriever, "flops", len(have))[columns]
-    costs = _live_costs(retriever, recipe["cost"], len(have))[columns]
-    numbers = _numbers(recipe)
-    index = dataset.some_indices(split)
-    points, stats = _observations(dataset, split, index, numbers.pop("max_points"))
-    return Task(
-        dataset=dataset,
-        split=split,
-        canvases=canvases,
-        flops=fixed(flops),
-        costs=fixed(costs),
-        index=fixed(index),
-        points=points,
-        stats=stats,
-        comp=fixed(rules.compute_reward(costs)),
-        # The retriever's gallery is its own: a rank has no limit here, so 1 / rank goes down to zero.
-        limits=_limits(costs, np.inf, numbers["rank_weight"], numbers["triplet_weight"], rules.TRIPLET_MARGIN),
-        cost=recipe["cost"],
-        retriever=retriever,
-        recipe=recipe,
-        **numbers,
-    )
+        return Shown(row, look)
+
+    def top(self, state: Choice, place: int) -> tuple[str, ...]:
+        """Ids of the photos nearest to the sketch at the canvas chosen in one of N episodes, nearest first."""
+        table = self._known().table
+        return photos_of(table, table.top[state.rows[place], state.action[place]])
 
 
-def _live_costs(retriever: Retriever, cost: str, n: int) -> npt.NDArray[np.float64]:
-    """What a retriever's n canvases cost, (n,)."""
-    found = retriever.flops if cost == "flops" else getattr(retriever, "milliseconds", None)
-    if found is None:
-        raise ValueError(
-            "the retriever has no latency: give it an attribute milliseconds, one number for each of its canvases "
-            "(students.tables.latency.measure measures them)"
-        )
-    if len(found) != n:
-        raise ValueError(f"the retriever has {n} canvases but {len(found)} costs")
-    return np.array(found, dtype=np.float64)
-
-
-def _limits(
-    costs: npt.NDArray[np.float64],
-    gallery: float,
-    rank_weight: float,
-    triplet_weight: float,
-    margin: float,
-) -> tuple[tuple[float, float], tuple[float, float]]:
-    comp = rules.compute_reward(costs)
-    return (
-        rules.accuracy_range(gallery, rank_weight, triplet_weight, margin),
-        (float(comp.min()), float(comp.max())),
-    )
-
-
-def _rows_of(table: OutcomeTable, dataset: SketchDataset) -> npt.NDArray[np.int64]:
-    """Row in the data set of each sketch of the table; TableError where the two disagree."""
-    rows = Places(dataset.sketch_ids).of(table.sketch_ids)
-    lacking = np.flatnonzero(rows < 0)
-    if lacking.size:
-        name = str(table.sketch_ids[lacking[0]])
-        raise TableError(f"the outcome table has sketch {name!r}, the data set {dataset.name!r} has not")
-    for block in blocks(len(rows)):
-        for column in ("photo_ids", "split"):
-            wrong = np.flatnonzero(getattr(dataset, column)[rows[block]] != getattr(table, column)[block])
-            if wrong.size:
-                raise TableError(
-                    f"the outcome table and data set {dataset.name!r} disagree on the {column} of sketch "
-                    f"{str(table.sketch_ids[block][wrong[0]])!r}"
-                )
-    return rows
-
-
-# ---------------------------------------------------------------- observations
-
-
-@dataclass(frozen=True)
-class _ByHash:
-    """A data set that a cache tells from others by its content."""
-
-    hash: str
-    dataset: SketchDataset = field(compare=False)
-
-
-@lru_cache(maxsize=12)
-def _split_observations(
-    source: _ByHash, split: str, max_points: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    return stroke_observations(source.dataset, split, max_points)
-
-
-def split_observations(
-    dataset: SketchDataset, split: str, max_points: int = 200
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Observations of every sketch of a split, in the order of `dataset.indices(split)`.
-
-    They are computed once in a process for each content of a data set.
-
-    Args:
-        dataset: the data set.
-        split: one of its splits.
-        max_points: room for points.
-
-    Returns:
-        Read-only float32 arrays: points (n, max_points * 5) and stats (n, F).
-
-    Raises:
-        ValueError: unknown split, or one without sketches.
-    """
-    dataset.some_indices(split)
-    return _split_observations(_ByHash(dataset.hash, dataset), split, max_points)
-
-
-def _observations(
-    dataset: SketchDataset, split: str, index: npt.NDArray[np.int64], max_points: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Observations of the given rows of the data set, all of them in `split`."""
-    points, stats = split_observations(dataset, split, max_points)
-    rows = np.searchsorted(dataset.indices(split), index)
-    if len(rows) == len(points) and (rows == np.arange(len(rows))).all():
-        return points, stats
-    return fixed(points[rows]), fixed(stats[rows])
-
-
-def fixed(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The array, contiguous and read-only; a view of another's memory is copied first."""
-    own = np.ascontiguousarray(array)
-    if own is array and own.base is not None:
-        own = own.copy()
-    own.flags.writeable = False
-    return own
+def photos_of(table: OutcomeTable, places: npt.NDArray[np.integer]) -> tuple[str, ...]:
+    """Ids of the photos at some places of a table's list, without the -1 that stand for none."""
+    return tuple(str(table.photos[place]) for place in places if place >= 0)

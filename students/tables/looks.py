@@ -18,7 +18,7 @@ from sketchcanvas_env.outcomes import reward as rules
 from sketchcanvas_env.outcomes.looks import LookTable, looks_path
 from sketchcanvas_env.outcomes.table import TOP, OutcomeTable, check_dataset
 from sketchcanvas_env.storage.names import Places
-from sketchcanvas_env.tasks.canvas import DEFAULT_CANVASES
+from sketchcanvas_env.tasks.arguments import DEFAULT_CANVASES
 from students.network.protocol import Embedder
 from students.store.provenance import versions
 from students.tables import blocks

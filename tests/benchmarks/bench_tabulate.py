@@ -131,7 +131,7 @@ def repeated(dataset: SketchDataset, times: int) -> SketchDataset:
 
 def measure(times: int, path: Path) -> dict[str, float]:
     """Build one table in this process, load it, and look through it in an environment."""
-    from sketchcanvas_env.envs.canvas_vector import SketchCanvasVectorEnv
+    from sketchcanvas_env.envs.canvas import SketchCanvasVectorEnv
     from students.tables.tabulate import build_table
 
     # What is imported late is no memory of the table's.

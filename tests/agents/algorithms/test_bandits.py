@@ -13,7 +13,7 @@ from agents.algorithms import registry as algorithms
 from agents.algorithms.bandits import _Bandit, _EpsilonGreedy, _LinearTS, _LinUCB
 from agents.algorithms.common.training import make_selector
 from agents.evaluation.setting import EnvConfig
-from sketchcanvas_env.envs.canvas_vector import SketchCanvasVectorEnv
+from sketchcanvas_env.envs.canvas import SketchCanvasVectorEnv
 from tests.agents.support import BANDITS, small
 
 ARMS = 4

@@ -15,6 +15,7 @@ from agents.algorithms.common.training import Run
 from agents.algorithms.registry import CASCADE_ALGORITHMS
 from agents.evaluation.evaluate import Evaluation, evaluate_options
 from agents.evaluation.setting import CascadeConfig
+from sketchcanvas_env.tasks.cascade import Looks
 from tests.agents.support import weights
 
 MakeEnv = Callable[..., CascadeConfig]
@@ -152,8 +153,8 @@ def test_backward_values_by_walking(doubt_env: MakeEnv, ranking: str, gamma: flo
             for action in np.flatnonzero(allowed[i]).tolist():
                 at, end, total, weight, ended, next_action = seen, last, 0.0, 1.0, False, action
                 while not ended:
-                    one = (np.array([x]) for x in (row, at, end, next_action))
-                    reward, _, now, then, over = cascade.advance(*one)
+                    *state, taken = (np.array([x]) for x in (row, at, end, next_action))
+                    reward, (_, now, then), over = cascade.advance(Looks(*state), taken)
                     total, weight = total + weight * float(reward[0]), weight * gamma
                     at, end, ended = int(now[0]), int(then[0]), bool(over[0])
                     next_action = k if ended else int(choices[b, place[at, end]])

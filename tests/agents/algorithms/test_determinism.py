@@ -172,7 +172,7 @@ def test_runs_of_neighbouring_seeds_see_different_sketches(toy_env: EnvConfig) -
 def test_budgets_are_spent_exactly(
     toy_env: EnvConfig, monkeypatch: pytest.MonkeyPatch, algorithm: str, updates: int
 ) -> None:
-    from sketchcanvas_env.envs.canvas_vector import SketchCanvasVectorEnv
+    from sketchcanvas_env.envs.canvas import SketchCanvasVectorEnv
 
     taken: list[int] = []
     step = SketchCanvasVectorEnv.step

@@ -13,7 +13,7 @@ from agents.algorithms.common.loop import Learner, Shown, all_rewards, train
 from agents.algorithms.common.training import env_seed, make_selector, replay
 from agents.evaluation.setting import EnvConfig
 from sketchcanvas_env.outcomes import reward as rules
-from sketchcanvas_env.tasks.canvas import make_task
+from sketchcanvas_env.tasks.canvas_making import make_task
 from sketchcanvas_env.tasks.live import Outcome
 from tests.agents.support import small
 from tests.helpers import TOY_CANVASES, TOY_FLOPS, Toy

@@ -153,7 +153,7 @@ def test_the_critic_learns_and_is_not_kept(toy_env: EnvConfig) -> None:
 def test_the_greedy_reward_of_self_critical_is_no_environment_step(
     toy_env: EnvConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sketchcanvas_env.envs.canvas_vector import SketchCanvasVectorEnv
+    from sketchcanvas_env.envs.canvas import SketchCanvasVectorEnv
 
     taken: list[int] = []
     step = SketchCanvasVectorEnv.step

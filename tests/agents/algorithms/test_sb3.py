@@ -18,8 +18,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormali
 from agents.algorithms.sb3.adapter import SketchCanvasVecEnv, policy_settings, selector_of, start_from
 from agents.evaluation.setting import ENV_ID, EnvConfig
 from agents.selectors.networks import create
-from sketchcanvas_env.envs.canvas import SketchCanvasEnv
-from sketchcanvas_env.envs.canvas_vector import SketchCanvasVectorEnv
+from sketchcanvas_env.envs.canvas import SketchCanvasEnv, SketchCanvasVectorEnv
 from tests.helpers import Toy
 
 N = 5

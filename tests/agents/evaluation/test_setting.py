@@ -11,7 +11,7 @@ import pytest
 
 from agents.evaluation.setting import CascadeConfig, EnvConfig
 from sketchcanvas_env import load_table
-from sketchcanvas_env.envs.canvas_vector import SketchCanvasVectorEnv
+from sketchcanvas_env.envs.canvas import SketchCanvasVectorEnv
 from sketchcanvas_env.outcomes.looks import load_looks, looks_path
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.tasks import canvas as task

@@ -22,7 +22,7 @@ from agents.experiments.runs import StoredRun
 from agents.reports import tables as report
 from agents.selectors import networks as selectors
 from agents.selectors import policy
-from sketchcanvas_env.envs.canvas_vector import SketchCanvasVectorEnv
+from sketchcanvas_env.envs.canvas import SketchCanvasVectorEnv
 from tests.agents.support import weights
 from tests.helpers import Toy
 

@@ -15,6 +15,7 @@ from agents.selectors import walk
 from agents.selectors.networks import LooksSelector, Selector, as_tensors
 from sketchcanvas_env.outcomes.looks import look_feature_names
 from sketchcanvas_env.sketches.features import FEATURE_NAMES
+from sketchcanvas_env.tasks.cascade import Looks
 
 MakeEnv = Callable[..., CascadeConfig]
 K = 4
@@ -93,9 +94,9 @@ def test_the_network_masks_as_the_environment_does(doubt_env: MakeEnv) -> None:
     seen = np.arange(16)
     last = np.array([-1, *(each.bit_length() - 1 for each in range(1, 16))])
     rows = np.zeros(16, dtype=np.int64)
-    obs = as_tensors(cascade.observe(rows, seen, last))
+    obs = as_tensors(cascade.observe(Looks(rows, seen, last)))
     masked, free = lively(True, 0), lively(False, 0)
-    allowed = torch.from_numpy(cascade.action_mask(seen) > 0)
+    allowed = torch.from_numpy(cascade.action_mask(Looks(rows, seen, last)) > 0)
     assert isinstance(masked, LooksSelector)
     assert torch.equal(masked.allowed(obs), allowed)
     assert torch.equal(masked(obs)[allowed], free(obs)[allowed])
@@ -105,6 +106,6 @@ def test_the_network_masks_as_the_environment_does(doubt_env: MakeEnv) -> None:
 
 def test_order_of_earlier_looks_does_not_matter_but_the_last_does(doubt_env: MakeEnv) -> None:
     cascade = doubt_env().cascade("val")
-    one = cascade.observe(np.array([3, 3]), np.array([5, 5]), np.array([0, 2]))
+    one = cascade.observe(Looks(np.array([3, 3]), np.array([5, 5]), np.array([0, 2])))
     logits = lively(True, 1)(as_tensors(one))
     assert not torch.equal(logits[0], logits[1])

@@ -13,7 +13,7 @@ from gymnasium.utils.env_checker import check_env
 import sketchcanvas_env
 from sketchcanvas_env import OutcomeTable, SketchDataset, data, load_table, rasterise
 from sketchcanvas_env.data import SPLITS, load, recognition
-from sketchcanvas_env.tasks.canvas import make_task
+from sketchcanvas_env.tasks.canvas_making import make_task
 from tests.helpers import TOY, TOY_CANVASES, TOY_FLOPS, toy_dataset, toy_table
 
 

@@ -28,7 +28,7 @@ from sketchcanvas_env.envs import canvas as env_module
 from sketchcanvas_env.envs.canvas import SketchCanvasEnv
 from sketchcanvas_env.outcomes.table import TableError
 from sketchcanvas_env.sketches.features import stroke_features
-from sketchcanvas_env.tasks.canvas import split_observations
+from sketchcanvas_env.tasks.observations import split_observations
 from tests.helpers import TOY_CANVASES, TOY_FLOPS, TOY_MILLISECONDS, Toy, toy_table
 
 ENV_ID = "SketchCanvas-v0"
@@ -123,7 +123,7 @@ def test_a_reload_does_not_warn() -> None:
 
 def test_the_import_is_light() -> None:
     code = """
-import sys, sketchcanvas_env, sketchcanvas_env.envs.canvas, sketchcanvas_env.envs.canvas_vector
+import sys, sketchcanvas_env, sketchcanvas_env.envs.canvas, sketchcanvas_env.envs.canvas
 heavy = {"torch", "stable_baselines3", "matplotlib", "PIL", "cairosvg", "cairocffi", "scipy", "pandas"}
 print(sorted(heavy & set(sys.modules)))
 """
@@ -203,7 +203,7 @@ def test_the_reward_recomputed_from_the_table(toy: Toy, cost: str, charged: tupl
             assert info["regret"] >= 0.0
             assert expected[info["oracle_action"]][2] == pytest.approx(best, abs=1e-12)
             assert env.reward_range[0] <= reward <= env.reward_range[1]
-            assert info["reward_vector"] in env.reward_space
+            assert info["reward_vector"] in env.reward_vector_space
             seen += 1
     assert seen == 3 * 36
 
@@ -611,7 +611,7 @@ def test_the_default_arguments_are_those_of_the_docstring() -> None:
         "dataset": "emoji", "split": "train", "student": None, "canvases": (32, 64, 128, 256),
         "tradeoff": 0.2,
         "rank_weight": 1.0, "triplet_weight": 0.1, "cost": "flops", "max_points": 200, "render_mode": None,
-        "table": None, "preferences": None, "task": "retrieval",
+        "table": None, "preferences": None, "task": "retrieval", "thumbnail": False,
     }  # fmt: skip
     for name in defaults:
         assert f"{name}=" in SketchCanvasEnv.__doc__  # type: ignore[operator]

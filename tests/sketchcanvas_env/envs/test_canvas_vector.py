@@ -17,9 +17,8 @@ from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.wrappers.vector import ClipReward, DictInfoToList, FlattenObservation, RecordEpisodeStatistics
 
-from sketchcanvas_env.envs import canvas_vector as vector_module
-from sketchcanvas_env.envs.canvas import SketchCanvasEnv
-from sketchcanvas_env.envs.canvas_vector import SketchCanvasVectorEnv
+from sketchcanvas_env.envs import canvas as vector_module
+from sketchcanvas_env.envs.canvas import SketchCanvasEnv, SketchCanvasVectorEnv
 from tests.helpers import TOY_FLOPS, TOY_MILLISECONDS, Toy
 
 ENV_ID = "SketchCanvas-v0"

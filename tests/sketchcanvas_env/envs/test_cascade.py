@@ -27,7 +27,8 @@ from sketchcanvas_env.envs.cascade import SketchCanvasCascadeEnv
 from sketchcanvas_env.outcomes.looks import look_features
 from sketchcanvas_env.outcomes.reward import rank_of_true, triplet_loss
 from sketchcanvas_env.outcomes.table import TOP, OutcomeTable, load_table
-from sketchcanvas_env.tasks.cascade import CascadeTask, make_cascade_task
+from sketchcanvas_env.tasks.cascade import CascadeTask, Looks
+from sketchcanvas_env.tasks.cascade_making import make_cascade_task
 from tests.helpers import TOY_CANVASES, TOY_FLOPS, TOY_MILLISECONDS, Toy, toy_distances, toy_looks
 
 ENV_ID = "SketchCanvasCascade-v0"
@@ -99,7 +100,7 @@ def test_an_episode_recomputed_from_what_the_student_saw(
         assert info["rank"] == rank
         assert info["triplet"] == pytest.approx(triplet, abs=1e-6)
         assert info["reward_vector"].tolist() == pytest.approx([acc, comp], abs=1e-7)
-        assert info["reward_vector"] in env.reward_space
+        assert info["reward_vector"] in env.reward_vector_space
         assert info["return"] == pytest.approx(tradeoff * comp + (1 - tradeoff) * acc, abs=1e-7)
         assert info["return"] == pytest.approx(sum(step[1] for step in [*steps, last]), abs=1e-12)
         assert info["seen"] == sum(1 << look for look in looks)
@@ -159,7 +160,7 @@ def test_no_reward_or_return_leaves_the_range(
         rows = np.repeat(np.arange(len(task)), len(task.nodes))
         seen, last = (np.tile(each, len(task)) for each in (task.node_seen, task.node_last))
         for action in range(len(canvases) + 1):
-            reward = task.advance(rows, seen, last, np.full(len(rows), action)).reward
+            reward = task.advance(Looks(rows, seen, last), np.full(len(rows), action)).reward
             assert (reward >= low).all()
             assert (reward <= high).all()
         assert (task.node_rewards >= low).all()

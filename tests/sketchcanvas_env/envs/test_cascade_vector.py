@@ -20,9 +20,8 @@ from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.wrappers.vector import DictInfoToList, RecordEpisodeStatistics
 
-from sketchcanvas_env.envs import cascade_vector as vector_module
-from sketchcanvas_env.envs.cascade import SketchCanvasCascadeEnv
-from sketchcanvas_env.envs.cascade_vector import SketchCanvasCascadeVectorEnv
+from sketchcanvas_env.envs import cascade as vector_module
+from sketchcanvas_env.envs.cascade import SketchCanvasCascadeEnv, SketchCanvasCascadeVectorEnv
 from tests.helpers import Toy
 
 ENV_ID = "SketchCanvasCascade-v0"

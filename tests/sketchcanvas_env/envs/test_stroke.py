@@ -31,7 +31,7 @@ from sketchcanvas_env.outcomes.table import OutcomeTable, TableError
 from sketchcanvas_env.sketches.features import stroke_features
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.tasks import stroke as rules_module
-from sketchcanvas_env.tasks.stroke import make_stroke_task
+from sketchcanvas_env.tasks.stroke_making import make_stroke_task
 from tests.helpers import TOY_CANVASES, TOY_FLOPS, TOY_MILLISECONDS, Toy, toy_prefixes, toy_table
 from tests.sketchcanvas_env.envs.stroke_toy import long_dataset, long_files, strokes
 
@@ -92,7 +92,7 @@ def test_the_default_arguments_are_those_of_the_docstring() -> None:
     call = text[text.index("```python") :].split("```")[1].removeprefix("python").strip()
     said = eval(call.replace("gym.make(", "dict(name=", 1))
     assert said.pop("name") == ENV_ID
-    signature = inspect.signature(SketchCanvasStrokeEnv.__init__).parameters
+    signature = inspect.signature(SketchCanvasStrokeEnv).parameters
     assert said == {name: each.default for name, each in signature.items() if name != "self"}
 
 
@@ -182,7 +182,7 @@ def test_episodes_are_as_the_rules_say(strokes: Toy, long_files: Files, changes:
             if name != "rewards":
                 assert info[name] == pytest.approx(value, abs=1e-12), name
         assert info["regret"] == pytest.approx(info["oracle_return"] - info["return"], abs=1e-15)
-        assert info["reward_vector"] in env.reward_space
+        assert info["reward_vector"] in env.reward_vector_space
         low, high = env.reward_range
         assert all(low <= value <= high for value in (*wanted["rewards"], info["return"]))
     assert len(lengths) > 8
@@ -342,7 +342,7 @@ def test_agreement_counts_only_photos_that_are_there(strokes: Toy, long_files: F
     same = replace(task, top=np.broadcast_to(few.top[0, 0], task.top.shape).astype(np.int32))
     drawing = same.start(np.arange(3))
     for action in (0, 1):
-        drawing = same.advance(drawing, np.full(3, action)).drawing
+        drawing = same.advance(drawing, np.full(3, action)).state
     assert same.observe(drawing)["looks"][:, -4:-2].tolist() == [[1.0, 1.0]] * 3
     three = replace(same, top=np.broadcast_to(np.array([0, 1, 2, -1, -1], np.int32), task.top.shape))
     assert three.observe(drawing)["looks"][:, -4:-2].tolist() == [[1.0, 1.0]] * 3
@@ -592,7 +592,7 @@ def test_arguments_that_cannot_be(strokes: Toy, changes: dict[str, Any], message
 def test_prefixes_must_exist_and_fit(strokes: Toy, long_files: Files, tmp_path: Path) -> None:
     _, table, prefixes, _ = long_files
     alone = table.save(tmp_path / "alone.npz")
-    with pytest.raises(FileNotFoundError, match=r"alone\.prefixes\.npz.*students\.prefixes"):
+    with pytest.raises(FileNotFoundError, match=r"alone\.prefixes\.npz.*students\.tables\.prefixes"):
         SketchCanvasStrokeEnv(**{**strokes.kwargs, "table": str(alone)})  # type: ignore[arg-type]
     path = prefixes.save(tmp_path / "elsewhere.npz")
     env = SketchCanvasStrokeEnv(**{**strokes.kwargs, "table": str(alone), "prefixes": str(path)})  # type: ignore[arg-type]

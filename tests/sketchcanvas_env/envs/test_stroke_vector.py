@@ -15,9 +15,8 @@ from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
-from sketchcanvas_env.envs import stroke_vector as module
-from sketchcanvas_env.envs.stroke import SketchCanvasStrokeEnv
-from sketchcanvas_env.envs.stroke_vector import SketchCanvasStrokeVectorEnv
+from sketchcanvas_env.envs import stroke as module
+from sketchcanvas_env.envs.stroke import SketchCanvasStrokeEnv, SketchCanvasStrokeVectorEnv
 from tests.helpers import Toy
 from tests.sketchcanvas_env.envs.stroke_toy import long_files, strokes
 

@@ -71,7 +71,7 @@ def test_live_and_table_agree(toy: Toy, cost: str, preferences: tuple[float, flo
             for name, value in one[4].items():
                 assert np.allclose(value, other[4][name], atol=1e-12), name
             assert live.reward_range[0] <= one[1] <= live.reward_range[1]
-            assert one[4]["reward_vector"] in live.reward_space
+            assert one[4]["reward_vector"] in live.reward_vector_space
             (obs, info), (expected_obs, expected_info) = live.reset(), table.reset()
 
 

@@ -20,7 +20,7 @@ from sketchcanvas_env.data import SPLITS, SketchDataset, SkippedDataWarning, loa
 from sketchcanvas_env.data.formats.folder import check_folder, read_drawing, write_folder
 from sketchcanvas_env.data.splits import divided
 from sketchcanvas_env.sketches.sketch import VectorSketch
-from sketchcanvas_env.tasks.canvas import make_task
+from sketchcanvas_env.tasks.canvas_making import make_task
 from students.network.hog import HogRetriever
 from students.tables.tabulate import tabulate
 from tests.helpers import qmul_arrays, toy_dataset, toy_photo, toy_sketch, write_qmul

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from sketchcanvas_env.tasks import sampling
+from sketchcanvas_env.envs import sampling
 
 MASK = (1 << 64) - 1
 
