@@ -30,28 +30,33 @@ class MyLearner(loop.Learner[MyConfig]):
     """Disturbs the weights, lets each disturbed selector choose for a part of the batch, follows those that earn."""
 
     @torch.no_grad()
-    def learn(self, shown, steps):
-        """One update; `shown.choose` is the environment step."""
+    def learn(self, batch, steps):
+        """One update; `batch.choose` is the environment step."""
         weights = parameters_to_vector(self.network.parameters())
         noise = torch.randn(8, len(weights), generator=self.generator)
         noise = torch.cat([noise, -noise])
-        tried = torch.arange(len(shown.rows)) % len(noise)
-        actions = torch.empty(len(shown.rows), dtype=torch.int64)
+        tried = torch.arange(len(batch.rows)) % len(noise)
+        actions = torch.empty(len(batch.rows), dtype=torch.int64)
         for i, direction in enumerate(noise):
             vector_to_parameters(weights + self.config.noise * direction, self.network.parameters())
-            actions[tried == i] = self.network({name: x[tried == i] for name, x in shown.obs.items()}).argmax(dim=1)
-        rewards = shown.choose(actions)
+            actions[tried == i] = self.network({name: x[tried == i] for name, x in batch.obs.items()}).argmax(dim=1)
+        rewards = batch.choose(actions)
         step = ((rewards - rewards.mean())[:, None] * noise[tried]).mean(dim=0) / (rewards.std() + 1e-8)
         vector_to_parameters(weights + self.config.lr * step, self.network.parameters())
         return {"train/step": step.norm()}
 
 
-def train_mine(config, **watching):
-    """What the registry names; the loop brings exact budgets, logs, curves, checkpoints and pinned threads."""
-    return loop.train(config, MyLearner, **watching)
+def train_mine(config, **hooks):
+    """From a config to a run; the loop brings exact budgets, logs, curves, checkpoints and pinned threads."""
+    return loop.train(config, MyLearner, **hooks)
 
 
-ALGORITHMS["mine"] = Algorithm(__name__, "MyConfig", "train_mine")
+def load_mine():
+    """What the registry calls when the algorithm is first used."""
+    return MyConfig, train_mine
+
+
+ALGORITHMS["mine"] = Algorithm(load_mine)
 
 if __name__ == "__main__":
     env = agents.EnvConfig(tradeoff=0.2)

@@ -6,7 +6,7 @@ G_t is the discounted sum of the rewards from step t to the episode's end, b_t t
 with the same number t. Episodes are as long as they like and the budget is one of steps, so an episode may be under way
 when the weights change: it goes on with the new ones, and its steps are learnt from when it has ended.
 
-    python -c "from agents.cascade import reinforce as r; r.train_reinforce(r.ReinforceConfig())"
+    python -c "import agents.algorithms.cascade_reinforce as r; r.train_cascade_reinforce(r.CascadeReinforceConfig())"
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import torch
 from torch import Tensor
 
 from agents.algorithms.common.gradient import GradientConfig, GradientLearner, entropy_of
-from agents.algorithms.common.loop import Shown, Watching, train
+from agents.algorithms.common.loop import Batch, RunHooks, train
 from agents.algorithms.common.training import Run, check_not_negative, check_positive, refuse_checkpoint
 from agents.evaluation.setting import CascadeConfig, EnvConfig
-from agents.selectors.networks import Selector
+from agents.selectors.base import Selector
 
 
 @dataclass(frozen=True)
-class ReinforceConfig(GradientConfig):
+class CascadeReinforceConfig(GradientConfig):
     """Settings of REINFORCE on a cascade."""
 
     algorithm: ClassVar[str] = "reinforce"
@@ -54,10 +54,10 @@ class ReinforceConfig(GradientConfig):
         return self.num_envs * self.n_steps
 
 
-def train_reinforce(config: ReinforceConfig, **watching: Unpack[Watching]) -> Run:
+def train_cascade_reinforce(config: CascadeReinforceConfig, **hooks: Unpack[RunHooks]) -> Run:
     """Train a selector with REINFORCE; as `loop.train`, but a checkpoint is refused (ValueError)."""
-    refuse_checkpoint(config, watching.get("checkpoint"), watching.get("resume", False))
-    return train(config, _Reinforce, **watching)
+    refuse_checkpoint(config, hooks.get("checkpoint"), hooks.get("resume", False))
+    return train(config, _Reinforce, **hooks)
 
 
 @dataclass
@@ -72,21 +72,21 @@ class _Step:
     unused: Tensor
 
 
-class _Reinforce(GradientLearner[ReinforceConfig]):
-    def __init__(self, config: ReinforceConfig, selector: Selector) -> None:
+class _Reinforce(GradientLearner[CascadeReinforceConfig]):
+    def __init__(self, config: CascadeReinforceConfig, selector: Selector) -> None:
         super().__init__(config, selector)
         self._steps: list[_Step] = []
         self._age = torch.zeros(config.num_envs, dtype=torch.int64)
 
-    def learn(self, shown: Shown, steps: int) -> dict[str, float | Tensor]:
+    def learn(self, batch: Batch, steps: int) -> dict[str, float | Tensor]:
         """Act, and learn from what has ended when it is time."""
-        obs = {name: shown.obs[name] for name in self.network.reads}
+        obs = {name: batch.obs[name] for name in self.network.reads}
         with torch.no_grad():
             probabilities = torch.softmax(self.network(obs), dim=1)
         actions = torch.multinomial(probabilities, 1, generator=self.generator)[:, 0]
-        rewards = shown.choose(actions)
-        self._steps.append(_Step(obs, actions, rewards, shown.ended, self._age, torch.ones_like(shown.ended)))
-        self._age = torch.where(shown.ended, 0, self._age + 1)
+        rewards = batch.choose(actions)
+        self._steps.append(_Step(obs, actions, rewards, batch.ended, self._age, torch.ones_like(batch.ended)))
+        self._age = torch.where(batch.ended, 0, self._age + 1)
         if (steps // self.config.num_envs + 1) % self.config.n_steps:
             return {}
         found = self._loss()

@@ -1,7 +1,7 @@
-"""The training algorithms by name. Adding one takes a file with a config and a train function, and a line.
+"""The training algorithms by name. Adding one takes a file with a config and a train function, and an entry here.
 
-The line may come from anywhere: `ALGORITHMS["mine"] = Algorithm("my_module", "MyConfig", "train_mine")` makes an
-algorithm of your own known to everything that takes a name (`examples/own_algorithm.py`).
+The entry may come from anywhere: `ALGORITHMS["mine"] = Algorithm(load_mine)` makes an algorithm of your own known to
+everything that takes a name (`examples/own_algorithm.py`).
 
 | name | what it is | told of each sketch |
 |---|---|---|
@@ -26,61 +26,149 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agents.algorithms.common.training import Progress, Run, TrainConfig
-from agents.evaluation.setting import CascadeConfig, EnvConfig
+from agents.evaluation.setting import EnvConfig
 
 if TYPE_CHECKING:
     from agents.algorithms.common.curves import Curve
 
+Loaded = tuple[type[TrainConfig], Callable[..., Run]]
+"""An algorithm's config, and its train function: from such a config, with `RunHooks` as keyword arguments, to a run."""
+
 
 @dataclass(frozen=True)
 class Algorithm:
-    """Where an algorithm lives; its module is imported when first used, so SB3 loads only for those who want it.
+    """An algorithm that is imported when it is first used, so that SB3 loads only for those who want it.
 
     Attributes:
-        module: name of the module.
-        config: name of its `TrainConfig` there.
-        train: name of its train function there: from such a config and the keyword arguments of `loop.Watching`, to
-            a `training.Run`.
+        load: imports the algorithm.
         resumable: whether a run can go on from a checkpoint.
     """
 
-    module: str
-    config: str
-    train: str
+    load: Callable[[], Loaded]
     resumable: bool = True
 
 
+def _reinforce() -> Loaded:
+    from agents.algorithms.reinforce import ReinforceConfig, train_reinforce
+
+    return ReinforceConfig, train_reinforce
+
+
+def _exact_pg() -> Loaded:
+    from agents.algorithms.exact_pg import ExactPGConfig, train_exact_pg
+
+    return ExactPGConfig, train_exact_pg
+
+
+def _cost_sensitive() -> Loaded:
+    from agents.algorithms.cost_sensitive import CostSensitiveConfig, train_cost_sensitive
+
+    return CostSensitiveConfig, train_cost_sensitive
+
+
+def _ppo() -> Loaded:
+    from agents.algorithms.sb3.ppo import PPOConfig, train_ppo
+
+    return PPOConfig, train_ppo
+
+
+def _a2c() -> Loaded:
+    from agents.algorithms.sb3.a2c import A2CConfig, train_a2c
+
+    return A2CConfig, train_a2c
+
+
+def _trpo() -> Loaded:
+    from agents.algorithms.sb3.trpo import TRPOConfig, train_trpo
+
+    return TRPOConfig, train_trpo
+
+
+def _dqn() -> Loaded:
+    from agents.algorithms.sb3.dqn import DQNConfig, train_dqn
+
+    return DQNConfig, train_dqn
+
+
+def _qrdqn() -> Loaded:
+    from agents.algorithms.sb3.qrdqn import QRDQNConfig, train_qrdqn
+
+    return QRDQNConfig, train_qrdqn
+
+
+def _linucb() -> Loaded:
+    from agents.algorithms.linucb import LinUCBConfig, train_linucb
+
+    return LinUCBConfig, train_linucb
+
+
+def _linear_ts() -> Loaded:
+    from agents.algorithms.linear_ts import LinearTSConfig, train_linear_ts
+
+    return LinearTSConfig, train_linear_ts
+
+
+def _epsilon_greedy() -> Loaded:
+    from agents.algorithms.epsilon_greedy import EpsilonGreedyConfig, train_epsilon_greedy
+
+    return EpsilonGreedyConfig, train_epsilon_greedy
+
+
+def _cascade_reinforce() -> Loaded:
+    from agents.algorithms.cascade_reinforce import CascadeReinforceConfig, train_cascade_reinforce
+
+    return CascadeReinforceConfig, train_cascade_reinforce
+
+
+def _cascade_backward_induction() -> Loaded:
+    from agents.algorithms.backward_induction import BackwardConfig, train_backward
+
+    return BackwardConfig, train_backward
+
+
+def _cascade_ppo() -> Loaded:
+    from agents.algorithms.sb3.ppo import CascadePPOConfig, train_cascade_ppo
+
+    return CascadePPOConfig, train_cascade_ppo
+
+
+def _cascade_maskable_ppo() -> Loaded:
+    from agents.algorithms.sb3.maskable_ppo import MaskablePPOConfig, train_maskable_ppo
+
+    return MaskablePPOConfig, train_maskable_ppo
+
+
+def _cascade_dqn() -> Loaded:
+    from agents.algorithms.sb3.dqn import CascadeDQNConfig, train_dqn
+
+    return CascadeDQNConfig, train_dqn
+
+
 ALGORITHMS: dict[str, Algorithm] = {
-    "reinforce": Algorithm("agents.algorithms.reinforce", "ReinforceConfig", "train_reinforce"),
-    "exact_pg": Algorithm("agents.algorithms.exact", "ExactPGConfig", "train_exact_pg"),
-    "cost_sensitive": Algorithm("agents.algorithms.exact", "CostSensitiveConfig", "train_cost_sensitive"),
-    "ppo": Algorithm("agents.algorithms.sb3.on_policy", "PPOConfig", "train_ppo"),
-    "a2c": Algorithm("agents.algorithms.sb3.on_policy", "A2CConfig", "train_a2c"),
-    "trpo": Algorithm("agents.algorithms.sb3.on_policy", "TRPOConfig", "train_trpo"),
-    "dqn": Algorithm("agents.algorithms.sb3.off_policy", "DQNConfig", "train_dqn", resumable=False),
-    "qrdqn": Algorithm("agents.algorithms.sb3.off_policy", "QRDQNConfig", "train_qrdqn", resumable=False),
-    "linucb": Algorithm("agents.algorithms.bandits", "LinUCBConfig", "train_linucb"),
-    "linear_ts": Algorithm("agents.algorithms.bandits", "LinearTSConfig", "train_linear_ts"),
-    "epsilon_greedy": Algorithm("agents.algorithms.bandits", "EpsilonGreedyConfig", "train_epsilon_greedy"),
+    "reinforce": Algorithm(_reinforce),
+    "exact_pg": Algorithm(_exact_pg),
+    "cost_sensitive": Algorithm(_cost_sensitive),
+    "ppo": Algorithm(_ppo),
+    "a2c": Algorithm(_a2c),
+    "trpo": Algorithm(_trpo),
+    "dqn": Algorithm(_dqn, resumable=False),
+    "qrdqn": Algorithm(_qrdqn, resumable=False),
+    "linucb": Algorithm(_linucb),
+    "linear_ts": Algorithm(_linear_ts),
+    "epsilon_greedy": Algorithm(_epsilon_greedy),
 }
+"""The algorithms for episodes of one step, by name."""
 
 CASCADE_ALGORITHMS: dict[str, Algorithm] = {
-    "reinforce": Algorithm(
-        "agents.algorithms.cascade_reinforce", "ReinforceConfig", "train_reinforce", resumable=False
-    ),
-    "backward_induction": Algorithm(
-        "agents.algorithms.cascade_backward", "BackwardConfig", "train_backward", resumable=False
-    ),
-    "ppo": Algorithm("agents.algorithms.sb3.cascade", "PPOConfig", "train_ppo", resumable=False),
-    "maskable_ppo": Algorithm(
-        "agents.algorithms.sb3.cascade", "MaskablePPOConfig", "train_maskable_ppo", resumable=False
-    ),
-    "dqn": Algorithm("agents.algorithms.sb3.cascade", "DQNConfig", "train_dqn", resumable=False),
+    "reinforce": Algorithm(_cascade_reinforce, resumable=False),
+    "backward_induction": Algorithm(_cascade_backward_induction, resumable=False),
+    "ppo": Algorithm(_cascade_ppo, resumable=False),
+    "maskable_ppo": Algorithm(_cascade_maskable_ppo, resumable=False),
+    "dqn": Algorithm(_cascade_dqn, resumable=False),
 }
 """The algorithms for cascades, by name."""
 
@@ -91,8 +179,7 @@ def make_config(algorithm: str, **settings: Any) -> TrainConfig:
     Raises:
         ValueError: unknown algorithm (the message lists what exists), or settings out of range.
     """
-    entry = find(algorithm, settings.get("env"))
-    config: Callable[..., TrainConfig] = getattr(import_module(entry.module), entry.config)
+    config, _ = find(algorithm, settings.get("env")).load()
     return config(**settings)
 
 
@@ -107,7 +194,7 @@ def network_of(
         hidden: its width, None for the network's default.
         env: where it learns, None for episodes of one step.
     """
-    if isinstance(env, CascadeConfig):
+    if env is not None and env.looks_again:
         return {"selector": selector, "hidden": hidden}
     own: str = make_config(algorithm).selector
     return {"selector": selector, "hidden": hidden} if own == TrainConfig.selector else {}
@@ -142,8 +229,7 @@ def train_run(
             settings, or one for an algorithm that has none.
         FileNotFoundError: nothing to resume from.
     """
-    entry = find(config.algorithm, config.env)
-    train: Callable[..., Run] = getattr(import_module(entry.module), entry.train)
+    _, train = find(config.algorithm, config.env).load()
     return train(
         config,
         on_progress=on_progress,
@@ -157,7 +243,7 @@ def train_run(
 
 def known(env: EnvConfig | None = None) -> dict[str, Algorithm]:
     """The algorithms that learn in an environment, by name; None stands for episodes of one step."""
-    return CASCADE_ALGORITHMS if isinstance(env, CascadeConfig) else ALGORITHMS
+    return CASCADE_ALGORITHMS if env is not None and env.looks_again else ALGORITHMS
 
 
 def find(name: str, env: EnvConfig | None = None) -> Algorithm:

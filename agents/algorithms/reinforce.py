@@ -15,7 +15,7 @@ What b may be:
   (Rennie et al., "Self-critical sequence training", CVPR 2017). That reward is looked up in the outcome table: it is no
   environment step, so at an equal budget this learner is told two rewards a sketch where the others are told one.
 
-    python -c "from agents import reinforce as r; r.train_reinforce(r.ReinforceConfig())"
+    python -c "from agents.algorithms import reinforce as r; r.train_reinforce(r.ReinforceConfig())"
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.algorithms.common.gradient import GradientConfig, GradientLearner, entropy_of
-from agents.algorithms.common.loop import Shown, Watching, train
+from agents.algorithms.common.loop import Batch, RunHooks, train
 from agents.algorithms.common.training import Run, check_not_negative
 
 BASELINES = ("none", "mean", "learned", "self_critical")
@@ -49,9 +49,9 @@ class ReinforceConfig(GradientConfig):
             raise ValueError(f"unknown baseline {self.baseline!r}; there are {', '.join(BASELINES)}")
 
 
-def train_reinforce(config: ReinforceConfig, **watching: Unpack[Watching]) -> Run:
+def train_reinforce(config: ReinforceConfig, **hooks: Unpack[RunHooks]) -> Run:
     """Train a selector with REINFORCE; arguments, result, errors as in `loop.train`."""
-    return train(config, _Reinforce, **watching)
+    return train(config, _Reinforce, **hooks)
 
 
 class _Reinforce(GradientLearner[ReinforceConfig]):
@@ -64,14 +64,14 @@ class _Reinforce(GradientLearner[ReinforceConfig]):
         nn.init.zeros_(critic.bias)
         return critic
 
-    def loss(self, shown: Shown) -> tuple[Tensor, dict[str, float | Tensor]]:
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, float | Tensor]]:
         """See the module."""
-        features = self.network.encode(shown.obs)
+        features = self.network.encode(batch.obs)
         logits = self.network.head(features)
         log_probs = torch.log_softmax(logits, dim=1)
         actions = torch.multinomial(log_probs.detach().exp(), 1, generator=self.generator)
-        returns = shown.choose(actions[:, 0])
-        baseline = self._baseline(shown, returns, features, logits)
+        returns = batch.choose(actions[:, 0])
+        baseline = self._baseline(batch, returns, features, logits)
         entropy = entropy_of(log_probs)
         advantages = returns - baseline.detach()
         loss = -(advantages * log_probs.gather(1, actions)[:, 0]).mean() - self.config.entropy_coef * entropy
@@ -80,7 +80,7 @@ class _Reinforce(GradientLearner[ReinforceConfig]):
             loss = loss + (returns - baseline).square().mean()
         return loss, {"policy/entropy": entropy.detach(), "policy/baseline": baseline.detach().mean()}
 
-    def _baseline(self, shown: Shown, returns: Tensor, features: Tensor, logits: Tensor) -> Tensor:
+    def _baseline(self, batch: Batch, returns: Tensor, features: Tensor, logits: Tensor) -> Tensor:
         """What is subtracted, one number or (B,)."""
         match self.config.baseline:
             case "mean":
@@ -90,6 +90,6 @@ class _Reinforce(GradientLearner[ReinforceConfig]):
                 return expected[:, 0]
             case "self_critical":
                 greedy = logits.detach().argmax(dim=1, keepdim=True)
-                return shown.all_rewards().gather(1, greedy)[:, 0]
+                return batch.all_rewards().gather(1, greedy)[:, 0]
             case _:
                 return torch.zeros(())

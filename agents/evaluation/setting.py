@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
-from typing import Any, TypedDict
+from typing import Any, ClassVar, TypedDict
 
 import gymnasium as gym
 import numpy as np
@@ -14,7 +14,7 @@ import numpy.typing as npt
 import sketchcanvas_env  # noqa: F401  (registers the environments)
 from agents.evaluation.options import Options, charge_of
 from agents.selectors import margin, policy, walk
-from agents.selectors.networks import Selector
+from agents.selectors.base import Selector
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.tasks.arguments import DEFAULT_CANVASES
 from sketchcanvas_env.tasks.canvas import Task
@@ -46,6 +46,8 @@ class EnvConfig:
     With `preferences` they are those of `SketchCanvasPreference-v0`: agents learn for all tradeoffs of a range, and are
     evaluated at one after the other, in `at(tradeoff)`.
     """
+
+    looks_again: ClassVar[bool] = False  # whether a sketch may be looked at several times
 
     dataset: str = "emoji"  # name of the data set
     student: str | None = None  # whose outcomes; None for the data set's default student
@@ -188,6 +190,8 @@ class EnvConfig:
 @dataclass(frozen=True)
 class CascadeConfig(EnvConfig):
     """Arguments of `SketchCanvasCascade-v0` other than the split: a sketch may be looked at several times."""
+
+    looks_again: ClassVar[bool] = True
 
     ranking: str = "last"  # whose ranking is the answer: that of the "last" look, or that of all looks "fused"
     looks: str | None = None  # path of a table of looks, None for the one beside the outcome table

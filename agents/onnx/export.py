@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from agents.evaluation import statistics
 from agents.onnx.selector import OnnxCascade, OnnxSelector
+from agents.selectors.base import Selector
 from agents.selectors.cascade_observation import SeenLook
-from agents.selectors.networks import Selector
 from agents.store.saved import SavedCascade, SavedSelector
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.outcomes.reward import MAX_DISTANCE

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from agents.selectors.networks import Selector, as_tensors
+from agents.selectors.base import Selector, as_tensors
 from sketchcanvas_env.tasks.canvas import Task
 
 BATCH = 512

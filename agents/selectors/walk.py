@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from agents.selectors.base import Selector, as_tensors
 from agents.selectors.cascade_observation import best_actions
-from agents.selectors.networks import Selector, as_tensors
 from sketchcanvas_env.tasks.cascade import CascadeTask
 from sketchcanvas_env.tasks.episodes import only
 

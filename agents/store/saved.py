@@ -29,9 +29,10 @@ from agents.algorithms.common.training import Run
 from agents.evaluation.evaluate import GIGA
 from agents.evaluation.setting import CascadeConfig, EnvConfig, env_from_json
 from agents.selectors import networks as selectors
+from agents.selectors.base import Selector, as_tensors
 from agents.selectors.cascade_observation import Cascade, Seen, checked_costs, observe_looks
-from agents.selectors.networks import POINT_DIM, Selector, as_tensors
 from agents.selectors.observation import counted_points
+from agents.selectors.points import POINT_DIM
 from agents.store import provenance
 from sketchcanvas_env.outcomes.table import OutcomeTable, check_canvases
 from sketchcanvas_env.sketches.features import FEATURE_NAMES

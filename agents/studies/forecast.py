@@ -10,6 +10,7 @@ import torch
 
 from agents.evaluation.statistics import FloatArray
 from agents.selectors import networks as selectors
+from agents.selectors.base import Selector
 from sketchcanvas_env.sketches.sketch import VectorSketch
 
 FOLDS = 5
@@ -126,7 +127,7 @@ def _points(sketches: Sequence[VectorSketch]) -> torch.Tensor:
     return torch.from_numpy(np.stack([sketch.to_stroke5(MAX_POINTS) for sketch in sketches]))
 
 
-def _forward(network: selectors.Selector, points: torch.Tensor) -> FloatArray:
+def _forward(network: Selector, points: torch.Tensor) -> FloatArray:
     with torch.inference_mode():
         parts = [network({"points": part}) for part in torch.split(points, 1024)]
         return np.asarray(torch.cat(parts).double().numpy())

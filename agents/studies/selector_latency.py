@@ -26,7 +26,8 @@ import torch
 from agents.algorithms.common.training import pinned_threads
 from agents.evaluation.setting import EnvConfig
 from agents.selectors import networks as selectors
-from agents.selectors.networks import Selector, stroke5_rows, true_lengths
+from agents.selectors.base import Selector
+from agents.selectors.points import stroke5_rows, true_lengths
 from sketchcanvas_env.sketches.features import FEATURE_NAMES
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.storage.files import read_json, write_json

@@ -11,7 +11,7 @@ import torch
 from agents.algorithms import registry as algorithms
 from agents.algorithms.common.training import TrainConfig
 from agents.evaluation.setting import EnvConfig
-from agents.selectors.networks import Selector
+from agents.selectors.base import Selector
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.outcomes.looks import LookTable
 from sketchcanvas_env.outcomes.table import OutcomeTable

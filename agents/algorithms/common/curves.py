@@ -13,7 +13,7 @@ import numpy as np
 
 from agents.evaluation.evaluate import GIGA
 from agents.evaluation.setting import EnvConfig
-from agents.selectors.networks import Selector
+from agents.selectors.base import Selector
 
 SPLIT = "val"
 """Curves are for looking at while choosing: never of the split that is reported."""

@@ -12,9 +12,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from agents.algorithms.common.loop import Learner, Shown
+from agents.algorithms.common.loop import Batch, Learner
 from agents.algorithms.common.training import TrainConfig, check_positive
-from agents.selectors.networks import Selector
+from agents.selectors.base import Selector
 from students.store import checkpoint as checkpoints
 
 
@@ -57,7 +57,7 @@ class GradientLearner(Learner[G]):
         """A module to learn beside the selector; by default an empty one."""
         return nn.Module()
 
-    def loss(self, shown: Shown) -> tuple[Tensor, dict[str, float | Tensor]]:
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Choose canvases and say what is to be made smaller.
 
         Returns:
@@ -65,9 +65,9 @@ class GradientLearner(Learner[G]):
         """
         raise NotImplementedError
 
-    def learn(self, shown: Shown, steps: int) -> dict[str, float | Tensor]:
+    def learn(self, batch: Batch, steps: int) -> dict[str, float | Tensor]:
         """One step downhill."""
-        return self.descend(*self.loss(shown), steps)
+        return self.descend(*self.loss(batch), steps)
 
     def descend(self, loss: Tensor, scalars: dict[str, float | Tensor], steps: int) -> dict[str, float | Tensor]:
         """Make a loss smaller, at the learning rate that belongs after so many environment steps."""

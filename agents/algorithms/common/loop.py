@@ -29,7 +29,7 @@ from agents.algorithms.common.training import (
     pinned_threads,
     replay,
 )
-from agents.selectors.networks import Selector, as_tensors
+from agents.selectors.base import Selector, as_tensors
 from sketchcanvas_env.outcomes import reward as rules
 from sketchcanvas_env.tasks.canvas import Task
 from students.store import checkpoint as checkpoints
@@ -37,8 +37,8 @@ from students.store import checkpoint as checkpoints
 C = TypeVar("C", bound=TrainConfig)
 
 
-class Watching(TypedDict, total=False):
-    """What watches a run, or saves and restores it, and changes nothing about its result.
+class RunHooks(TypedDict, total=False):
+    """Progress, logging, checkpoints and learning curves of a run; they never change its result.
 
     Attributes:
         on_progress: called with the environment steps done so far, after every update.
@@ -57,8 +57,8 @@ class Watching(TypedDict, total=False):
     curve: Curve | None
 
 
-class Shown:
-    """Sketches that wait for a canvas: B of them, one vector step.
+class Batch:
+    """One vector step: B sketches that wait for a canvas.
 
     Attributes:
         obs: "points" and "stats", and "tradeoff" where every episode has its own; tensors of B rows.
@@ -74,7 +74,7 @@ class Shown:
         self.obs = as_tensors(obs)
         self.rows: npt.NDArray[np.int64] = info["sketch_index"]
         self.started = torch.from_numpy(info["seen"] > 0) if "seen" in info else torch.zeros(len(self.rows)).bool()
-        self.next: Shown | None = None
+        self.next: Batch | None = None
         self.rewards: npt.NDArray[np.float64] | None = None
         self.ended = torch.zeros(len(self.rows), dtype=torch.bool)
         self.final_info: Mapping[str, npt.NDArray[Any]] = {}
@@ -87,7 +87,7 @@ class Shown:
         obs, self.rewards, ended, _, info = self._env.step(actions.numpy())
         self.ended = torch.from_numpy(ended)
         self.final_info = info.get("final_info", {})
-        self.next = Shown(self._env, obs, info)
+        self.next = Batch(self._env, obs, info)
         return torch.as_tensor(self.rewards, dtype=torch.float32)
 
     def all_rewards(self) -> Tensor:
@@ -132,11 +132,11 @@ class Learner(Generic[C]):
         self.generator = torch.Generator().manual_seed(config.seed)
         self.network = selector
 
-    def learn(self, shown: Shown, steps: int) -> dict[str, float | Tensor]:
-        """One update: choose a canvas for every sketch, by `shown.choose`, and learn from it.
+    def learn(self, batch: Batch, steps: int) -> dict[str, float | Tensor]:
+        """One update: choose a canvas for every sketch, by `batch.choose`, and learn from it.
 
         Args:
-            shown: the sketches.
+            batch: the sketches.
             steps: environment steps before this one.
 
         Returns:
@@ -168,12 +168,12 @@ def train(
     resume: bool = False,
     curve: Curve | None = None,
 ) -> Run:
-    """Train a selector. A function of `config` and the learner alone: the rest is `Watching`.
+    """Train a selector. A function of `config` and the learner alone: the rest is `RunHooks`.
 
     Args:
         config: what to train, where, for how long.
         make_learner: from the settings and an untrained selector, the algorithm.
-        on_progress: see `Watching`, as for all that follow.
+        on_progress: see `RunHooks`, as for all that follow.
         logdir: see there.
         checkpoint: see there.
         checkpoint_every: see there.
@@ -204,19 +204,19 @@ def train(
                 raise ValueError(f"{checkpoint} is no checkpoint of this algorithm: {error}") from None
         # The environment's place in its stream of sketches is found again by replaying it: no state of it is
         # saved.
-        shown = Shown(env, *replay(env, config.seed, steps // config.num_envs))
+        batch = Batch(env, *replay(env, config.seed, steps // config.num_envs))
         saved, evaluating = steps, 0.0
         if curve is not None:
             curve.start(steps)
         with Log(logdir, resumed_at=steps) as log:
             while steps < config.total_steps:
-                scalars = learner.learn(shown, steps)
+                scalars = learner.learn(batch, steps)
                 steps += config.num_envs
-                if shown.next is None or shown.rewards is None:
-                    raise RuntimeError(f"{type(learner).__name__}.learn() chose no canvases: call shown.choose() once")
+                if batch.next is None or batch.rewards is None:
+                    raise RuntimeError(f"{type(learner).__name__}.learn() chose no canvases: call batch.choose() once")
                 if log.on and steps // config.num_envs % config.log_every == 0:
                     told = {name: float(value) for name, value in scalars.items()}
-                    log.scalars({**told, **batch_scalars(shown.final_info, shown.rewards)}, steps)
+                    log.scalars({**told, **batch_scalars(batch.final_info, batch.rewards)}, steps)
                 if checkpoint is not None and steps - saved >= checkpoint_every and steps < config.total_steps:
                     kept = {**learner.tensors(), "generator": learner.generator.get_state()}
                     checkpoints.save(checkpoint, kept, {"config": config.to_json(), "steps": steps})
@@ -227,6 +227,6 @@ def train(
                     evaluating += time.perf_counter() - before
                 if on_progress is not None:
                     on_progress(steps)
-                shown = shown.next
+                batch = batch.next
     env.close()
     return Run(config, learner.selector().eval(), steps, time.perf_counter() - start - evaluating)

@@ -13,9 +13,9 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from agents.evaluation.setting import CascadeConfig, EnvConfig
+from agents.evaluation.setting import EnvConfig
 from agents.selectors import networks as selectors
-from agents.selectors.networks import Selector
+from agents.selectors.base import MAX_SIZE, Selector
 from sketchcanvas_env.sketches.features import FEATURE_NAMES
 
 Progress = Callable[[int], None]
@@ -44,14 +44,14 @@ class TrainConfig:
         Raises:
             ValueError: a field out of its range; the message says what to do.
         """
-        if isinstance(self.env, CascadeConfig) != self.cascade:
+        if self.env.looks_again != self.cascade:
             kind = "a cascade's episodes" if self.cascade else "episodes of one step"
             raise ValueError(f"{type(self).__name__} learns from {kind}: that is not what {self.env} has")
         for name in ("total_steps", "num_envs", "threads", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.hidden is not None and not 1 <= self.hidden <= selectors.MAX_SIZE:
-            raise ValueError(f"hidden must lie in [1, {selectors.MAX_SIZE}] or be None, got {self.hidden}")
+        if self.hidden is not None and not 1 <= self.hidden <= MAX_SIZE:
+            raise ValueError(f"hidden must lie in [1, {MAX_SIZE}] or be None, got {self.hidden}")
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, got {self.seed}")
         self._check_network()

@@ -1,25 +1,23 @@
-"""SB3's DQN and sb3-contrib's QR-DQN on the selectors: values of canvases, learnt from a replay buffer.
+"""What SB3's learners of values share here: their settings, and how these are passed on.
 
-Every transition is terminal, so the target is the reward itself: the target network is never looked at, and what is
-left of Q-learning is regression of the reward of the canvas that was tried. Exploration is SB3's: a whole batch of
-sketches gets random canvases, or none does.
-
-    python -c "from agents import sb3_off_policy as s; s.train_dqn(s.DQNConfig())"
+In episodes of one step every transition is terminal, so the target is the reward itself: the target network is never
+looked at, and what is left of Q-learning is regression of the reward of the canvas that was tried. Exploration is
+SB3's: a whole batch of sketches gets random canvases, or none does.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Unpack
+from typing import Any, TypeVar
 
-from stable_baselines3 import DQN
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from agents.algorithms.common.loop import Watching
+from agents.algorithms.common.loop import RunHooks
 from agents.algorithms.common.training import Run, check_positive, refuse_checkpoint
-from agents.algorithms.sb3.adapter import SketchCanvasVecEnv, policy_settings
-from agents.algorithms.sb3.training import SB3Config, contrib, train_model
-from agents.selectors.networks import Selector
+from agents.algorithms.sb3.adapter import SketchCanvasVecEnv
+from agents.algorithms.sb3.training import SB3Config, train_model
+from agents.selectors.base import Selector
 
 
 @dataclass(frozen=True)
@@ -51,54 +49,20 @@ class OffPolicyConfig(SB3Config):
         return self.total_steps
 
 
-@dataclass(frozen=True)
-class DQNConfig(OffPolicyConfig):
-    """Settings of DQN."""
-
-    algorithm: ClassVar[str] = "dqn"
+C = TypeVar("C", bound=OffPolicyConfig)
 
 
-@dataclass(frozen=True)
-class QRDQNConfig(OffPolicyConfig):
-    """Settings of QR-DQN (Dabney et al., AAAI 2018)."""
-
-    algorithm: ClassVar[str] = "qrdqn"
-    n_quantiles: int = 16  # of the reward's distribution, for each canvas
-
-    def __post_init__(self) -> None:
-        """As `TrainConfig`."""
-        super().__post_init__()
-        check_positive(self, "n_quantiles")
-
-
-def train_dqn(config: DQNConfig, **watching: Unpack[Watching]) -> Run:
-    """Train a selector with SB3's DQN; as `loop.train`, but a checkpoint is refused (ValueError)."""
-    return _train(config, _dqn, watching)
-
-
-def train_qrdqn(config: QRDQNConfig, **watching: Unpack[Watching]) -> Run:
-    """Train a selector with sb3-contrib's QR-DQN; as `loop.train`, but a checkpoint is refused (ValueError)."""
-    contrib()
-    return _train(config, _qrdqn, watching)
-
-
-def _train(config: Any, make_model: Any, watching: Watching) -> Run:
-    refuse_checkpoint(config, watching.get("checkpoint"), watching.get("resume", False))
+def train_values(
+    config: C, make_model: Callable[[C, SketchCanvasVecEnv, Selector], BaseAlgorithm], hooks: RunHooks
+) -> Run:
+    """Train a selector; as `loop.train`, but a checkpoint is refused (ValueError)."""
+    refuse_checkpoint(config, hooks.get("checkpoint"), hooks.get("resume", False))
     # SB3 counts episodes here.
-    return train_model(config, make_model, log_interval=config.log_every * config.num_envs, **watching)
+    return train_model(config, make_model, log_interval=config.log_every * config.num_envs, **hooks)
 
 
-def _dqn(config: DQNConfig, adapter: SketchCanvasVecEnv, selector: Selector) -> BaseAlgorithm:
-    return DQN("MultiInputPolicy", adapter, policy_kwargs=policy_settings(selector), **_shared(config))
-
-
-def _qrdqn(config: QRDQNConfig, adapter: SketchCanvasVecEnv, selector: Selector) -> BaseAlgorithm:
-    settings = {**policy_settings(selector), "n_quantiles": config.n_quantiles}
-    model: BaseAlgorithm = contrib().QRDQN("MultiInputPolicy", adapter, policy_kwargs=settings, **_shared(config))
-    return model
-
-
-def _shared(config: OffPolicyConfig) -> dict[str, Any]:
+def shared_settings(config: OffPolicyConfig) -> dict[str, Any]:
+    """The keyword arguments that all of SB3's off-policy algorithms take."""
     return {
         "learning_rate": config.learning_rate,
         "buffer_size": config.buffer_size,

@@ -34,7 +34,7 @@ from agents.algorithms.common.training import (
     replay,
 )
 from agents.algorithms.sb3.adapter import SketchCanvasVecEnv, selector_of, start_from
-from agents.selectors.networks import Selector
+from agents.selectors.base import Selector
 from students.store import checkpoint as checkpoints
 
 

@@ -10,8 +10,11 @@ import torch
 from scipy.stats import norm
 
 from agents.algorithms import registry as algorithms
-from agents.algorithms.bandits import _Bandit, _EpsilonGreedy, _LinearTS, _LinUCB
+from agents.algorithms.common.linear_bandit import LinearBandit
 from agents.algorithms.common.training import make_selector
+from agents.algorithms.epsilon_greedy import _EpsilonGreedy
+from agents.algorithms.linear_ts import _LinearTS
+from agents.algorithms.linucb import _LinUCB
 from agents.evaluation.setting import EnvConfig
 from sketchcanvas_env.envs.canvas import SketchCanvasVectorEnv
 from tests.agents.support import BANDITS, small
@@ -94,7 +97,7 @@ def test_linucb_is_optimistic_by_so_many_standard_deviations(
     assert (set(actions.tolist()) == set(range(ARMS))) == (alpha > 0.0)
 
 
-def learner(kind: type[_Bandit[Any]], algorithm: str, env: EnvConfig, **settings: Any) -> _Bandit[Any]:
+def learner(kind: type[LinearBandit[Any]], algorithm: str, env: EnvConfig, **settings: Any) -> LinearBandit[Any]:
     config = small(algorithm, env, **settings)
     return kind(config, make_selector(config, env.make_vec(1).single_observation_space, ARMS))
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from agents.algorithms import registry as algorithms
-from agents.algorithms.cascade_backward import States
+from agents.algorithms.backward_induction import States
 from agents.algorithms.common.training import Run
 from agents.algorithms.registry import CASCADE_ALGORITHMS
 from agents.evaluation.evaluate import Evaluation, evaluate_options
@@ -111,20 +111,20 @@ def test_algorithms_and_environments_that_do_not_fit(doubt_env: MakeEnv) -> None
         algorithms.make_config("a2c", env=env)
     with pytest.raises(ValueError, match="unknown algorithm 'maskable_ppo'; there are a2c"):
         algorithms.make_config("maskable_ppo", env=env.one_shot())
-    from agents.algorithms.cascade_reinforce import ReinforceConfig
-    from agents.algorithms.reinforce import ReinforceConfig as OneStep
+    from agents.algorithms.cascade_reinforce import CascadeReinforceConfig
+    from agents.algorithms.reinforce import ReinforceConfig
 
     with pytest.raises(ValueError, match="ReinforceConfig learns from a cascade's episodes"):
-        ReinforceConfig(env=env.one_shot())
+        CascadeReinforceConfig(env=env.one_shot())
     with pytest.raises(ValueError, match="learns from episodes of one step"):
-        OneStep(env=env)
+        ReinforceConfig(env=env)
     with pytest.raises(ValueError, match="'looks' reads last, looks, which only a cascade shows"):
         algorithms.make_config("reinforce", env=env.one_shot(), selector="looks", total_steps=512)
     with pytest.raises(ValueError, match="no preferences"):
         doubt_env(preferences=(0.0, 0.5))
     for bad in ({"gamma": 1.5}, {"gamma": -0.1}, {"n_steps": 0}, {"entropy_coef": -1.0}):
         with pytest.raises(ValueError, match=next(iter(bad))):
-            ReinforceConfig(env=env, **bad)  # type: ignore[arg-type]
+            CascadeReinforceConfig(env=env, **bad)  # type: ignore[arg-type]
 
 
 def test_a_blind_network_looks_once(doubt_env: MakeEnv) -> None:

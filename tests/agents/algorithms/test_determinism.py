@@ -289,15 +289,15 @@ def test_the_log_of_a_resumed_run_is_that_of_one_that_never_stopped(
     config = small(algorithm, toy_env, log_every=1, total_steps=320)
     algorithms.train_run(config, logdir=tmp_path / "whole")
     parts = tmp_path / "parts"
-    watching: dict[str, Any] = {"checkpoint": tmp_path / "run.safetensors", "checkpoint_every": 96, "logdir": parts}
+    hooks: dict[str, Any] = {"checkpoint": tmp_path / "run.safetensors", "checkpoint_every": 96, "logdir": parts}
     with pytest.raises(StoppedError):
-        algorithms.train_run(config, on_progress=stop_at(192), **watching)
+        algorithms.train_run(config, on_progress=stop_at(192), **hooks)
     assert rows(parts)[-1][0] > 96  # there is something to write anew
     # TensorBoard reads files by their names, which hold the second.
     second = int(time.time())
     while int(time.time()) == second:
         time.sleep(0.01)
-    algorithms.train_run(config, resume=True, **watching)
+    algorithms.train_run(config, resume=True, **hooks)
     assert len(rows(parts)) > 4
     assert rows(parts) == rows(tmp_path / "whole")
 
@@ -340,12 +340,12 @@ def val_reward(selector: Any, env: EnvConfig) -> float:
 
 def test_replaying_finds_the_place_in_the_stream(toy_env: EnvConfig) -> None:
     env, rng = toy_env.make_vec(7), np.random.default_rng(0)
-    obs, shown = env.reset(seed=env_seed(4))
+    obs, batch = env.reset(seed=env_seed(4))
     for steps in range(5):
         again, info = replay(toy_env.make_vec(7), 4, steps)
         assert all(np.array_equal(obs[name], again[name]) for name in obs)
-        assert np.array_equal(shown["sketch_index"], info["sketch_index"])
-        obs, _, _, _, shown = env.step(rng.integers(0, 4, 7))
+        assert np.array_equal(batch["sketch_index"], info["sketch_index"])
+        obs, _, _, _, batch = env.step(rng.integers(0, 4, 7))
 
 
 # ---------------------------------------------------------------- what cannot be resumed

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from agents.algorithms import registry as algorithms
-from agents.algorithms.common.loop import Learner, Shown, all_rewards, train
+from agents.algorithms.common.loop import Batch, Learner, all_rewards, train
 from agents.algorithms.common.training import env_seed, make_selector, replay
 from agents.evaluation.setting import EnvConfig
 from sketchcanvas_env.outcomes import reward as rules
@@ -64,21 +64,21 @@ def test_cost_sensitive_regresses_rewards_less_their_mean(toy_env: EnvConfig, mo
 
 def test_all_rewards_are_those_of_the_environment(toy_env: EnvConfig) -> None:
     env = toy_env.make_vec(N)
-    shown = Shown(env, *replay(env, 3, 1))
-    told = shown.all_rewards()
+    batch = Batch(env, *replay(env, 3, 1))
+    told = batch.all_rewards()
     assert told.shape == (N, 4)
     for canvas in range(4):
-        again = Shown(fresh := toy_env.make_vec(N), *replay(fresh, 3, 1))
+        again = Batch(fresh := toy_env.make_vec(N), *replay(fresh, 3, 1))
         assert torch.equal(again.choose(torch.full((N,), canvas)), told[:, canvas])
 
 
 def test_all_rewards_go_by_each_episodes_own_tradeoff(toy: Toy) -> None:
     env = EnvConfig(**toy.kwargs, preferences=(0.0, 0.8)).make_vec(N)  # type: ignore[arg-type]
     obs, info = replay(env, 3, 1)
-    shown = Shown(env, obs, info)
-    told = shown.all_rewards()
+    batch = Batch(env, obs, info)
+    told = batch.all_rewards()
     actions = np.random.default_rng(0).integers(0, 4, N)
-    assert torch.equal(shown.choose(torch.from_numpy(actions)), told[np.arange(N), actions])
+    assert torch.equal(batch.choose(torch.from_numpy(actions)), told[np.arange(N), actions])
     table = toy.table.select("train", TOY_CANVASES)
     for i in range(N):
         row, tradeoff = info["sketch_index"][i], float(obs["tradeoff"][i, 0])
@@ -102,13 +102,13 @@ def test_unknown_rewards_are_not_made_up(toy: Toy) -> None:
 
 def test_a_batch_is_chosen_for_exactly_once(toy_env: EnvConfig) -> None:
     class Lazy(Learner[Any]):
-        def learn(self, shown: Shown, steps: int) -> dict[str, Any]:
+        def learn(self, batch: Batch, steps: int) -> dict[str, Any]:
             return {}
 
     class Greedy(Learner[Any]):
-        def learn(self, shown: Shown, steps: int) -> dict[str, Any]:
+        def learn(self, batch: Batch, steps: int) -> dict[str, Any]:
             for _ in range(2):
-                shown.choose(torch.zeros(32, dtype=torch.int64))
+                batch.choose(torch.zeros(32, dtype=torch.int64))
             return {}
 
     config = small("reinforce", toy_env)

@@ -16,7 +16,7 @@ from agents.evaluation.setting import EnvConfig
 from agents.selectors import policy
 from tests.agents.support import weights
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "own_algorithm.py"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "own_algorithm.py"
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from agents.algorithms import registry as algorithms
-from agents.algorithms.common.loop import Shown
+from agents.algorithms.common.loop import Batch
 from agents.algorithms.common.training import env_seed, make_selector, replay
 from agents.algorithms.reinforce import _Reinforce
 from agents.evaluation.setting import EnvConfig
@@ -107,18 +107,18 @@ def test_the_learned_baseline_is_a_critic_that_leaves_the_encoder_alone(toy_env:
     with torch.no_grad():
         critic.weight.copy_(torch.linspace(-1.0, 1.0, selector.features_dim))
         critic.bias.fill_(0.25)
-    shown = Shown(env, *replay(env, config.seed, 0))
-    loss, _ = learner.loss(shown)
+    batch = Batch(env, *replay(env, config.seed, 0))
+    loss, _ = learner.loss(batch)
     loss.backward()
-    assert shown.rewards is not None
-    returns = torch.as_tensor(shown.rewards, dtype=torch.float32)
-    features = selector.encode(shown.obs).detach()
+    assert batch.rewards is not None
+    returns = torch.as_tensor(batch.rewards, dtype=torch.float32)
+    features = selector.encode(batch.obs).detach()
     expected = features @ critic.weight[0].detach() + 0.25
     torch.testing.assert_close(critic.bias.grad, (2 * (expected - returns)).mean(dim=0, keepdim=True))
     torch.testing.assert_close(critic.weight.grad[0], (2 * (expected - returns)[:, None] * features).mean(dim=0))
     # Selector: the policy gradient with that baseline, and no share in the critic's error.
     again = make_selector(config, env.single_observation_space, 4)
-    log_probs = torch.log_softmax(again(shown.obs), dim=1)
+    log_probs = torch.log_softmax(again(batch.obs), dim=1)
     actions = torch.multinomial(log_probs.detach().exp(), 1, generator=torch.Generator().manual_seed(2))
     (-((returns - expected) * log_probs.gather(1, actions)[:, 0]).mean()).backward()
     for ours, theirs in zip(selector.parameters(), again.parameters(), strict=True):

@@ -19,7 +19,7 @@ import pytest
 
 from agents.algorithms import registry as algorithms
 from agents.algorithms.common.training import Run, TrainConfig
-from agents.algorithms.registry import ALGORITHMS, Algorithm
+from agents.algorithms.registry import ALGORITHMS, Algorithm, Loaded
 from agents.algorithms.reinforce import ReinforceConfig, train_reinforce
 from agents.evaluation.setting import EnvConfig
 from agents.experiments import runs
@@ -79,11 +79,11 @@ def test_what_is_there_is_not_trained_again(
     trained: list[int] = []
     train = algorithms.train_run
 
-    def watching(config: TrainConfig, **more: Any) -> Run:
+    def hooks(config: TrainConfig, **more: Any) -> Run:
         trained.append(config.seed)
         return train(config, **more)
 
-    monkeypatch.setattr(algorithms, "train_run", watching)
+    monkeypatch.setattr(algorithms, "train_run", hooks)
     again = runs.run_all(jobs(toy_env, 3), tmp_path)
     assert trained == [2]
     assert [run.path for run in again[:2]] == [run.path for run in first]
@@ -159,9 +159,13 @@ def train_mortal(config: MortalConfig, **more: Any) -> Run:
     return train_reinforce(config, **more)
 
 
+def load_mortal() -> Loaded:
+    return MortalConfig, train_mortal
+
+
 @pytest.fixture
 def mortal() -> Iterator[None]:
-    ALGORITHMS["mortal"] = Algorithm("tests.agents.experiments.test_runs", "MortalConfig", "train_mortal")
+    ALGORITHMS["mortal"] = Algorithm(load_mortal)
     yield
     del ALGORITHMS["mortal"]
 

@@ -18,8 +18,11 @@ from agents.algorithms import registry as algorithms
 from agents.algorithms.sb3.adapter import SelectorFeatures
 from agents.evaluation.setting import EnvConfig
 from agents.selectors import networks as selectors
+from agents.selectors import points as points_networks
 from agents.selectors import policy
-from agents.selectors.networks import Selector, stroke5_rows, true_lengths
+from agents.selectors.base import Selector
+from agents.selectors.conditioned import ConditionedSelector
+from agents.selectors.points import BUCKET, stroke5_rows, true_lengths
 from sketchcanvas_env.sketches.features import FEATURE_NAMES
 from students.network import flops as flop_counter
 from tests.agents.support import ALGORITHMS, observations, small, weights
@@ -121,7 +124,7 @@ def test_the_number_of_points_is_seen(name: str) -> None:
 def test_the_gru_equals_one_drawing_after_the_other() -> None:
     # More rows than a bucket holds, lengths mixed: sorting and cutting must put everything back in place.
     obs = observations(rows=5, max_points=30, seed=1)
-    order = np.random.default_rng(0).integers(0, 5, 3 * selectors.BUCKET + 17)
+    order = np.random.default_rng(0).integers(0, 5, 3 * BUCKET + 17)
     many = {"points": obs["points"][order]}
     net = make("gru")
     rows = obs["points"].reshape(5, -1, 5)
@@ -155,7 +158,7 @@ def test_attention_by_plain_loops() -> None:
     rng = torch.Generator().manual_seed(0)
     queries, keys, values = (torch.randn(2, 4, 5, 3, generator=rng) for _ in range(3))
     real = torch.arange(5) < torch.tensor([3, 5])[:, None]
-    found = selectors._attend(queries, keys, values, real)
+    found = points_networks._attend(queries, keys, values, real)
     for b, length in enumerate((3, 5)):
         for head in range(4):
             for place in range(5):
@@ -166,7 +169,7 @@ def test_attention_by_plain_loops() -> None:
 
 
 def test_positions_by_hand() -> None:
-    found = selectors._positions(7, 8, torch.device("cpu")).numpy()
+    found = points_networks._positions(7, 8, torch.device("cpu")).numpy()
     for place in range(7):
         for wave in range(4):
             angle = place / 10_000 ** (2 * wave / 8)
@@ -307,7 +310,7 @@ def test_flops_of_the_transformer(monkeypatch: pytest.MonkeyPatch, length: int) 
     # What is left are the layers, which our own counter knows, and which refuses the rest.
     with pytest.raises(ValueError, match="matrix products outside its layers"):
         flop_counter.count(net, obs)
-    monkeypatch.setattr(selectors, "_attend", lambda queries, keys, values, real: values)
+    monkeypatch.setattr(points_networks, "_attend", lambda queries, keys, values, real: values)
     assert total - attention == flop_counter.count(net, obs)
 
 
@@ -449,7 +452,7 @@ def test_settings_rebuild_a_conditioned_network(name: str) -> None:
     assert torch.equal(again(obs), net(obs))
     assert net.device == torch.device("cpu")
     with pytest.raises(ValueError, match="told the tradeoff already"):
-        selectors.PreferenceSelector(net)
+        ConditionedSelector(net)
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -12,7 +12,8 @@ import torch
 from agents.evaluation.setting import CascadeConfig
 from agents.selectors import networks as selectors
 from agents.selectors import walk
-from agents.selectors.networks import LooksSelector, Selector, as_tensors
+from agents.selectors.base import Selector, as_tensors
+from agents.selectors.perceptrons import LooksSelector
 from sketchcanvas_env.outcomes.looks import look_feature_names
 from sketchcanvas_env.sketches.features import FEATURE_NAMES
 from sketchcanvas_env.tasks.cascade import Looks

@@ -95,7 +95,7 @@ def test_counting_observes_nothing(
     found = agents.load(agents.save(tmp_path / "x", run, toy_env.outcomes("train")))
     sketches = [toy.dataset.sketch(row) for row in range(6)]
     observed = [float(found.selector.flops(found.selector.observe(sketch, 40))[0]) / 1e9 for sketch in sketches]
-    monkeypatch.setattr(agents.selectors.networks, "observe", None)
+    monkeypatch.setattr("agents.selectors.base.observe", None)
     assert [found.gflops(sketch) for sketch in sketches] == observed
     assert len(set(observed)) == (1 if selector == "stats" else len({min(one.n_points, 40) for one in sketches}))
 

@@ -13,7 +13,7 @@ import torch
 
 import students
 from agents.selectors import networks as selectors
-from agents.selectors.networks import Selector
+from agents.selectors.base import Selector
 from agents.studies import selector_latency
 from agents.studies.selector_latency import SelectorCosts, default_selectors, measure
 from sketchcanvas_env.sketches.sketch import VectorSketch

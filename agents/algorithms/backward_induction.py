@@ -9,7 +9,7 @@ search by dynamic programming (Bagnell, Kakade, Ng and Schneider, NeurIPS 2003) 
 
 Every round of looks weighs the same, however many states it has. One environment step is one sketch looked at.
 
-    python -c "from agents.cascade import backward as b; b.train_backward(b.BackwardConfig())"
+    python -c "from agents.algorithms import backward_induction as b; b.train_backward(b.BackwardConfig())"
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ import torch
 from torch import Tensor
 
 from agents.algorithms.common.gradient import GradientConfig, GradientLearner
-from agents.algorithms.common.loop import Shown, Watching, train
+from agents.algorithms.common.loop import Batch, RunHooks, train
 from agents.algorithms.common.training import Run, refuse_checkpoint
 from agents.evaluation.setting import CascadeConfig, EnvConfig
-from agents.selectors.networks import Selector, as_tensors
+from agents.selectors.base import Selector, as_tensors
 from agents.selectors.walk import choose
 from sketchcanvas_env.tasks.cascade import CascadeTask, Looks
 
@@ -50,10 +50,10 @@ class BackwardConfig(GradientConfig):
             raise ValueError(f"gamma must lie in [0, 1], got {self.gamma}")
 
 
-def train_backward(config: BackwardConfig, **watching: Unpack[Watching]) -> Run:
+def train_backward(config: BackwardConfig, **hooks: Unpack[RunHooks]) -> Run:
     """Train a selector by backward induction; as `loop.train`, but a checkpoint is refused (ValueError)."""
-    refuse_checkpoint(config, watching.get("checkpoint"), watching.get("resume", False))
-    return train(config, _Backward, **watching)
+    refuse_checkpoint(config, hooks.get("checkpoint"), hooks.get("resume", False))
+    return train(config, _Backward, **hooks)
 
 
 class States:
@@ -111,14 +111,14 @@ class _Backward(GradientLearner[BackwardConfig]):
         self._cascade = config.env.cascade("train")
         self._states = States(self._cascade)
 
-    def loss(self, shown: Shown) -> tuple[Tensor, dict[str, float | Tensor]]:
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, float | Tensor]]:
         """See the module."""
         states, k = self._states, len(self._states.price)
         with torch.no_grad():
-            shown.choose(choose(self.network, shown.obs, torch.as_tensor(shown.started)))
-        rows, size = torch.from_numpy(shown.rows), len(states.seen)
+            batch.choose(choose(self.network, batch.obs, torch.as_tensor(batch.started)))
+        rows, size = torch.from_numpy(batch.rows), len(states.seen)
         looked, last = np.tile(states.seen, len(rows)), np.tile(states.last, len(rows))
-        seen = self._cascade.observe(Looks(shown.rows.repeat(size), looked, last))
+        seen = self._cascade.observe(Looks(batch.rows.repeat(size), looked, last))
         found = self.network(as_tensors({name: seen[name] for name in self.network.reads})).reshape(-1, size, k + 1)
         choices = found.detach().masked_fill(~states.allowed, -torch.inf).argmax(dim=2)
         values = states.values(rows, choices, self.config.gamma)

@@ -1,0 +1,117 @@
+"""What every selector network has: an encoder of cheap observations and a linear head over the canvases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from agents.selectors.observation import check_told, observe
+from sketchcanvas_env.sketches.sketch import VectorSketch
+
+MAX_SIZE = 4096
+"""The most canvases, statistics or hidden units: far beyond use, and a damaged file cannot ask for all memory."""
+
+HEAD_GAIN = 0.01
+"""Gain of the head's orthogonal start: near-uniform choices at first, as in SB3's policies."""
+
+
+class Selector(nn.Module):
+    """An encoder of observations with a linear head over the canvases.
+
+    Attributes:
+        name: the network's name in `SELECTORS`.
+        reads: the parts of an observation that it looks at, of "points", "stats" and "tradeoff", in a cascade also of
+            "looks" and "last".
+        n_actions: number of canvases, K; in a cascade one more, for stopping.
+        features_dim: width of what `encode` gives.
+        n_stats: length of the statistics vector that it reads, F; None for a network that reads none.
+    """
+
+    name: str
+    reads: tuple[str, ...]
+    head: nn.Linear
+
+    def __init__(self, n_actions: int, features_dim: int, n_stats: int | None = None) -> None:
+        """Check the sizes; subclasses check their own, build their encoder and then call `_make_head`."""
+        super().__init__()
+        if not 1 <= n_actions <= MAX_SIZE:
+            raise ValueError(f"a selector chooses from 1 to {MAX_SIZE} canvases, not {n_actions}")
+        if n_stats is not None and not 1 <= n_stats <= MAX_SIZE:
+            raise ValueError(f"selector {self.name!r} reads 1 to {MAX_SIZE} statistics, not {n_stats}")
+        self.n_actions = n_actions
+        self.features_dim = features_dim
+        self.n_stats = n_stats
+
+    def _make_head(self) -> None:
+        self.head = nn.Linear(self.features_dim, self.n_actions)
+        nn.init.orthogonal_(self.head.weight, gain=HEAD_GAIN)
+        nn.init.zeros_(self.head.bias)
+
+    def encode(self, obs: Mapping[str, Tensor]) -> Tensor:
+        """Features of each sketch, (B, features_dim) float32."""
+        raise NotImplementedError
+
+    def forward(self, obs: Mapping[str, Tensor]) -> Tensor:
+        """Logits of each canvas, (B, K) float32.
+
+        Args:
+            obs: "points" (B, P * 5) or (B, P, 5) stroke-5 rows, "stats" (B, F) and "tradeoff" (B, 1), float32, as
+                the environment gives them; a network reads its own part.
+        """
+        logits: Tensor = self.head(self.encode(obs))
+        return logits
+
+    @property
+    def conditioned(self) -> bool:
+        """Whether it is told the tradeoff at which to choose."""
+        return "tradeoff" in self.reads
+
+    def check_tradeoff(self, tradeoff: float | None) -> None:
+        """Raise ValueError unless a conditioned network is given a tradeoff in [0, 1], and another one None."""
+        check_told(self.conditioned, tradeoff)
+
+    def observe(self, sketch: VectorSketch, max_points: int, tradeoff: float | None = None) -> dict[str, Tensor]:
+        """What the environment would show of one sketch, as a batch of one, without the parts nobody reads.
+
+        Args:
+            sketch: the drawing.
+            max_points: points that it is bounded to.
+            tradeoff: at which a conditioned network is to choose, in [0, 1]; None for the others.
+
+        Raises:
+            ValueError: a tradeoff that is missing, not wanted or out of range.
+        """
+        return as_tensors(observe(self.reads, sketch, max_points, tradeoff))
+
+    def flops(self, obs: Mapping[str, Tensor]) -> Tensor:
+        """FLOPs (2 x MAC) of deciding about each sketch alone, (B,) float64; always above zero."""
+        return self.encoder_flops(obs) + 2.0 * self.features_dim * self.n_actions
+
+    def encoder_flops(self, obs: Mapping[str, Tensor]) -> Tensor:
+        """FLOPs (2 x MAC) of `encode` for each sketch alone, (B,) float64; the head's come on top."""
+        raise NotImplementedError
+
+    def settings(self) -> dict[str, Any]:
+        """The keyword arguments of `create` that rebuild this network."""
+        raise NotImplementedError
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return self.head.weight.device
+
+
+def as_tensors(obs: Mapping[str, npt.NDArray[Any]]) -> dict[str, Tensor]:
+    """Observations as tensors that share the arrays' memory."""
+    return {name: torch.from_numpy(array) for name, array in obs.items()}
+
+
+def checked_width(hidden: int) -> int:
+    """The width of a hidden layer; ValueError where none can be that wide."""
+    if not 1 <= hidden <= MAX_SIZE:
+        raise ValueError(f"a selector has 1 to {MAX_SIZE} hidden units, not {hidden}")
+    return hidden
