@@ -412,7 +412,7 @@ def test_it_imports_no_torch() -> None:
         "import sys\n"
         "from agents.search.parts import FixedCanvas\n"
         "from agents.search.pipeline import Pipeline\n"
-        "from students import index\n"
+        "from students.search import index\n"
         "from sketchcanvas_env import load_dataset\n"
         "found = index.load()\n"
         "class Student:\n"
