@@ -3,21 +3,22 @@
 Tables go to standard output (as JSON with `--json`), progress and errors to standard error. A user's mistake ends
 with one line and exit code 2.
 
-A command is a function of its own name in a module here, with its options in its signature (`options` holds those
-that several share) and an example in its docstring. It joins by its module in the import below and its name in
-`_COMMANDS`, or in `_GROUPS` if it is a Typer app with commands of its own: their order is that of the help.
-Whatever is slow to import (torch, plots, students) it imports when it is called: help must come at once.
+A command is a function in a module of `commands`, with its options in its signature (`shared_options` holds those of
+several commands) and an example in its docstring. It is listed in `_COMMANDS`, or in `_GROUPS` if it is a Typer app
+with commands of its own; the order is that of the help. What is slow to import (torch, plots, students) is imported
+when the command is called, so that help comes at once.
 """
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from agents.cli.commands import compare, data, evaluate, report, search, students, train
-from agents.cli.output import tell, telling_what_is_left_out
+from agents.cli.commands import compare, data, evaluate, report, search, shipped, students, train
+from agents.cli.output import print_anywhere, sentence_of, tell, telling_what_is_left_out
 
 _COMMANDS = (
     compare.compare,
@@ -58,22 +59,30 @@ def _options(
         bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    """What may be asked of no command."""
+    """Global options."""
 
 
 for _command in _COMMANDS:
     app.command()(_command)
+app.command("list")(shipped.list_shipped)
 for _name, _group in _GROUPS.items():
     app.add_typer(_group, name=_name)
 
 
 def main() -> None:
     """Entry point of the console script."""
+    print_anywhere()
+    if not Path(__file__).is_file():
+        tell(f"sketchcanvas: cannot run from inside {_archive()}: install it (pip install) and run it from there")
+        sys.exit(2)
     try:
         with telling_what_is_left_out():
             app()
     except (ValueError, KeyError, OSError, ImportError) as error:
-        # str(KeyError) quotes its message.
-        message = error.args[0] if isinstance(error, KeyError) and error.args else error
-        tell(f"sketchcanvas: {message}")
+        tell(f"sketchcanvas: {sentence_of(error)}")
         sys.exit(2)
+
+
+def _archive() -> Path:
+    """The file that holds the package, where it is not a folder."""
+    return next((path for path in Path(__file__).parents if path.is_file()), Path(__file__).parent)

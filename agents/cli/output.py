@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Iterable, Iterator
@@ -93,6 +94,30 @@ def _fit(table: Table, console: Console, width: int) -> int:
         for column, characters in zip(table.columns, longest, strict=True):
             column.no_wrap, column.max_width = False, characters
     return Measurement.get(console, unbounded, table).maximum
+
+
+def print_anywhere() -> None:
+    """Standard output under a code page such as cp1252 shows "?" for a character that it lacks, and goes on."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
+def sentence_of(error: Exception) -> str:
+    """What an error says, in one line without its type or number."""
+    if isinstance(error, KeyError) and error.args:
+        return str(error.args[0])  # str(KeyError) quotes its message
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}"
+    return str(error)
+
+
+def can_print(text: str) -> bool:
+    """Whether standard output has all characters of a text."""
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 def tell(text: str) -> None:

@@ -17,6 +17,9 @@ from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.sketches.raster import rasterise
 from sketchcanvas_env.storage.files import atomic_write
 
+MAX_SKETCHES = 10
+"""Sketches of one photo on a contact sheet."""
+
 
 def accuracy_against_gflops(result: CompareResult, path: str | Path) -> Path:
     """Where every policy lies: acc@1 against mean GFLOPs per query.
@@ -236,16 +239,27 @@ def canvas_shares(
     return _save(figure, path)
 
 
-def contact_sheet(dataset: SketchDataset, split: str, photos: int, path: str | Path, seed: int = 0) -> Path:
-    """Some photos of a split with all their sketches, one photo a row, two rows abreast.
+def some_photos(dataset: SketchDataset, split: str, photos: int, seed: int = 0) -> list[str]:
+    """Ids of some photos of a split that have sketches, drawn by lot.
 
     Raises:
         ValueError: unknown split, or one without sketches; the message names those that have some.
     """
+    ids = list(dict.fromkeys(dataset.photo_ids[dataset.some_indices(split)].tolist()))
+    return [ids[i] for i in np.random.RandomState(seed).permutation(len(ids))[:photos]]
+
+
+def contact_sheet(dataset: SketchDataset, split: str, chosen: Sequence[str], path: str | Path) -> Path:
+    """Photos with their first `MAX_SKETCHES` sketches of a split, one photo a row, two rows abreast.
+
+    Args:
+        dataset: photos and sketches.
+        split: whose sketches.
+        chosen: ids of photos with sketches in that split, row by row; the second half stands on the right.
+        path: the PNG file.
+    """
     rows = dataset.some_indices(split)
-    ids = list(dict.fromkeys(dataset.photo_ids[rows].tolist()))
-    chosen = [ids[i] for i in np.random.RandomState(seed).permutation(len(ids))[:photos]]
-    owned = {photo: rows[dataset.photo_ids[rows] == photo] for photo in chosen}
+    owned = {photo: rows[dataset.photo_ids[rows] == photo][:MAX_SKETCHES] for photo in chosen}
     width = 1 + max(len(sketches) for sketches in owned.values())
     height = -(-len(chosen) // 2)
     figure, axes = _figure(1.1 * 2 * width, 1.1 * height, grid=(height, 2 * width))

@@ -58,6 +58,9 @@ class Answer:
 
     Attributes:
         hits: nearest photos of the last look, or of all looks fused, nearest first.
+        nothing_near: whether even the first is as far as photos are from sketches of something else, see
+            `agents.search.strangers`; None for a student or a canvas of which that was not measured.
+        selector: name of the selector that chose the canvas, "fixed:64" for one canvas; may be empty.
         canvas: side of the last look, in pixels.
         looks: all looks, in order; one where the selector chooses once.
         gflops: of the student over all looks.
@@ -68,6 +71,8 @@ class Answer:
     """
 
     hits: tuple[Hit, ...]
+    nothing_near: bool | None
+    selector: str
     canvas: int
     looks: tuple[Look, ...]
     gflops: float
@@ -79,3 +84,15 @@ class Answer:
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON-able values."""
         return asdict(self)
+
+
+def summary(answer: Answer) -> str:
+    """Canvases, what chose them and what that cost, in one line."""
+    canvases = " then ".join(f"{look.canvas} x {look.canvas}" for look in answer.looks)
+    spent = answer.gflops + answer.selector_gflops
+    chosen = f", chosen by {answer.selector}" if answer.selector and not answer.selector.startswith("fixed:") else ""
+    side = answer.fixed_canvas
+    return (
+        f"canvas {canvases}{chosen}: {spent:.3g} GFLOPs, {spent / answer.fixed_gflops:.0%} of {side} x {side}; "
+        f"{answer.milliseconds['total']:.1f} ms"
+    )

@@ -28,6 +28,7 @@ class Parts:
     selector: Any  # one of the selectors in `parts`
     preference: Callable[[], PreferenceSelector] | None = None
     ranking: str = "last"
+    names: tuple[str, str] = ("", "")
 
 
 def load_parts(index: str | Path, selector: str | Path | None, student: str | Path | None, engine: str) -> Parts:
@@ -40,14 +41,21 @@ def load_parts(index: str | Path, selector: str | Path | None, student: str | Pa
     found = indexes.load(index)
     if engine == "onnx":
         exported, decides = _exported(student, selector)
-        return Parts(found, exported, decides, ranking=_ranking_of(decides))
+        return Parts(found, exported, decides, ranking=_ranking_of(decides), names=_names(selector or "exported"))
     embedder = students.load(found.student if student is None else student)
     if selector is None:
-        return Parts(found, embedder, agents.load(DEFAULT_SELECTOR), lambda: agents.load(PREFERENCE_SELECTOR))
+        own, told = DEFAULT_SELECTOR, PREFERENCE_SELECTOR
+        return Parts(found, embedder, agents.load(own), lambda: agents.load(told), names=(own, told))
     if (fixed := fixed_canvas(selector, embedder.canvases)) is not None:
-        return Parts(found, embedder, fixed)
+        return Parts(found, embedder, fixed, names=_names(selector))
     chosen = agents.load(selector)
-    return Parts(found, embedder, chosen, ranking=_ranking_of(chosen))
+    return Parts(found, embedder, chosen, ranking=_ranking_of(chosen), names=_names(selector))
+
+
+def _names(selector: str | Path) -> tuple[str, str]:
+    """Of a selector that is named by the user: its name, or its file's."""
+    name = Path(selector).stem if Path(selector).suffix in (".json", ".safetensors") else Path(selector).name
+    return name, name
 
 
 def _ranking_of(selector: object) -> str:

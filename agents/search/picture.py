@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
-from agents.search.answers import Answer
+from agents.search.answers import Answer, summary
 from sketchcanvas_env.envs import render
 from sketchcanvas_env.sketches.raster import rasterise
 from sketchcanvas_env.sketches.sketch import VectorSketch
@@ -65,16 +65,6 @@ def draw(
     with atomic_write(final) as temporary:
         Image.fromarray(page.pixels()).save(temporary, format="PNG")
     return final
-
-
-def summary(answer: Answer) -> str:
-    """Canvases and costs in one line."""
-    canvases = " then ".join(f"{look.canvas} x {look.canvas}" for look in answer.looks)
-    spent = answer.gflops + answer.selector_gflops
-    return (
-        f"canvas {canvases}: {spent:.4f} GFLOPs, {answer.milliseconds['total']:.1f} ms; "
-        f"a fixed canvas of {answer.fixed_canvas} x {answer.fixed_canvas}: {answer.fixed_gflops:.4f} GFLOPs"
-    )
 
 
 def _short(name: str) -> str:

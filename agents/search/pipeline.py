@@ -13,12 +13,13 @@ that looks several times (a cascade) is asked again after each look; the answer 
 whichever the cascade was trained for. `parts` says what a student and a selector must have; `loading` finds the shipped
 ones.
 
-Milliseconds are read from a clock around each stage; sketches that are searched together share them equally.
+Milliseconds are read from a clock around each stage; sketches that are searched together share them equally. What is
+done for the first time (a graph that is read, a buffer that is made) is done once more before the clock starts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -28,7 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.search import loading
+from agents.search import loading, strangers
 from agents.search.answers import STAGES, Answer, Hit, Look
 from agents.search.parts import CascadeSelector, FixedCanvas, OneShotSelector, PreferenceSelector, QueryStudent
 from sketchcanvas_env.outcomes.reward import fused_distance
@@ -56,6 +57,7 @@ class Pipeline:
         student: embeds the sketches.
         selector: chooses the canvas where a search names no tradeoff.
         ranking: "last" or "fused".
+        names: what its selectors are called: `selector`, and the one that is told a tradeoff.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Pipeline:
         selector: OneShotSelector | CascadeSelector | PreferenceSelector,
         preference: Callable[[], PreferenceSelector] | None = None,
         ranking: str = "last",
+        names: tuple[str, str] = ("", ""),
     ) -> None:
         """Put parts together; `load` finds the shipped ones.
 
@@ -76,6 +79,7 @@ class Pipeline:
                 `selector` is told it.
             ranking: what answers when there were several looks: the "last", or all of them "fused"
                 (`reward.fused_distance`).
+            names: of the selectors, for people: of `selector` and of `preference`.
 
         Raises:
             ValueError: the index was embedded with other weights, or another ranking.
@@ -94,7 +98,9 @@ class Pipeline:
         self.ranking = ranking
         self._preference = preference
         self._told: PreferenceSelector | None = None
+        self.names = names
         self._turn = Lock()
+        self._warm: set[int | str] = set()  # canvases that were seen and selectors that were asked
 
     @classmethod
     def load(
@@ -119,12 +125,12 @@ class Pipeline:
             ValueError: a damaged file, an unknown engine or name, or an index made with other weights.
         """
         parts = loading.load_parts(index, selector, student, engine)
-        return cls(parts.index, parts.student, parts.selector, parts.preference, parts.ranking)
+        return cls(parts.index, parts.student, parts.selector, parts.preference, parts.ranking, parts.names)
 
     def at(self, canvas: int) -> Pipeline:
         """The same search with one canvas, `canvas` pixels a side, for every sketch; both take turns at the student."""
-        other = Pipeline(self.index, self.student, FixedCanvas(canvas))
-        other._turn = self._turn
+        other = Pipeline(self.index, self.student, FixedCanvas(canvas), names=(f"fixed:{canvas}", ""))
+        other._turn, other._warm = self._turn, self._warm
         return other
 
     def search(self, sketch: VectorSketch, top: int = 10, tradeoff: float | None = None) -> Answer:
@@ -161,6 +167,9 @@ class Pipeline:
         return answers
 
     def _search(self, chooser: _Chooser, sketches: Sequence[VectorSketch], top: int) -> list[Answer]:
+        if chooser.name not in self._warm:
+            chooser.choose(sketches[0], [])
+            self._warm.add(chooser.name)
         begun = [_Begun(sketch) for sketch in sketches]
         going = begun
         while going:
@@ -169,6 +178,9 @@ class Pipeline:
                 if (canvas := one.ask(chooser)) is not None:
                     rooms.setdefault(canvas, []).append(one)
             for canvas, group in rooms.items():
+                if canvas not in self._warm:
+                    self._look([group[0].sketch], canvas, top)
+                    self._warm.add(canvas)
                 seen = self._look([one.sketch for one in group], canvas, top)
                 for one, look, embedding in zip(group, *seen, strict=True):
                     one.looks.append(look)
@@ -178,7 +190,9 @@ class Pipeline:
             for one in begun:
                 self._fuse(one, top)
         fixed = self.student.canvases[-1]
-        return [one.answer(top, fixed, self.student.flops(fixed) / _GIGA) for one in begun]
+        gflops = self.student.flops(fixed) / _GIGA
+        limits = strangers.limits(self.student.weights_hash)
+        return [one.answer(top, chooser.name, limits, fixed, gflops) for one in begun]
 
     def _look(self, sketches: Sequence[VectorSketch], canvas: int, top: int) -> tuple[list[Look], NDArray[np.float32]]:
         """What is seen of sketches on one canvas, and their embeddings (n, D)."""
@@ -223,15 +237,19 @@ class Pipeline:
         if tradeoff is None:
             selector: Any = self.selector
             if isinstance(selector, CascadeSelector):
-                return _Chooser(selector.next, selector.gflops, again=True)
-            return _Chooser(lambda sketch, looks: selector(sketch), selector.gflops, again=False)
+                return _Chooser(self.names[0], selector.next, selector.gflops, again=True)
+            return _Chooser(self.names[0], lambda sketch, looks: selector(sketch), selector.gflops, again=False)
         if self._preference is not None and self._told is None:
             self._told = self._preference()
         told: Any = self.selector if self._told is None else self._told
         if isinstance(told, FixedCanvas | CascadeSelector):
             raise ValueError(f"this selector cannot be told a tradeoff: leave out {tradeoff}, or the selector")
+        name = self.names[0] if self._told is None else self.names[1]
         return _Chooser(
-            lambda sketch, looks: told(sketch, tradeoff), lambda sketch: told.gflops(sketch, tradeoff), again=False
+            name,
+            lambda sketch, looks: told(sketch, tradeoff),
+            lambda sketch: told.gflops(sketch, tradeoff),
+            again=False,
         )
 
 
@@ -239,6 +257,7 @@ class Pipeline:
 class _Chooser:
     """Every kind of selector as one: where to look next, and the price of asking."""
 
+    name: str
     choose: Callable[[VectorSketch, Sequence[Look]], int | None]
     gflops: Callable[[VectorSketch], float]
     again: bool  # asked again after each look
@@ -269,15 +288,21 @@ class _Begun:
         # What was seen says nothing new: to ask for it again is to stop.
         return None if canvas in [look.canvas for look in self.looks] else canvas
 
-    def answer(self, top: int, fixed_canvas: int, fixed_gflops: float) -> Answer:
-        """What came of it."""
+    def answer(
+        self, top: int, selector: str, limits: Mapping[int, float], fixed_canvas: int, fixed_gflops: float
+    ) -> Answer:
+        """The answer; `limits` are those of `strangers.limits`."""
         looks = tuple(Look(look.canvas, look.gflops, look.hits[:top], look.milliseconds) for look in self.looks)
         milliseconds = {"selector": 1e3 * self._seconds}
         for stage in STAGES[1:]:
             milliseconds[stage] = sum(look.milliseconds[stage] for look in looks)
         milliseconds["rank"] += 1e3 * self.fusing
+        hits = looks[-1].hits if self.fused is None else self.fused
+        limit = limits.get(looks[-1].canvas)
         return Answer(
-            hits=looks[-1].hits if self.fused is None else self.fused,
+            hits=hits,
+            nothing_near=None if limit is None else hits[0].distance > limit,
+            selector=selector,
             canvas=looks[-1].canvas,
             looks=looks,
             gflops=sum(look.gflops for look in looks),

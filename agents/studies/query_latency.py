@@ -326,7 +326,7 @@ def of_shipped(
             export(student, folder, drawn[:_COMPARED])
             onnx_export.export(chooser, folder, drawn[:_COMPARED])
         exported = OnnxStudent.load(folder, threads=1), OnnxSelector.load(folder)
-        index = indexes.load(dataset.name)
+        index = indexes.load(f"{dataset.name}-test")
         return measure(student, chooser, exported, index, load_table(dataset.name), drawn, split, repeats)
 
 

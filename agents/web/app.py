@@ -24,11 +24,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from agents.search.names import title_of
 from agents.search.pipeline import Pipeline
 from agents.web import messages
 from agents.web.limits import BodyLimit, Limits, RateLimit, SafeHeaders, TokenBuckets, Workers, body_of, refusal
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.data import load as load_dataset
+from sketchcanvas_env.data.emoji import emoji_names
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 """Names under which a page on this very machine is asked for."""
@@ -60,8 +62,7 @@ def create_app(pipeline: Pipeline, limits: Limits | None = None, names: Sequence
     """
     limits = limits or Limits()
     known = frozenset(pipeline.index.ids)
-    emoji = pipeline.index.source.startswith("emoji:")
-    labels = {name: messages.label_of(name) if emoji else name for name in pipeline.index.ids}
+    labels = {photo: title_of(pipeline.index, photo) for photo in pipeline.index.ids}
     start = _start(pipeline)
     searching, painting = Workers(limits.threads, limits.waiting), Workers(1, _PHOTOS_WAITING)
 
@@ -156,7 +157,7 @@ def _start(pipeline: Pipeline) -> dict[str, Any]:
         "spacing": messages.SPACING,
         "examples": [
             {
-                "label": messages.label_of(str(dataset.photo_ids[row])),
+                "label": emoji_names()[str(dataset.photo_ids[row])],
                 "level": int(dataset.level[row]),
                 "strokes": messages.strokes_json(sketch),
             }

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
-import unicodedata
 from base64 import b64encode
 from dataclasses import dataclass
 from typing import Any
@@ -33,8 +31,6 @@ TOP = 12
 """Photos that a search finds."""
 
 _DIGITS = 4  # of a coordinate; a canvas of 256 pixels needs three
-
-_CODE_POINTS = re.compile(r"[0-9A-F]{4,5}(-[0-9A-F]{4,5})*")
 
 
 @dataclass(frozen=True)
@@ -151,16 +147,6 @@ def answer_json(answer: Answer, sketch: VectorSketch, labels: dict[str, str]) ->
         ],
         "hits": [{"photo": hit.photo, "label": labels[hit.photo], "distance": hit.distance} for hit in answer.hits],
     }
-
-
-def label_of(photo: str) -> str:
-    """A photo's name for people: Unicode's for the code points that photos of `emoji` are called by, else its own."""
-    if not _CODE_POINTS.fullmatch(photo):
-        return photo
-    names = (unicodedata.name(chr(int(code, 16)), "") for code in photo.split("-") if int(code, 16) < 0x110000)
-    # Joiners and selectors say how code points combine, not what is to be seen.
-    told = [name.lower() for name in names if name and not name.startswith(("ZERO WIDTH", "VARIATION"))]
-    return ", ".join(told) or photo
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:

@@ -73,6 +73,17 @@ def load_emoji() -> SketchDataset:
     )
 
 
+@lru_cache(maxsize=1)
+def emoji_names() -> dict[str, str]:
+    """The English name of each photo's emoji by the photo's id, such as {"1FAA7": "placard"}; OpenMoji's, after CLDR.
+
+    Raises:
+        FileNotFoundError: the installation lacks the files.
+    """
+    index = json.loads((FOLDER / "index.json").read_text(encoding="utf-8"))
+    return {photo["id"]: photo["name"] for photo in index["photos"]}
+
+
 def _photo_bytes(name: str) -> bytes:
     with zipfile.ZipFile(FOLDER / "photos.zip") as archive:
         return archive.read(name)

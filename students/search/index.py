@@ -1,7 +1,8 @@
 """An index: pictures embedded once, so that sketches can be searched among them at any time.
 
-    NAME.safetensors   "embeddings" (G, D) float32 unit vectors; "ids" and "skipped", UTF-8 texts of one line an entry;
-                       "states" (G, 2) int64, size and time of change of each file, to know which ones to embed anew
+    NAME.safetensors   "embeddings" (G, D) float32 or float16 unit vectors; "ids" and "skipped", UTF-8 texts of one line
+                       an entry; "states" (G, 2) int64, size and time of change of each file, to know which ones to
+                       embed anew
     NAME.json          whose embeddings they are, where the pictures lie, versions, and the SHA-256 of the other file
 
 A folder of pictures that lies beside the two files, or below, is named by its path from there: they can be moved
@@ -11,10 +12,11 @@ tell it from a shipped one's name.
 The names stand beside the embeddings and not in the JSON: that stays small whatever the number of pictures, so that a
 hostile one costs nothing to refuse. Searching needs the two files alone; the pictures are opened when they are shown.
 
-    python -m students.search.index emoji:test students/indexes/emoji
+    python -m students.search.index emoji:all students/indexes/emoji --half
+    python -m students.search.index emoji:test students/indexes/emoji-test
 
-builds the index that comes with the package: the gallery of the test split, on which neither student nor selectors were
-trained. A folder of one's own stands in place of `emoji:test`.
+build the indexes that come with the package: all emoji, on many of which students and selectors were trained, and the
+gallery of the test split, on which none was. A folder of one's own stands in place of `emoji:test`.
 """
 
 from __future__ import annotations
@@ -53,6 +55,8 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 """Endings of the files that are looked at."""
 
 FOLDER, DATASET = "folder", "dataset"
+ALL = "all"
+"""Stands in the place of a split for the photos of all galleries."""
 MAX_CARD_BYTES = 1 << 20
 MAX_PHOTOS = 1_000_000
 MAX_DIM = 1 << 16
@@ -78,7 +82,7 @@ class PhotoIndex:
         student: whose embeddings they are: what `students.load` takes, a path whole.
         student_hash: SHA-256 of that student's weights, hex.
         kind: what `source` is, "folder" or "dataset".
-        source: a folder, or "NAME:SPLIT" of a data set.
+        source: a folder, or "NAME:SPLIT" of a data set, SPLIT perhaps `ALL`.
         skipped: (name, reason) of the pictures that could not be used.
         states: (G, 2) int64, size in bytes and time of change in ns since 1970 of each picture's file as it was
             embedded; None where that is not known.
@@ -151,8 +155,12 @@ class PhotoIndex:
     def _names(self) -> frozenset[str]:
         return frozenset(self.ids)
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
+    def save(self, path: str | os.PathLike[str], half: bool = False) -> Path:
         """Write `path`.safetensors and `path`.json, each atomically, the card last.
+
+        Args:
+            path: without ending.
+            half: store the embeddings as float16: half the bytes, distances off by some 1e-4.
 
         Returns:
             The path of the embeddings.
@@ -165,7 +173,7 @@ class PhotoIndex:
         weights, card = _files(path)
         data = render_safetensors(
             {
-                "embeddings": np.ascontiguousarray(self.embeddings),
+                "embeddings": np.ascontiguousarray(self.embeddings, np.float16 if half else np.float32),
                 "ids": _as_bytes(self.ids),
                 "skipped": _as_bytes(f"{name}\t{reason}" for name, reason in self.skipped),
                 "states": np.zeros((len(self), 2), np.int64) if self.states is None else self.states,
@@ -233,7 +241,7 @@ def load(name_or_path: str | os.PathLike[str] = "emoji") -> PhotoIndex:
         skipped = tuple(line.partition("\t")[::2] for line in _lines(tensors["skipped"]))
         index = PhotoIndex(
             ids=tuple(_lines(tensors["ids"])),
-            embeddings=tensors["embeddings"],
+            embeddings=_widened(tensors["embeddings"]),
             student=_found_student(card_path.parent, card["student"], card["format"]),
             student_hash=card["student_hash"],
             kind=card["kind"],
@@ -257,6 +265,7 @@ def build(
     path: str | os.PathLike[str],
     strict: bool = False,
     progress: bool = False,
+    half: bool = False,
 ) -> PhotoIndex:
     """Embed pictures into an index on the disk; a build that was killed goes on in the folder `<path>.unfinished`.
 
@@ -269,10 +278,11 @@ def build(
         student: frozen, and saved.
         name: what `students.load` finds it by; stands in the index, a path whole.
         source: a folder, searched with the folders below it for files that end in one of `PICTURES`; or "NAME:SPLIT",
-            the gallery of a data set that comes with the package.
+            the gallery of a data set that comes with the package, or all its galleries with `ALL` as the split.
         path: where the index is to be, without ending.
         strict: refuse the source for any file that cannot be used, instead of leaving it out.
         progress: show a progress bar on standard error.
+        half: see `PhotoIndex.save`.
 
     Returns:
         The index, as it was written. `skipped` names what was left out.
@@ -320,7 +330,7 @@ def build(
         skipped=skipped,
         states=pictures.states[good],
     )
-    index.save(path)
+    index.save(path, half)
     # With what earlier builds left of a folder that has changed since; one that still runs keeps its file open.
     for left in folder.glob("*.photos"):
         left.unlink(missing_ok=True)
@@ -370,7 +380,8 @@ def _open(source: str | os.PathLike[str]) -> _Pictures:
         except ValueError as error:
             raise FileNotFoundError(f"{source} is no folder of pictures, and {error}") from None
         dataset = DATASETS[name]()
-        ids = tuple(dataset.gallery(split).tolist())
+        splits = SPLITS if split == ALL else (split,)
+        ids = tuple(dict.fromkeys(photo for one in splits for photo in dataset.gallery(one).tolist()))
         unknown = np.zeros((len(ids), 2), np.int64)
         return _Pictures(DATASET, f"{name}:{split}", ids, unknown, dataset.photo, f"{dataset.hash} {split}")
     names, states, skipped = [], [], []
@@ -418,7 +429,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 def _parse_split(source: str) -> tuple[str, str]:
     """Data set and split of "NAME:SPLIT"; ValueError where there is no such."""
     name, _, split = source.partition(":")
-    if name not in DATASETS or split not in SPLITS:
+    if name not in DATASETS or split not in (*SPLITS, ALL):
         raise ValueError(f"{source[:100]!r} is no split of a data set that comes with the package, as emoji:test is")
     return name, split
 
@@ -536,6 +547,11 @@ def _read_card(path: Path) -> dict[str, Any]:
     return card
 
 
+def _widened(embeddings: NDArray[Any]) -> NDArray[np.float32]:
+    """What was stored as float16 in float32; any other type as it is, for `PhotoIndex` to judge."""
+    return embeddings.astype(np.float32) if embeddings.dtype == np.float16 else embeddings
+
+
 def _as_bytes(lines: Sequence[str] | Iterator[str]) -> NDArray[np.uint8]:
     # Of what is skipped, a reason may quote what is no text.
     return np.frombuffer("\n".join(lines).encode(errors="backslashreplace"), np.uint8)
@@ -572,6 +588,7 @@ if __name__ == "__main__":
     parser.add_argument("source")
     parser.add_argument("out")
     parser.add_argument("--student", default="emoji")
+    parser.add_argument("--half", action="store_true", help="store embeddings as float16")
     asked = parser.parse_args()
-    found = build(students.load(asked.student), asked.student, asked.source, asked.out, progress=True)
+    found = build(students.load(asked.student), asked.student, asked.source, asked.out, progress=True, half=asked.half)
     print(f"{len(found)} pictures, {len(found.skipped)} left out")

@@ -10,6 +10,9 @@ import typer
 from agents.cli.output import show, tell
 from agents.cli.shared_options import DATASET_HELP, AsJson, Root, Strict, load_data
 
+_PAGE = 32
+"""Photos on one page of a contact sheet: 16 rows, two abreast."""
+
 app = typer.Typer(
     help="Look at a data set, check a folder of your own, or make one.",
     no_args_is_help=True,
@@ -68,18 +71,36 @@ def data_info(
 def data_show(
     dataset: Annotated[str, typer.Argument(help=DATASET_HELP)] = "emoji",
     root: Root = None,
-    split: Annotated[str, typer.Option(help="Which split: student, train, val or test.")] = "train",
-    photos: Annotated[int, typer.Option(help="How many photos.", min=1, max=200)] = 16,
+    split: Annotated[
+        str | None,
+        typer.Option(help="Which split: train, val, test or student; default: the first of these with sketches."),
+    ] = None,
+    photos: Annotated[int, typer.Option(help=f"How many photos; {_PAGE} on a page.", min=1, max=200)] = 16,
     seed: Annotated[int, typer.Option(help="Seed that chooses the photos.")] = 0,
-    out: Annotated[Path, typer.Option(help="The PNG file.")] = Path("runs/contact-sheet.png"),
+    out: Annotated[Path, typer.Option(help="The PNG file; of several pages, NAME-1.png, NAME-2.png and so on.")] = Path(
+        "runs/contact-sheet.png"
+    ),
 ) -> None:
     """Draw photos with their sketches, level by level.
+
+    Prints which photos they are, row by row.
 
     Example: sketchcanvas data show --split val --out sheet.png
     """
     from agents.reports import plots
+    from sketchcanvas_env.data import SPLITS
 
-    tell(f"wrote {plots.contact_sheet(load_data(dataset, root), split, photos, out, seed)}")
+    loaded = load_data(dataset, root)
+    if split is None:
+        split = next((one for one in (*SPLITS[1:], SPLITS[0]) if len(loaded.indices(one))), SPLITS[1])
+    chosen = plots.some_photos(loaded, split, photos, seed)
+    pages = [chosen[start : start + _PAGE] for start in range(0, len(chosen), _PAGE)]
+    for number, page in enumerate(pages, start=1):
+        file = out if len(pages) == 1 else out.with_stem(f"{out.stem}-{number}")
+        plots.contact_sheet(loaded, split, page, file)
+        for photo in page:
+            print(photo)
+        tell(f"wrote {file}: {len(page)} photos of split {split}")
 
 
 @app.command("check")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agents.cli.output import show, tell, tell_leakage
+from agents.cli.output import sentence_of, show, tell, tell_leakage
 from agents.cli.shared_options import (
     DEFAULT_CANVASES,
     AsJson,
@@ -25,6 +25,8 @@ from agents.cli.shared_options import (
 )
 
 if TYPE_CHECKING:
+    from agents.evaluation.evaluate import Evaluation
+    from agents.evaluation.setting import EnvConfig
     from sketchcanvas_env.data import SketchDataset
 
 
@@ -64,7 +66,7 @@ def evaluate(
 ) -> None:
     """Evaluate policies, or a student, on every sketch of a split.
 
-    Exactly: nothing is sampled.
+    Exactly: nothing is sampled. A policy that does not fit the setting is left out and named.
 
     Example: sketchcanvas evaluate fixed:64 random oracle emoji
 
@@ -131,34 +133,18 @@ def _evaluate_policies(
     split: str,
     as_json: bool,
 ) -> None:
-    from dataclasses import asdict, replace
-
-    from agents.evaluation import baselines
-    from agents.evaluation.evaluate import evaluate_options
-    from agents.evaluation.setting import CascadeConfig
     from agents.reports import tables as report
-    from agents.store import saved
 
-    results = {}
+    env = env_config(dataset, root, student, table, canvases, tradeoff, cost, 64)
+    results: dict[str, Evaluation] = {}
+    refused: dict[str, Exception] = {}
     for name in policies:
-        env = env_config(dataset, root, student, table, canvases, tradeoff, cost, 64)
-        if baselines.is_name(name):
-            side = name.removeprefix("fixed:")
-            if side.isdecimal() and int(side) not in env.canvases:
-                raise ValueError(f"{side} is not among --canvases {canvases}")
-            choice: Any = baselines.by_name(name, env.outcomes(split), **env.reward_weights())
-            own_flops: Any = 0.0
-        else:
-            one = saved.load(name)
-            if one.canvases != env.canvases:
-                raise ValueError(
-                    f"{name} chooses from canvases {one.canvases}: pass --canvases {','.join(map(str, one.canvases))}"
-                )
-            env = replace(env, max_points=one.max_points)
-            if isinstance(one.env, CascadeConfig):
-                env = CascadeConfig(**asdict(env), ranking=one.env.ranking)
-            choice, own_flops = env.decide(one.selector, split)
-        results[name] = evaluate_options(env.options(split), choice, selector_flops=own_flops)
+        try:
+            results[name] = _evaluate_policy(name, env, split)
+        except (ValueError, OSError) as error:
+            refused[name] = error
+    if not results:
+        raise next(iter(refused.values()))
     rows = [report.policy_cells(name, result) for name, result in results.items()]
     title = f"{dataset}, split {split}, tradeoff {tradeoff} against {cost}"
     show(
@@ -166,3 +152,40 @@ def _evaluate_policies(
         {name: result.to_json() for name, result in results.items()},
         report.rich_table(title, report.POLICY_COLUMNS, rows),
     )
+    for name, reason in refused.items():
+        tell(f"sketchcanvas: {name} is left out: {sentence_of(reason)}")
+    if refused:
+        raise typer.Exit(2)
+
+
+def _evaluate_policy(name: str, env: EnvConfig, split: str) -> Evaluation:
+    """What a policy reaches: a baseline, or a saved selector, whose own bound on points takes the setting's place.
+
+    Raises:
+        ValueError: it does not fit the setting.
+        FileNotFoundError: no such selector.
+    """
+    from dataclasses import asdict, replace
+
+    from agents.evaluation import baselines
+    from agents.evaluation.evaluate import evaluate_options
+    from agents.evaluation.setting import CascadeConfig
+    from agents.store import saved
+
+    if baselines.is_name(name):
+        side = name.removeprefix("fixed:")
+        if side.isdecimal() and int(side) not in env.canvases:
+            raise ValueError(f"{side} is not among --canvases {','.join(map(str, env.canvases))}")
+        return evaluate_options(
+            env.options(split), baselines.by_name(name, env.outcomes(split), **env.reward_weights())
+        )
+    one = saved.load(name)
+    if one.canvases != env.canvases:
+        raise ValueError(
+            f"{name} chooses from canvases {one.canvases}: pass --canvases {','.join(map(str, one.canvases))}"
+        )
+    env = replace(env, max_points=one.max_points)
+    if isinstance(one.env, CascadeConfig):
+        env = CascadeConfig(**asdict(env), ranking=one.env.ranking)
+    choice, own_flops = env.decide(one.selector, split)
+    return evaluate_options(env.options(split), choice, selector_flops=own_flops)

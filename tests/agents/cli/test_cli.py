@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import warnings
+import zipfile
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -20,9 +21,11 @@ import pytest
 from PIL import Image
 
 import sketchcanvas_env
+import students
 from agents import cli
+from agents.cli.commands import data as data_commands
 from agents.cli.commands.compare import compare as compare_command
-from agents.cli.output import telling_what_is_left_out
+from agents.cli.output import sentence_of, telling_what_is_left_out
 from agents.cli.shared_options import typed_command
 from agents.evaluation.setting import EnvConfig
 from agents.experiments.compare import CompareConfig, preset
@@ -32,8 +35,10 @@ from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.outcomes.looks import load_looks
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from students.network.embedder import Head, Student, StudentConfig
-from students.store.weights import save_student
+from students.search import index as indexes
+from students.store.weights import load_card, save_student
 from students.tables.evaluation import read_row
+from students.training import train
 from tests.helpers import Toy
 
 
@@ -58,6 +63,7 @@ def toy_options(toy: Toy) -> list[str]:
     "command",
     [
         *("compare", "sweep", "pick", "train", "evaluate", "tabulate", "latency", "distill", "index", "query", "demo"),
+        "list",
         *(
             "report",
             "report students",
@@ -353,9 +359,73 @@ def test_data_info(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
     assert "none needed" in capsys.readouterr().out
 
 
-def test_data_show(toy: Toy, tmp_path: Path) -> None:
+def test_data_show_pages_large_sheets_and_prints_which_photos_they_show(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(data_commands, "_PAGE", 4)
     assert run("data", "show", "toy", "--photos", 5, "--out", tmp_path / "sheet.png") == 0
+    names = capsys.readouterr().out.split()
+    rows = toy.dataset.indices("train")
+    assert len(set(names)) == 5 and set(names) <= set(toy.dataset.photo_ids[rows].tolist())
+    pages = [np.asarray(Image.open(tmp_path / f"sheet-{number}.png")) for number in (1, 2)]
+    assert pages[0].std() > 10 and pages[0].shape[0] > pages[1].shape[0]
+    assert run("data", "show", "toy", "--photos", 3, "--out", tmp_path / "sheet.png") == 0
     assert np.asarray(Image.open(tmp_path / "sheet.png")).std() > 10
+    assert capsys.readouterr().out.split() == names[:3]
+
+
+def test_a_policy_that_does_not_fit_is_named_and_the_others_are_evaluated(
+    toy: Toy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policies = ["fixed:32", "fixed:99", "nowhere", "emoji", "random"]
+    assert run("evaluate", *toy_options(toy), *policies, "--json") == 2
+    out, err = capsys.readouterr()
+    assert list(json.loads(out)) == ["fixed:32", "random"]
+    lines = [line for line in err.splitlines() if "is left out" in line]
+    assert [line.split()[1] for line in lines] == ["fixed:99", "nowhere", "emoji"]
+    assert "--canvases 32,64,128,256" in lines[2]
+
+
+def test_list_names_what_comes_with_the_package(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("list", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert list(told["student"]) == list(students.available())
+    assert list(told["selector"]) == list(saved.shipped())
+    assert told["index"] == {name: f"{len(indexes.load(name)):,} photos" for name in indexes.shipped()}
+    assert list(told["configuration"]) == list(train.configs())
+    assert set(told["data set"]) == {*data.DATASETS, *data.FOLDER_DATASETS}
+    for teacher, of in told["teacher"].items():
+        taught = load_card(students.find(of.removeprefix("of ").split(", ")[0]))
+        assert load_card(students.find(teacher))["sha256"] == taught["teacher"]["sha256"]
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run("list") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    for name in (name for names in told.values() for name in names):
+        assert any(f" {name} " in line for line in lines), name
+
+
+def test_a_package_inside_a_zip_file_says_that_it_must_be_installed(tmp_path: Path) -> None:
+    root = Path(sketchcanvas_env.__file__).parents[1]
+    with zipfile.ZipFile(tmp_path / "sketchcanvas.whl", "w") as wheel:
+        for name in ("sketchcanvas_env", "students", "agents"):
+            for file in (root / name).rglob("*.py"):
+                wheel.write(file, file.relative_to(root))
+    code = "import sys; sys.path.insert(0, 'sketchcanvas.whl'); from agents.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, "list"], capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "cannot run from inside" in done.stderr and "sketchcanvas.whl: install it" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_errors_of_the_system_are_told_without_their_numbers() -> None:
+    with pytest.raises(OSError) as caught:
+        open("nowhere/at all")
+    assert sentence_of(caught.value) == "nowhere/at all: no such file or directory"
+    assert sentence_of(KeyError("no photo 'x'")) == "no photo 'x'"
 
 
 def test_tabulate_by_the_dumb_baseline(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

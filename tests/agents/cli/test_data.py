@@ -132,7 +132,9 @@ def test_info_and_show_of_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_show_of_a_split_without_sketches(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = write_qmul(tmp_path / "root", qmul_arrays())
-    assert run("data", "show", f"chairv2:{root}", "--out", tmp_path / "sheet.png") == 2
+    assert run("data", "show", f"chairv2:{root}", "--out", tmp_path / "sheet.png") == 0
+    assert "of split val" in capsys.readouterr().err, "the first that has sketches"
+    assert run("data", "show", f"chairv2:{root}", "--split", "train", "--out", tmp_path / "sheet.png") == 2
     message = "sketchcanvas: data set 'chairv2' has no sketch in split 'train', only in student, val, test\n"
     assert capsys.readouterr().err == message
     assert run("data", "show", f"chairv2:{root}", "--split", "val", "--out", tmp_path / "sheet.png") == 0

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -13,8 +16,10 @@ from PIL import Image
 
 import agents
 import students
+from agents.search import strangers
 from agents.search.pipeline import Pipeline
 from sketchcanvas_env import load_dataset
+from sketchcanvas_env.data.emoji import emoji_names
 from sketchcanvas_env.envs import render
 from sketchcanvas_env.sketches.raster import rasterise
 from sketchcanvas_env.svg.reader import read_svg
@@ -89,9 +94,16 @@ def test_a_query_prints_what_the_pipeline_finds(place: Path, capsys: pytest.Capt
     assert run("query", files[0], files[1], "--index", place / "my.index", "--top", 2) == 0
     out = capsys.readouterr().out
     first = pipeline.search(read_svg(files[0]), top=2)
-    for part in (files[0].name, files[1].name, *(hit.photo for hit in first.hits), "look 1", "fixed canvas", "0.7833"):
+    for part in (files[0].name, files[1].name, *(f"{place / 'pictures'}/{hit.photo}" for hit in first.hits)):
         assert part in out
-    assert f"{first.gflops + first.selector_gflops:.4f}" in out
+    # The photos come first, and then what they cost, in one line.
+    assert out.index(first.hits[1].photo) < out.index(f"canvas {first.canvas} x {first.canvas}, chosen by emoji: ")
+    assert len([line for line in out.splitlines() if "GFLOPs" in line]) == 2
+    assert "look 1" not in out
+    assert run("query", files[0], "--index", place / "my.index", "--top", 2, "--verbose") == 0
+    out = capsys.readouterr().out
+    for part in ("look 1", "selector", "together", "0.7833", f"{first.gflops + first.selector_gflops:.4f}"):
+        assert part in out
 
 
 def test_sketches_of_a_data_folder_are_searched_with(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,8 +137,41 @@ def test_who_picks_the_canvas(place: Path, capsys: pytest.CaptureFixture[str]) -
 def test_the_shipped_index_is_the_default(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     [answer] = ask(capsys, drawings(place)[0])
     assert len(answer["hits"]) == 10  # type: ignore[arg-type]
-    gallery = set(load_dataset("emoji").gallery("test").tolist())
-    assert {hit["photo"] for hit in answer["hits"]} <= gallery  # type: ignore[attr-defined]
+    names = emoji_names()
+    for hit in answer["hits"]:  # type: ignore[attr-defined]
+        assert (hit["name"], hit["file"]) == (names[hit["photo"]], None)
+        assert "-".join(f"{ord(character):04X}" for character in hit["emoji"]) == hit["photo"]
+    assert run("query", drawings(place)[0], "--top", 1) == 0
+    out, err = capsys.readouterr()
+    first = answer["hits"][0]  # type: ignore[index]
+    assert f"{first['emoji']} {first['name']}" in out
+    # Said once: what the student was trained on, in figures that are true.
+    assert err.count("trained on") == 1
+    dataset = load_dataset("emoji")
+    trained, everything = len(dataset.gallery("student")), len(indexes.load())
+    assert f"trained on {trained} of these {everything:,} emoji; {len(dataset.gallery('test'))} that are new" in err
+
+
+def test_a_sketch_of_nothing_in_the_index_is_told_so(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = drawings(place)[0]
+    [answer] = ask(capsys, file, "--canvas", 64)
+    nearest = answer["hits"][0]["distance"]  # type: ignore[index]
+    for limit, nothing in ((nearest + 0.01, False), (nearest - 0.01, True)):
+        monkeypatch.setattr(strangers, "limits", lambda _, limit=limit: {64: limit})
+        assert ask(capsys, file, "--canvas", 64)[0]["nothing_near"] is nothing
+        assert run("query", file, "--canvas", 64) == 0
+        assert ("nothing near" in capsys.readouterr().out) is nothing
+        assert ask(capsys, file, "--canvas", 32)[0]["nothing_near"] is None, "not measured there"
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_any_code_page_will_do(place: Path, encoding: str) -> None:
+    command = [sys.executable, "-m", "agents.cli", "query", str(drawings(place)[0]), "--top", "3"]
+    done = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": encoding})
+    assert done.returncode == 0, done.stderr
+    assert b"distance" in done.stdout
 
 
 def test_a_picture_shows_strokes_canvas_and_photos(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -202,17 +247,17 @@ def test_pictures_that_are_gone_are_missed_only_where_they_are_shown(
 
 
 def test_all_looks_are_shown(tmp_path: Path) -> None:
-    from agents.cli.commands.search import _tables
+    from agents.cli.commands.search import _cost_table
     from agents.search.picture import draw
     from tests.agents.search.test_pipeline import SKETCHES, Cascade, Cells, photo_index
 
     gallery = load_dataset("emoji").gallery("test")[:12].tolist()
     index = photo_index(ids=tuple(gallery), kind="dataset", source="emoji:test")
     answers = [Pipeline(index, Cells(), Cascade(*sides)).search(SKETCHES[0], top=1) for sides in ((16, 64), (32,))]
-    _, costs = _tables("drawing", answers[0])
+    costs = _cost_table(answers[0])
     columns = {str(column.header): list(column.cells) for column in costs.columns}
-    assert columns["spent by"] == ["look 1", "look 2", "selector", "together", "fixed canvas"]
-    assert columns["canvas"] == ["16", "64", "", "", "64"]
+    assert columns["of"] == ["look 1", "look 2", "selector", "together", "fixed"]
+    assert columns["px"] == ["16", "64", "", "", "64"]
     gflops = [1e-3 * 16**2, 1e-3 * 64**2, 0.03, 1e-3 * (16**2 + 64**2) + 0.03, 1e-3 * 64**2]
     assert [float(cell) for cell in columns["GFLOPs"]] == pytest.approx(gflops)
     page = np.asarray(Image.open(draw(["a", "b"], SKETCHES[:1] * 2, answers, index, tmp_path / "x.png")))

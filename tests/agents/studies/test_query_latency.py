@@ -61,7 +61,7 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def parts(n: int = 3, **changes: Any) -> dict[str, Any]:
-    dataset, index, saved = load_dataset("emoji"), indexes.load("emoji"), agents.load("emoji")
+    dataset, index, saved = load_dataset("emoji"), indexes.load("emoji-test"), agents.load("emoji")
     dim = index.embeddings.shape[1]
     given: dict[str, Any] = {
         "student": Blind("torch", index.student_hash, dim),

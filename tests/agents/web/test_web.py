@@ -567,13 +567,6 @@ def test_real_connections_are_answered_and_ended(pipeline: Pipeline) -> None:
 # --- names, and the command
 
 
-def test_photos_have_names_for_people() -> None:
-    assert messages.label_of("1F402") == "ox"
-    assert messages.label_of("1F468-200D-1F33E") == "man, ear of rice"
-    for name in ("a/b.png", "1F402.png", "FFFFF", "1f402", "12"):
-        assert messages.label_of(name) == name
-
-
 @pytest.fixture
 def demo() -> Iterator[subprocess.Popen[str]]:
     code = "from agents.cli import main; main()"

@@ -523,26 +523,37 @@ def test_missing_files(tmp_path: Path, lost: str) -> None:
 # ---------------------------------------------------------------- the one that comes with the package
 
 
-def test_the_shipped_index_is_the_test_gallery() -> None:
+def test_one_shipped_index_holds_every_emoji_and_one_the_test_gallery() -> None:
     from sketchcanvas_env import load_dataset, load_table
 
-    assert index.shipped() == ("emoji",)
-    dataset, shipped = load_dataset("emoji"), index.load()
+    assert index.shipped() == ("emoji", "emoji-test")
+    dataset, everything, shipped = load_dataset("emoji"), index.load(), index.load("emoji-test")
+    assert sorted(everything.ids) == sorted(set(dataset.photo_ids.tolist()))
     assert shipped.ids == tuple(dataset.gallery("test").tolist())
-    assert shipped.student_hash == load_table("emoji").student_hash
+    assert shipped.student_hash == everything.student_hash == load_table("emoji").student_hash
     assert repr(shipped) == f"<PhotoIndex of dataset {shipped.source}: 350 pictures embedded by {shipped.student}>"
-    # Neither the student nor a selector has seen any of it.
+    # Neither the student nor a selector was trained on the test gallery.
     before = {photo for split in ("student", "train", "val") for photo in dataset.photo_ids[dataset.split == split]}
     assert not before & set(shipped.ids)
 
 
-def test_the_shipped_index_follows_from_photos_and_weights() -> None:
-    shipped = index.load("emoji")
+@pytest.mark.parametrize(("name", "rounding"), [("emoji", 1e-4), ("emoji-test", 1e-5)])
+def test_the_shipped_indexes_follow_from_photos_and_weights(name: str, rounding: float) -> None:
+    shipped = index.load(name)
     student = students.load(shipped.student)
     assert student.weights_hash == shipped.student_hash
     sample = np.random.default_rng(3).choice(len(shipped), 8, replace=False)
     images = np.stack([shipped.photo(shipped.ids[place]) for place in sample])
-    assert student.embed_photos(images) == pytest.approx(shipped.embeddings[sample], abs=1e-5)
+    assert student.embed_photos(images) == pytest.approx(shipped.embeddings[sample], abs=rounding)
+
+
+def test_half_the_bytes_hold_nearly_the_same_embeddings(folder: Path, tmp_path: Path) -> None:
+    whole = index.build(Colours(), "colours", folder, tmp_path / "whole")
+    whole.save(tmp_path / "half", half=True)
+    half = index.load(tmp_path / "half")
+    assert half.ids == whole.ids
+    assert half.embeddings.dtype == np.float32
+    np.testing.assert_array_equal(half.embeddings, whole.embeddings.astype(np.float16))
 
 
 def test_the_command_that_makes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -558,5 +569,5 @@ def test_the_command_that_makes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_reading_an_index_needs_no_torch() -> None:
-    code = "import sys; from students import index; index.load(); assert 'torch' not in sys.modules"
+    code = "import sys; from students.search import index; index.load(); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(students.__file__).parents[1])

@@ -1,0 +1,93 @@
+"""How far the nearest photo is from a sketch of which an index holds nothing.
+
+    python -m agents.search.strangers
+
+measures it for the student of the shipped index and writes `strangers.json`. On the split val every sketch's emoji is
+in that index. The limit of a canvas is the distance that the nearest photo of `SHARE` of these sketches does not
+exceed: beyond it, "nothing near" is said. Beside it the file keeps two shares: of sketches beyond the limit, those
+whose own photo came first nevertheless; and of all sketches, those beyond the limit when the photos of their class are
+left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents.search.parts import QueryStudent
+from sketchcanvas_env.data import SketchDataset
+from sketchcanvas_env.sketches.raster import rasterise_batch
+from students.search.index import PhotoIndex
+
+FILE = Path(__file__).parent / "strangers.json"
+SHARE = 0.9
+SPLIT = "val"
+_BATCH = 64
+
+
+@cache
+def limits(student_hash: str) -> Mapping[int, float]:
+    """Distance beyond which a photo is not near, by canvas side in pixels; empty for a student that was not measured.
+
+    Args:
+        student_hash: SHA-256 of its weights, hex.
+    """
+    measured = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {}
+    canvases = measured.get(student_hash, {}).get("canvases", {})
+    return {int(side): float(found["limit"]) for side, found in canvases.items()}
+
+
+def measure(student: QueryStudent, index: PhotoIndex, dataset: SketchDataset) -> dict[str, Any]:
+    """What `strangers.json` holds of a student.
+
+    Args:
+        student: that of the index.
+        index: holds the photos of all sketches of `SPLIT`.
+        dataset: sketches, and classes of photos.
+    """
+    rows = dataset.indices(SPLIT)
+    sketches = [dataset.sketch(int(row)) for row in rows]
+    place = {photo: number for number, photo in enumerate(index.ids)}
+    own = np.array([place[photo] for photo in dataset.photo_ids[rows].tolist()])
+    assert dataset.classes is not None
+    class_of = dict(zip(dataset.photo_ids.tolist(), dataset.classes.tolist(), strict=True))
+    classes = np.array([class_of[photo] for photo in index.ids])
+    canvases = {}
+    for side in student.canvases:
+        starts = range(0, len(sketches), _BATCH)
+        parts = [student.embed_rasters(rasterise_batch(sketches[i : i + _BATCH], side)) for i in starts]
+        cosines = np.concatenate(parts) @ index.embeddings.T
+        distances = np.sqrt(np.maximum(0.0, 2.0 - 2.0 * cosines))
+        nearest = distances.min(axis=1)
+        limit = float(np.quantile(nearest, SHARE))
+        others = np.where(classes == classes[own][:, None], np.inf, distances)
+        canvases[str(side)] = {
+            "limit": round(limit, 4),
+            "right_beyond": round(float((distances.argmin(axis=1) == own)[nearest > limit].mean()), 4),
+            "strangers_beyond": round(float((others.min(axis=1) > limit).mean()), 4),
+        }
+    return {
+        "student": index.student,
+        "index": index.source,
+        "split": SPLIT,
+        "share": SHARE,
+        "sketches": len(rows),
+        "canvases": canvases,
+    }
+
+
+if __name__ == "__main__":
+    import students
+    from sketchcanvas_env.data import load
+    from sketchcanvas_env.storage.files import write_json
+    from students.search import index as indexes
+
+    shipped = indexes.load()
+    found = measure(students.load(shipped.student), shipped, load(shipped.source.partition(":")[0]))
+    write_json(FILE, {shipped.student_hash: found}, indent=2)
+    print(json.dumps(found, indent=2))
