@@ -48,14 +48,14 @@ def measure(student: QueryStudent, index: PhotoIndex, dataset: SketchDataset) ->
     Args:
         student: that of the index.
         index: holds the photos of all sketches of `SPLIT`.
-        dataset: sketches, and classes of photos.
+        dataset: sketches, and classes of photos; without classes every photo is one of its own.
     """
     rows = dataset.indices(SPLIT)
     sketches = [dataset.sketch(int(row)) for row in rows]
     place = {photo: number for number, photo in enumerate(index.ids)}
     own = np.array([place[photo] for photo in dataset.photo_ids[rows].tolist()])
-    assert dataset.classes is not None
-    class_of = dict(zip(dataset.photo_ids.tolist(), dataset.classes.tolist(), strict=True))
+    labels = dataset.photo_ids if dataset.classes is None else dataset.classes
+    class_of = dict(zip(dataset.photo_ids.tolist(), labels.tolist(), strict=True))
     classes = np.array([class_of[photo] for photo in index.ids])
     canvases = {}
     for side in student.canvases:

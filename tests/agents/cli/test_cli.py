@@ -422,8 +422,8 @@ def test_a_package_inside_a_zip_file_says_that_it_must_be_installed(tmp_path: Pa
 
 
 def test_errors_of_the_system_are_told_without_their_numbers() -> None:
-    with pytest.raises(OSError) as caught:
-        open("nowhere/at all")
+    with pytest.raises(FileNotFoundError) as caught:
+        Path("nowhere/at all").read_bytes()
     assert sentence_of(caught.value) == "nowhere/at all: no such file or directory"
     assert sentence_of(KeyError("no photo 'x'")) == "no photo 'x'"
 

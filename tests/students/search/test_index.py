@@ -449,7 +449,7 @@ def text(value: str) -> np.ndarray:
     ("change", "message"),
     [
         (lambda t: t.update(embeddings=t["embeddings"] * np.float32("nan")), "NaN or infinity"),
-        (lambda t: t.update(embeddings=t["embeddings"].astype(np.float16)), "float16"),
+        (lambda t: t.update(embeddings=t["embeddings"].astype(np.float64)), "float64"),
         (lambda t: t.update(embeddings=t["embeddings"][:2]), r"embeddings are \(2, 4\)"),
         (lambda t: t.update(ids=text("a.png\nb.png")), "embeddings are"),
         (lambda t: t.update(ids=text("a.png\nb.png\n../c.png")), "no path below"),
