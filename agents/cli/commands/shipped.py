@@ -34,7 +34,7 @@ def shipped() -> dict[str, dict[str, str]]:
     from sketchcanvas_env.data import DATASETS, FOLDER_DATASETS
 
     folder = Path(students.__file__).parent
-    configs = sorted(path.relative_to(folder / "configs") for path in (folder / "configs").rglob("*.json"))
+    configs = [path.relative_to(folder / "configs").with_suffix("") for path in (folder / "configs").rglob("*.json")]
     defaults = {name: dataset for dataset, name in students.DEFAULT_STUDENT.items()}
     names = students.available()
     kept = {name: f"default of {defaults[name]}" if name in defaults else "" for name in names}
@@ -47,7 +47,7 @@ def shipped() -> dict[str, dict[str, str]]:
             **dict.fromkeys(sorted(DATASETS), "comes with the package"),
             **dict.fromkeys(FOLDER_DATASETS, "in your folder: --root"),
         },
-        "configuration": {path.with_suffix("").as_posix(): "" for path in configs},
+        "configuration": {name: "" for name in sorted(path.as_posix() for path in configs)},
     }
 
 
