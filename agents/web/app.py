@@ -10,6 +10,7 @@ POST /api/svg         an SVG file: its strokes
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -19,18 +20,19 @@ import numpy as np
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from agents.search.names import title_of
+from agents.search.names import ALL_EMOJI, TRAINED, title_of
 from agents.search.pipeline import Pipeline
 from agents.web import messages
-from agents.web.limits import BodyLimit, Limits, RateLimit, SafeHeaders, TokenBuckets, Workers, body_of, refusal
+from agents.web.limits import Batches, BodyLimit, KnownHosts, Limits, SafeHeaders, Workers, body_of, refusal
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.data import load as load_dataset
 from sketchcanvas_env.data.emoji import emoji_names
+from sketchcanvas_env.sketches.sketch import VectorSketch
+from sketchcanvas_env.svg.reader import MAX_BYTES
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 """Names under which a page on this very machine is asked for."""
@@ -41,6 +43,7 @@ EXAMPLES = 6
 _CACHED = 512  # photos kept as WebP, some 10 kB each
 _PHOTOS_WAITING = 1_000
 
+_UNSTORED = {"Cache-Control": "no-store"}
 _FOLDER = Path(__file__).parent
 _FILES = {
     "/": ("page.html", "text/html"),
@@ -57,8 +60,7 @@ def create_app(pipeline: Pipeline, limits: Limits | None = None, names: Sequence
     Args:
         pipeline: what searches.
         limits: the defaults if None.
-        names: hosts that a browser may ask for. Another is refused, lest a foreign page reach this server by giving
-            its own name this address (DNS rebinding).
+        names: hosts that a browser may ask for; another is refused.
     """
     limits = limits or Limits()
     known = frozenset(pipeline.index.ids)
@@ -70,10 +72,27 @@ def create_app(pipeline: Pipeline, limits: Limits | None = None, names: Sequence
     def webp(name: str) -> bytes:
         return messages.webp(pipeline.index.photo(name))
 
-    def find(data: bytes) -> dict[str, Any]:
-        wanted = messages.read_search(data)
-        answer = pipeline.search(wanted.sketch, messages.TOP, wanted.tradeoff)
-        return messages.answer_json(answer, wanted.sketch, labels)
+    def find(bodies: list[bytes]) -> list[bytes | Exception]:
+        found: list[bytes | Exception] = [ValueError("not searched")] * len(bodies)
+        wanted: dict[float | None, list[tuple[int, VectorSketch]]] = {}
+        for place, body in enumerate(bodies):
+            try:
+                search = messages.read_search(body)
+                wanted.setdefault(search.tradeoff, []).append((place, search.sketch))
+            except ValueError as error:
+                found[place] = error
+        for tradeoff, searches in wanted.items():
+            try:
+                answers = pipeline.search_many([sketch for _, sketch in searches], messages.TOP, tradeoff)
+            except ValueError as error:
+                for place, _ in searches:
+                    found[place] = error
+                continue
+            for (place, sketch), answer in zip(searches, answers, strict=True):
+                found[place] = json.dumps(messages.answer_json(answer, sketch, labels), allow_nan=False).encode()
+        return found
+
+    finding = Batches(find, limits.threads, limits.waiting, limits.batch)
 
     # A request of its own, which the page sends once the drawing rests: so the fixed canvas is timed as the selector's
     # search is, alone and after a pause, nobody waits for it, and who asks for it pays for it. Searches one after the
@@ -86,9 +105,9 @@ def create_app(pipeline: Pipeline, limits: Limits | None = None, names: Sequence
     def draw(data: bytes) -> dict[str, Any]:
         return {"strokes": messages.strokes_json(messages.read_drawing(data))}
 
-    async def search(request: Request) -> JSONResponse:
+    async def search(request: Request) -> Response:
         data = await body_of(request, "application/json", limits.body_seconds)
-        return _unstored(await searching.run(find, data))
+        return Response(await finding.run(data), media_type="application/json", headers=_UNSTORED)
 
     async def time_fixed(request: Request) -> JSONResponse:
         data = await body_of(request, "application/json", limits.body_seconds)
@@ -122,9 +141,8 @@ def create_app(pipeline: Pipeline, limits: Limits | None = None, names: Sequence
         ],
         middleware=[
             Middleware(SafeHeaders),
-            Middleware(TrustedHostMiddleware, allowed_hosts=[*map(_in_url, names)], www_redirect=False),
-            Middleware(RateLimit, buckets=TokenBuckets(limits.rate, limits.burst)),
-            Middleware(BodyLimit, most=limits.body_bytes),
+            Middleware(KnownHosts, names=names),
+            Middleware(BodyLimit, most=limits.body_bytes, paths={"/api/svg": MAX_BYTES}),
         ],
         exception_handlers={HTTPException: _refused, ValueError: _wrong, Exception: _failed},
     )
@@ -149,11 +167,13 @@ def _start(pipeline: Pipeline) -> dict[str, Any]:
     source = pipeline.index.source
     return {
         # Where on its disk a server keeps its pictures is nobody else's business.
-        "index": {"name": Path(source).name, "photos": len(pipeline.index)},
+        "index": {"name": "emoji" if source == ALL_EMOJI else Path(source).name, "photos": len(pipeline.index)},
+        "trained": TRAINED if source == ALL_EMOJI else "",
         "fixed_canvas": pipeline.student.canvases[-1],
         "tradeoff": told,
         "max_strokes": messages.MAX_STROKES,
         "max_points": messages.MAX_POINTS,
+        "max_svg": MAX_BYTES,
         "spacing": messages.SPACING,
         "examples": [
             {
@@ -182,12 +202,8 @@ def _file(path: str, name: str, media_type: str) -> Route:
     return Route(path, send)
 
 
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
 def _unstored(value: Any) -> JSONResponse:
-    return JSONResponse(value, headers={"Cache-Control": "no-store"})
+    return JSONResponse(value, headers=_UNSTORED)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

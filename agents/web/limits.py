@@ -1,31 +1,24 @@
-"""What a request, a client, and all clients together may cost. Nobody who sends something is trusted."""
+"""What a request and all requests together may cost; `connections` limits what is held open."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, MutableMapping
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import ceil
-from time import monotonic
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import anyio
 import anyio.to_thread
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-LIGHT = 0.05
-"""Share of a request's price that one pays for which nothing is computed: a page, a photo."""
-
-MAX_CLIENTS = 10_000
-"""Clients whose spending is remembered; beyond, the one that was silent longest is forgotten."""
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -48,11 +41,10 @@ HEADERS = {
 class Limits:
     """What is allowed; the defaults suit a page that some people share."""
 
-    rate: float = 10.0  # requests that compute, a second for each client, in the long run
-    burst: float = 20.0  # of them at once
-    threads: int = 2  # searches at the same time
-    waiting: int = 32  # searches that may wait for a thread; more are turned away
-    body_bytes: int = 1 << 20  # of a request
+    threads: int = 2  # that compute
+    waiting: int = 256  # searches that may wait for a thread; more are turned away
+    batch: int = 16  # searches that are done together when several wait
+    body_bytes: int = 1 << 20  # of a request, SVG files excepted
     body_seconds: float = 10.0  # until all of a request must have come
 
     def __post_init__(self) -> None:
@@ -61,80 +53,26 @@ class Limits:
         Raises:
             ValueError: it says what is wrong.
         """
-        if not (self.rate > 0.0 and self.burst >= 1.0):
-            raise ValueError(f"rate must be above 0 and burst at least 1, got {self.rate} and {self.burst}")
-        if self.threads < 1 or self.waiting < 0 or self.body_bytes < 1 or not self.body_seconds > 0.0:
-            raise ValueError(f"threads, body_bytes and body_seconds must be above 0, waiting at least 0: {self}")
-
-
-class TokenBuckets:
-    """Each client has a bucket of tokens that fills steadily; a request takes some out."""
-
-    def __init__(self, rate: float, burst: float, clock: Callable[[], float] = monotonic) -> None:
-        """Full buckets for everybody.
-
-        Args:
-            rate: tokens a second.
-            burst: tokens that a full bucket holds.
-            clock: seconds that never go back.
-        """
-        self._rate, self._burst, self._clock = rate, burst, clock
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens, and when there were so many
-
-    def __len__(self) -> int:
-        """Clients that are remembered."""
-        return len(self._buckets)
-
-    def take(self, client: str, price: float = 1.0) -> float:
-        """Take `price` tokens, or none where there are fewer.
-
-        Returns:
-            Seconds until there will be enough; 0.0 if the tokens were taken.
-        """
-        now = self._clock()
-        tokens, since = self._buckets.pop(client, (self._burst, now))
-        tokens = min(self._burst, tokens + (now - since) * self._rate)
-        wait = max(0.0, (price - tokens) / self._rate)
-        self._buckets[client] = (tokens if wait else tokens - price, now)
-        if len(self._buckets) > MAX_CLIENTS:
-            self._buckets.popitem(last=False)
-        return wait
-
-
-class RateLimit:
-    """Middleware: 429 for a client that asks too often."""
-
-    def __init__(self, app: ASGIApp, buckets: TokenBuckets) -> None:
-        """`buckets` hold what each client, known by its address, may still ask."""
-        self._app, self._buckets = app, buckets
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or answer it."""
-        if scope["type"] == "http":
-            client = scope.get("client")
-            wait = self._buckets.take(client[0] if client else "", LIGHT if scope["method"] == "GET" else 1.0)
-            if wait:
-                answer = refusal(429, "too many requests: draw on in a moment", {"Retry-After": str(ceil(wait))})
-                await answer(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+        if min(self.threads, self.batch, self.body_bytes) < 1 or self.waiting < 0 or not self.body_seconds > 0.0:
+            raise ValueError(f"threads, batch, body_bytes and body_seconds must be above 0, waiting at least 0: {self}")
 
 
 class BodyLimit:
     """Middleware: 413 for a body that is too large, as soon as that is known and never all of it in memory."""
 
-    def __init__(self, app: ASGIApp, most: int) -> None:
-        """`most` is in bytes."""
-        self._app, self._most = app, most
+    def __init__(self, app: ASGIApp, most: int, paths: Mapping[str, int] = {}) -> None:  # not changed
+        """`most` is in bytes; `paths` have limits of their own."""
+        self._app, self._most, self._paths = app, most, paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through while it is small."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        message = f"larger than {self._most:,} bytes"
+        most = self._paths.get(scope["path"], self._most)
+        message = f"larger than {most:,} bytes"
         said = Headers(scope=scope).get("content-length", "0")
-        if not said.isascii() or not said.isdecimal() or len(said) > 15 or int(said) > self._most:
+        if not said.isascii() or not said.isdecimal() or len(said) > 15 or int(said) > most:
             await refusal(413, message)(scope, receive, send)
             return
         come = 0
@@ -143,11 +81,35 @@ class BodyLimit:
             nonlocal come
             part = await receive()
             come += len(part.get("body", b""))
-            if come > self._most:
+            if come > most:
                 raise HTTPException(413, message)
             return part
 
         await self._app(scope, counted, send)
+
+
+class KnownHosts:
+    """Middleware: 400 under another name than those allowed, which says how to allow it.
+
+    Lest a foreign page reach this server by giving its own name this address (DNS rebinding).
+    """
+
+    def __init__(self, app: ASGIApp, names: Sequence[str]) -> None:
+        """`names` are hosts and addresses, without ports."""
+        self._app = app
+        self._names = {f"[{name}]" if ":" in name else name.lower() for name in names}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or answer it."""
+        if scope["type"] == "http":
+            host = Headers(scope=scope).get("host", "").lower()
+            name = host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
+            if name not in self._names:
+                told = name if name.isascii() and name.isprintable() and 0 < len(name) < 100 else "NAME"
+                message = f"This page does not answer to that name yet. Start it with: sketchcanvas demo --name {told}"
+                await PlainTextResponse(f"{message}\n", 400)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
 
 
 class SafeHeaders:
@@ -184,12 +146,73 @@ class Workers:
         """
         # Counted here: the limiter knows of those who wait only once they have come so far.
         if not self._free:
-            raise HTTPException(503, "the server is busy: draw on in a moment", {"Retry-After": "1"})
+            raise _busy()
         self._free -= 1
         try:
             return await anyio.to_thread.run_sync(partial(function, *args, **kwargs), limiter=self._limiter)
         finally:
             self._free += 1
+
+
+class Batches(Generic[T]):
+    """Threads that compute for several requests at once: those that wait when a thread becomes free."""
+
+    def __init__(
+        self, function: Callable[[list[bytes]], Sequence[T | Exception]], threads: int, waiting: int, most: int
+    ) -> None:
+        """Nothing waits yet.
+
+        Args:
+            function: from bodies of requests to an answer or an error for each.
+            threads: that call it.
+            waiting: requests that may wait; more are turned away.
+            most: requests in one call.
+        """
+        self._function, self._most = function, most
+        self._free = threads * most + waiting
+        self._limiter = anyio.CapacityLimiter(threads)
+        self._queue: deque[tuple[bytes, asyncio.Future[T]]] = deque()
+        self._working: set[asyncio.Task[None]] = set()
+        self._threads = threads
+
+    async def run(self, body: bytes) -> T:
+        """The answer to one request.
+
+        Raises:
+            HTTPException: 503, too many wait.
+            Exception: what the function gave or raised.
+        """
+        if not self._free:
+            raise _busy()
+        self._free -= 1
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._queue.append((body, answer))
+        if len(self._working) < self._threads:
+            task = asyncio.create_task(self._work())
+            self._working.add(task)
+            task.add_done_callback(self._working.discard)
+        try:
+            return await answer
+        finally:
+            self._free += 1
+
+    async def _work(self) -> None:
+        """Answer until nobody waits."""
+        while self._queue:
+            taken = [self._queue.popleft() for _ in range(min(self._most, len(self._queue)))]
+            try:
+                answers = await anyio.to_thread.run_sync(
+                    self._function, [body for body, _ in taken], limiter=self._limiter
+                )
+            except Exception as error:
+                answers = [error] * len(taken)
+            for (_, future), answer in zip(taken, answers, strict=True):
+                if future.done():  # its client has gone
+                    continue
+                if isinstance(answer, Exception):
+                    future.set_exception(answer)
+                else:
+                    future.set_result(answer)
 
 
 async def body_of(request: Request, media_type: str, seconds: float) -> bytes:
@@ -198,7 +221,7 @@ async def body_of(request: Request, media_type: str, seconds: float) -> bytes:
     Only a page of our own origin may send these media types: a browser asks first when a foreign one tries.
 
     Raises:
-        HTTPException: 415, another media type; 408, it takes too long; 413, see `BodyLimit`.
+        HTTPException: 415, another media type; 408, it takes too long; 413, see `BodyLimit`; 400, the client has gone.
     """
     said = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if said != media_type:
@@ -208,6 +231,12 @@ async def body_of(request: Request, media_type: str, seconds: float) -> bytes:
             return await request.body()
     except TimeoutError:
         raise HTTPException(408, f"the request did not come within {seconds:g} seconds") from None
+    except ClientDisconnect:
+        raise HTTPException(400, "the request broke off") from None
+
+
+def _busy() -> HTTPException:
+    return HTTPException(503, "the server is busy: draw on in a moment", {"Retry-After": "1"})
 
 
 def refusal(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:

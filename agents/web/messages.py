@@ -132,6 +132,8 @@ def answer_json(answer: Answer, sketch: VectorSketch, labels: dict[str, str]) ->
     """
     return {
         "canvas": answer.canvas,
+        "selector": answer.selector,
+        "nothing_near": bool(answer.nothing_near),
         "raster": b64encode(png(rasterise(sketch, answer.canvas))).decode("ascii"),
         "gflops": answer.gflops + answer.selector_gflops,
         "fixed_gflops": answer.fixed_gflops,

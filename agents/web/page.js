@@ -6,14 +6,13 @@ const INK = 0.0125; // line width as a share of the board, as the rasteriser has
 const STEP = 0.02; // of the pen that the arrow keys move, as a share of the board
 const FAR = 0.1; // the same with Shift
 const MAX_HISTORY = 500;
-const MAX_FILE = 1 << 20; // bytes of an SVG that the server takes
 
 const at = (id) => document.getElementById(id);
 const board = at("board");
 const slider = at("tradeoff");
 
 // What the server says when the page opens.
-let server = { fixed_canvas: 256, max_strokes: 400, max_points: 4000, spacing: 1 / 256 };
+let server = { fixed_canvas: 256, max_strokes: 400, max_points: 4000, max_svg: 1 << 20, spacing: 1 / 256 };
 
 // --- the drawing: an array of strokes, each an array of [x, y] from 0 to 1; a change makes a new array
 
@@ -301,7 +300,7 @@ const percent = (share) => `${number(100 * share, share < 1 ? 2 : 3)} %`;
 function show(answer) {
   shown = stale ? null : answer;
   setTimeout(timeFixed, QUIET, answer);
-  at("answer").hidden = false;
+  at("answer").hidden = at("spent").hidden = false;
   showRaster(answer);
   const side = server.fixed_canvas;
   showBar("gflops", answer.gflops, answer.fixed_gflops, "GFLOPs");
@@ -313,15 +312,17 @@ function show(answer) {
       return make("li", {}, `${look.canvas} × ${look.canvas}: ${cost}, first ${look.first}`);
     }),
   );
+  at("selector").textContent = answer.selector ? `Chosen by the selector ${answer.selector}.` : "";
   showPhotos(answer.hits);
+  const near = answer.nothing_near ? "Nothing near; the nearest is" : "Nearest:";
   readOut(
-    `Canvas ${answer.canvas} by ${answer.canvas} pixels, ${percent(answer.gflops / answer.fixed_gflops)} of the ` +
-      `compute of a fixed ${side}. Nearest photo: ${answer.hits[0].label}.`,
+    `${near} ${answer.hits[0].label}. ${answer.canvas} × ${answer.canvas} pixels, ` +
+      `${percent(answer.gflops / answer.fixed_gflops)} of the compute of a fixed ${side}.`,
   );
 }
 
 function showNothing() {
-  at("answer").hidden = true;
+  at("answer").hidden = at("spent").hidden = true;
   readOut("Draw a stroke, or start from an example.");
 }
 
@@ -350,7 +351,7 @@ function showBar(id, spent, fixed, what) {
 }
 
 function showPhotos(hits) {
-  const list = at("photos");
+  const list = at("answer");
   while (list.children.length > hits.length) list.lastChild.remove();
   hits.forEach((hit, place) => {
     const item = list.children[place] ?? list.appendChild(emptyPhoto());
@@ -420,7 +421,7 @@ function showTradeoff() {
   const text = untouched ? "default selector" : `${Number(slider.value).toFixed(2)}, told to the selector`;
   at("tradeoff-said").textContent = text;
   slider.setAttribute("aria-valuetext", text);
-  at("default").hidden = untouched;
+  at("default").classList.toggle("unneeded", untouched); // its place stays, or the slider would move
   searchSoon();
 }
 
@@ -435,8 +436,10 @@ at("file").addEventListener("change", () => {
 // A file in place of `drawing`; who draws on meanwhile keeps what was drawn.
 async function load(file, drawing) {
   try {
-    if (file.size > MAX_FILE) throw new Error("It is larger than 1 MiB.");
-    const { answer, later } = await ask("api/svg", "image/svg+xml", await file.text());
+    if (file.size > server.max_svg) throw new Error(`It is larger than ${server.max_svg >> 20} MiB.`);
+    const text = await file.text();
+    if (!/<([\w-]+:)?svg[\s>/]/i.test(text)) throw new Error("This is no SVG.");
+    const { answer, later } = await ask("api/svg", "image/svg+xml", text);
     if (strokes !== drawing) return;
     if (later) {
       setTimeout(load, 1000 * later, file, drawing);
@@ -493,6 +496,7 @@ try {
   if (later) throw new Error("The server is busy. Load the page again in a moment.");
   server = answer;
   at("index").textContent = `the ${server.index.photos.toLocaleString("en")} photos of the index ${server.index.name}`;
+  at("trained").textContent = server.trained;
   slider.disabled = !server.tradeoff;
   if (!server.tradeoff) at("tradeoff-said").textContent = "not known to this server's selector";
   showExamples(server.examples);

@@ -11,8 +11,7 @@ from time import monotonic, sleep
 import uvicorn
 from starlette.types import ASGIApp
 
-MAX_CONNECTIONS = 256
-"""Open at once; a further one is answered with 503."""
+from agents.web.connections import MAX_CONNECTIONS, GuardedProtocol
 
 ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """Hosts that stand for all addresses of this machine, and one of those addresses."""
@@ -83,7 +82,8 @@ def _server(app: ASGIApp) -> uvicorn.Server:
             proxy_headers=False,
             ws="none",
             lifespan="off",
-            limit_concurrency=MAX_CONNECTIONS,
+            http=GuardedProtocol,
+            limit_concurrency=MAX_CONNECTIONS + 1,
             timeout_graceful_shutdown=5,
         )
     )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 """Names that a Chromium goes by."""
 
-EXAMPLE = "Example: clock face"
+EXAMPLE = "Example: four leaf clover"
 """How the label of the example begins that is shown."""
 
 WIDTH, HEIGHT = 1200, 1000
@@ -59,7 +59,7 @@ def wait_for_answer(page: Page) -> None:
     """Until the page shows what was found, every photo included, and has said so."""
     page.wait_for_function(
         """() => {
-            const photos = [...document.querySelectorAll("#photos img")];
+            const photos = [...document.querySelectorAll("#answer img")];
             const told = document.querySelector("#status").textContent.startsWith("Canvas");
             return told && photos.length && photos.every((photo) => photo.complete && photo.naturalWidth);
         }""",

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from agents.search.answers import Answer, Hit
     from students.search.index import PhotoIndex
 
-_ALL_EMOJI = "emoji:all"
-
 
 def index(
     photos: Annotated[str, typer.Argument(help="Folder of pictures (png, jpg, webp), searched with those below it.")],
@@ -94,6 +92,7 @@ def query(
     Example: sketchcanvas query a.svg b.svg --index my.index --tradeoff 0.1 --show found.png
     """
     from agents.search.answers import summary
+    from agents.search.names import ALL_EMOJI, TRAINED
     from agents.search.pipeline import Pipeline
     from sketchcanvas_env.data.formats.folder import read_drawing
 
@@ -115,8 +114,8 @@ def query(
             print(summary(answer))
             if verbose:
                 show(False, None, _cost_table(answer))
-    if pipeline.index.source == _ALL_EMOJI and not as_json:
-        tell("The student was trained on 747 of these 1,597 emoji; 350 that are new to it: --index emoji-test.")
+    if pipeline.index.source == ALL_EMOJI and not as_json:
+        tell(TRAINED)
     if picture is not None:
         from agents.search.picture import draw
 
@@ -135,7 +134,6 @@ def demo(
     name: Annotated[
         list[str] | None, typer.Option(help="A further host name under which browsers may ask; repeatable.")
     ] = None,
-    rate: Annotated[float, typer.Option(help="Searches a second for each client, in the long run.")] = 10.0,
 ) -> None:
     """Serve a page to draw on (extra 'demo').
 
@@ -145,7 +143,6 @@ def demo(
     """
     try:
         from agents.web.app import LOOPBACK, create_app
-        from agents.web.limits import Limits
         from agents.web.server import ANY, listen, serve, url_of
     except ModuleNotFoundError as error:
         raise ImportError(f"the page needs {error.name}: pip install 'sketchcanvas[demo]'") from None
@@ -153,12 +150,11 @@ def demo(
 
     from agents.search.pipeline import Pipeline
 
-    limits = Limits(rate=rate, burst=max(2 * rate, 1.0))
     # First of all, so that a port that is taken is told at once.
     listening = listen(host, port)
     # Several people search at once: a thread each, and milliseconds that compare with those of the reports.
     torch.set_num_threads(1)
-    app = create_app(Pipeline.load(index, selector), limits, [*LOOPBACK, host, *(name or ())])
+    app = create_app(Pipeline.load(index, selector), names=[*LOOPBACK, host, *(name or ())])
     if host not in LOOPBACK:
         tell(_who_can_ask([one for one in (host, *(name or ())) if one not in ANY]))
     tell(f"Draw at {url_of(listening)} (Ctrl+C ends it).")

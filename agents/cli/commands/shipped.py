@@ -47,7 +47,7 @@ def shipped() -> dict[str, dict[str, str]]:
             **dict.fromkeys(sorted(DATASETS), "comes with the package"),
             **dict.fromkeys(FOLDER_DATASETS, "in your folder: --root"),
         },
-        "configuration": {name: "" for name in sorted(path.as_posix() for path in configs)},
+        "configuration": dict.fromkeys(sorted(path.as_posix() for path in configs), ""),
     }
 
 

@@ -149,7 +149,8 @@ def test_the_shipped_index_is_the_default(place: Path, capsys: pytest.CaptureFix
     assert err.count("trained on") == 1
     dataset = load_dataset("emoji")
     trained, everything = len(dataset.gallery("student")), len(indexes.load())
-    assert f"trained on {trained} of these {everything:,} emoji; {len(dataset.gallery('test'))} that are new" in err
+    assert f"trained on {trained} of these {everything:,} emoji;" in err
+    assert f"emoji-test has {len(dataset.gallery('test'))} that are new" in err
 
 
 def test_a_sketch_of_nothing_in_the_index_is_told_so(
