@@ -60,7 +60,7 @@ def wait_for_answer(page: Page) -> None:
     page.wait_for_function(
         """() => {
             const photos = [...document.querySelectorAll("#answer img")];
-            const told = document.querySelector("#status").textContent.startsWith("Canvas");
+            const told = document.querySelector("#status").textContent.includes(" pixels, ");
             return told && photos.length && photos.every((photo) => photo.complete && photo.naturalWidth);
         }""",
         timeout=1e3 * SECONDS,

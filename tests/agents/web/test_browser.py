@@ -194,10 +194,8 @@ def refused_at_first(page: Page, path: str, times: int) -> list[int]:
 
 def rested(page: Page, canvas: int) -> None:
     """Until the page has said which canvas it was."""
-    page.wait_for_function(
-        f"() => document.querySelector('#status').textContent.includes(' {canvas} × {canvas} pixels')",
-        timeout=1e3 * SECONDS,
-    )
+    said = f"document.querySelector('#status').textContent.includes('. {canvas} \\u00d7 {canvas} pixels, ')"
+    page.wait_for_function(f"() => {said}", timeout=1e3 * SECONDS)
 
 
 def test_a_drawing_finds_photos_while_it_grows(open_page: OpenPage, pipeline: Pipeline) -> None:
