@@ -402,7 +402,7 @@ def test_list_names_what_comes_with_the_package(
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "80")
     assert run("list") == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
     assert max(map(len, lines)) <= 80
     for name in (name for names in told.values() for name in names):
         assert any(f" {name} " in line for line in lines), name
