@@ -11,9 +11,9 @@ _SELECTOR_NOTES = {"emoji": "default", "emoji-preference": "default with --trade
 
 
 def list_shipped(as_json: AsJson = False) -> None:
-    """List the students, selectors, indexes, data sets and configurations.
+    """List the students, selectors, indexes and data sets by name.
 
-    Their names are what other commands take: --student, --teacher, --selector, --index, --dataset, and the
+    And configurations. The names are what other commands take: --student, --teacher, --selector, --index, --dataset, and the
     configuration of 'sketchcanvas distill'.
 
     Example: sketchcanvas list
