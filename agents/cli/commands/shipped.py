@@ -13,8 +13,8 @@ _SELECTOR_NOTES = {"emoji": "default", "emoji-preference": "default with --trade
 def list_shipped(as_json: AsJson = False) -> None:
     """List the students, selectors, indexes and data sets by name.
 
-    And configurations. The names are what other commands take: --student, --teacher, --selector, --index, --dataset, and the
-    configuration of 'sketchcanvas distill'.
+    And the configurations of 'sketchcanvas distill'. The names are what other commands take: --student, --teacher,
+    --selector, --index and --dataset.
 
     Example: sketchcanvas list
     """
