@@ -7,6 +7,11 @@ graphs of the shipped student take 13 MB in all, where nine whole ones would tak
 one before they are rounded, so that every graph has weights of its own: eight take 22 MB.
 
     export(students.load("emoji"), "runs/onnx", sketches)
+
+    python -m students.onnx.export emoji-mobilenet_v2
+
+writes the graphs that lie beside a student's weights (`students.onnx.graphs`): what search runs. A student that is
+shipped anew needs this once.
 """
 
 from __future__ import annotations
@@ -33,8 +38,9 @@ from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.storage.files import atomic_write, write_json
 from students.network.embedder import Student, evaluating
 from students.network.protocol import UNSAVED
+from students.onnx import graphs
 from students.onnx.runtime import FORMAT, PHOTO, STUDENT, STUDENT_INT8, OnnxStudent, require_onnxruntime
-from students.store import provenance
+from students.store import cards, provenance
 
 OPSET = 18
 """Version of ONNX's operators; onnxruntime has had it since 1.14 (2023)."""
@@ -76,7 +82,7 @@ def export(student: Student, folder: str | os.PathLike[str], sketches: Sequence[
     require_onnx()
     _check(student, sketches)
     shared = _Shared(f"{STUDENT}.bin")
-    graphs = {
+    models = {
         f"{STUDENT}-{domain}.onnx": shared.without_weights(student_graph(student, domain))
         for domain in student.config.domains
     }
@@ -88,7 +94,7 @@ def export(student: Student, folder: str | os.PathLike[str], sketches: Sequence[
         "weights": shared.name,
         "tolerance": TOLERANCE,
     }
-    files = {shared.name: bytes(shared.data), **graphs}
+    files = {shared.name: bytes(shared.data), **models}
     with TemporaryDirectory(prefix="export-") as scratch:
         write_export(scratch, card, files)
         card["farthest"] = _farthest(student, OnnxStudent.load(scratch), sketches[:_COMPARED])
@@ -126,7 +132,7 @@ def export_int8(student: Student, folder: str | os.PathLike[str], sketches: Sequ
     if OnnxStudent.load(folder).weights_hash != student.weights_hash:
         raise ValueError(f"{folder} holds the export of another student: export this one first")
     chosen = sketches[:: -(-len(sketches) // CALIBRATION)]
-    graphs = {
+    models = {
         f"{STUDENT_INT8}-{side}.onnx": _quantised(student_graph(student, str(side)), rasterise_batch(chosen, side))
         for side in student.canvases
     }
@@ -135,8 +141,75 @@ def export_int8(student: Student, folder: str | os.PathLike[str], sketches: Sequ
         "precision": "int8",
         "calibration": {"sketches": len(chosen), "percentile": PERCENTILE},
     }
-    write_export(folder, card, graphs)
+    write_export(folder, card, models)
     return OnnxStudent.load(folder, "int8")
+
+
+def write_graphs(student: Student, weights: str | os.PathLike[str], sketches: Sequence[VectorSketch]) -> OnnxStudent:
+    """Write a student's graphs beside its weights, once what they give agrees with torch.
+
+    Args:
+        student: as it was loaded from `weights`, on the CPU.
+        weights: its file.
+        sketches: some, to compare on.
+
+    Returns:
+        The student as onnxruntime runs it.
+
+    Raises:
+        ImportError: onnx or onnxruntime is not installed.
+        ValueError: no sketch, embeddings farther apart than `TOLERANCE`, or a graph of other weights.
+        OSError: the disk is full.
+    """
+    require_onnx()
+    _check(student, sketches)
+    state = {name: tensor.numpy() for name, tensor in student.state_dict().items()}
+    tensors = {
+        domain: np.frombuffer(_weightless(student_graph(student, domain), state, domain), np.uint8)
+        for domain in student.config.domains
+    }
+    card = {
+        **_card(student, graphs.KIND),
+        "format": graphs.FORMAT,
+        "precision": "float32",
+        "photo": {"side": student.config.photo_side},
+        "tolerance": TOLERANCE,
+        "opset": OPSET,
+        "commit": provenance.commit(),
+        "versions": provenance.versions(PACKAGES),
+    }
+    path = graphs.graphs_path(weights)
+    before = path.read_bytes() if path.is_file() else None
+    cards.write(path, tensors, card, graphs.KIND)
+    try:
+        found = graphs.load(Path(weights))
+        card["farthest"] = _farthest(student, found, sketches[:_COMPARED])
+        worst = max(card["farthest"].values())
+        if not worst <= TOLERANCE:
+            raise ValueError(f"embeddings of torch and onnxruntime lie up to {worst:g} apart")
+    except ValueError:
+        path.unlink() if before is None else path.write_bytes(before)
+        raise
+    cards.write(path, tensors, card, graphs.KIND)
+    return graphs.load(Path(weights))
+
+
+def _weightless(model: Any, state: Mapping[str, NDArray[Any]], domain: str) -> bytes:
+    """A domain's model, serialised, whose weights are to be given by name; ValueError for weights not in `state`."""
+    from onnx import numpy_helper
+
+    wanted = graphs.tensors_of(state, domain)
+    found = {one.name.removeprefix(graphs.PREFIX): one for one in model.graph.initializer}
+    if sorted(found) != wanted or not all(np.array_equal(numpy_helper.to_array(found[n]), state[n]) for n in wanted):
+        raise ValueError(f"the graph of {domain!r} does not hold the student's weights under their names")
+    for tensor in found.values():
+        length = len(tensor.raw_data)
+        tensor.ClearField("raw_data")
+        tensor.data_location = 1  # TensorProto.EXTERNAL
+        for key, value in (("location", "weights"), ("offset", 0), ("length", length)):
+            tensor.external_data.add(key=key, value=str(value))
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
 
 
 def write_export(folder: str | os.PathLike[str], card: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
@@ -360,3 +433,26 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logging.disable(before)
+
+
+def main() -> None:
+    """Write the graphs of some students beside their weights."""
+    from argparse import ArgumentParser
+
+    import students
+    from sketchcanvas_env.data import load
+
+    parser = ArgumentParser(description="Write the graphs that search runs beside the weights of students.")
+    parser.add_argument("students", nargs="+", help="names of shipped students, or paths")
+    torch.set_num_threads(1)
+    dataset = load("emoji")
+    sketches = [dataset.sketch(int(row)) for row in dataset.indices("val")[:_COMPARED]]
+    for name in parser.parse_args().students:
+        made = write_graphs(students.load(name), students.find(name), sketches)
+        print(
+            f"{graphs.graphs_path(students.find(name))}: farthest from torch {max(made.card['farthest'].values()):.1g}"
+        )
+
+
+if __name__ == "__main__":
+    main()

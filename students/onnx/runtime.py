@@ -65,8 +65,16 @@ class OnnxStudent:
         dim: length of an embedding.
     """
 
-    def __init__(self, folder: Path, card: Mapping[str, Any], threads: int, photos: OnnxStudent | None = None) -> None:
-        """`load` is the way to make one; `photos` embeds the photos, None for itself."""
+    def __init__(
+        self, card: Mapping[str, Any], open_domain: Callable[[str], tuple[Any, Path]], photos: OnnxStudent | None = None
+    ) -> None:
+        """`load` and `students.onnx.graphs.load` make one.
+
+        Args:
+            card: what the network is.
+            open_domain: the session of a canvas ("32") or of photos (`PHOTO`), and the file that its graph is from.
+            photos: embeds the photos, None for itself.
+        """
         self.card = card
         self.name = f"{card['name']}-onnx" + ("-int8" if card["precision"] == "int8" else "")
         self.weights_hash = str(card["source"]["weights_sha256"])
@@ -75,15 +83,12 @@ class OnnxStudent:
         self._flops = {int(one["side"]): float(one["flops"]) for one in card["canvases"]}
         if not all(0.0 < flops < math.inf for flops in self._flops.values()):
             raise ValueError("it needs finite FLOPs above 0 for each canvas")
-        self._files = {str(one["side"]): str(one["file"]) for one in card["canvases"]}
         self._photos = photos
         if photos is None:
-            self._files[PHOTO] = str(card["photo"]["file"])
             self._photo_side = check_side(card["photo"]["side"])
         elif photos.weights_hash != self.weights_hash:
             raise ValueError("the float32 export beside it is of another student")
-        self._folder = folder
-        self._threads = threads
+        self._open_domain = open_domain
         # A graph is read and prepared when it is first used: most users need one or two of nine.
         self._run = lru_cache(maxsize=None)(self._open)
 
@@ -109,7 +114,14 @@ class OnnxStudent:
         try:
             if card["precision"] != precision:
                 raise ValueError(f"its precision is {card['precision']!r}")
-            return cls(path, card, threads, cls.load(folder, threads=threads) if precision == "int8" else None)
+            files = {str(one["side"]): str(one["file"]) for one in card["canvases"]}
+            if precision == "float32":
+                files[PHOTO] = str(card["photo"]["file"])
+
+            def open_domain(domain: str) -> tuple[Any, Path]:
+                return open_graph(path, card, files[domain], threads), path / files[domain]
+
+            return cls(card, open_domain, cls.load(folder, threads=threads) if precision == "int8" else None)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{path / PRECISIONS[precision]}.json is damaged: {repr(error)[:MAX_REASON]}") from None
 
@@ -155,6 +167,15 @@ class OnnxStudent:
         starts = _batches(len(images), batch_size, progress=False)
         return self._joined(run(resized(images[i : i + batch_size], self._photo_side)) for i in starts)
 
+    def warm_up(self, canvases: Iterable[int] | None = None) -> None:
+        """Open the graphs of some canvases (all if None) and run each once, so that no answer's time has that in it.
+
+        Raises:
+            ValueError: a canvas that was not exported, or a graph that cannot be run.
+        """
+        for canvas in self.canvases if canvases is None else canvases:
+            self.embed_rasters(np.full((1, canvas, canvas), 255, np.uint8))
+
     def _checked(self, canvas: int) -> int:
         if canvas not in self._flops:
             raise ValueError(f"this student was not exported for canvas {canvas}; it has {list(self.canvases)}")
@@ -165,12 +186,11 @@ class OnnxStudent:
 
     def _open(self, domain: str) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
         """What turns inputs of one domain into embeddings."""
-        session = open_graph(self._folder, self.card, self._files[domain], self._threads)
+        session, path = self._open_domain(domain)
         inputs, outputs = session.get_inputs(), session.get_outputs()
         side = self._photo_side if domain == PHOTO else int(domain)
         wanted = [side, side, 3] if domain == PHOTO else [side, side]
         kind = "tensor(float)" if domain == PHOTO else "tensor(uint8)"
-        path = self._folder / self._files[domain]
         if (len(inputs), len(outputs)) != (1, 1) or (inputs[0].shape[1:], inputs[0].type) != (wanted, kind):
             raise ValueError(f"{path} does not take what its card says")
         if outputs[0].shape[1:] != [self.dim]:
@@ -195,9 +215,7 @@ def require_onnxruntime() -> ModuleType:
     try:
         import onnxruntime
     except ImportError:
-        raise ImportError(
-            "exported networks need onnxruntime: pip install 'sketchcanvas[onnx]' (or pip install onnxruntime)"
-        ) from None
+        raise ImportError("onnxruntime is not installed: pip install onnxruntime, or use engine='torch'") from None
     module: ModuleType = onnxruntime
     return module
 
@@ -254,6 +272,30 @@ def open_graph(folder: Path, card: Mapping[str, Any], name: str, threads: int = 
         FileNotFoundError: a file is missing.
         ValueError: a file that the card does not name, that is another one than it says, or that is no graph.
     """
+    weights = card.get("weights")
+    files = {} if weights is None else {str(weights): _checked_bytes(folder, card, weights)}
+    return make_session(_checked_bytes(folder, card, name), folder / name, threads, files=files)
+
+
+def make_session(
+    graph: bytes,
+    path: Path,
+    threads: int,
+    tensors: Mapping[str, NDArray[Any]] | None = None,
+    files: Mapping[str, bytes] | None = None,
+) -> Any:
+    """A graph that takes its weights from memory, ready to run.
+
+    Args:
+        graph: serialised.
+        path: of its file, to name it.
+        threads: that one run may use, 0 for all the machine has.
+        tensors: weights by the names that they have in the graph.
+        files: contents of files of weights, by the names that the graph gives them.
+
+    Raises:
+        ValueError: no graph that onnxruntime can run with these weights.
+    """
     runtime = require_onnxruntime()
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -266,16 +308,17 @@ def open_graph(folder: Path, card: Mapping[str, Any], name: str, threads: int = 
     options.add_session_config_entry(
         "session.model_external_initializers_file_folder_path", os.path.join(os.devnull, "x")
     )
-    weights = card.get("weights")
-    if weights is not None:
-        data = _checked_bytes(folder, card, weights)
-        options.add_external_initializers_from_files_in_memory([weights], [data], [len(data)])
-    graph = _checked_bytes(folder, card, name)
+    if files:
+        options.add_external_initializers_from_files_in_memory([*files], [*files.values()], [*map(len, files.values())])
+    if tensors:
+        values = [runtime.OrtValue.ortvalue_from_numpy(array) for array in tensors.values()]
+        options.add_external_initializers([*tensors], values)
     try:
         # Without a fallback: it would print what went wrong and try the same again.
         return runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # its errors have no base of their own
-        raise ValueError(f"{folder / name} is no graph that onnxruntime can run: {str(error)[:MAX_REASON]!r}") from None
+        told = str(error)[:MAX_REASON]
+        raise ValueError(f"{path} is no graph that onnxruntime can run (engine='torch' needs none): {told!r}") from None
 
 
 def run_graph(
