@@ -10,12 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from students.network.embedder import Student
-    from students.network.protocol import Embedder
 
-__all__ = ["available", "backbone_names", "create", "embedder", "find", "load"]
-
-ENGINES = ("onnx", "torch")
-"""What runs a student's network."""
+__all__ = ["available", "backbone_names", "create", "find", "load"]
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 DEFAULT_STUDENT = {"emoji": "emoji-mobilenet_v2", "chairv2": "chairv2-mobilenet_v2"}
@@ -78,26 +74,3 @@ def load(name_or_path: str | Path) -> Student:
     from students.store.weights import load_student
 
     return load_student(find(name_or_path))
-
-
-def embedder(name_or_path: str | Path, engine: str | None = None, threads: int = 0) -> Embedder:
-    """A trained student to embed with. All shipped for search have graphs, so torch is not imported for them.
-
-    Args:
-        name_or_path: whatever `find` takes.
-        engine: "onnx" (the graphs beside the weights), "torch", or None: onnx where there are graphs, else torch.
-        threads: that onnxruntime may use, 0 for all the machine has.
-
-    Raises:
-        ValueError: an unknown engine; else as `find`, `load` and `students.onnx.graphs.load`.
-        ImportError: what runs it is not installed.
-    """
-    if engine is not None and engine not in ENGINES:
-        raise ValueError(f"unknown engine {engine!r}; there are {', '.join(ENGINES)}")
-    from students.onnx import graphs
-    from students.store.weights import weights_path
-
-    path = weights_path(find(name_or_path))
-    if engine == "onnx" or (engine is None and graphs.graphs_path(path).is_file()):
-        return graphs.load(path, threads)
-    return load(path)

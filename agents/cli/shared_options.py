@@ -47,6 +47,13 @@ Engine = Annotated[str, typer.Option(help="Where runs go: local, or ray (extra '
 Address = Annotated[str | None, typer.Option(help="Of a Ray cluster, such as auto; default: one on this machine.")]
 Threads = Annotated[int, typer.Option(help="Torch threads, pinned; another number may give other weights.")]
 
+Batch = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Pictures embedded at once (fewer need less memory); default: 64, fewer on large canvases."
+    ),
+]
+
 DEFAULT_CANVASES = "32,64,128,256"
 
 

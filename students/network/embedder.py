@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from students.backbones import NORMALISATION, OWN, build_trunk, check_backbone, wanted_inputs
 from students.backbones.layers import pool_to
 from students.backbones.switch_norm import PHOTO, recalibrate, set_domain
+from students.network.protocol import UNSAVED, batch_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,9 +103,9 @@ class StudentConfig:
 class Student(nn.Module):
     """Embeds sketches and photos in one space; compare by Euclidean distance.
 
-    Head: the final map pooled to grid x grid and the stride-16 map pooled to mid_grid x mid_grid, so that
-    layout is kept; each projected by a 1x1 convolution, flattened and L2-normalised; concatenated with a
-    learned positive scale on the second; L2-normalised again.
+    Each head (`Head`) pools a map of the trunk to a grid of cells, so that layout is kept, projects every cell by a 1x1
+    convolution, flattens and L2-normalises. An embedding is the heads' vectors side by side, each times the square
+    root of its share: the cosine similarity of two embeddings is the shares' mean of the heads' similarities.
     """
 
     def __init__(self, config: StudentConfig | None = None) -> None:
@@ -112,7 +113,8 @@ class Student(nn.Module):
         super().__init__()
         self.config = config = StudentConfig() if config is None else config
         self.name = config.backbone
-        self.weights_hash = "unsaved"  # sha256 of the file it was loaded from
+        self.weights_hash = UNSAVED  # SHA-256 on the card of the file it was loaded from
+        self.batch: int | None = None  # pictures embedded at once; None: `protocol.batch_of` their side
         self.trunk = build_trunk(config.backbone, config.domains, bool(config.same_padding))
         self.heads = nn.ModuleDict(
             {str(h.stride): nn.Conv2d(self.trunk.tap_channels[h.stride], h.dim, 1) for h in config.heads}
@@ -244,7 +246,7 @@ class Student(nn.Module):
         self,
         sketches: Sequence[VectorSketch],
         canvas: int,
-        batch_size: int = 64,
+        batch_size: int | None = None,
         progress: bool = False,
     ) -> npt.NDArray[np.float32]:
         """Embed n sketches, each drawn at `canvas` pixels a side -> (n, dim) float32, L2-normalised.
@@ -261,7 +263,7 @@ class Student(nn.Module):
         return self._embed(batch, len(sketches), domain, batch_size, f"sketches at {canvas}", progress)
 
     def embed_rasters(
-        self, rasters: npt.NDArray[np.uint8], batch_size: int = 64, progress: bool = False
+        self, rasters: npt.NDArray[np.uint8], batch_size: int | None = None, progress: bool = False
     ) -> npt.NDArray[np.float32]:
         """Embed sketches already drawn, (n, S, S) uint8 with S one of the canvases -> (n, dim) float32."""
         domain = self.domain_of(int(rasters.shape[-1]))
@@ -272,7 +274,7 @@ class Student(nn.Module):
         return self._embed(batch, len(rasters), domain, batch_size, f"sketches at {domain}", progress)
 
     def embed_photos(
-        self, images: npt.NDArray[np.uint8], batch_size: int = 64, progress: bool = False
+        self, images: npt.NDArray[np.uint8], batch_size: int | None = None, progress: bool = False
     ) -> npt.NDArray[np.float32]:
         """Embed photos (n, H, W, 3) uint8 -> (n, dim) float32, L2-normalised."""
 
@@ -286,21 +288,23 @@ class Student(nn.Module):
         batch: Callable[[int, int], Tensor],
         n: int,
         domain: str,
-        batch_size: int,
+        batch_size: int | None,
         label: str,
         progress: bool,
     ) -> npt.NDArray[np.float32]:
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        side = self.config.photo_side if domain == PHOTO else int(domain)
+        size = next(n for n in (batch_size, self.batch, batch_of(side)) if n is not None)
+        if size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {size}")
         out = np.empty((n, self.dim), dtype=np.float32)
-        starts: Iterable[int] = range(0, n, batch_size)
+        starts: Iterable[int] = range(0, n, size)
         if progress:
             from rich.progress import track
 
-            starts = track(starts, description=f"embedding {label}", total=-(-n // batch_size))
+            starts = track(starts, description=f"embedding {label}", total=-(-n // size))
         with evaluating(self), torch.inference_mode():
             for start in starts:
-                stop = min(start + batch_size, n)
+                stop = min(start + size, n)
                 out[start:stop] = self(batch(start, stop), domain).float().cpu().numpy()
         return out
 

@@ -35,14 +35,14 @@ class HogRetriever:
         return _OPERATIONS_PER_PIXEL * canvas * canvas
 
     def embed(
-        self, sketches: Sequence[VectorSketch], canvas: int, batch_size: int = 64, progress: bool = False
+        self, sketches: Sequence[VectorSketch], canvas: int, batch_size: int | None = None, progress: bool = False
     ) -> NDArray[np.float32]:
         """Embed sketches drawn at `canvas` -> (n, D) float32 unit vectors."""
         filters = require_skimage().filters
         ink = ((255 - rasterise(sketch, canvas)) / 255.0 for sketch in sketches)
         return np.stack([_hog(filters.gaussian(page, canvas / _PHOTO_SIDE)) for page in ink])
 
-    def embed_photos(self, images: NDArray[np.uint8], batch_size: int = 64) -> NDArray[np.float32]:
+    def embed_photos(self, images: NDArray[np.uint8], batch_size: int | None = None) -> NDArray[np.float32]:
         """Embed photos (n, H, W, 3) uint8 -> (n, D) float32 unit vectors."""
         return np.stack([_hog(_edges(image)) for image in images])
 

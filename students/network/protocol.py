@@ -14,6 +14,17 @@ UNSAVED = "unsaved"
 """`weights_hash` of a student that was not read from a file."""
 
 
+MAX_BATCH = 64
+BATCH_PIXELS = MAX_BATCH * 128**2
+"""Pixels of the pictures that are embedded at once: 64 of up to 128 px, 16 of 256 px. The first layers' maps of 64
+pictures of 256 px took MobileNetV2 over 2 GB."""
+
+
+def batch_of(side: int) -> int:
+    """How many pictures of `side` pixels are embedded at once, unless told."""
+    return max(1, min(MAX_BATCH, BATCH_PIXELS // side**2))
+
+
 class Embedder(Protocol):
     """A frozen student: `Student`, `HogRetriever` and `students.onnx.runtime.OnnxStudent` fulfil this."""
 
@@ -33,9 +44,9 @@ class Embedder(Protocol):
         """FLOPs (2 x MAC) of one sketch at that canvas."""
 
     def embed(
-        self, sketches: Sequence[VectorSketch], canvas: int, batch_size: int = 64, progress: bool = False
+        self, sketches: Sequence[VectorSketch], canvas: int, batch_size: int | None = None, progress: bool = False
     ) -> NDArray[np.float32]:
-        """(n, D) float32 unit vectors of n sketches drawn at that canvas."""
+        """(n, D) float32 unit vectors of n sketches drawn at that canvas, `batch_size` at once (None: `batch_of`)."""
 
-    def embed_photos(self, images: NDArray[np.uint8], batch_size: int = 64) -> NDArray[np.float32]:
+    def embed_photos(self, images: NDArray[np.uint8], batch_size: int | None = None) -> NDArray[np.float32]:
         """(n, D) float32 unit vectors of photos (n, H, W, 3) uint8."""

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import students
+from students.network.protocol import Embedder
 from students.onnx.runtime import MAX_REASON, OnnxStudent, make_session, require_onnxruntime
 from students.store import cards
 from students.store.weights import KIND as STUDENT
@@ -30,6 +31,9 @@ SUFFIX = ".graphs"
 PREFIX = "student."
 """Stands in a graph before the name that a tensor has in the weights."""
 
+ENGINES = ("onnx", "torch")
+"""What runs a student's network."""
+
 MAX_GRAPH_BYTES = 1 << 26
 MAX_WEIGHTS_BYTES = 1 << 30
 
@@ -37,6 +41,26 @@ MAX_WEIGHTS_BYTES = 1 << 30
 def graphs_path(weights: str | os.PathLike[str]) -> Path:
     """Where the graphs of a student lie."""
     return Path(weights).with_suffix(SUFFIX)
+
+
+def embedder(name_or_path: str | Path, engine: str | None = None, threads: int = 0) -> Embedder:
+    """A trained student to embed with; students with graphs need no torch.
+
+    Args:
+        name_or_path: as for `students.load`.
+        engine: "onnx" (the graphs beside the weights), "torch", or None: onnx where there are graphs, else torch.
+        threads: that onnxruntime may use, 0 for all the machine has.
+
+    Raises:
+        ValueError: an unknown engine; else as `load` and `students.load`.
+        ImportError: what runs it is not installed.
+    """
+    if engine is not None and engine not in ENGINES:
+        raise ValueError(f"unknown engine {engine!r}; there are {', '.join(ENGINES)}")
+    path = weights_path(students.find(name_or_path))
+    if engine == "onnx" or (engine is None and graphs_path(path).is_file()):
+        return load(path, threads)
+    return students.load(path)
 
 
 def load(name_or_path: str | Path = "emoji", threads: int = 0) -> OnnxStudent:

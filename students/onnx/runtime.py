@@ -29,6 +29,7 @@ from sketchcanvas_env.outcomes.table import check_canvases
 from sketchcanvas_env.sketches.raster import check_side, rasterise_batch
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.storage.files import read_json
+from students.network.protocol import batch_of
 
 FORMAT = 1
 """Version of the cards; another one is refused."""
@@ -83,6 +84,9 @@ class OnnxStudent:
         self._flops = {int(one["side"]): float(one["flops"]) for one in card["canvases"]}
         if not all(0.0 < flops < math.inf for flops in self._flops.values()):
             raise ValueError("it needs finite FLOPs above 0 for each canvas")
+        self.batch: int | None = (
+            None  # pictures embedded at once; None: `students.network.protocol.batch_of` their side
+        )
         self._photos = photos
         if photos is None:
             self._photo_side = check_side(card["photo"]["side"])
@@ -130,7 +134,7 @@ class OnnxStudent:
         return self._flops[self._checked(canvas)]
 
     def embed(
-        self, sketches: Sequence[VectorSketch], canvas: int, batch_size: int = 64, progress: bool = False
+        self, sketches: Sequence[VectorSketch], canvas: int, batch_size: int | None = None, progress: bool = False
     ) -> NDArray[np.float32]:
         """Embed n sketches, each drawn at `canvas` pixels a side -> (n, dim) float32 unit vectors.
 
@@ -138,10 +142,10 @@ class OnnxStudent:
             ValueError: a canvas that was not exported.
         """
         run = self._run(str(self._checked(canvas)))
-        starts = _batches(len(sketches), batch_size, progress)
-        return self._joined(run(rasterise_batch(sketches[i : i + batch_size], canvas)) for i in starts)
+        parts = self._parts(len(sketches), canvas, batch_size, progress)
+        return self._joined(run(rasterise_batch(sketches[part], canvas)) for part in parts)
 
-    def embed_rasters(self, rasters: NDArray[np.uint8], batch_size: int = 64) -> NDArray[np.float32]:
+    def embed_rasters(self, rasters: NDArray[np.uint8], batch_size: int | None = None) -> NDArray[np.float32]:
         """Embed sketches already drawn, (n, S, S) uint8 with S one of the canvases -> (n, dim) float32.
 
         Raises:
@@ -150,10 +154,10 @@ class OnnxStudent:
         if rasters.ndim != 3 or rasters.shape[1] != rasters.shape[2] or rasters.dtype != np.uint8:
             raise ValueError(f"rasters must be (B, S, S) uint8, got {rasters.shape} {rasters.dtype}")
         run = self._run(str(self._checked(rasters.shape[1])))
-        starts = _batches(len(rasters), batch_size, progress=False)
-        return self._joined(run(np.ascontiguousarray(rasters[i : i + batch_size])) for i in starts)
+        parts = self._parts(len(rasters), rasters.shape[1], batch_size)
+        return self._joined(run(np.ascontiguousarray(rasters[part])) for part in parts)
 
-    def embed_photos(self, images: NDArray[np.uint8], batch_size: int = 64) -> NDArray[np.float32]:
+    def embed_photos(self, images: NDArray[np.uint8], batch_size: int | None = None) -> NDArray[np.float32]:
         """Embed photos (n, H, W, 3) uint8 -> (n, dim) float32 unit vectors, at float32 always.
 
         Raises:
@@ -164,8 +168,8 @@ class OnnxStudent:
         if self._photos is not None:
             return self._photos.embed_photos(images, batch_size)
         run = self._run(PHOTO)
-        starts = _batches(len(images), batch_size, progress=False)
-        return self._joined(run(resized(images[i : i + batch_size], self._photo_side)) for i in starts)
+        parts = self._parts(len(images), self._photo_side, batch_size)
+        return self._joined(run(resized(images[part], self._photo_side)) for part in parts)
 
     def warm_up(self, canvases: Iterable[int] | None = None) -> None:
         """Open the graphs of some canvases (all if None) and run each once, so that no answer's time has that in it.
@@ -180,6 +184,18 @@ class OnnxStudent:
         if canvas not in self._flops:
             raise ValueError(f"this student was not exported for canvas {canvas}; it has {list(self.canvases)}")
         return int(canvas)
+
+    def _parts(self, n: int, side: int, batch_size: int | None, progress: bool = False) -> Iterable[slice]:
+        """Of n pictures of a side, those that are embedded at once."""
+        size = next(one for one in (batch_size, self.batch, batch_of(side)) if one is not None)
+        if size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {size}")
+        parts = [slice(start, start + size) for start in range(0, n, size)]
+        if not progress:
+            return parts
+        from rich.progress import track
+
+        return track(parts, description="embedding sketches")
 
     def _joined(self, parts: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
         return np.concatenate([np.empty((0, self.dim), np.float32), *parts])
@@ -394,15 +410,3 @@ def _interpolation(size: int, side: int) -> NDArray[np.float32]:
     centres = (np.arange(side) + 0.5) * scale
     shares = np.maximum(0.0, 1.0 - np.abs(np.arange(size) + 0.5 - centres[:, None]) / reach)
     return np.asarray(shares / shares.sum(axis=1, keepdims=True), dtype=np.float32)
-
-
-def _batches(n: int, batch_size: int, progress: bool) -> Iterable[int]:
-    """Where batches start."""
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    starts = range(0, n, batch_size)
-    if not progress:
-        return starts
-    from rich.progress import track
-
-    return track(starts, description="embedding sketches", total=math.ceil(n / batch_size))

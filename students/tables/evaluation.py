@@ -26,7 +26,7 @@ from sketchcanvas_env.storage.files import read_json, write_text
 from students.backbones.switch_norm import PHOTO
 from students.network.embedder import Student, evaluating
 from students.network.hog import HogRetriever
-from students.network.protocol import Embedder
+from students.network.protocol import Embedder, batch_of
 from students.store.provenance import commit, versions
 from students.store.weights import load_card
 from students.tables.gallery import embed_gallery
@@ -374,7 +374,7 @@ def photo_ranks_of(
 
 
 def embed_photo_queries(
-    student: Student, images: NDArray[np.uint8], canvas: int, batch_size: int = 64
+    student: Student, images: NDArray[np.uint8], canvas: int, batch_size: int | None = None
 ) -> NDArray[np.float32]:
     """Embed photos shrunk (antialiased, bilinear) to `canvas` pixels a side instead of the student's photo side.
 
@@ -385,15 +385,16 @@ def embed_photo_queries(
         student: frozen.
         images: (n, H, W, 3) uint8.
         canvas: side in pixels.
-        batch_size: photos at a time.
+        batch_size: photos at a time; None: as `Student.embed` does it.
 
     Returns:
         (n, dim) float32, L2-normalised.
     """
     pieces = []
+    size = batch_size or student.batch or batch_of(canvas)
     with evaluating(student), torch.inference_mode():
-        for start in range(0, len(images), batch_size):
-            pixels = torch.from_numpy(images[start : start + batch_size]).to(student.device)
+        for start in range(0, len(images), size):
+            pixels = torch.from_numpy(images[start : start + size]).to(student.device)
             pixels = pixels.permute(0, 3, 1, 2).float()
             if pixels.shape[2:] != (canvas, canvas):
                 pixels = F.interpolate(pixels, (canvas, canvas), mode="bilinear", antialias=True, align_corners=False)

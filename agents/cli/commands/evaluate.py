@@ -11,6 +11,7 @@ from agents.cli.output import sentence_of, show, tell, tell_leakage
 from agents.cli.shared_options import (
     DEFAULT_CANVASES,
     AsJson,
+    Batch,
     Cost,
     Dataset,
     Root,
@@ -62,6 +63,7 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="JSON file for a student's row, see 'report students'; default: none.")
     ] = None,
+    batch: Batch = None,
     as_json: AsJson = False,
 ) -> None:
     """Evaluate policies, or a student, on every sketch of a split.
@@ -73,8 +75,8 @@ def evaluate(
     Example: sketchcanvas evaluate --student hog --out runs/rows/hog.json
     """
     if policies:
-        if strict or role is not None or out is not None:
-            raise ValueError("--strict, --role and --out belong to a student: leave the policies out")
+        if strict or role is not None or out is not None or batch is not None:
+            raise ValueError("--strict, --role, --out and --batch belong to a student: leave the policies out")
         sides = canvases or DEFAULT_CANVASES
         _evaluate_policies(policies, dataset, root, student, table, sides, tradeoff, cost, split, as_json)
     elif student is None:
@@ -82,7 +84,7 @@ def evaluate(
     elif table is not None:
         raise ValueError("--table belongs to evaluating policies: a student is evaluated from its weights")
     else:
-        _evaluate_student(student, load_data(dataset, root, strict), canvases, split, role, out, as_json)
+        _evaluate_student(student, load_data(dataset, root, strict), canvases, split, role, out, batch, as_json)
 
 
 def _evaluate_student(
@@ -92,14 +94,18 @@ def _evaluate_student(
     split: str,
     role: str | None,
     out: Path | None,
+    batch: int | None,
     as_json: bool,
 ) -> None:
     from agents.reports import tables as report
     from agents.studies import student_report
+    from students.network.embedder import Student
     from students.tables.evaluation import evaluate_student, open_student
 
     sides = None if canvases is None else sides_of(canvases)
     embedder, card = open_student(name, dataset.name)
+    if isinstance(embedder, Student):
+        embedder.batch = batch
     if card is not None:
         tell_leakage(card, dataset, (split,))
     row = evaluate_student(

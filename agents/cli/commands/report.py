@@ -11,6 +11,7 @@ import typer
 from agents.cli.output import show, tell
 from agents.cli.shared_options import (
     AsJson,
+    Batch,
     Dataset,
     MaxPoints,
     Root,
@@ -139,6 +140,7 @@ def report_pilot(
     split: Split = "val",
     canvases: Annotated[str | None, typer.Option(help="Sides, pixels, rising; default: all the student has.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for pilot.json, pilot.md and pilot.png.")] = Path("runs/students"),
+    batch: Batch = None,
     as_json: AsJson = False,
 ) -> None:
     """The pilot study: accuracy against canvas size.
@@ -156,6 +158,7 @@ def report_pilot(
     embedder, card = open_student(student, dataset)
     if card is None or not isinstance(embedder, Student):
         raise ValueError(f"the pilot study asks a network with photos of any size; {student!r} is none")
+    embedder.batch = batch
     result = student_report.pilot(
         embedder,
         load_data(dataset, root, strict),

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from agents.cli.output import show, tell, tell_leakage
-from agents.cli.shared_options import AsJson, Dataset, Root, Strict, load_data, sides_of
+from agents.cli.shared_options import AsJson, Batch, Dataset, Root, Strict, load_data, sides_of
 
 _SKETCHES = 64
 """Sketches that exports are compared on."""
@@ -29,6 +29,7 @@ def tabulate(
     looks: Annotated[
         bool, typer.Option("--looks", help="Also what SketchCanvasCascade-v0 needs, beside OUT as NAME.looks.npz.")
     ] = False,
+    batch: Batch = None,
     as_json: AsJson = False,
 ) -> None:
     """Build a student's outcome table.
@@ -43,6 +44,7 @@ def tabulate(
     import students
     from agents.reports import tables as report
     from sketchcanvas_env.data import SPLITS
+    from students.network.embedder import Student
     from students.network.hog import HogRetriever
     from students.network.protocol import Embedder
     from students.store.weights import load_card
@@ -51,6 +53,8 @@ def tabulate(
 
     sides = None if canvases is None else sides_of(canvases)
     embedder: Embedder = HogRetriever() if student == "hog" else students.load(student)
+    if isinstance(embedder, Student):
+        embedder.batch = batch
     source = load_data(dataset, root, strict)
     if student != "hog":
         tell_leakage(load_card(students.find(student)), source, SPLITS[1:])

@@ -211,3 +211,23 @@ def test_create_names_what_exists() -> None:
     assert "mobilenet_v2" in students.backbone_names()
     with pytest.raises(ValueError, match="unknown backbone 'vgg99'"):
         students.create("vgg99")
+
+
+@pytest.mark.parametrize(
+    ("side", "batch", "sizes"), [(128, None, [64, 6]), (256, None, [16] * 4 + [6]), (32, 40, [40, 30])]
+)
+def test_few_large_pictures_are_embedded_at_once(
+    monkeypatch: pytest.MonkeyPatch, side: int, batch: int | None, sizes: list[int]
+) -> None:
+    """The first layers' maps of 64 pictures of 256 px would take gigabytes."""
+    student = students.create(canvases=(32, 128, 256), photo_side=128)
+    student.batch = batch
+    seen: list[int] = []
+
+    def forward(x: torch.Tensor, domain: str) -> torch.Tensor:
+        seen.append(len(x))
+        return torch.zeros(len(x), student.dim)
+
+    monkeypatch.setattr(student, "forward", forward)
+    student.embed_rasters(np.zeros((70, side, side), np.uint8))
+    assert seen == sizes

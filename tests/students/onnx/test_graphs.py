@@ -46,7 +46,7 @@ def copied(folder: Path, tmp_path: Path) -> Path:
 
 
 def test_graphs_embed_as_torch_does(folder: Path) -> None:
-    ours, theirs = students.load(folder), students.embedder(folder, threads=1)
+    ours, theirs = students.load(folder), graphs.embedder(folder, threads=1)
     assert isinstance(theirs, OnnxStudent)
     assert (theirs.weights_hash, theirs.canvases, theirs.dim) == (ours.weights_hash, ours.canvases, ours.dim)
     for side in ours.canvases:
@@ -67,19 +67,19 @@ def test_graphs_hold_no_weights(folder: Path) -> None:
 
 def test_shipped_students_for_search_have_graphs_of_their_weights() -> None:
     for name in students.DEFAULT_STUDENT.values():
-        student = students.embedder(name)
+        student = graphs.embedder(name)
         assert isinstance(student, OnnxStudent)
         assert student.weights_hash == students.load(name).weights_hash
 
 
 def test_engines(folder: Path, copied: Path) -> None:
-    assert isinstance(students.embedder(folder, engine="torch"), Student)
+    assert isinstance(graphs.embedder(folder, engine="torch"), Student)
     graphs.graphs_path(copied).unlink()
-    assert isinstance(students.embedder(copied), Student)
+    assert isinstance(graphs.embedder(copied), Student)
     with pytest.raises(FileNotFoundError, match=r"small.graphs is missing.*engine='torch' needs none"):
-        students.embedder(copied, engine="onnx")
+        graphs.embedder(copied, engine="onnx")
     with pytest.raises(ValueError, match="unknown engine 'abacus'; there are onnx, torch"):
-        students.embedder(copied, engine="abacus")
+        graphs.embedder(copied, engine="abacus")
 
 
 def test_graphs_of_other_weights_are_refused(copied: Path) -> None:
@@ -114,10 +114,10 @@ def test_searching_imports_no_torch() -> None:
     code = """
 import sys
 import numpy as np
-import students
+from students.onnx import graphs
 from students.search import index, nearest
 found = index.load("emoji")
-student = students.embedder(found.student, threads=1)
+student = graphs.embedder(found.student, threads=1)
 query = student.embed_rasters(np.full((1, 32, 32), 255, np.uint8))
 nearest.nearest_photos(query, found.embeddings, 3)
 heavy = {"torch", "onnx", "scipy", "matplotlib", "stable_baselines3", "faiss"}
