@@ -1,60 +1,223 @@
-"""Cuts polylines at the edges of convex polygons."""
+"""Cuts polylines at the edges of clips and masks, which may have any shape."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-_MAX_CORNERS = 8
-_EXACT = 1e-9
-"""Share of the largest coordinate under which a distance is nothing."""
+Line = NDArray[np.float64]
+"""(P, 2), P >= 2."""
+Spend = Callable[[int], object]
+"""Called with the number of pairs of a segment or point and an edge before they are compared."""
 
-Inside = NDArray[np.float64]
-"""(H, 3): the points (x, y) for which x a + y b + c >= 0 in every row (a, b, c); a and b are of length 1 together."""
-
-EVERYWHERE: Inside = np.empty((0, 3))
-
-
-def inside_of(line: NDArray[np.float64]) -> Inside | None:
-    """The inside of a closed line (P, 2) that is a convex polygon of up to 8 corners; None of another."""
-    corners = line[np.abs(line - np.roll(line, 1, axis=0)).max(axis=1) > _EXACT * np.abs(line).max()]
-    if not 3 <= len(corners) <= _MAX_CORNERS:
-        return None
-    edges = np.roll(corners, -1, axis=0) - corners
-    after = np.roll(edges, -1, axis=0)
-    turns = np.arctan2(edges[:, 0] * after[:, 1] - edges[:, 1] * after[:, 0], (edges * after).sum(axis=1))
-    # Turning one way all along is not enough: a star does so, too, but more than once around.
-    if not (turns.min() > 0 or turns.max() < 0) or np.abs(turns).sum() > 3 * np.pi:
-        return None
-    inwards = np.sign(turns[0]) * np.stack([-edges[:, 1], edges[:, 0]], axis=1) / np.hypot(*edges.T)[:, None]
-    return np.column_stack([inwards, -(corners * inwards).sum(axis=1)])
+_CHUNK = 1 << 18
+"""Pairs that are compared at a time, for the memory's sake."""
+_BESIDE = 1e-6
+"""How far beside a line it is asked what is seen there, as a share of the largest coordinate."""
 
 
-def cut(line: NDArray[np.float64], inside: Inside) -> list[NDArray[np.float64]]:
-    """The parts of a polyline that lie inside, in order.
+@dataclass(frozen=True, eq=False)
+class Region:
+    """The inside of closed lines.
+
+    Attributes:
+        rings: each (P, 2); they are closed where they are not.
+        even_odd: the fill rule; False is nonzero.
+    """
+
+    rings: tuple[Line, ...]
+    even_odd: bool = False
+
+    @cached_property
+    def edges(self) -> NDArray[np.float64]:
+        """(E, 2, 2): the two ends of each edge."""
+        ends = [np.stack([ring, np.roll(ring, -1, axis=0)], axis=1) for ring in self.rings if len(ring)]
+        return np.concatenate(ends) if ends else np.empty((0, 2, 2))
+
+    @cached_property
+    def box(self) -> tuple[float, float, float, float] | None:
+        """Left, top, right and bottom; None of nothing."""
+        if not len(self.edges):
+            return None
+        low, high = self.edges.min(axis=(0, 1)).tolist(), self.edges.max(axis=(0, 1)).tolist()
+        return low[0], low[1], high[0], high[1]
+
+    @cached_property
+    def is_box(self) -> bool:
+        """Whether it is an upright rectangle."""
+        if len(self.rings) != 1 or self.box is None:
+            return False
+        left, top, right, bottom = self.box
+        ring = self.rings[0]
+        corners = ring[np.abs(ring - np.roll(ring, 1, axis=0)).max(axis=1) > 0]
+        upright = np.isin(corners[:, 0], (left, right)).all() and np.isin(corners[:, 1], (top, bottom)).all()
+        return len(corners) == 4 and bool(upright) and len(np.unique(corners, axis=0)) == 4
+
+    def contains(self, points: Line, spend: Spend) -> NDArray[np.bool_]:
+        """Which of the points (P, 2) lie inside; for points on an edge it may be either."""
+        inside = np.zeros(len(points), dtype=bool)
+        if self.box is None:
+            return inside
+        left, top, right, bottom = self.box
+        x, y = points.T
+        near = np.flatnonzero((x >= left) & (x <= right) & (y >= top) & (y <= bottom))
+        spend(len(near) * len(self.edges))
+        (x0, y0), (x1, y1) = self.edges[:, 0].T, self.edges[:, 1].T
+        step = max(1, _CHUNK // len(self.edges))
+        for begin in range(0, len(near), step):
+            some = near[begin : begin + step]
+            px, py = points[some, 0, None], points[some, 1, None]
+            side = (x1 - x0) * (py - y0) - (px - x0) * (y1 - y0)
+            up = (y0 <= py) & (y1 > py) & (side > 0)
+            down = (y0 > py) & (y1 <= py) & (side < 0)
+            if self.even_odd:
+                inside[some] = (up ^ down).sum(axis=1) % 2 == 1
+            else:
+                inside[some] = up.sum(axis=1) != down.sum(axis=1)
+        return inside
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """What a clip or mask lets be seen: the last layer that holds a point decides; where none does, nothing is seen.
+
+    Attributes:
+        layers: regions, and whether each shows or hides.
+    """
+
+    layers: tuple[tuple[Region, bool], ...]
+
+    def sees(self, points: Line, spend: Spend) -> NDArray[np.bool_]:
+        """Which of the points (P, 2) are seen."""
+        seen = np.zeros(len(points), dtype=bool)
+        for region, shows in self.layers:
+            inside = region.contains(points, spend)
+            seen = (seen | inside) if shows else (seen & ~inside)
+        return seen
+
+    def sees_all(self, box: tuple[float, float, float, float]) -> bool:
+        """Whether this is an upright rectangle that holds another one (left, top, right, bottom)."""
+        own = self.layers[0][0].box if len(self.layers) == 1 and self.layers[0][1] else None
+        if own is None or not self.layers[0][0].is_box:
+            return False
+        slack = _BESIDE * max(map(abs, own))
+        return (
+            box[0] >= own[0] - slack
+            and box[1] >= own[1] - slack
+            and box[2] <= own[2] + slack
+            and box[3] <= own[3] + slack
+        )
+
+
+def box_of(lines: Sequence[Line]) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of some lines."""
+    low = np.min([line.min(axis=0) for line in lines], axis=0).tolist()
+    high = np.max([line.max(axis=0) for line in lines], axis=0).tolist()
+    return low[0], low[1], high[0], high[1]
+
+
+def seen(line: Line, windows: Sequence[Window], spend: Spend) -> list[Line]:
+    """The parts of a line that are seen through all windows, in order; the line itself where all of it is.
+
+    A line along an edge is seen: half of its width is on the side that shows.
+    """
+    box = box_of([line])
+    windows = [window for window in windows if not window.sees_all(box)]
+    if not windows:
+        return [line]
+    regions = [region for window in windows for region, _ in window.layers]
+
+    def keep(one_side: Line, other_side: Line) -> NDArray[np.bool_]:
+        return np.logical_or(*(_through(windows, side, spend) for side in (one_side, other_side)))
+
+    return _parts(line, regions, keep, spend)
+
+
+def borders(shape: Region, windows: Sequence[Window], spend: Spend) -> list[Line]:
+    """The parts of the windows' edges at which what is seen of a filled shape ends."""
+    regions = list(dict.fromkeys(region for window in windows for region, _ in window.layers))
+
+    def keep(one_side: Line, other_side: Line) -> NDArray[np.bool_]:
+        within = shape.contains(one_side, spend) & shape.contains(other_side, spend)
+        found = np.zeros(len(within), dtype=bool)
+        inner = np.flatnonzero(within)
+        sides = (_through(windows, side[inner], spend) for side in (one_side, other_side))
+        found[inner] = np.logical_xor(*sides)
+        return found
+
+    rings = [ring for region in regions for ring in region.rings if len(ring)]
+    closed = [ring if np.array_equal(ring[0], ring[-1]) else np.concatenate([ring, ring[:1]]) for ring in rings]
+    return [part for ring in closed for part in _parts(ring, [shape, *regions], keep, spend)]
+
+
+def _through(windows: Sequence[Window], points: Line, spend: Spend) -> NDArray[np.bool_]:
+    """Which of the points are seen through all windows."""
+    visible = np.ones(len(points), dtype=bool)
+    for window in windows:
+        left = np.flatnonzero(visible)
+        visible[left] = window.sees(points[left], spend)
+    return visible
+
+
+def _parts(
+    line: Line,
+    regions: Sequence[Region],
+    keep: Callable[[Line, Line], NDArray[np.bool_]],
+    spend: Spend,
+) -> list[Line]:
+    """Cut a line wherever it meets an edge, and join what is kept.
 
     Args:
-        line: (P, 2), P >= 2.
-        inside: of one polygon, or the rows of several, which is what they have in common.
-
-    Returns:
-        Polylines (Q, 2), Q >= 2; the line itself where none of it lies outside.
+        line: (P, 2).
+        regions: whose edges cut.
+        keep: of points on one side of the middle of each piece and on the other, (Q, 2) each: which pieces are kept.
+        spend: see `Spend`.
     """
-    depth = line @ inside[:, :2].T + inside[:, 2]  # (P, H)
-    if (depth >= -_EXACT * np.abs(line).max()).all():
+    points = _with_crossings(line, regions, spend)
+    steps = np.diff(points, axis=0)
+    lengths = np.hypot(*steps.T)
+    beside = np.stack([-steps[:, 1], steps[:, 0]], axis=1) / np.where(lengths > 0, lengths, 1.0)[:, None]
+    beside *= _BESIDE * max(1e-9, np.abs(points).max())
+    middles = points[:-1] + steps / 2
+    kept = keep(middles + beside, middles - beside)
+    if kept.all():
         return [line]
-    first, last = depth[:-1], depth[1:]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        crossing = first / (first - last)
-    enter = np.where(first < 0, crossing, 0.0).max(axis=1)
-    leave = np.where(last < 0, crossing, 1.0).min(axis=1)
-    kept = np.flatnonzero(~((first < 0) & (last < 0)).any(axis=1) & (enter < leave))
-    if not len(kept):
-        return []
-    start, step = line[kept], line[kept + 1] - line[kept]
-    ends = np.stack([start + enter[kept, None] * step, start + leave[kept, None] * step], axis=1)
-    begins = np.ones(len(kept), dtype=bool)
-    begins[1:] = (np.diff(kept) > 1) | (enter[kept[1:]] > 0)
-    # Where a segment goes on from the one before it, they share a point.
-    points = ends.reshape(-1, 2)[np.column_stack([begins, np.ones_like(begins)]).ravel()]
-    return np.split(points, (np.cumsum(begins + 1) - (begins + 1))[begins][1:])
+    changes = np.flatnonzero(np.diff(np.concatenate([[False], kept, [False]])))
+    parts = [points[begin : end + 1] for begin, end in zip(changes[::2], changes[1::2], strict=True)]
+    if len(parts) > 1 and kept[0] and kept[-1] and np.array_equal(line[0], line[-1]):  # a closed line goes on
+        parts = [np.concatenate([parts[-1], parts[0][1:]]), *parts[1:-1]]
+    # What has no length only touches an edge.
+    return [part for part in parts if np.ptp(part, axis=0).max() > 0]
+
+
+def _with_crossings(line: Line, regions: Sequence[Region], spend: Spend) -> Line:
+    """The points of a line and those at which it crosses an edge, in order."""
+    edges = np.concatenate([np.empty((0, 2, 2)), *(region.edges for region in regions)])
+    spend(len(edges))
+    low, high = line.min(axis=0), line.max(axis=0)
+    edges = edges[((edges.max(axis=1) >= low) & (edges.min(axis=1) <= high)).all(axis=1)]
+    if not len(edges):
+        return line
+    spend((len(line) - 1) * len(edges))
+    starts, steps = line[:-1], np.diff(line, axis=0)
+    corner, along = edges[:, 0], edges[:, 1] - edges[:, 0]
+    places, shares = [], []
+    size = max(1, _CHUNK // len(edges))
+    for begin in range(0, len(starts), size):
+        step = steps[begin : begin + size, None]
+        gap = corner - starts[begin : begin + size, None]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            turn = step[..., 0] * along[:, 1] - step[..., 1] * along[:, 0]
+            at = (gap[..., 0] * along[:, 1] - gap[..., 1] * along[:, 0]) / turn  # of the segment
+            on = (gap[..., 0] * step[..., 1] - gap[..., 1] * step[..., 0]) / turn  # of the edge
+        segment, edge = np.nonzero((at > 0) & (at < 1) & (on >= -1e-9) & (on <= 1 + 1e-9))
+        places.append(segment + begin)
+        shares.append(at[segment, edge])
+    place, share = np.concatenate(places), np.concatenate(shares)
+    order = np.lexsort((share, place))
+    place, share = place[order], share[order]
+    return np.insert(line, place + 1, starts[place] + share[:, None] * steps[place], axis=0)

@@ -1,82 +1,84 @@
-"""A strict SVG reader: shapes in, strokes out, everything else refused.
+"""A strict SVG reader: shapes in, strokes out.
 
-A user's SVG never reaches CairoSVG, whose own parser follows references and patterns without limits. This reader
-knows shapes, groups and what drawing tools put around them, works under fixed limits, and names what is wrong. What it
-does not know and would draw wrongly is refused, not passed over.
+A user's SVG never reaches CairoSVG, whose own parser follows references and patterns without limits. This reader knows
+shapes, groups, clips, masks and what drawing tools put around them, and works under fixed limits. What it does not know
+and would draw wrongly is refused; the message names it.
 """
 
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from xml.etree.ElementTree import Element, ParseError
-from xml.parsers import expat
+from xml.etree.ElementTree import Element
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sketchcanvas_env.sketches.sketch import MAX_STROKES, VectorSketch
 from sketchcanvas_env.storage.files import is_special
-from sketchcanvas_env.svg.clip import EVERYWHERE, Inside, cut, inside_of
-from sketchcanvas_env.svg.shapes import SHAPES, Page, Shared
-from sketchcanvas_env.svg.style import NAMESPACE, Style, Styles, drawn, filled, is_svg, stroked
-from sketchcanvas_env.svg.text import MAX_NUMBER, Matrix, SvgError, length, numbers, transform
+from sketchcanvas_env.svg.clip import Line, Region, Window, borders, box_of, seen
+from sketchcanvas_env.svg.document import MAX_BYTES, MAX_DEPTH, MAX_ELEMENTS, parse
+from sketchcanvas_env.svg.page import Page, Root, attribute, fitted, view_box
+from sketchcanvas_env.svg.shapes import SHAPES, Shared
+from sketchcanvas_env.svg.style import Style, Styles, drawn, fill_opacity, filled, inherited, stroked
+from sketchcanvas_env.svg.text import MAX_NUMBER, Budget, Matrix, SvgError, length, point, transform
 
 __all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_ELEMENTS", "MAX_TRANSFORMS", "SvgError", "read_strokes", "read_svg"]
 
-MAX_BYTES = 1 << 20
-MAX_ELEMENTS = 5_000
-MAX_DEPTH = 32
 MAX_TRANSFORMS = 5_000
+MAX_CHARACTERS = 1 << 20
+"""Of attributes, as often as their elements are used."""
+MAX_COMPARISONS = 8_000_000
+"""Of segments and points with the edges of clips and masks."""
 
 _GROUPS = ("svg", "g", "a", "switch", "symbol")
 _SKIPPED = {
-    "title", "desc", "metadata", "defs", "style", "text", "symbol", "marker",
+    "title", "desc", "metadata", "defs", "style", "text", "foreignObject", "flowRoot", "font", "symbol", "marker",
     "linearGradient", "radialGradient", "pattern", "clipPath", "mask", "filter",
 }  # fmt: skip
 """Elements that draw nothing, or nothing where they stand, or no strokes."""
-_HREFS = ("href", "{http://www.w3.org/1999/xlink}href")
 _URL = re.compile(r"""url\(\s*["']?#([^\s"'()]*)["']?\s*\)""")
-_MISSES = 0.01
-"""A background may miss the page's edge, and its own corners, by that share."""
-_MAX_EDGES = 32
-"""Of clips around one another."""
-_PIECE = 1 << 16
-"""Bytes parsed at a time: a refusal inside one stops the parser at its end, not at once."""
+_TOLERANCE = 0.01
+"""How far a background or a stroke may miss the page's edge, as a share of the page's longer side."""
+_MAX_WINDOWS = 16
+"""Clips and masks around one another."""
 _MAX_NAME = 200
-"""Characters of a tag, a namespace, or of what a message quotes."""
-_MAX_ATTRIBUTES = 200
+"""Characters of an identifier that a message quotes."""
+_DARK = 0.05
+"""The luminance up to which a shape in a mask hides."""
 
 
 def read_svg(source: str | Path | bytes, keep_place: bool = False) -> VectorSketch:
     """Read the shapes of an SVG as strokes, in document order.
 
     Outlines of filled shapes become closed strokes. Curves are flattened. Colours, line widths and dashes are not kept:
-    a sketch is its strokes. Left out are
+    a sketch is its strokes. Strokes are cut at the edges of the page, of clips and of masks. Where nothing lies on the
+    page, everything is kept. Left out are
 
     * what cannot be seen: `display`, `visibility`, no opacity, neither fill nor stroke;
     * backgrounds: rectangles without a stroke that cover the whole page (the `viewBox`, or `width` and `height`);
-    * what is no stroke: text, markers (arrow heads), and the effects of filters.
+    * what is no stroke: text, HTML, markers (arrow heads), the effects of filters, and, with a warning, images.
 
     Style sheets count as far as they are rules for elements, classes and identifiers. `use` is followed within the
-    file; `clip-path` cuts where it is one convex polygon.
+    file. Masks are read where they are made of plain white and black shapes.
 
     Args:
         source: a file's path, or the bytes of an SVG.
-        keep_place: scale by the page (the `viewBox`, or `width` and `height`), so that the drawing keeps its place on
-            it; nothing may leave the page then. By default the strokes are scaled by their bounding box (see
-            `VectorSketch.fit`).
+        keep_place: scale by the page, so that the drawing keeps its place on it. By default the strokes are scaled by
+            their bounding box (see `VectorSketch.fit`).
 
     Raises:
-        SvgError: not a plain file, not a well-formed SVG, compressed, larger than 1 MiB, a document type with
-            declarations of its own, an entity, more than 5,000 elements (as often as they are used), 5,000 transforms
-            or 32 levels, an element or transform that is not known, images, masks, other clips and style sheets than
-            those above, transforms and sizes in styles, a number that is not finite, too many points or too much style,
-            or no visible stroke. The message names the file (when given) and the element.
+        SvgError: not a plain file, not a well-formed SVG, compressed, larger than 16 MiB or 4 MiB without embedded
+            fonts and pictures, entities other than a few plain texts, more than 5,000 elements (as often as they are
+            used), 5,000 transforms or 64 levels, an element or transform that is not known, images alone, masks, clips
+            and style sheets other than those above, transforms and sizes in styles, a number that is not finite, too
+            many points or too much style, or no visible stroke. The message names the file (when given) and the
+            element.
         FileNotFoundError: the path does not exist.
     """
     name = "SVG" if isinstance(source, bytes) else str(source)
@@ -86,113 +88,60 @@ def read_svg(source: str | Path | bytes, keep_place: bool = False) -> VectorSket
                 raise SvgError("not a plain file")
             with open(source, "rb") as stream:
                 source = stream.read(MAX_BYTES + 1)
-        strokes, page = _read(source)
+        drawing = _read(source)
+        if drawing.images:
+            warnings.warn(f"{name}: {drawing.images} <image> left out; only strokes are read", stacklevel=2)
         if not keep_place:
-            return VectorSketch.fit(strokes)
+            return VectorSketch.fit(drawing.strokes)
+        page = drawing.page
         if page is None:
             raise SvgError("neither a viewBox nor a width and height, so the drawing has no place on a page to keep")
+        if not drawing.on_page:
+            raise SvgError("nothing of the drawing lies on its page, so it has no place there to keep")
         side = max(page.width, page.height)
         offset = np.array([page.left - (side - page.width) / 2, page.top - (side - page.height) / 2])
-        return VectorSketch.from_strokes([(stroke - offset) / side for stroke in strokes])
+        return VectorSketch.from_strokes([np.clip((s - offset) / side, 0.0, 1.0) for s in drawing.strokes])
     except SvgError as error:
         raise SvgError(f"{name}: {error}") from None
     except ValueError as error:
         raise SvgError(f"{name}: {error}") from error
 
 
-def read_strokes(data: bytes) -> list[NDArray[np.float64]]:
+def read_strokes(data: bytes) -> list[Line]:
     """The strokes of an SVG in its own coordinates, each (P, 2), for a caller who knows which canvas they lie on.
 
     Raises:
         SvgError: as `read_svg`; the message names no file.
     """
-    return _read(data)[0]
+    return _read(data).strokes
 
 
-def _read(data: bytes) -> tuple[list[NDArray[np.float64]], Page | None]:
-    from defusedxml import DefusedXmlException
-    from defusedxml.ElementTree import fromstring
+@dataclass(frozen=True)
+class _Drawing:
+    """What was read: strokes, the page and whether they lie on it, and the number of images that were left out."""
 
-    if not data.strip():
-        raise SvgError("the file is empty")
-    if len(data) > MAX_BYTES:
-        raise SvgError(f"larger than {MAX_BYTES} bytes")
-    if data[:2] == b"\x1f\x8b":
-        raise SvgError("compressed SVG is not read; decompress it first")
-    try:
-        _check_size(data)
-        # A document type that names an external one is let pass; nobody reads that.
-        root = fromstring(data, forbid_dtd=False, forbid_entities=True, forbid_external=True)
-    except SvgError:
-        raise
-    except (ParseError, expat.ExpatError) as error:
-        raise SvgError(f"not well-formed XML ({str(error)[:_MAX_NAME]})") from None
-    except DefusedXmlException as error:
-        raise SvgError(f"entities are refused ({type(error).__name__})") from None
-    except (ValueError, LookupError) as error:
-        raise SvgError(f"unreadable encoding ({error})") from None
-    if root.tag not in (f"{NAMESPACE}svg", "svg"):
-        raise SvgError(f"the root element is <{root.tag}>, not <svg>")
-    page = _page(root)
-    strokes = _Walk(root, page).strokes()
+    strokes: list[Line]
+    page: Page | None
+    on_page: bool
+    images: int
+
+
+# Transforms may overflow one by one; what comes of all of them is looked at.
+@np.errstate(over="ignore", invalid="ignore")
+def _read(data: bytes) -> _Drawing:
+    root = parse(data)
+    page = Root.of(root)
+    walk = _Walk(root, page)
+    strokes: list[Line] = []
+    for stroke in walk.strokes():
+        strokes.append(stroke)
+        if len(strokes) > MAX_STROKES:
+            raise SvgError(f"more than {MAX_STROKES} strokes")
     if not strokes:
-        raise SvgError("no visible stroke")
-    return strokes, page
-
-
-def _check_size(data: bytes) -> None:
-    """Refuse a document whose tree would be too large, before there is one.
-
-    The parser that makes the tree knows namespaces and writes a namespace's whole name in front of every name in it, so
-    a megabyte of XML could become gigabytes. This one does not know them.
-
-    Raises:
-        SvgError: a document type that declares something, too many or too deep elements, a name that is too long, too
-            many attributes.
-        ExpatError: not well-formed XML; it is the ParseError of a tree, too.
-    """
-    depth = count = 0
-
-    def start(tag: str, attributes: list[str]) -> None:
-        nonlocal depth, count
-        depth, count = depth + 1, count + 1
-        if count > MAX_ELEMENTS:
-            raise SvgError(f"more than {MAX_ELEMENTS} elements")
-        if depth > MAX_DEPTH:
-            raise SvgError(f"elements nested deeper than {MAX_DEPTH}")
-        namespaces = [v for n, v in zip(attributes[::2], attributes[1::2], strict=True) if n.startswith("xmlns")]
-        if max(map(len, [tag, *namespaces])) > _MAX_NAME:
-            raise SvgError(f"a name longer than {_MAX_NAME} characters: {tag[:20]}")
-        if len(attributes) > 2 * _MAX_ATTRIBUTES:
-            raise SvgError(f"an element with more than {_MAX_ATTRIBUTES} attributes: <{tag}>")
-
-    def end(tag: str) -> None:
-        nonlocal depth
-        depth -= 1
-
-    def doctype(name: str, system: str | None, public: str | None, declares: bool) -> None:
-        if declares:
-            raise SvgError("document types with declarations of their own and entities are refused")
-
-    parser = expat.ParserCreate()
-    parser.ordered_attributes = True
-    parser.StartElementHandler, parser.EndElementHandler, parser.StartDoctypeDeclHandler = start, end, doctype
-    for place in range(0, len(data), _PIECE):
-        parser.Parse(data[place : place + _PIECE], place + _PIECE >= len(data))
-
-
-def _page(root: Element) -> Page | None:
-    """The `viewBox`; without one, `width` and `height`; None where neither tells."""
-    if (text := root.get("viewBox")) is not None:
-        values = numbers(text, "viewBox", 4)
-        if len(values) != 4 or values[2] <= 0 or values[3] <= 0:
-            raise SvgError(f"viewBox needs four numbers with a positive width and height, not {text[:60]!r}")
-        return Page(*values)
-    try:
-        width, height = (length(root.get(name, ""), name) for name in ("width", "height"))
-    except SvgError:  # missing, or a share of wherever it will be shown
-        return None
-    return Page(0.0, 0.0, width, height) if width > 0 and height > 0 else None
+        pictures = "<image> is not read, and beside it there is " if walk.images else ""
+        raise SvgError(f"{pictures}no visible stroke")
+    on_page = [part for stroke in strokes for part in walk.on_page(stroke)]
+    return _Drawing(on_page or strokes, page.visible, bool(on_page), walk.images)
 
 
 @contextmanager
@@ -205,90 +154,168 @@ def _naming(where: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Step:
-    """An element, and what it has from those around it."""
+    """An element, and what it takes over from those around it.
+
+    `used` is the <use> that names it; `windows` are the clips and masks around it.
+    """
 
     element: Element
     matrix: Matrix
+    page: Page | None
     style: Style
-    inside: Inside  # of all clips, in the page's coordinates
-    used: bool = False  # named by a <use>
+    windows: tuple[Window, ...] = ()
+    used: Element | None = None
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """A shape's outlines in the drawing's coordinates, its style and what it is seen through."""
+
+    lines: list[Line]
+    style: Style
+    windows: tuple[Window, ...]
 
 
 class _Walk:
     """One walk over a document, in drawing order."""
 
-    def __init__(self, root: Element, page: Page | None) -> None:
+    def __init__(self, root: Element, page: Root) -> None:
+        self.images = 0
         self._root = root
         self._page = page
-        self._shared = Shared(page)
+        self._shared = Shared()
         self._styles = Styles(root)
-        self._elements = self._characters = 0
-        self._transforms = 0
-        self._clips: dict[tuple[str, bytes], Inside] = {}
+        self._spend_element = Budget(MAX_ELEMENTS, "elements, as often as they are used").spend
+        self._spend_characters = Budget(MAX_CHARACTERS, "characters, as often as they are used").spend
+        self._spend_transforms = Budget(MAX_TRANSFORMS, "transforms").spend
+        self._compare = Budget(MAX_COMPARISONS, "comparisons of strokes with the edges of clips and masks").spend
+        self._windows: dict[tuple[Element, bytes], tuple[Window, ...]] = {}
+        self._open: set[Element] = set()  # clips whose own clip is being looked up
+        self._sight: Window | None = None
+        self._inner: Region | None = None
+        if page.visible is not None:
+            shown, slack = page.visible, _TOLERANCE * max(page.visible.width, page.visible.height)
+            self._sight = Window(((Region((_grown(shown, slack).outline(),)), True),))
+            self._inner = Region((_grown(shown, -slack).outline(),))
 
-    # Transforms may overflow one by one; what comes of all of them is looked at.
-    @np.errstate(over="ignore", invalid="ignore")
-    def strokes(self) -> list[NDArray[np.float64]]:
-        strokes: list[NDArray[np.float64]] = []
-        for stroke in self._lines([_Step(self._root, np.eye(3), {}, EVERYWHERE)]):
-            strokes.append(stroke)
-            if len(strokes) > MAX_STROKES:
-                raise SvgError(f"more than {MAX_STROKES} strokes")
-        return strokes
+    def strokes(self) -> Iterator[Line]:
+        """What is seen, as if there were no page."""
+        for shape in self._shapes([_Step(self._root, self._page.matrix, self._page.box, {})]):
+            lines, windows, fills = shape.lines, shape.windows, filled(shape.style)
+            if not lines or not (stroked(shape.style) or (fills and not self._is_background(shape))):
+                continue
+            if windows:
+                windows = tuple(window for window in windows if not window.sees_all(box_of(lines)))
+            if not windows:
+                yield from lines
+                continue
+            for line in lines:
+                yield from seen(line, windows, self._compare)
+            if fills:
+                inside = Region(tuple(lines), shape.style.get("fill-rule") == "evenodd")
+                for border in borders(inside, windows, self._compare):
+                    # The edge of the page is no line of a drawing that goes on behind it.
+                    if self._inner is None or self._inner.contains(border, self._compare).any():
+                        yield border
 
-    def _lines(self, stack: list[_Step], clipping: bool = False) -> Iterator[NDArray[np.float64]]:
-        """What is seen of some elements, or, for a clip, their outlines."""
+    def on_page(self, stroke: Line) -> list[Line]:
+        """The parts of a stroke that lie on the page."""
+        return [stroke] if self._sight is None else seen(stroke, (self._sight,), self._compare)
+
+    def _shapes(self, stack: list[_Step], within: str = "") -> Iterator[_Shape]:
+        """The shapes of some elements that are not hidden; `within` is the kind of element that they define."""
         # An explicit stack: a deep file must not exhaust Python's own.
         while stack:
             step = stack.pop()
-            element = step.element
-            tag = element.tag.removeprefix(NAMESPACE)
-            if not is_svg(element) or (tag in _SKIPPED and not (step.used and tag == "symbol")):
+            element, tag = step.element, step.element.tag
+            if within and tag in ("text", "image"):
+                raise SvgError(f"<{tag}> in a {within} is not read")
+            if tag in _SKIPPED and not (step.used is not None and tag == "symbol"):
                 continue
-            self._elements += 1
-            self._characters += sum(map(len, element.attrib.values()))
-            if self._elements > MAX_ELEMENTS:
-                raise SvgError(f"more than {MAX_ELEMENTS} elements, as often as they are used")
-            if self._characters > MAX_BYTES:
-                raise SvgError(f"more than {MAX_BYTES} characters, as often as they are used")
+            self._spend_element(1)
+            self._spend_characters(sum(map(len, element.attrib.values())))
             where = f"<{tag}" + (f" id={element.get('id', '')[:_MAX_NAME]!r}>" if element.get("id") else ">")
             with _naming(where):
                 own = self._styles.of(element)
                 if not drawn(own):
                     continue
-                matrix = step.matrix @ self._transform(element)
-                inside = self._inside(step.inside, own, matrix, clipping)
-            style = {**step.style, **own}
+                if tag == "image":
+                    self.images += 1
+                    continue
+                step = replace(
+                    step,
+                    matrix=step.matrix @ self._transform(element, own, step.page),
+                    style={**inherited(step.style), **own},
+                )
+                windows = self._windows_of(own, step, within)
+                step = replace(step, windows=self._all(step.windows, windows))
+                if tag == "symbol" or (tag == "svg" and (element is not self._root or step.used is not None)):
+                    nested = self._nested(step, own)
+                    if nested is None:
+                        continue
+                    step = nested
             if tag in _GROUPS:
-                if tag == "svg" and (element is not self._root or step.used):
-                    raise SvgError("a nested <svg> is not read")
-                if tag == "symbol" and element.get("viewBox"):
-                    raise SvgError(f"{where} with a viewBox is not read")
-                stack += [_Step(child, matrix, style, inside) for child in reversed(_children(element, tag))]
+                stack += [replace(step, element=child, used=None) for child in reversed(_children(element))]
             elif tag == "use":
                 with _naming(where):
                     target, shift = self._target(element), np.eye(3)
-                    shift[:2, 2] = [self._shared.length(element, name) for name in ("x", "y")]
-                stack.append(_Step(target, matrix @ shift, style, inside, used=True))
+                    shift[:2, 2] = [attribute(element, name, step.page) for name in ("x", "y")]
+                stack.append(replace(step, element=target, matrix=step.matrix @ shift, used=element))
             elif tag in SHAPES:
                 with _naming(where):
-                    lines = [_moved(line, matrix) for line in SHAPES[tag](element, self._shared) if line]
-                if clipping:
-                    yield from lines
-                elif stroked(style) or (filled(style) and not self._is_background(lines)):
-                    for line in lines:
-                        yield from cut(line, inside) if len(inside) else [line]
+                    self._shared.page = step.page
+                    lines = [_moved(line, step.matrix) for line in SHAPES[tag](element, self._shared) if line]
+                yield _Shape(lines, step.style, step.windows)
             else:
                 raise SvgError(f"element {where} is not read; only paths and basic shapes are")
 
-    def _transform(self, element: Element) -> Matrix:
+    def _transform(self, element: Element, style: Style, page: Page | None) -> Matrix:
         text = element.get("transform", "none")
         if text.strip() == "none":
             return np.eye(3)
-        self._transforms += text.count("(")
-        if self._transforms > MAX_TRANSFORMS:
-            raise SvgError(f"more than {MAX_TRANSFORMS} transforms")
-        return transform(text)
+        self._spend_transforms(text.count("("))
+        matrix = transform(text)
+        origin = style.get("transform-origin")
+        if origin is None or np.array_equal(matrix[:2, :2], np.eye(2)):
+            return matrix
+        if style.get("transform-box", "view-box") != "view-box":
+            raise SvgError("'transform-origin' with a 'transform-box' is not read")
+        there, back = np.eye(3), np.eye(3)
+        whole = None if page is None else (page.width, page.height)
+        there[:2, 2] = point(origin, "transform-origin", whole)
+        back[:2, 2] = -there[:2, 2]
+        return np.asarray(there @ matrix @ back)
+
+    def _nested(self, step: _Step, own: Style) -> _Step | None:
+        """The content of an <svg> or <symbol> inside another <svg>; None where it has no size."""
+        element, around = step.element, step.page
+        shift = np.eye(3)
+        if element.tag == "svg":
+            shift[:2, 2] = [attribute(element, name, around) for name in ("x", "y")]
+        matrix = step.matrix @ shift
+        box = view_box(element)
+        width, height = (self._side(step, name) for name in ("width", "height"))
+        if width is None or height is None:
+            if box is not None:
+                raise SvgError("a viewBox in a page whose size nothing says is not read")
+            return replace(step, matrix=matrix)
+        if width <= 0 or height <= 0:
+            return None
+        windows = step.windows
+        if own.get("overflow", "hidden") in ("hidden", "scroll", "clip"):
+            edge = _moved(Page(0.0, 0.0, width, height).outline(), matrix)
+            windows = self._all(windows, (Window(((Region((edge,)), True),)),))
+        if box is None:
+            return replace(step, matrix=matrix, page=Page(0.0, 0.0, width, height), windows=windows)
+        return replace(step, matrix=matrix @ fitted(element, box, width, height), page=box, windows=windows)
+
+    def _side(self, step: _Step, name: str) -> float | None:
+        """The width or height of a nested <svg>; None of a share of nobody knows what."""
+        given = [one.get(name, "auto") for one in (step.used, step.element) if one is not None]
+        text = next((text for text in given if text != "auto"), "100%")
+        if step.page is None and text.endswith("%"):
+            return None
+        return length(text, name, None if step.page is None else step.page.whole(name))
 
     @cached_property
     def _named(self) -> dict[str, Element]:
@@ -297,74 +324,143 @@ class _Walk:
             named.setdefault(element.get("id", ""), element)
         return named
 
+    @cached_property
+    def _parents(self) -> dict[Element, Element]:
+        return {child: parent for parent in self._root.iter() for child in parent}
+
     def _target(self, element: Element) -> Element:
         """What a <use> names."""
-        href = next((element.get(name, "") for name in _HREFS if name in element.attrib), "")
+        href = element.get("href", "")
         if not href.startswith("#") or href[1:] not in self._named:
             raise SvgError(f"nothing in this file is called {href[:60]!r}")
         return self._named[href[1:]]
 
-    def _inside(self, around: Inside, style: Style, matrix: Matrix, clipping: bool) -> Inside:
-        """Where an element can be seen: inside the clips around it and its own."""
-        if style.get("mask", "none") != "none":
-            raise SvgError("a mask is not read")
-        text = style.get("clip-path", "none")
-        if text == "none":
-            return around
-        if clipping:
-            raise SvgError("a clip-path in a clip-path is not read")
-        found = _URL.fullmatch(text)
-        clip = self._named.get(found[1]) if found else None
-        if clip is None or clip.tag.removeprefix(NAMESPACE) != "clipPath":
-            raise SvgError(f"clip-path {text[:60]!r} names no <clipPath> of this file")
-        key = clip.get("id", ""), matrix.tobytes()
-        if key not in self._clips:
-            self._clips[key] = self._polygon(clip, matrix)
-        both = np.unique(np.concatenate([around, self._clips[key]]), axis=0)  # tools repeat a clip on every level
-        if len(both) > _MAX_EDGES:
-            raise SvgError(f"clip-paths around one another with more than {_MAX_EDGES} edges")
+    def _all(self, around: tuple[Window, ...], more: tuple[Window, ...]) -> tuple[Window, ...]:
+        both = tuple(dict.fromkeys(around + more))  # tools repeat a clip on every level
+        if len(both) > _MAX_WINDOWS:
+            raise SvgError(f"more than {_MAX_WINDOWS} clips and masks around one another")
         return both
 
-    def _polygon(self, clip: Element, matrix: Matrix) -> Inside:
-        """The inside of a <clipPath> for an element with that matrix."""
-        if clip.get("clipPathUnits", "userSpaceOnUse") != "userSpaceOnUse" or "clip-path" in self._styles.of(clip):
-            raise SvgError("only a clip-path in the user's space that has none itself is read")
-        matrix = matrix @ self._transform(clip)
-        lines = list(self._lines([_Step(child, matrix, {}, EVERYWHERE) for child in reversed(clip)], clipping=True))
-        inside = inside_of(lines[0]) if len(lines) == 1 else None
-        if inside is None:
-            raise SvgError("a clip-path that is not one convex polygon of a few corners is not read")
-        return inside
+    def _windows_of(self, style: Style, step: _Step, within: str = "") -> tuple[Window, ...]:
+        """The clip and the mask of an element itself."""
+        found: tuple[Window, ...] = ()
+        for name, tag in (("clip-path", "clipPath"), ("mask", "mask")):
+            text = style.get(name, "none")
+            if text == "none":
+                continue
+            if within:
+                raise SvgError(f"a {name} in a {within} is not read")
+            named = _URL.fullmatch(text)
+            element = self._named.get(named[1]) if named else None
+            if element is None or element.tag != tag:
+                raise SvgError(f"{name} {text[:60]!r} names no <{tag}> of this file")
+            key = element, step.matrix.tobytes()
+            if key not in self._windows:
+                self._windows[key] = self._clip(element, step) if tag == "clipPath" else self._mask(element, step)
+            found += self._windows[key]
+        return found
 
-    def _is_background(self, lines: list[NDArray[np.float64]]) -> bool:
-        """Whether a filled shape is a rectangle that covers the page."""
-        if self._page is None or len(lines) != 1:
-            return False
-        low, high = lines[0].min(axis=0), lines[0].max(axis=0)
-        corner, size = np.array([self._page.left, self._page.top]), np.array([self._page.width, self._page.height])
-        missed = _MISSES * size.max()
-        if (low > corner + missed).any() or (high < corner + size - missed).any():
-            return False
-        x, y = (lines[0] - low).T
-        area = abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
-        return bool(area >= (1 - _MISSES) * np.prod(high - low))
-
-
-def _children(element: Element, tag: str) -> list[Element]:
-    """Those that are drawn; of a <switch>, the first that asks for nothing."""
-    children = list(element)
-    if tag == "switch":
-        asks = ("requiredExtensions", "systemLanguage")
-        passed = {f"{NAMESPACE}foreignObject", "foreignObject"}
-        children = [
-            c for c in children if c.tag not in passed and is_svg(c) and not any(name in c.attrib for name in asks)
+    def _clip(self, clip: Element, step: _Step) -> tuple[Window, ...]:
+        """The windows of a <clipPath> for an element with that matrix: its shapes', and those of its own clip."""
+        if clip.get("clipPathUnits", "userSpaceOnUse") != "userSpaceOnUse":
+            raise SvgError("only a clip-path in the user's space is read")
+        layers = [
+            (Region(tuple(shape.lines), shape.style.get("clip-rule") == "evenodd"), True)
+            for shape in self._defined(clip, step, "clip-path")
+            if shape.style.get("visibility", "visible") == "visible"
         ]
-        del children[1:]
-    return children
+        own = self._styles.of(clip)
+        if own.get("clip-path", "none") != "none" and clip in self._open:
+            raise SvgError("a clip-path of itself is not read")
+        self._open.add(clip)
+        around = self._windows_of({name: own[name] for name in ("clip-path", "mask") if name in own}, step)
+        self._open.discard(clip)
+        return Window(tuple(layers)), *around
+
+    def _mask(self, mask: Element, step: _Step) -> tuple[Window, ...]:
+        """The windows of a <mask> for an element with that matrix: its shapes', and its own rectangle."""
+        own = self._styles.of(mask)
+        if mask.get("maskContentUnits", "userSpaceOnUse") != "userSpaceOnUse" or {"mask", "clip-path"} & set(own):
+            raise SvgError("only a mask in the user's space that has none itself is read")
+        layers: list[tuple[Region, bool]] = []
+        for shape in self._defined(mask, step, "mask"):
+            style = shape.style
+            if stroked(style):
+                raise SvgError("a mask of strokes is not read; of filled shapes it may be")
+            if not filled(style):
+                continue
+            light = 1.0 if own.get("mask-type") == "alpha" else self._styles.luminance(style.get("fill", "black"))
+            if light is None:
+                raise SvgError("a mask of gradients or patterns is not read; of plain colours it may be")
+            if light > _DARK or fill_opacity(style) > 1 - _DARK:
+                layers.append((Region(tuple(shape.lines), style.get("fill-rule") == "evenodd"), light > _DARK))
+        return Window(tuple(layers)), *self._mask_area(mask, step)
+
+    def _mask_area(self, mask: Element, step: _Step) -> tuple[Window, ...]:
+        """The rectangle outside which a mask hides; none where it is larger than what is masked, as it mostly is."""
+        sides = ("x", "y", "width", "height")
+        if mask.get("maskUnits") == "userSpaceOnUse":
+            if not all(name in mask.attrib for name in sides):
+                return ()
+            edge = Page(*(attribute(mask, name, step.page) for name in sides)).outline()
+            return (Window(((Region((_moved(edge, step.matrix),)), True),)),)
+        whole = Page(0.0, 0.0, 1.0, 1.0)
+        area = Page(*(attribute(mask, name, whole, d) for name, d in zip(sides, (-0.1, -0.1, 1.2, 1.2), strict=True)))
+        if area.left > 0 or area.top > 0 or area.left + area.width < 1 or area.top + area.height < 1:
+            raise SvgError("a mask that is smaller than what it masks is not read")
+        return ()
+
+    def _defined(self, element: Element, step: _Step, within: str) -> Iterator[_Shape]:
+        """The shapes of a <clipPath> or <mask>, for an element with that matrix."""
+        style: Style = {}
+        around: Element | None = element
+        while around is not None:
+            style = {**inherited(self._styles.of(around)), **style}
+            around = self._parents.get(around)
+        matrix = step.matrix @ self._transform(element, {}, step.page)
+        children = [_Step(child, matrix, step.page, style) for child in reversed(element)]
+        return self._shapes(children, within)
+
+    def _is_background(self, shape: _Shape) -> bool:
+        """Whether a filled shape is a rectangle that covers the page."""
+        page = self._page.box
+        if page is None or len(shape.lines) != 1:
+            return False
+        border = _moved(page.outline(), self._page.matrix)
+        line, missed = shape.lines[0], _TOLERANCE * np.ptp(border, axis=0).max()
+        low, high = line.min(axis=0), line.max(axis=0)
+        if (low > border.min(axis=0) + missed).any() or (high < border.max(axis=0) - missed).any():
+            return False
+        x, y = (line - low).T
+        area = abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
+        if area < (1 - _TOLERANCE) * np.prod(high - low):
+            return False
+        white = (self._styles.luminance(shape.style.get("fill", "black")) or 0.0) == 1.0
+        return white or all(window.sees(self._samples, self._compare).all() for window in shape.windows)
+
+    @cached_property
+    def _samples(self) -> Line:
+        """Points of the page: corners, edges and the middle, a little inside."""
+        page = self._page.visible
+        assert page is not None
+        inner = _grown(page, -2 * _TOLERANCE * min(page.width, page.height)).outline()
+        return np.concatenate([inner, (inner[:-1] + inner[1:]) / 2, inner[:-1].mean(axis=0, keepdims=True)])
 
 
-def _moved(line: list[tuple[float, float]], matrix: Matrix) -> NDArray[np.float64]:
-    moved = np.asarray(line) @ matrix[:2, :2].T + matrix[:2, 2]
+def _grown(page: Page, by: float) -> Page:
+    return Page(page.left - by, page.top - by, page.width + 2 * by, page.height + 2 * by)
+
+
+def _children(element: Element) -> list[Element]:
+    """Those that are drawn; of a <switch>, the first that asks for nothing."""
+    if element.tag != "switch":
+        return list(element)
+    asks = ("requiredExtensions", "systemLanguage")
+    return [child for child in element if not any(name in child.attrib for name in asks)][:1]
+
+
+def _moved(line: list[tuple[float, float]] | Line, matrix: Matrix) -> Line:
+    moved: NDArray[np.float64] = np.asarray(line) @ matrix[:2, :2].T + matrix[:2, 2]
     if not (np.isfinite(moved).all() and np.abs(moved).max() <= MAX_NUMBER):
         raise SvgError(f"a coordinate beyond {MAX_NUMBER:g} after its transforms")
     return moved

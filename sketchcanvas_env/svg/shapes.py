@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sketchcanvas_env.sketches.sketch import MAX_POINTS, MAX_STROKES
-from sketchcanvas_env.svg.text import SvgError, bounded, length, numbers, skip, take_number
+from sketchcanvas_env.svg.page import Page, attribute
+from sketchcanvas_env.svg.text import Budget, SvgError, bounded, numbers, skip, take_number
 
 _CURVE_STEPS = 16
 _ARGUMENTS = {"M": 2, "L": 2, "H": 1, "V": 1, "C": 6, "S": 4, "Q": 4, "T": 2, "A": 7, "Z": 0}
@@ -19,39 +19,13 @@ _ARGUMENTS = {"M": 2, "L": 2, "H": 1, "V": 1, "C": 6, "S": 4, "Q": 4, "T": 2, "A
 Points = list[tuple[float, float]]
 
 
-@dataclass(frozen=True)
-class Page:
-    """The rectangle that an SVG shows, in its own coordinates."""
-
-    left: float
-    top: float
-    width: float
-    height: float
-
-    def whole(self, name: str) -> float:
-        """What 100 % is for the attribute of that name."""
-        if name == "r":
-            return math.hypot(self.width, self.height) / math.sqrt(2)
-        return self.width if name in ("x", "x1", "x2", "cx", "rx", "width") else self.height
-
-
 class Shared:
-    """What all shapes of a document share: the page, and the points that they may have together, seen or not."""
+    """What all shapes of a document share: the points that they may have together, seen or not, and the page."""
 
-    def __init__(self, page: Page | None) -> None:
-        """Begin with no point spent; `page` is None where the document does not tell its size."""
-        self.page = page
-        self._left = MAX_POINTS
-
-    def spend(self, points: int) -> None:
-        """Count points.
-
-        Raises:
-            SvgError: more than `MAX_POINTS` in all.
-        """
-        if points > self._left:
-            raise SvgError(f"more than {MAX_POINTS} points")
-        self._left -= points
+    def __init__(self) -> None:
+        """Begin with no point spent and a page of unknown size."""
+        self.page: Page | None = None
+        self.spend = Budget(MAX_POINTS, "points").spend
 
     def length(self, element: Element, name: str, default: float = 0.0) -> float:
         """An attribute that is a length, in pixels; its default where it is missing or "auto".
@@ -59,9 +33,7 @@ class Shared:
         Raises:
             SvgError: not a length.
         """
-        text = element.get(name, "auto")
-        whole = None if self.page is None else self.page.whole(name)
-        return default if text == "auto" else length(text, name, whole)
+        return attribute(element, name, self.page, default)
 
 
 def _line(element: Element, shared: Shared) -> list[Points]:

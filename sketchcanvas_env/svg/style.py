@@ -1,49 +1,52 @@
 """What the attributes and style sheets of an SVG say of its elements, as far as strokes need to know it.
 
-Style sheets are parsed by tinycss2 and cssselect2, as CairoSVG does, under limits. Only rules for elements, classes and
-identifiers are read: whatever else would change what is seen is refused, not overlooked. cssselect2's own matching is
-not used, because it runs source code that it makes of a file's selectors.
-
-Both parsers take a microsecond or two for each word or sign, so those are counted before anything is parsed.
+Read are rules for elements, classes and identifiers, which is what drawing tools write. Other rules are ignored where
+they set nothing that is read here, and refused where they do. tinycss2 parses; it takes a microsecond or two for each
+word or sign, so those are counted before.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import islice
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from sketchcanvas_env.svg.text import SvgError, leading_number
+from sketchcanvas_env.svg.text import Budget, SvgError, leading_number
 
-NAMESPACE = "{http://www.w3.org/2000/svg}"
 MAX_STYLE = 1 << 16
 """Characters of style sheets, different `style` attributes, and different colours that need a parser, together."""
 MAX_PIECES = 1 << 14
-"""Of the same: their words and signs (see `pieces`)."""
+"""Of the same: words and signs (see `pieces`)."""
 MAX_SELECTORS = 2_000
 
-_INHERITED = ("fill", "stroke", "visibility", "fill-opacity", "stroke-opacity", "stroke-width")
-_OWN = ("display", "opacity", "clip-path", "mask", "transform-origin")
+_INHERITED = (
+    "fill", "stroke", "visibility", "fill-opacity", "stroke-opacity", "stroke-width", "fill-rule", "clip-rule",
+)  # fmt: skip
+_OWN = ("display", "opacity", "clip-path", "mask", "mask-type", "overflow", "transform-origin", "transform-box")
+PROPERTIES = frozenset(_INHERITED + _OWN)
+"""Read as attributes and as CSS."""
 _MOVES = ("transform", "translate", "rotate", "scale", "offset", "offset-path")
 _GEOMETRY = ("d", "x", "y", "cx", "cy", "r", "rx", "ry", "width", "height")
-"""Properties that are read as attributes only. As CSS they have a grammar of their own."""
-_ATTRIBUTES = _INHERITED + _OWN
-_READ = frozenset(_ATTRIBUTES + _MOVES + _GEOMETRY)
-_HARMLESS_RULES = ("font-face", "charset", "keyframes", "namespace", "page")
+"""Read as attributes only: as CSS they have a grammar of their own."""
+_READ = PROPERTIES | set(_MOVES + _GEOMETRY)
+_SETS = re.compile(rf"(?<![\w-])(?:{'|'.join(sorted(_READ))})\s*:", re.IGNORECASE)
+_IGNORED_RULES = ("font-face", "charset", "keyframes", "namespace", "page")
 _OTHER_MEDIA = ("print", "(prefers-color-scheme:dark)")
-"""Conditions, without blanks, under which nothing here is drawn."""
+"""Conditions, without blanks, that do not hold for a drawing on a screen with light colours."""
+_FONT = re.compile(r"font|family=", re.IGNORECASE)
+"""In the address of an `@import`: a style sheet that only names fonts."""
+_INTERACTIVE = re.compile(r":(?:hover|focus|focus-visible|focus-within|active|visited|target)(?![\w-])", re.IGNORECASE)
+_SELECTOR = re.compile(r"(\*|[^\W\d][\w-]*)?((?:[.#]-?[^\W\d][\w-]*)*)")
+_WORD = re.compile(r"[.#][\w-]+")
 _MAX_PARTS = 8
 """Of a selector: each is looked for in every element."""
-_MAX_TOKENS = 4 * _MAX_PARTS
-"""Of a selector with its blanks and comments."""
 _MAX_TRIES = 1 << 16
-"""How often a rule is held against elements that differ in what rules speak of."""
-_MOODS = ("hover", "focus", "focus-visible", "focus-within", "active", "visited", "target")
-"""Pseudo-classes of what a visitor does. Nobody does it on paper."""
+"""How often a rule is compared with elements that differ in what rules ask for."""
 _MAX_VALUE = 200
 """Characters of a value. Nothing that means something here is longer."""
 _MAX_COLOUR = 64
@@ -52,14 +55,12 @@ _PLAIN = re.compile(
     r"|\w+\(\s*[^\s,/()\\]+[\s,]+[^\s,/()\\]+[\s,]+[^\s,/()\\]+(?:\s*[,/]\s*[\d.]*[1-9][\d.]*%?)?\s*\)",
     re.IGNORECASE,
 )
-"""Most colours: nothing but "transparent" among them is clear, so they need no parser."""
+"""Most colours. Only "transparent" among them is clear, so they need no parser."""
 _TEXT = 4
-"""Pieces that a text costs as such."""
+"""Pieces that parsing a text costs in itself."""
 _PIECE = re.compile(r"\w+(?:-[^\W\d]\w*)*|[ \t\r\n\f]+|.", re.DOTALL)
 
 Style = dict[str, str]
-Word = str | tuple[str, str]
-"""What a selector asks for: a class, or an element or identifier as ("element", name) or ("id", name)."""
 
 
 def pieces(text: str) -> int:
@@ -70,35 +71,43 @@ def pieces(text: str) -> int:
     return _TEXT + len(_PIECE.findall(text))
 
 
-def is_svg(element: Element) -> bool:
-    """Whether an element is SVG's own, not an editor's."""
-    return element.tag.startswith(NAMESPACE) or not element.tag.startswith("{")
+def inherited(style: Style) -> Style:
+    """The properties that an element's children take over."""
+    return {name: text for name, text in style.items() if name in _INHERITED}
 
 
 def drawn(style: Style) -> bool:
     """Whether an element and what it holds may be seen at all."""
-    return style.get("display") != "none" and _amount(style.get("opacity"))
+    return style.get("display") != "none" and _amount(style.get("opacity")) > 0
 
 
 def filled(style: Style) -> bool:
     """Whether a shape is seen by its fill."""
-    return _shown(style) and style.get("fill") != "none" and _amount(style.get("fill-opacity"))
+    return _shown(style) and style.get("fill") != "none" and _amount(style.get("fill-opacity")) > 0
 
 
 def stroked(style: Style) -> bool:
     """Whether a shape is seen by its stroke."""
-    paints = style.get("stroke", "none") != "none"
-    return _shown(style) and paints and _amount(style.get("stroke-opacity")) and _amount(style.get("stroke-width"))
+    amounts = (_amount(style.get(name)) for name in ("stroke-opacity", "stroke-width"))
+    return _shown(style) and style.get("stroke", "none") != "none" and min(amounts) > 0
+
+
+def fill_opacity(style: Style) -> float:
+    """How much a fill covers, 0 to 1, as far as the element itself says."""
+    opacities = [_amount(style.get(name)) for name in ("opacity", "fill-opacity")]
+    return min(1.0, opacities[0]) * min(1.0, opacities[1])
 
 
 def _shown(style: Style) -> bool:
     return style.get("visibility", "visible").lower() not in ("hidden", "collapse")
 
 
-def _amount(text: str | None) -> bool:
-    """Whether an opacity or a width is more than nothing."""
+def _amount(text: str | None) -> float:
+    """An opacity or a width; 1 where none is given."""
     number = leading_number(text or "")
-    return number is None or number > 0
+    if number is None:
+        return 1.0
+    return number / 100 if text is not None and text.rstrip().endswith("%") else number
 
 
 class Styles:
@@ -108,26 +117,27 @@ class Styles:
         """Read the style sheets of a document, given by its root.
 
         Raises:
-            SvgError: more than `MAX_STYLE` characters, `MAX_PIECES` pieces or `MAX_SELECTORS` selectors, an at-rule
-                that may decide what is seen, or a rule about what is seen for other than elements, classes and
-                identifiers.
+            SvgError: more than `MAX_STYLE` characters, `MAX_PIECES` pieces or `MAX_SELECTORS` selectors, or a rule that
+                sets a property that is read and is not for elements, classes and identifiers.
         """
-        self._characters = self._pieces = self._tries = 0
+        self._characters = Budget(MAX_STYLE, "characters of style")
+        self._pieces = Budget(MAX_PIECES, "words and signs of style")
+        self._tries = 0
         self._parsed: dict[str, tuple[Style, Style]] = {}
-        self._found: dict[frozenset[Word], tuple[Style, Style]] = {}
-        self._clear: dict[str, bool] = {}
+        self._found: dict[frozenset[str], tuple[Style, Style]] = {}
+        self._colours: dict[str, Any] = {}
         with _parsing("a style sheet"):
             rules = list(islice(self._rules(root), MAX_SELECTORS + 1))
         if len(rules) > MAX_SELECTORS:
             raise SvgError(f"more than {MAX_SELECTORS} selectors in style sheets")
-        self._sorted = sorted(rules, key=lambda rule: rule.specificity)  # those alike stay in order
-        self._words = frozenset[Word]().union(*(rule.words for rule in rules))
-        self._places: dict[Word, list[int]] = {}  # of rules, by one of their words
+        self._sorted = sorted(rules, key=lambda rule: rule.specificity)  # a stable sort: among equals the last one wins
+        self._words = frozenset[str]().union(*(rule.words for rule in rules))
+        self._places: dict[str, list[int]] = {}  # of rules, by one of their words
         for place, rule in enumerate(self._sorted):
             self._places.setdefault(rule.last, []).append(place)
 
     def of(self, element: Element) -> Style:
-        """The properties that are given to one element. `filled` and `stroked` ask for those that children inherit.
+        """The properties that are given to one element; nothing that it inherits.
 
         Raises:
             SvgError: more than `MAX_STYLE` characters or `MAX_PIECES` pieces, elements too different for the rules that
@@ -136,19 +146,24 @@ class Styles:
         normal, important = self._declared(element.get("style", ""))
         below, above = self._matched(element)
         css = {**below, **normal, **above, **important}
-        unread = _MOVES if element.tag.removeprefix(NAMESPACE) in ("svg", "g") else _MOVES + _GEOMETRY
+        unread = _MOVES if element.tag in ("svg", "g") else _MOVES + _GEOMETRY
         for name, text in css.items():
             if name in unread and text.lower() not in ("none", "auto"):
                 raise SvgError(f"{name!r} in a style is not read; as an attribute it may be")
         given = {**element.attrib, **css}
-        found = {name: given[name][:_MAX_VALUE].strip() for name in _ATTRIBUTES if name in given}
+        found = {name: given[name][:_MAX_VALUE].strip() for name in PROPERTIES if name in given}
         for name in ("fill", "stroke"):
             if name in found and self._is_clear(found[name]):
                 found[name] = "none"
-        origin = found.pop("transform-origin", None)
-        if origin is not None and element.get("transform"):
-            raise SvgError("'transform-origin' is not read")
         return {name: text for name, text in found.items() if text not in ("", "inherit", "unset")}
+
+    def luminance(self, colour: str) -> float | None:
+        """How light a colour is, 0 to 1; None of a gradient, a pattern or what is no colour."""
+        parsed = self._colour(colour)
+        if parsed is None or isinstance(parsed, str):
+            return 0.0 if isinstance(parsed, str) else None  # "currentColor" is black unless somebody sets `color`
+        red, green, blue = parsed.to("srgb").coordinates
+        return float(0.2126 * (red or 0) + 0.7152 * (green or 0) + 0.0722 * (blue or 0))
 
     def _declared(self, text: str) -> tuple[Style, Style]:
         """What a `style` attribute says: as usual, and `!important`."""
@@ -161,12 +176,8 @@ class Styles:
         return self._parsed[text]
 
     def _spend(self, text: str) -> None:
-        self._characters += len(text)
-        if self._characters > MAX_STYLE:
-            raise SvgError(f"more than {MAX_STYLE} characters of style")
-        self._pieces += pieces(text)
-        if self._pieces > MAX_PIECES:
-            raise SvgError(f"more than {MAX_PIECES} words and signs of style")
+        self._characters.spend(len(text))
+        self._pieces.spend(pieces(text))
 
     def _is_clear(self, colour: str) -> bool:
         """Whether a fill or stroke is none at all; "currentColor" and gradients count as colours."""
@@ -174,23 +185,28 @@ class Styles:
             return True
         if len(colour) > _MAX_COLOUR or _PLAIN.fullmatch(colour):
             return False
-        if colour not in self._clear:
+        return getattr(self._colour(colour), "alpha", 1) == 0
+
+    def _colour(self, text: str) -> Any:
+        """A parsed colour; "currentcolor", or None of what is none."""
+        if text not in self._colours:
             from tinycss2.color4 import parse_color
 
-            self._spend(colour)
-            self._clear[colour] = False
-            with suppress(ValueError):  # of "color()"; what else is no colour is None
-                self._clear[colour] = getattr(parse_color(colour), "alpha", 1) == 0
-        return self._clear[colour]
+            self._colours[text] = None
+            if len(text) <= _MAX_COLOUR:
+                self._spend(text)
+                with suppress(ValueError):  # of "color()"
+                    self._colours[text] = parse_color(text)
+        return self._colours[text]
 
     def _matched(self, element: Element) -> tuple[Style, Style]:
-        """What the style sheets say of an element."""
+        """What the style sheets say of an element: as usual, and `!important`."""
         if not self._sorted:
             return {}, {}
-        name, identifier = element.tag.removeprefix(NAMESPACE), element.get("id", "")
-        words = self._words.intersection([("element", name), ("id", identifier), *element.get("class", "").split()])
+        classes = [f".{name}" for name in element.get("class", "").split()]
+        words = self._words.intersection(["*", element.tag, f"#{element.get('id', '')}", *classes])
         if words not in self._found:
-            places = [place for word in (_ALL, *words) for place in self._places.get(word, ())]
+            places = [place for word in words for place in self._places.get(word, ())]
             self._tries += len(places)
             if self._tries > _MAX_TRIES:
                 raise SvgError(f"style sheets whose rules are to be tried more than {_MAX_TRIES} times")
@@ -204,35 +220,36 @@ class Styles:
         return self._found[words]
 
     def _rules(self, root: Element) -> Iterator[_Rule]:
-        """Those that say something of what is read."""
+        """The rules that set a property that is read."""
         import tinycss2
 
-        for sheet in _sheets(root):
+        for sheet in root.iter("style"):
             text = sheet.text or ""
+            if sheet.get("type", "text/css") not in ("", "text/css"):
+                continue
             self._spend(text)
             if sheet.get("media", "all").strip() not in ("", "all", "screen"):
                 raise SvgError("a style sheet for some media only is not read")
             for rule in tinycss2.parse_stylesheet(text, skip_comments=True, skip_whitespace=True):
-                if rule.type == "at-rule" and not _is_harmless(rule):
+                if rule.type == "at-rule" and not _is_ignored(rule):
                     raise SvgError(f"the rule {'@' + rule.lower_at_keyword[:40]!r} in a style sheet is not read")
-                # CSS lets mistakes pass.
+                # CSS ignores what is no rule.
                 if rule.type == "qualified-rule" and any(declared := _declarations(rule.content)):
                     yield from _rules_of(rule.prelude, declared)
 
 
-def _sheets(root: Element) -> Iterator[Element]:
-    for element in root.iter():
-        if element.tag.removeprefix(NAMESPACE) == "style" and element.get("type", "text/css") in ("", "text/css"):
-            yield element
-
-
-def _is_harmless(rule: Any) -> bool:
-    """Whether an at-rule changes nothing of a drawing on paper."""
+def _is_ignored(rule: Any) -> bool:
+    """Whether an at-rule changes nothing that is read."""
     import tinycss2
 
-    if rule.lower_at_keyword == "media":
-        return "".join(tinycss2.serialize(rule.prelude).split()) in _OTHER_MEDIA
-    return rule.lower_at_keyword in _HARMLESS_RULES
+    if rule.lower_at_keyword in _IGNORED_RULES:
+        return True
+    prelude = tinycss2.serialize(rule.prelude)
+    if rule.lower_at_keyword == "import":
+        return _FONT.search(prelude) is not None
+    if rule.lower_at_keyword == "media" and "".join(prelude.split()) in _OTHER_MEDIA:
+        return True
+    return rule.content is not None and _SETS.search(tinycss2.serialize(rule.content)) is None
 
 
 def _declarations(source: Any) -> tuple[Style, Style]:
@@ -248,7 +265,7 @@ def _declarations(source: Any) -> tuple[Style, Style]:
 
 @contextmanager
 def _parsing(what: str) -> Iterator[None]:
-    """Say which part of a document its parser cannot take."""
+    """Name the part of a document that its parser cannot take."""
     try:
         yield
     except SvgError:
@@ -259,15 +276,12 @@ def _parsing(what: str) -> Iterator[None]:
         raise SvgError(f"{what} with a number of too many digits") from None
 
 
-_ALL = ("element", "*")
-
-
 @dataclass(frozen=True)
 class _Rule:
-    """For elements that have all of its words, of which `last` is one; `_ALL` where it has none."""
+    """For elements that have all of its words ("path", ".class", "#id" or "*"), of which `last` is one."""
 
-    words: frozenset[Word]
-    last: Word
+    words: frozenset[str]
+    last: str
     specificity: tuple[int, int, int]
     declared: tuple[Style, Style]
 
@@ -278,54 +292,29 @@ def _rules_of(prelude: Any, declared: tuple[Style, Style]) -> Iterator[_Rule]:
     Raises:
         SvgError: a selector that is not made of elements, classes and identifiers, or none at all.
     """
-    from cssselect2 import parser
+    import tinycss2
 
     for tokens in _selectors(prelude):
-        if any(one == ":" and two.type == "ident" and two.lower_value in _MOODS for one, two in pairwise(tokens)):
+        text = tinycss2.serialize(tokens).strip()
+        if _INTERACTIVE.search(text):
             continue
-        try:
-            # Nothing with brackets is read, and a parser would take long for what they may hold.
-            if len(tokens) > _MAX_TOKENS or any(token.type.endswith(("block", "function")) for token in tokens):
-                raise parser.SelectorError
-            [selector] = parser.parse(tokens)
-            tree = selector.parsed_tree
-            words = [_word(part) for part in getattr(tree, "simple_selectors", [tree])]
-            if selector.pseudo_element is not None or len(words) > _MAX_PARTS:
-                raise parser.SelectorError
-        except parser.SelectorError:
-            import tinycss2
-
-            text = " ".join(tinycss2.serialize(tokens).split())
-            raise SvgError(
-                f"the selector {text[:60]!r} in a style sheet is not read; elements, .classes and #ids are"
-            ) from None
-        yield _Rule(frozenset(words), words[-1] if words else _ALL, selector.specificity, declared)
+        match = _SELECTOR.fullmatch(text)
+        words = _WORD.findall(match[2]) if match else []
+        if match is None or not text or len(words) + bool(match[1]) > _MAX_PARTS:
+            shown = re.sub(r"[\s\x00-\x1f\x7f]+", " ", text)[:60]
+            raise SvgError(f"the selector {shown!r} in a style sheet is not read; elements, .classes and #ids are")
+        kinds = Counter(word[0] for word in words)
+        words = ([match[1]] if match[1] else []) + words
+        yield _Rule(frozenset(words), words[-1], (kinds["#"], kinds["."], int(match[1] not in (None, "*"))), declared)
 
 
 def _selectors(prelude: Any) -> Iterator[list[Any]]:
-    """The tokens of each selector of a list."""
+    """The tokens of each selector of a list, without comments."""
     tokens: list[Any] = []
     for token in prelude:
         if token == ",":
             yield tokens
             tokens = []
-        else:
+        elif token.type != "comment":
             tokens.append(token)
     yield tokens
-
-
-def _word(part: Any) -> Word:
-    """What one part of a selector asks for.
-
-    Raises:
-        SelectorError: something else than an element, a class or an identifier.
-    """
-    from cssselect2 import parser
-
-    if isinstance(part, parser.ClassSelector):
-        return str(part.class_name)
-    if isinstance(part, parser.IDSelector):
-        return "id", str(part.ident)
-    if isinstance(part, parser.LocalNameSelector):
-        return "element", str(part.local_name)
-    raise parser.SelectorError

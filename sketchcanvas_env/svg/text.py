@@ -27,6 +27,24 @@ class SvgError(ValueError):
     """An SVG that the reader refuses; the message says where and why."""
 
 
+class Budget:
+    """How much of something a document may still use."""
+
+    def __init__(self, limit: int, what: str) -> None:
+        """Begin with nothing used; `what` is named in the message."""
+        self._limit, self._what, self._left = limit, what, limit
+
+    def spend(self, amount: int) -> None:
+        """Use some.
+
+        Raises:
+            SvgError: more than the limit in all.
+        """
+        self._left -= amount
+        if self._left < 0:
+            raise SvgError(f"more than {self._limit} {self._what}")
+
+
 def length(text: str, what: str, whole: float | None = None) -> float:
     """A length in pixels.
 
@@ -50,6 +68,31 @@ def length(text: str, what: str, whole: float | None = None) -> float:
     if unit not in _UNITS:
         raise SvgError(f"{what} is not a plain number: {text[:40]!r}; its unit is none of {', '.join(_UNITS)} and %")
     return bounded(number * _UNITS[unit], what)
+
+
+def point(text: str, what: str, whole: tuple[float, float] | None) -> tuple[float, float]:
+    """A place as CSS writes an origin: one or two lengths, or `left`, `center`, `right`, `top`, `bottom`.
+
+    Args:
+        text: the value; a third length, the depth, is ignored.
+        what: named in the message.
+        whole: what 100 % is for x and for y; None where that is not known.
+
+    Raises:
+        SvgError: something else.
+    """
+    words = text.replace(",", " ").lower().split()[:2]
+    if not words:
+        raise SvgError(f"{what} is empty")
+    words += ["center"] * (2 - len(words))
+    if words[0] in ("top", "bottom") or words[1] in ("left", "right"):
+        words.reverse()
+    shares = ({"left": "0%", "center": "50%", "right": "100%"}, {"top": "0%", "center": "50%", "bottom": "100%"})
+    x, y = (
+        length(names.get(word, word), what, None if whole is None else whole[axis])
+        for axis, (names, word) in enumerate(zip(shares, words, strict=True))
+    )
+    return x, y
 
 
 def leading_number(text: str) -> float | None:

@@ -1,0 +1,126 @@
+"""Pages: the rectangle that an <svg> or <symbol> shows, and how it is fitted to where it stands (SVG 2, chapter 8)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from xml.etree.ElementTree import Element
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sketchcanvas_env.svg.text import Matrix, SvgError, length, numbers
+
+
+@dataclass(frozen=True)
+class Page:
+    """A rectangle in user units, y down."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+    def whole(self, name: str) -> float:
+        """What 100 % is for the attribute of that name."""
+        if name == "r":
+            return math.hypot(self.width, self.height) / math.sqrt(2)
+        return self.width if name in ("x", "x1", "x2", "cx", "rx", "width") else self.height
+
+    def outline(self) -> NDArray[np.float64]:
+        """Its border, a closed line (5, 2)."""
+        right, bottom = self.left + self.width, self.top + self.height
+        corners = [
+            (self.left, self.top),
+            (right, self.top),
+            (right, bottom),
+            (self.left, bottom),
+            (self.left, self.top),
+        ]
+        return np.array(corners)
+
+
+def attribute(element: Element, name: str, page: Page | None, default: float = 0.0) -> float:
+    """An attribute that is a length, in pixels; its default where it is missing or "auto".
+
+    Raises:
+        SvgError: not a length, or a percentage where the page is None.
+    """
+    text = element.get(name, "auto")
+    return default if text == "auto" else length(text, name, None if page is None else page.whole(name))
+
+
+def view_box(element: Element) -> Page | None:
+    """The `viewBox` of an element; None where it has none.
+
+    Raises:
+        SvgError: not four numbers of which the last two are positive.
+    """
+    text = element.get("viewBox")
+    if text is None:
+        return None
+    values = numbers(text, "viewBox", 4)
+    if len(values) != 4 or values[2] <= 0 or values[3] <= 0:
+        raise SvgError(f"viewBox needs four numbers with a positive width and height, not {text[:60]!r}")
+    return Page(*values)
+
+
+def fitted(element: Element, box: Page, width: float, height: float) -> Matrix:
+    """The matrix that shows a box in a rectangle at the origin, by the element's `preserveAspectRatio`.
+
+    Raises:
+        SvgError: an attribute that is none of SVG's.
+    """
+    align, how = [*element.get("preserveAspectRatio", "xMidYMid").split(), "xMidYMid", "meet"][:2]
+    scales = np.array([width / box.width, height / box.height])
+    shares = np.zeros(2)
+    if align != "none":
+        places = {"Min": 0.0, "Mid": 0.5, "Max": 1.0}
+        if len(align) != 8 or align[0] != "x" or align[4] != "Y" or not {align[1:4], align[5:]} <= set(places):
+            raise SvgError(f"unknown preserveAspectRatio {align[:40]!r}")
+        shares[:] = places[align[1:4]], places[align[5:]]
+        scales[:] = scales.max() if how == "slice" else scales.min()
+    free = np.array([width, height]) - scales * [box.width, box.height]
+    matrix = np.diag([*scales, 1.0])
+    matrix[:2, 2] = shares * free - scales * [box.left, box.top]
+    return matrix
+
+
+@dataclass(frozen=True)
+class Root:
+    """How a document shows its drawing.
+
+    Attributes:
+        box: what percentages refer to: the `viewBox`, else `width` and `height`; None where neither tells.
+        matrix: from the document's coordinates to those in which its drawing is not stretched.
+        visible: all that is seen of the drawing, in the latter; None where `box` is.
+    """
+
+    box: Page | None
+    matrix: Matrix
+    visible: Page | None
+
+    @classmethod
+    def of(cls, root: Element) -> Root:
+        """The page of a document, given by its root.
+
+        Raises:
+            SvgError: a `viewBox` or `preserveAspectRatio` that is none.
+        """
+        box = view_box(root)
+        try:
+            width, height = (length(root.get(name, ""), name) for name in ("width", "height"))
+        except SvgError:  # missing, or a share of wherever it will be shown
+            width = height = 0.0
+        if width <= 0 or height <= 0:
+            return cls(box, np.eye(3), box)
+        if box is None:
+            box = Page(0.0, 0.0, width, height)
+        matrix = fitted(root, box, width, height)
+        across, down = matrix[0, 0], matrix[1, 1]
+        with np.errstate(all="ignore"):
+            visible = np.array([*-matrix[:2, 2], width, height]) / across
+            stretched = down / across
+        if not (np.isfinite(visible).all() and np.isfinite(stretched)):  # a width or height of next to nothing
+            return cls(box, np.eye(3), box)
+        return cls(box, np.diag([1.0, stretched, 1.0]), Page(*visible.tolist()))
