@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 
 Line = NDArray[np.float64]
 """(P, 2), P >= 2."""
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom."""
 Spend = Callable[[int], object]
 """Called with the number of pairs of a segment or point and an edge before they are compared."""
 
 _CHUNK = 1 << 18
 """Pairs that are compared at a time, for the memory's sake."""
+_CALL, _CUT = 500, 3_500
+"""What looking at a line costs in itself, and what cutting it does, in such pairs."""
 _BESIDE = 1e-6
 """How far beside a line it is asked what is seen there, as a share of the largest coordinate."""
 
@@ -39,8 +43,8 @@ class Region:
         return np.concatenate(ends) if ends else np.empty((0, 2, 2))
 
     @cached_property
-    def box(self) -> tuple[float, float, float, float] | None:
-        """Left, top, right and bottom; None of nothing."""
+    def box(self) -> Box | None:
+        """The smallest upright rectangle around it; None of nothing."""
         if not len(self.edges):
             return None
         low, high = self.edges.min(axis=(0, 1)).tolist(), self.edges.max(axis=(0, 1)).tolist()
@@ -99,25 +103,41 @@ class Window:
             seen = (seen | inside) if shows else (seen & ~inside)
         return seen
 
-    def sees_all(self, box: tuple[float, float, float, float]) -> bool:
-        """Whether this is an upright rectangle that holds another one (left, top, right, bottom)."""
-        own = self.layers[0][0].box if len(self.layers) == 1 and self.layers[0][1] else None
-        if own is None or not self.layers[0][0].is_box:
+    @cached_property
+    def box(self) -> Box | None:
+        """What is seen, where that is one upright rectangle."""
+        if len(self.layers) != 1 or not self.layers[0][1] or not self.layers[0][0].is_box:
+            return None
+        return self.layers[0][0].box
+
+    def sees_all(self, box: Box) -> bool:
+        """Whether this is an upright rectangle that holds another one."""
+        if self.box is None:
             return False
-        slack = _BESIDE * max(map(abs, own))
-        return (
-            box[0] >= own[0] - slack
-            and box[1] >= own[1] - slack
-            and box[2] <= own[2] + slack
-            and box[3] <= own[3] + slack
-        )
+        slack = _BESIDE * max(map(abs, self.box))
+        low = min(box[0] - self.box[0], box[1] - self.box[1])
+        return min(low, self.box[2] - box[2], self.box[3] - box[3]) >= -slack
 
 
-def box_of(lines: Sequence[Line]) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom of some lines."""
-    low = np.min([line.min(axis=0) for line in lines], axis=0).tolist()
-    high = np.max([line.max(axis=0) for line in lines], axis=0).tolist()
-    return low[0], low[1], high[0], high[1]
+def merged(windows: tuple[Window, ...]) -> tuple[Window, ...]:
+    """The same windows, those that are upright rectangles made one."""
+    boxes = [window.box for window in windows if window.box is not None]
+    if len(boxes) < 2:
+        return windows
+    low, high = np.max(boxes, axis=0)[:2], np.min(boxes, axis=0)[2:]
+    others = tuple(window for window in windows if window.box is None)
+    if (low >= high).any():
+        return (Window(()),)
+    (left, top), (right, bottom) = low.tolist(), high.tolist()
+    ring = np.array([[left, top], [right, top], [right, bottom], [left, bottom], [left, top]])
+    return Window(((Region((ring,)), True),)), *others
+
+
+def box_of(lines: Sequence[Line]) -> Box:
+    """The smallest upright rectangle around some lines."""
+    points = lines[0] if len(lines) == 1 else np.concatenate(lines)
+    (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+    return left, top, right, bottom
 
 
 def seen(line: Line, windows: Sequence[Window], spend: Spend) -> list[Line]:
@@ -149,9 +169,15 @@ def borders(shape: Region, windows: Sequence[Window], spend: Spend) -> list[Line
         found[inner] = np.logical_xor(*sides)
         return found
 
-    rings = [ring for region in regions for ring in region.rings if len(ring)]
+    if shape.box is None or shape.box[0] == shape.box[2] or shape.box[1] == shape.box[3]:
+        return []
+    rings = [ring for region in regions for ring in region.rings if len(ring) and _meet(box_of([ring]), shape.box)]
     closed = [ring if np.array_equal(ring[0], ring[-1]) else np.concatenate([ring, ring[:1]]) for ring in rings]
     return [part for ring in closed for part in _parts(ring, [shape, *regions], keep, spend)]
+
+
+def _meet(one: Box, other: Box) -> bool:
+    return one[0] <= other[2] and other[0] <= one[2] and one[1] <= other[3] and other[1] <= one[3]
 
 
 def _through(windows: Sequence[Window], points: Line, spend: Spend) -> NDArray[np.bool_]:
@@ -177,6 +203,7 @@ def _parts(
         keep: of points on one side of the middle of each piece and on the other, (Q, 2) each: which pieces are kept.
         spend: see `Spend`.
     """
+    spend(_CALL)
     points = _with_crossings(line, regions, spend)
     steps = np.diff(points, axis=0)
     lengths = np.hypot(*steps.T)
@@ -202,7 +229,7 @@ def _with_crossings(line: Line, regions: Sequence[Region], spend: Spend) -> Line
     edges = edges[((edges.max(axis=1) >= low) & (edges.min(axis=1) <= high)).all(axis=1)]
     if not len(edges):
         return line
-    spend((len(line) - 1) * len(edges))
+    spend(_CUT + (len(line) - 1) * len(edges))
     starts, steps = line[:-1], np.diff(line, axis=0)
     corner, along = edges[:, 0], edges[:, 1] - edges[:, 0]
     places, shares = [], []

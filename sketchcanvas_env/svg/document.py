@@ -96,6 +96,7 @@ class _Builder:
         parser.EntityDeclHandler = self._on_entity
         parser.AttlistDeclHandler = self._on_attribute_list
         parser.EndDoctypeDeclHandler = self._on_document_type
+        parser.SkippedEntityHandler = self._on_unknown_entity
         parser.StartElementHandler, parser.EndElementHandler = self._on_start, self._on_end
         parser.CharacterDataHandler = self._on_text
 
@@ -107,6 +108,9 @@ class _Builder:
         if not plain or len(self._entities) >= _MAX_ENTITIES:
             raise SvgError(_ENTITIES_REFUSED)
         self._entities.setdefault(name, value or "")
+
+    def _on_unknown_entity(self, name: str, parameter: bool) -> None:
+        raise SvgError(f"undefined entity {name[:_MAX_NAME]!r}")
 
     def _on_attribute_list(self, element: str, name: str, kind: str, default: str | None, required: bool) -> None:
         self._defaults += 1

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from sketchcanvas_env.sketches.sketch import MAX_STROKES, VectorSketch
 from sketchcanvas_env.storage.files import is_special
-from sketchcanvas_env.svg.clip import Line, Region, Window, borders, box_of, seen
+from sketchcanvas_env.svg.clip import Line, Region, Window, borders, box_of, merged, seen
 from sketchcanvas_env.svg.document import MAX_BYTES, MAX_DEPTH, MAX_ELEMENTS, parse
 from sketchcanvas_env.svg.page import Page, Root, attribute, fitted, view_box
 from sketchcanvas_env.svg.shapes import SHAPES, Shared
@@ -33,7 +33,7 @@ __all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_ELEMENTS", "MAX_TRANSFORMS", "SvgError
 MAX_TRANSFORMS = 5_000
 MAX_CHARACTERS = 1 << 20
 """Of attributes, as often as their elements are used."""
-MAX_COMPARISONS = 8_000_000
+MAX_COMPARISONS = 6_000_000
 """Of segments and points with the edges of clips and masks."""
 
 _GROUPS = ("svg", "g", "a", "switch", "symbol")
@@ -190,6 +190,7 @@ class _Walk:
         self._spend_transforms = Budget(MAX_TRANSFORMS, "transforms").spend
         self._compare = Budget(MAX_COMPARISONS, "comparisons of strokes with the edges of clips and masks").spend
         self._windows: dict[tuple[Element, bytes], tuple[Window, ...]] = {}
+        self._merged: dict[tuple[Window, ...], tuple[Window, ...]] = {}
         self._open: set[Element] = set()  # clips whose own clip is being looked up
         self._sight: Window | None = None
         self._inner: Region | None = None
@@ -205,7 +206,10 @@ class _Walk:
             if not lines or not (stroked(shape.style) or (fills and not self._is_background(shape))):
                 continue
             if windows:
-                windows = tuple(window for window in windows if not window.sees_all(box_of(lines)))
+                if windows not in self._merged:
+                    self._merged[windows] = merged(windows)
+                box = box_of(lines)
+                windows = tuple(window for window in self._merged[windows] if not window.sees_all(box))
             if not windows:
                 yield from lines
                 continue
@@ -370,8 +374,8 @@ class _Walk:
             if shape.style.get("visibility", "visible") == "visible"
         ]
         own = self._styles.of(clip)
-        if own.get("clip-path", "none") != "none" and clip in self._open:
-            raise SvgError("a clip-path of itself is not read")
+        if clip in self._open or len(self._open) >= _MAX_WINDOWS:
+            raise SvgError(f"a clip-path of itself, or more than {_MAX_WINDOWS} around one another")
         self._open.add(clip)
         around = self._windows_of({name: own[name] for name in ("clip-path", "mask") if name in own}, step)
         self._open.discard(clip)

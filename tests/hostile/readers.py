@@ -6,10 +6,12 @@ import dataclasses
 import hashlib
 import io
 import json
+import os
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -29,7 +31,6 @@ from sketchcanvas_env.data.photos import on_white, padded, read_picture, read_pn
 from sketchcanvas_env.outcomes.looks import load_looks
 from sketchcanvas_env.outcomes.prefixes import load_prefixes
 from sketchcanvas_env.outcomes.table import OutcomeTable, TableError
-from sketchcanvas_env.storage import table_file
 from sketchcanvas_env.storage.untrusted import read_inside
 from sketchcanvas_env.svg.reader import SvgError, read_svg
 from students.onnx.runtime import OnnxStudent
@@ -41,6 +42,7 @@ from tests.agents.support import small
 from tests.helpers import qmul_arrays, toy_looks, toy_prefixes, toy_sketch, toy_table
 
 LIMIT = 64 << 20
+_STAMPS = count(10**18, 10**9)
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,9 @@ def write(reader: Reader, folder: Path, data: bytes | None = None, card: bytes |
         if card is None and reader.sealed is not None:
             text = json.dumps(reader.sealed(json.loads(text), hashlib.sha256(content).hexdigest())).encode()
         (folder / f"{reader.card}.json").write_bytes(text)
+    # A reader that remembers a file by its time and size must not take one for another that was made as fast.
+    stamp = next(_STAMPS)
+    os.utime(path, ns=(stamp, stamp))
     return path
 
 
@@ -176,12 +181,10 @@ def _prefixes() -> tuple[bytes, None]:
 
 
 def _read_looks(path: Path) -> object:
-    table_file._read_once.cache_clear()  # files here are made so fast that two of one size may have one time
     return load_looks(_toy(), path)
 
 
 def _read_prefixes(path: Path) -> object:
-    table_file._read_once.cache_clear()
     return load_prefixes(_toy(), path)
 
 

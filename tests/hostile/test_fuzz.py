@@ -9,8 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.hostile.attacks import CORPUS
-from tests.hostile.fuzz import check, strategies
+from tests.hostile.fuzz import CORPUS, check, strategies
 
 STRATEGIES = strategies()
 EXAMPLES = {"student card": 40}

@@ -74,6 +74,7 @@ def watched(hook: Hook, folder: Path, read: Any, path: Path) -> dict[str, Any]:
             warnings.simplefilter("error")
             # `pickletools` decodes a text before anybody can refuse its opcode.
             warnings.filterwarnings("ignore", "invalid escape sequence", DeprecationWarning)
+            warnings.filterwarnings("ignore", ".*<image> left out", UserWarning)
             read(path)
     except Exception as caught:
         error = caught
