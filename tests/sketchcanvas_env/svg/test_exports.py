@@ -100,10 +100,14 @@ CUT: dict[str, tuple[str, list[list[list[float]]]]] = {
     "across the edge of the page": (f'<path {PEN} d="M-50 60H150"/>', [[[-1, 60], [101, 60]]]),
     "all off the page": (f'<path {PEN} d="M400 400l5 5"/>', [[[400, 400], [405, 405]]]),
     "a picture beside it": ('<image width="9" height="9" href="a.png"/>' + LINE, WHOLE),
-    "an empty flowRoot": ('<flowRoot><flowRegion><rect width="9" height="9"/></flowRegion><flowPara/></flowRoot>' + LINE,
-                          WHOLE),
-    "HTML": ('<foreignObject width="9" height="9"><div xmlns="http://www.w3.org/1999/xhtml"><svg/></div></foreignObject>'
-             + LINE, WHOLE),
+    "an empty flowRoot": (
+        '<flowRoot><flowRegion><rect width="9" height="9"/></flowRegion><flowPara/></flowRoot>' + LINE,
+        WHOLE,
+    ),
+    "HTML": (
+        '<foreignObject width="9" height="9"><p xmlns="http://www.w3.org/1999/xhtml"><svg/></p></foreignObject>' + LINE,
+        WHOLE,
+    ),
     "a font of SVG": ('<defs><font><glyph d="M0 0"/></font></defs><text>a</text>' + LINE, WHOLE),
     "a switch as draw.io writes it": (
         '<switch><foreignObject requiredFeatures="http://www.w3.org/TR/SVG11/feature#Extensibility"><p '
@@ -175,8 +179,8 @@ ILLUSTRATOR = """<?xml version="1.0" encoding="utf-8"?>
   <!ENTITY st0 "fill:none;stroke:#000000;">
   <!ATTLIST svg xmlns:x CDATA #FIXED "http://ns.adobe.com/Extensibility/1.0/" a CDATA #IMPLIED>
 ]>
-<svg xmlns="&ns_svg;" xmlns:i="&ns_extend;" viewBox="0 0 100 100"><switch><foreignObject requiredExtensions="&ns_extend;"
- width="1" height="1"><i:pgfRef/></foreignObject><g><x:sfw/><path style="&st0;" d="M10 60L90 60"/></g></switch></svg>"""
+<svg xmlns="&ns_svg;" xmlns:i="&ns_extend;" viewBox="0 0 100 100"><switch>
+<foreignObject requiredExtensions="&ns_extend;" width="1" height="1"><i:pgfRef/></foreignObject><g><x:sfw/><path style="&st0;" d="M10 60L90 60"/></g></switch></svg>"""
 
 
 def test_plain_entities_are_read() -> None:
