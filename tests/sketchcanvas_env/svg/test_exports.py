@@ -180,7 +180,8 @@ ILLUSTRATOR = """<?xml version="1.0" encoding="utf-8"?>
   <!ATTLIST svg xmlns:x CDATA #FIXED "http://ns.adobe.com/Extensibility/1.0/" a CDATA #IMPLIED>
 ]>
 <svg xmlns="&ns_svg;" xmlns:i="&ns_extend;" viewBox="0 0 100 100"><switch>
-<foreignObject requiredExtensions="&ns_extend;" width="1" height="1"><i:pgfRef/></foreignObject><g><x:sfw/><path style="&st0;" d="M10 60L90 60"/></g></switch></svg>"""
+<foreignObject requiredExtensions="&ns_extend;" width="1" height="1"><i:pgfRef/>
+</foreignObject><g><x:sfw/><path style="&st0;" d="M10 60L90 60"/></g></switch></svg>"""
 
 
 def test_plain_entities_are_read() -> None:
