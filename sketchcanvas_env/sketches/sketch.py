@@ -71,6 +71,10 @@ class VectorSketch:
             raise ValueError(f"margin must lie in [0, 0.5), not {margin}")
         checked = _checked_strokes(strokes)
         points = np.concatenate(checked)
+        # By a power of two, which is exact, to numbers below 1: neither 1e308 nor 1e-320 may overflow what follows.
+        _, exponent = np.frexp(np.abs(points).max())
+        checked = [np.ldexp(stroke, -exponent) for stroke in checked]
+        points = np.concatenate(checked)
         low, high = points.min(axis=0), points.max(axis=0)
         extent = float((high - low).max())
         # A single dot has no extent: it goes to the middle of the canvas.

@@ -167,3 +167,18 @@ def test_bounded_keeps_the_corners_and_the_long_strokes() -> None:
 def test_bounded_refuses_one_point() -> None:
     with pytest.raises(ValueError, match="max_points"):
         VectorSketch.from_strokes([zigzag(5)]).bounded(1)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("stroke", "filled"),
+    [
+        ([[-1e-320, 0.0], [0.0, 0.0]], [[0.08, 0.5], [0.92, 0.5]]),
+        ([[1e308, 1e308], [-1e308, -1e308]], [[0.92, 0.92], [0.08, 0.08]]),
+        ([[1.7e308, 0.0], [-1.7e308, 5e-324]], [[0.92, 0.5], [0.08, 0.5]]),
+    ],
+)
+def test_the_smallest_and_largest_numbers_are_scaled_without_overflow(
+    stroke: list[list[float]], filled: list[list[float]]
+) -> None:
+    assert np.allclose(VectorSketch.fit([stroke]).strokes[0], filled, atol=1e-7)
