@@ -43,7 +43,8 @@ def telling_what_is_left_out() -> Iterator[None]:
             others(message, category, filename, lineno, file, line)
         elif str(message) not in said:
             said.add(str(message))
-            tell(f"sketchcanvas: {message}")
+            what = message.summary if isinstance(message, SkippedDataWarning) else message
+            tell(f"sketchcanvas: {what}")
 
     with warnings.catch_warnings():
         others, warnings.showwarning = warnings.showwarning, tell_once

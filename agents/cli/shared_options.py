@@ -40,6 +40,17 @@ Root = Annotated[Path | None, typer.Option(help="Folder of a data set that does 
 Strict = Annotated[
     bool, typer.Option("--strict", help="Refuse a data set with files that cannot be used, instead of naming them.")
 ]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        help="What the .json and .npy files of a folder are, where they do not tell: points, quickdraw (JSON), offsets "
+        "or absolute (.npy).",
+    ),
+]
+KeepPlace = Annotated[
+    bool, typer.Option("--keep-place", help="Scale a folder's SVGs by their page, not by their bounding box.")
+]
 Split = Annotated[str, typer.Option(help="Which split to report on: train, val or test; touch test once.")]
 Steps = Annotated[int, typer.Option(help="Environment steps of every run, exactly.")]
 Jobs = Annotated[int, typer.Option(help="Runs at once, each in a process of its own.")]
@@ -106,11 +117,13 @@ def numbers_of(text: str, option: str) -> tuple[float, ...]:
         raise ValueError(f"{option} are numbers separated by commas, such as 0.1,0.2; got {text!r}") from None
 
 
-def load_data(name: str, root: Path | None, strict: bool = False) -> SketchDataset:
+def load_data(
+    name: str, root: Path | None, strict: bool = False, form: str | None = None, keep_place: bool = False
+) -> SketchDataset:
     """The data set; what it takes is imported when it is asked for."""
     from sketchcanvas_env.data import load
 
-    return load(name, root, strict)
+    return load(name, root, strict, form, keep_place)
 
 
 def typed_command() -> str:

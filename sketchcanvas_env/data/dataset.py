@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sketchcanvas_env.sketches.sketch import VectorSketch
+from sketchcanvas_env.storage.untrusted import printable
 
 SPLITS = ("student", "train", "val", "test")
 """`student` trains teacher and student, `train` the selectors, `val` chooses among them, `test` is touched once.
@@ -24,11 +25,21 @@ SHARED = ("train", "val", "test")
 RETRIEVAL, RECOGNITION = TASKS = ("retrieval", "recognition")
 """What sketches are ranked among: photos, or classes (`sketchcanvas_env.data.recognition`)."""
 
-_NAMED = 5
+_GROUPS, _NAMES = 20, 20
+_WARNED = 5
 
 
 class SkippedDataWarning(UserWarning):
-    """Part of a data set could not be used and was left out; `SketchDataset.skipped` says what, and why."""
+    """Part of a data set could not be used and was left out; `SketchDataset.skipped` says what, and why.
+
+    Attributes:
+        summary: the message without what to do about it in Python.
+    """
+
+    def __init__(self, summary: str) -> None:
+        """Take what was left out, in one line."""
+        self.summary = summary
+        super().__init__(f"{summary}; the data set's `skipped` lists all, and strict=True refuses them")
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +68,9 @@ class SketchDataset:
         known_gallery: whether the sketches are split and `train`, `val` and `test` share one gallery of photos, so that
             selectors are judged by new drawings of photos whose other drawings they have learned from. False for
             recognition, where the classes are always the same.
+        conditions: (N,) str, the condition under which each sketch was made, "" where none is known; None where a data
+            set has none. Reports may be split by it.
+        notes: what a user should know of how the data were read, a sentence each.
 
     Raises:
         ValueError: `known_gallery` with galleries that differ.
@@ -77,6 +91,8 @@ class SketchDataset:
     classes: NDArray[np.str_] | None = None
     task: str = RETRIEVAL
     known_gallery: bool = False
+    conditions: NDArray[np.str_] | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that a known gallery is one gallery."""
@@ -155,13 +171,32 @@ def check_split(split: str) -> str:
     return split
 
 
+def grouped(skipped: Sequence[tuple[str, str]], groups: int = _GROUPS, names: int = _NAMES) -> list[str]:
+    """One line for each reason, of many things the first: "a.png, b.png and 98 more: no such file".
+
+    Args:
+        skipped: (name, reason) of each file or sketch.
+        groups: most lines; what further ones would say is counted in one more.
+        names: most names in a line.
+    """
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in skipped:
+        by_reason.setdefault(reason, []).append(name)
+    lines = []
+    for reason, members in list(by_reason.items())[:groups]:
+        more = f" and {len(members) - names:,} more" if len(members) > names else ""
+        lines.append(printable(f"{', '.join(members[:names])}{more}: {reason}").replace("\n", "\\n"))
+    rest = sum(map(len, list(by_reason.values())[groups:]))
+    return [*lines, f"and {rest:,} more"] if rest else lines
+
+
 def report_skipped(what: str, skipped: Sequence[tuple[str, str]], refuse: bool, above: int = 0) -> None:
-    """Say what cannot be used: the first of it in a warning, or all of it in an error.
+    """Say what cannot be used: the first of it in a warning, or more of it in an error.
 
     The warning points at the caller of `sketchcanvas_env.data.load`.
 
     Args:
-        what: how much of which data set, as in "2 of 40 sketches and 1 of 20 photos of shoes".
+        what: how much of which data set can be used, as in "shoes in DIR: 38 of 40 sketches and 19 of 20 photos".
         skipped: (name, reason) of each file or sketch.
         refuse: raise instead of warn.
         above: functions between the loader and this one; 0 where the loader itself calls it.
@@ -169,14 +204,10 @@ def report_skipped(what: str, skipped: Sequence[tuple[str, str]], refuse: bool, 
     Raises:
         ValueError: something is skipped, and `refuse`.
     """
-    lines = [f"{name}: {reason}" for name, reason in skipped]
-    if lines and refuse:
-        raise ValueError("\n  ".join([f"{what} cannot be used", *lines]))
-    if lines:
-        more = f"; {len(lines) - _NAMED} more" if len(lines) > _NAMED else ""
+    if skipped and refuse:
+        raise ValueError("\n  ".join([f"{what} can be used; these cannot be used:", *grouped(skipped)]))
+    if skipped:
         warnings.warn(
-            f"{what} are left out ({'; '.join(lines[:_NAMED])}{more}); the data set's `skipped` lists all, and "
-            "strict=True refuses them",
-            SkippedDataWarning,
+            SkippedDataWarning(f"{what} are used; left out: {'; '.join(grouped(skipped, _WARNED, _WARNED))}"),
             stacklevel=4 + above,  # past this function, the loader and `load`
         )

@@ -1,28 +1,29 @@
-"""Builds a data set out of files that belong together by their names: checked once, read again when asked for.
+"""Data sets of files that belong together by their names; a loader says which there are and how they are read.
 
-Nothing but digests and names stays in memory, some 80 bytes a sketch beside the columns of the data set: there may be
-many more sketches than would fit. A loader says which files there are and how they are read; what is common to all of
-them is here.
+Photos are checked now and read again when asked for. Sketches are parsed once for each content of the files and then
+mapped from the disk (`sketchcanvas_env.data.stroke_store`): a data set stays what it was when files of sketches change,
+and millions of sketches take next to no memory.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sketchcanvas_env.data.dataset import SPLITS, SketchDataset, report_skipped
+from sketchcanvas_env.data.dataset import SHARED, SPLITS, SketchDataset, report_skipped
 from sketchcanvas_env.data.photos import on_white, read_picture
+from sketchcanvas_env.data.stroke_store import Strokes, Writer, stored
 from sketchcanvas_env.sketches.sketch import VectorSketch
-from sketchcanvas_env.storage.names import NameList, Places
+from sketchcanvas_env.storage.cache import key_of
+from sketchcanvas_env.storage.names import NameList, Places, blocks
 from sketchcanvas_env.storage.untrusted import read_inside
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 MAX_PHOTO_BYTES = 20 * 2**20
 """Most bytes of a photo's file; it is twice in memory beside what its decoder takes (`photos.MAX_PIXELS`)."""
 _DIGEST = sha256().digest_size
+_VERSION = 1  # of what is kept of parsed sketches
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,11 @@ class Layout:
     root: Path  # the folder that nothing is read outside of
     fetch: Callable[[str], bytes]  # content of a sketch by name; ValueError says why there is none
     parse: Callable[[str, bytes], VectorSketch]  # name and content to strokes; ValueError says what is wrong
+    version: object  # everything but name and content that decides what `parse` returns, JSON-able
     square: Callable[[Picture], Picture] | None = None  # done to photos before they are resized to a square
     licence: str = ""
     citation: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class Drawings:
@@ -76,7 +80,9 @@ class Contents:
 
     photos: Mapping[str, str]  # file of every photo by id, below the root
     drawings: Drawings  # each of one of these photos
-    split: Mapping[str, str]  # of every photo
+    split: Mapping[str, str]  # of every photo; of every sketch where the gallery is known
+    known_gallery: bool = False
+    conditions: Mapping[str, str] = field(default_factory=dict)  # of sketches, by id
 
 
 @dataclass(frozen=True)
@@ -93,10 +99,11 @@ def in_folder(root: Path, limit: int) -> Callable[[str], bytes]:
     return lambda name: read_inside(root, root / name, limit)
 
 
-def paired(layout: Layout, contents: Contents, skipped: Sequence[tuple[str, str]] = ()) -> SketchDataset:
-    """Read every photo and sketch once, leave out what cannot be used, and make the data set of the rest.
+def read_files(layout: Layout, contents: Contents, skipped: Sequence[tuple[str, str]] = ()) -> SketchDataset:
+    """Read every photo and sketch, leave out what cannot be used, and make the data set of the rest.
 
-    A gallery holds the photos of its split that can be used, those without a sketch among them.
+    A gallery holds the photos of its split that can be used, those without a sketch among them. A known gallery holds
+    all photos but those whose sketches are all in `student`.
 
     Args:
         layout: how it is read.
@@ -105,70 +112,70 @@ def paired(layout: Layout, contents: Contents, skipped: Sequence[tuple[str, str]
 
     Returns:
         The data set, perhaps an empty one: its loader says what that means. Its `skipped` begins with the given one.
+
+    Raises:
+        ValueError: a file changed while it was read.
     """
     left_out = list(skipped)
     photos = _find_photos(layout, contents, left_out)
-    content = sha256()
     drawings = contents.drawings
     photo_ids = drawings.photos.array()
     true = Places(photos.ids).of(photo_ids)
-    kept = array("q")
+    there = array("q")
     digests = bytearray()
-    for row, (sketch_id, photo, name) in enumerate(zip(drawings.ids, drawings.photos, drawings.names, strict=True)):
-        if true[row] < 0:
-            continue  # told with its photo
-        try:
-            data = layout.fetch(name)
-            strokes = layout.parse(name, data).strokes
-        except ValueError as error:
-            left_out.append((name, str(error)))
-            continue
-        kept.append(row)
-        digests += sha256(data).digest()
-        content.update(f"{sketch_id} {photo} {[len(stroke) for stroke in strokes]}\n".encode())
-        content.update(np.concatenate(strokes).astype("<f4").tobytes())
-    split = np.array([contents.split[photo] for photo in photos.ids.tolist()], dtype=np.str_)
-    for place, photo in enumerate(photos.ids.tolist()):
-        content.update(f"{photo} {split[place]} {_digest(photos.digests, place).hex()}\n".encode())
-    rows = np.array(kept, dtype=np.int64)
-    names = drawings.names
-
-    def read_sketch(row: int) -> VectorSketch:
-        name = names[kept[row]]
-        try:
-            return layout.parse(name, _unchanged(layout.fetch(name), _digest(digests, row)))
-        except ValueError as error:
-            raise ValueError(f"{layout.root / name}: {error}") from None
+    for row, name in enumerate(drawings.names):
+        if true[row] >= 0:  # otherwise its photo is in `skipped`
+            try:
+                digests += sha256(layout.fetch(name)).digest()
+            except ValueError as error:
+                left_out.append((name, str(error)))
+            else:
+                there.append(row)
+    strokes = _parsed(layout, drawings.names, there, digests)
+    wrong = dict(strokes.note["wrong"])
+    left_out += [(drawings.names[there[place]], reason) for place, reason in wrong.items()]
+    rows = np.array([row for place, row in enumerate(there) if place not in wrong], dtype=np.int64)
+    sketch_ids = drawings.ids.array()[rows]
+    by = sketch_ids if contents.known_gallery else photo_ids[rows]
+    split = np.array([contents.split[name] for name in by.tolist()], dtype=np.str_)
+    conditions, level = _conditions(contents.conditions, sketch_ids)
+    galleries = _galleries(contents, photos.ids, photo_ids, drawings.ids)
+    columns = [sketch_ids, photo_ids[rows], split, level.astype(np.str_)]
+    if conditions is not None:
+        columns.append(conditions)
 
     return SketchDataset(
         name=layout.name,
-        hash=content.hexdigest(),
-        sketch_ids=drawings.ids.array()[rows],
+        hash=_hash(strokes.note["hash"], photos, columns, galleries),
+        sketch_ids=sketch_ids,
         photo_ids=photo_ids[rows],
-        split=split[true[rows]],
-        level=np.zeros(len(rows), dtype=np.int8),
-        galleries={name: photos.ids[split == name] for name in SPLITS},
+        split=split,
+        level=level,
+        galleries=galleries,
         licence=layout.licence,
         citation=layout.citation,
         skipped=tuple(left_out),
-        read_sketch=read_sketch,
+        read_sketch=strokes.sketch,
         read_photo=partial(_read_photo, layout, photos),
+        known_gallery=contents.known_gallery,
+        conditions=conditions,
+        notes=layout.notes,
     )
 
 
-def told(dataset: SketchDataset, layout: Layout, contents: Contents, strict: bool) -> SketchDataset:
+def reported(dataset: SketchDataset, layout: Layout, contents: Contents, strict: bool) -> SketchDataset:
     """The same data set, once its user has been told what had to be left out; called by the loader itself.
 
     Raises:
         ValueError: nothing is left, or something was left out and `strict`.
     """
-    sketches, photos = len(contents.drawings), len(contents.photos)
     where = f"{layout.name} in {layout.root}"
     if not len(dataset) and not dataset.skipped:
         raise ValueError(f"{where}: holds no sketch")
+    photos = {photo for gallery in dataset.galleries.values() for photo in gallery.tolist()}
     report_skipped(
-        f"{where}: {sketches - len(dataset)} of {sketches} sketches and "
-        f"{photos - sum(map(len, dataset.galleries.values()))} of {photos} photos",
+        f"{where}: {len(dataset)} of {len(contents.drawings)} sketches and {len(photos)} of {len(contents.photos)} "
+        "photos",
         dataset.skipped,
         refuse=strict or not len(dataset),
         above=1,
@@ -176,24 +183,92 @@ def told(dataset: SketchDataset, layout: Layout, contents: Contents, strict: boo
     return dataset
 
 
+def _parsed(layout: Layout, names: NameList, rows: Sequence[int], digests: bytearray) -> Strokes:
+    """The sketches in some rows of `names`; the note has (place among them, reason) of the wrong ones, and a hash."""
+
+    def parse(writer: Writer) -> dict[str, Any]:
+        wrong: list[tuple[int, str]] = []
+        content = sha256()
+        for place, row in enumerate(rows):
+            data = layout.fetch(names[row])
+            if sha256(data).digest() != _digest(digests, place):
+                raise ValueError(f"{layout.root / names[row]}: changed while the data set was read; load it anew")
+            try:
+                sketch = layout.parse(names[row], data)
+            except ValueError as error:
+                wrong.append((place, str(error)))
+            else:
+                writer.add(sketch)
+                content.update(f"{[len(stroke) for stroke in sketch.strokes]}\n".encode())
+                content.update(np.concatenate(sketch.strokes).astype("<f4").tobytes())
+        return {"wrong": wrong, "hash": content.hexdigest()}
+
+    listed = sha256()
+    for row in rows:
+        listed.update(f"{names[row]}\n".encode(errors="surrogatepass"))
+    key = key_of("files", _VERSION, layout.name, layout.version, listed.hexdigest(), sha256(digests).hexdigest())
+    return stored(key, (), parse)
+
+
+def _galleries(
+    contents: Contents, ids: NDArray[np.str_], photo_ids: NDArray[np.str_], sketch_ids: NameList
+) -> dict[str, NDArray[np.str_]]:
+    """Photos of each split among those that can be used, `ids`, given the photo and the id of every sketch."""
+    if not contents.known_gallery:
+        split = np.array([contents.split[photo] for photo in ids.tolist()], dtype=np.str_)
+        return {name: ids[split == name] for name in SPLITS}
+    owned: dict[str, set[str]] = {}
+    for photo, sketch in zip(photo_ids.tolist(), sketch_ids, strict=True):
+        owned.setdefault(photo, set()).add(contents.split[sketch])
+    drawn = np.array(["student" in owned.get(photo, ()) for photo in ids.tolist()], dtype=bool)
+    shared = np.array([owned.get(photo) != {"student"} for photo in ids.tolist()], dtype=bool)
+    return {name: ids[shared if name in SHARED else drawn] for name in SPLITS}
+
+
+def _conditions(
+    conditions: Mapping[str, str], sketch_ids: NDArray[np.str_]
+) -> tuple[NDArray[np.str_] | None, NDArray[np.int8]]:
+    """Condition and abstraction level of each sketch: conditions called 0 to 3 are levels."""
+    level = np.zeros(len(sketch_ids), dtype=np.int8)
+    if not conditions:
+        return None, level
+    found = np.array([conditions.get(sketch, "") for sketch in sketch_ids.tolist()], dtype=np.str_)
+    if set(conditions.values()) <= set("0123"):
+        return None, np.where(found == "", "0", found).astype(np.int8)
+    return found, level
+
+
+def _hash(
+    strokes: str,
+    photos: _Photos,
+    columns: Sequence[NDArray[np.str_]],
+    galleries: Mapping[str, NDArray[np.str_]],
+) -> str:
+    content = sha256(strokes.encode())
+    for rows in blocks(len(columns[0])):
+        for row in zip(*(column[rows].tolist() for column in columns), strict=True):
+            content.update(f"{' '.join(row)}\n".encode())
+    for place, photo in enumerate(photos.ids.tolist()):
+        content.update(f"{photo} {_digest(photos.digests, place).hex()}\n".encode())
+    for name, gallery in galleries.items():
+        content.update(f"{name} {' '.join(gallery.tolist())}\n".encode())
+    return content.hexdigest()
+
+
 def _find_photos(layout: Layout, contents: Contents, skipped: list[tuple[str, str]]) -> _Photos:
     """The photos whose files can be decoded; the others go to `skipped`."""
     ids, files, digests = NameList(), NameList(), bytearray()
-    wrong: dict[str, str] = {}
     for photo in sorted(contents.photos):
         name = contents.photos[photo]
         try:
             data = read_inside(layout.root, layout.root / name, MAX_PHOTO_BYTES)
             read_picture(data)
         except ValueError as error:
-            wrong[photo] = str(error)
+            skipped.append((name, str(error)))
         else:
             ids.append(photo)
             files.append(name)
             digests += sha256(data).digest()
-    sketches = Counter(photo for photo in contents.drawings.photos if photo in wrong)
-    for photo, reason in wrong.items():
-        skipped.append((contents.photos[photo], f"{reason} (sketches that go with it: {sketches[photo]})"))
     return _Photos(ids.array(), files, bytes(digests))
 
 

@@ -87,7 +87,13 @@ def what_lacks(dataset: str, split: str) -> str:
 _loaded: dict[tuple[str, str], tuple[str, SketchDataset]] = {}
 
 
-def load(name: str = "emoji", root: str | PathLike[str] | None = None, strict: bool = False) -> SketchDataset:
+def load(
+    name: str = "emoji",
+    root: str | PathLike[str] | None = None,
+    strict: bool = False,
+    format: str | None = None,
+    keep_place: bool = False,
+) -> SketchDataset:
     """Load a data set.
 
     Args:
@@ -96,19 +102,29 @@ def load(name: str = "emoji", root: str | PathLike[str] | None = None, strict: b
             So named, a data set is read once in a process for each state of its files: equal names give one object.
         root: the folder that holds it, for those of `FOLDER_DATASETS`.
         strict: refuse files and sketches that cannot be used, instead of leaving them out with a warning.
+        format: of `folder` only: what its `.json` and `.npy` files are, where they do not tell
+            (`sketchcanvas_env.data.formats.conventions`).
+        keep_place: of `folder` only: scale SVGs by their page and not by their bounding box.
 
     Warns:
         SkippedDataWarning: something was left out: how much, and the first names.
 
     Raises:
         ValueError: unknown name (the message lists what exists), a root that is missing (it says what must be there),
-            given twice or not needed, data that are not what their name says, or `strict` and something cannot be used.
+            given twice or not needed, `format` or `keep_place` for another data set than `folder`, data that are not
+            what their name says, or `strict` and something cannot be used.
         FileNotFoundError: the folder is not laid out as it must be.
     """
     short, colon, inner = name.partition(":")
+    if format is not None or keep_place:
+        if short != "folder":
+            raise ValueError(f"the data set {short!r} takes no format and keeps no places: only 'folder' does")
+        if colon and root is not None:
+            raise ValueError(f"say where the data are once, as 'folder:DIR' or by themselves, not with {name!r}")
+        return load_folder(inner or root, strict, format, keep_place)
     if colon and short in FOLDER_DATASETS:
         if root is not None or not inner:
-            raise ValueError(f"say where the data are once, as {short + ':ROOT'!r} or as root=, not with {name!r}")
+            raise ValueError(f"say where the data are once, as {short + ':DIR'!r} or by themselves, not with {name!r}")
         if strict:
             return FOLDER_DATASETS[short](inner, strict)
         key, state = (short, os.path.realpath(Path(inner).expanduser())), _state_of(inner)

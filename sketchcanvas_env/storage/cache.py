@@ -8,11 +8,14 @@ the files are temporary ones.
 from __future__ import annotations
 
 import errno
+import inspect
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
@@ -35,6 +38,17 @@ def key_of(what: str, version: int, *parts: object) -> str:
         parts: everything else that decides the content, JSON-able: names and digests of sources, settings.
     """
     return sha256(json.dumps([what, version, *parts]).encode()).hexdigest()
+
+
+@lru_cache
+def code_version(*packages: str) -> str:
+    """sha256 (hex) of the source of modules that are imported: part of a key, it changes with what they may do.
+
+    Args:
+        packages: names of modules, or of packages, all of whose imported modules count.
+    """
+    names = sorted(name for name in sys.modules if f"{name}.".startswith(tuple(f"{package}." for package in packages)))
+    return sha256("".join(inspect.getsource(sys.modules[name]) for name in names).encode()).hexdigest()
 
 
 def cached(key: str, read: Callable[[Path], T], write: Callable[[Path], None]) -> T:

@@ -122,8 +122,11 @@ def read_json(path: str | os.PathLike[str], limit: int) -> Any:
     """
     if is_special(path):
         raise ValueError(f"{os.fspath(path)} is not a plain file")
-    with open(path, "rb") as file:
-        data = file.read(limit + 1)
+    try:
+        with open(path, "rb") as file:
+            data = file.read(limit + 1)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{os.fspath(path)}: no such file") from None
     if len(data) > limit:
         raise ValueError(f"{os.fspath(path)} is larger than {limit:,} bytes")
     return parse_json(data, os.fspath(path))

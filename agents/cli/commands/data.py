@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from agents.cli.output import show, tell
-from agents.cli.shared_options import DATASET_HELP, AsJson, Root, Strict, load_data
+from agents.cli.shared_options import DATASET_HELP, AsJson, Format, KeepPlace, Root, Strict, load_data
 
 _PAGE = 32
 """Photos on one page of a contact sheet: 16 rows, two abreast."""
@@ -24,6 +25,8 @@ def data_info(
     dataset: Annotated[str, typer.Argument(help=DATASET_HELP)] = "emoji",
     root: Root = None,
     strict: Strict = False,
+    form: Format = None,
+    keep_place: KeepPlace = False,
     as_json: AsJson = False,
 ) -> None:
     """Counts by split and abstraction level, the hash, and the licences.
@@ -35,7 +38,7 @@ def data_info(
     from agents.reports import tables as report
     from sketchcanvas_env.data import SPLITS
 
-    loaded = load_data(dataset, root, strict)
+    loaded = load_data(dataset, root, strict, form, keep_place)
     counts = {}
     for split in SPLITS:
         rows = loaded.indices(split)
@@ -59,12 +62,20 @@ def data_info(
             "splits": counts,
             "licence": loaded.licence,
             "citation": loaded.citation,
+            "known gallery": loaded.known_gallery,
+            "conditions": {} if loaded.conditions is None else dict(Counter(loaded.conditions.tolist())),
+            "notes": list(loaded.notes),
             "skipped": [list(one) for one in loaded.skipped],
         },
         report.rich_table(f"{loaded.name} ({loaded.hash[:12]})", columns, cells),
     )
     if not as_json:
-        print("\n".join(text for text in (loaded.licence, loaded.citation) if text))
+        if loaded.known_gallery:
+            print("known gallery: train, val and test share their photos and are split by drawing")
+        if loaded.conditions is not None:
+            named = sorted(Counter(loaded.conditions.tolist()).items())
+            print("conditions:", ", ".join(f"{name or 'none'} {count}" for name, count in named))
+        print("\n".join(text for text in (*loaded.notes, loaded.licence, loaded.citation) if text))
 
 
 @app.command("show")
@@ -106,6 +117,8 @@ def data_show(
 @app.command("check")
 def data_check(
     folder: Annotated[Path, typer.Argument(help="Folder with photos/ and sketches/.")],
+    form: Format = None,
+    keep_place: KeepPlace = False,
     as_json: AsJson = False,
 ) -> None:
     """Read every file of a folder, say what is wrong with each.
@@ -116,9 +129,10 @@ def data_check(
     """
     from agents.reports import tables as report
     from sketchcanvas_env.data import SPLITS, what_lacks
+    from sketchcanvas_env.data.dataset import grouped
     from sketchcanvas_env.data.formats.folder import check_folder
 
-    loaded, wrong = check_folder(folder)
+    loaded, wrong = check_folder(folder, form, keep_place)
     counts = (
         {}
         if loaded is None
@@ -126,15 +140,17 @@ def data_check(
     )
     cells = [(split, str(row["photos"]), str(row["sketches"])) for split, row in counts.items()]
     if not as_json:
-        for file, reason in wrong:
-            print(f"{file if file.isprintable() else repr(file)}: {reason}")
+        for line in grouped(wrong, groups=1_000):
+            print(line)
     show(
         as_json,
         {"splits": counts, "wrong": [list(one) for one in wrong]},
         report.rich_table("can be used", ("split", "photos", "sketches"), cells),
     )
+    for note in loaded.notes if loaded is not None else ():
+        tell(note)
     if wrong:
-        raise ValueError(f"{folder}: {len(wrong)} to mend, each named above")
+        raise ValueError(f"{folder}: {len(wrong):,} to mend; --json names every one")
     tell(f"{folder} is in order")
     for split, row in counts.items():
         if not row["sketches"] and (lacking := what_lacks("folder", split)):
@@ -148,21 +164,24 @@ def data_import(
         list[Path], typer.Argument(metavar="[ROOT] FOLDER", help="Where it is, if in a folder; the folder to write.")
     ],
     strict: Strict = False,
+    form: Format = None,
+    keep_place: KeepPlace = False,
 ) -> None:
     """Write a data set as a folder of photos and sketches.
 
-    That loads faster and can be edited. Goes on where it was interrupted.
+    That can be edited. Goes on where it was interrupted. A folder whose files need --format or --keep-place is written
+    so that it needs them no more.
 
     Example: sketchcanvas data import chairv2 ~/ChairV2 chairs
     """
     import shlex
 
     from agents.experiments.progress import bars
-    from sketchcanvas_env.data.formats.folder import write_folder
+    from sketchcanvas_env.data.formats.folder_writer import write_folder
 
     if len(places) > 2:
         raise ValueError(f"name the data set's folder and the one to write, not {len(places)} folders")
-    loaded = load_data(dataset, places[0] if len(places) == 2 else None, strict)
+    loaded = load_data(dataset, places[0] if len(places) == 2 else None, strict, form, keep_place)
     files = len({photo for gallery in loaded.galleries.values() for photo in gallery.tolist()}) + len(loaded)
     done = 0
     with bars() as start:

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from sketchcanvas_env.data.dataset import SketchDataset
-from sketchcanvas_env.data.file_dataset import Contents, Drawings, Layout, in_folder, paired, told
+from sketchcanvas_env.data.file_dataset import Contents, Drawings, Layout, in_folder, read_files, reported
 from sketchcanvas_env.data.formats.parse import MAX_NPY_BYTES, cut, read_npy
 from sketchcanvas_env.data.photos import padded
 from sketchcanvas_env.data.splits import divided
@@ -45,12 +45,13 @@ CITATION = (
     "Freehand Sketches of Common Objects in Context, ECCV 2022"
 )
 _ID = re.compile(r"[0-9]{1,20}")
+_VERSION = 1  # of what `_sketch` makes of a file
 _LISTS = ("val_normal.txt", "val_unseen_user.txt")
 _LAYOUT = "vector_sketches/, images/, val_normal.txt and val_unseen_user.txt"
 
 
 def load_fscoco(root: str | PathLike[str] | None, strict: bool = False) -> SketchDataset:
-    """Read FS-COCO from its published folder; everything is checked now and read again when asked for.
+    """Read FS-COCO from its published folder; everything is checked now.
 
     Args:
         root: the folder; the text of this module says what is in it.
@@ -68,7 +69,7 @@ def load_fscoco(root: str | PathLike[str] | None, strict: bool = False) -> Sketc
         ValueError: no root, a damaged list, nothing that can be used, or `strict` and something cannot.
     """
     if root is None:
-        raise ValueError(f"FS-COCO does not come with this package: pass root=, the folder with {_LAYOUT}")
+        raise ValueError(f"FS-COCO does not come with this package: name it as fscoco:DIR, the folder with {_LAYOUT}")
     folder = Path(root).expanduser()
     wanted = [folder / name for name in ("vector_sketches", "images", *_LISTS)]
     if not all(path.exists() for path in wanted):
@@ -102,12 +103,13 @@ def load_fscoco(root: str | PathLike[str] | None, strict: bool = False) -> Sketc
         root=folder,
         fetch=in_folder(folder, MAX_NPY_BYTES),
         parse=lambda _, data: _sketch(data),
+        version=_VERSION,
         square=padded,
         licence=LICENCE,
         citation=CITATION,
     )
     contents = Contents(photos, drawings, split)
-    return told(paired(layout, contents, skipped), layout, contents, strict)
+    return reported(read_files(layout, contents, skipped), layout, contents, strict)
 
 
 def _ids(folder: Path, name: str) -> set[str]:

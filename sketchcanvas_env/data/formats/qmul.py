@@ -3,9 +3,10 @@
 The data sets are read from where the user keeps them; nothing of them comes with the package. Published counts differ
 between releases, so the files themselves say what there is:
 
-    ROOT/ChairV2_Coordinate     a pickle {"/train/<photo>_<k>": float array (N, 3), "/test/<photo>_<k>": ...}
+    ROOT/ChairV2_Coordinate     a pickle {"/train/<photo>_<suffix>": float array (N, 3), "/test/<photo>_<suffix>": ...}
     ROOT/photo/<photo>.png      or ROOT/photo_chairV2/; ShoeV2 likewise
 
+A suffix is a number nearly always; three test sketches of ChairV2 have the id of who drew them instead.
 A row of the array is x, y on a canvas of 256 x 256 and whether the point is the last one of its stroke.
 
 Splits: the official test keys are `test`. A fifth of the training photos, chosen by a fixed seed among the sorted ids,
@@ -19,8 +20,7 @@ loaded, all of the pickle lies in memory.
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from os import PathLike
@@ -57,7 +57,8 @@ CITATION = (
 )
 
 # A photo's name is a file's name and nothing more: no folder, no drive, nothing hidden.
-_KEY = re.compile(r"/(train|test)/([^/\\:.][^/\\:]{0,150})_([0-9]{1,9})")
+_KEY = re.compile(r"/(train|test)/([^/\\:.][^/\\:]{0,160})")
+_FORM = "its key is not of the form /train/<photo>_<suffix> or /test/<photo>_<suffix>"
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def load_qmul(release: str, root: str | PathLike[str] | None, strict: bool = Fal
     Returns:
         The data set, named as the release in lower case. `skipped` names what was left out, and why: photos that are
         missing, damaged or huge, with their sketches; sketches that are empty, not finite, off the canvas, of another
-        shape, or of training photos that are test photos too.
+        shape, of training photos that are test photos too, or with keys of another form.
 
     Warns:
         SkippedDataWarning: something was left out: how much, and the first names.
@@ -93,7 +94,9 @@ def load_qmul(release: str, root: str | PathLike[str] | None, strict: bool = Fal
     """
     layout = f"{release}_Coordinate and {' or '.join(f'{name}/' for name in _photo_folders(release))}"
     if root is None:
-        raise ValueError(f"{release} does not come with this package: pass root=, QMUL's folder with {layout}")
+        raise ValueError(
+            f"{release} does not come with this package: name it as {release.lower()}:DIR, QMUL's folder with {layout}"
+        )
     folder = Path(root).expanduser()
     coordinates = folder / f"{release}_Coordinate"
     photo_folder = next((folder / name for name in _photo_folders(release) if (folder / name).is_dir()), None)
@@ -104,13 +107,13 @@ def load_qmul(release: str, root: str | PathLike[str] | None, strict: bool = Fal
         arrays = arrays_of(data)
         if not arrays:
             raise ValueError("holds no sketch")
-        keys = {key: _parsed(key) for key in sorted(arrays)}
     except ValueError as error:
         raise ValueError(f"{coordinates}: {error}") from None
 
     skipped: list[tuple[str, str]] = []
+    keys = _parsed(sorted(arrays), {path.stem for path in photo_folder.glob("*.png")}, skipped)
     split = _splits({(part, photo) for part, photo, _ in keys.values()})
-    digests = _digests(folder, photo_folder, Counter(photo for _, photo, _ in keys.values()), skipped)
+    digests = _digests(folder, photo_folder, sorted(split), skipped)
 
     def parse(writer: Writer) -> dict[str, Any]:
         wrong: list[tuple[str, str]] = []
@@ -127,8 +130,7 @@ def load_qmul(release: str, root: str | PathLike[str] | None, strict: bool = Fal
     sketches = stored(key, ("ids", "photos", "splits"), parse)
     skipped += [(name, reason) for name, reason in sketches.note["skipped"]]
     report_skipped(
-        f"{release} in {folder}: {len(arrays) - len(sketches)} of {len(arrays)} sketches and "
-        f"{len(split) - len(digests)} of {len(split)} photos",
+        f"{release} in {folder}: {len(sketches)} of {len(arrays)} sketches and {len(digests)} of {len(split)} photos",
         skipped,
         refuse=strict or not len(sketches),
     )
@@ -165,13 +167,35 @@ def _photo_folders(release: str) -> tuple[str, str]:
     return "photo", f"photo_{release[0].lower()}{release[1:]}"
 
 
-def _parsed(key: str) -> tuple[str, str, str]:
-    """Part, photo and sketch id of a key."""
-    match = _KEY.fullmatch(key)
-    if match is None or not key.isprintable():
-        raise ValueError(f"the key {key[:200]!r} is not of the form /train/<photo>_<number> or /test/<photo>_<number>")
-    part, photo, number = match.groups()
-    return part, photo, f"{photo}_{number}"
+def _parsed(
+    keys: Iterable[str], photos: Collection[str], skipped: list[tuple[str, str]]
+) -> dict[str, tuple[str, str, str]]:
+    """Part, photo and sketch id of every key, given the photos that are there; what is no key goes to `skipped`."""
+    found = {}
+    for key in keys:
+        match = _KEY.fullmatch(key)
+        photo = _photo_of(match[2], photos) if match and key.isprintable() else ""
+        if match and photo:
+            found[key] = match[1], photo, match[2]
+        else:
+            skipped.append((key[:200], _FORM))
+    return found
+
+
+def _photo_of(sketch: str, photos: Collection[str]) -> str:
+    """The photo of a sketch called <photo>_<suffix>; "" for another name.
+
+    The last underscore decides, unless what stands behind it is no number and a longer suffix leaves a photo's name.
+    """
+    photo, _, suffix = sketch.rpartition("_")
+    if not suffix:
+        return ""
+    if not suffix.isdecimal():
+        shorter = photo
+        while shorter and shorter not in photos:
+            shorter = shorter.rpartition("_")[0]
+        photo = shorter or photo
+    return photo
 
 
 def _splits(photos: set[tuple[str, str]]) -> dict[str, str]:
@@ -186,19 +210,16 @@ def _splits(photos: set[tuple[str, str]]) -> dict[str, str]:
     return split | {photo: "val" if i in held_out else "student" for i, photo in enumerate(trained)}
 
 
-def _digests(root: Path, folder: Path, sketches: Mapping[str, int], skipped: list[tuple[str, str]]) -> dict[str, str]:
-    """sha256 of every photo's file that can be decoded, by id in the order of the ids; the others go to `skipped`.
-
-    `sketches` tells how many sketches each photo has.
-    """
+def _digests(root: Path, folder: Path, photos: Iterable[str], skipped: list[tuple[str, str]]) -> dict[str, str]:
+    """sha256 of every photo's file that can be decoded, by id in the order of `photos`; the others go to `skipped`."""
     digests = {}
-    for photo, count in sorted(sketches.items()):
+    for photo in photos:
         path = folder / f"{photo}.png"
         try:
             data = read_inside(root, path, MAX_PHOTO_BYTES)
             read_png(data)
         except ValueError as error:
-            skipped.append((f"{folder.name}/{path.name}", f"{error} (sketches that go with it: {count})"))
+            skipped.append((f"{folder.name}/{path.name}", str(error)))
         else:
             digests[photo] = sha256(data).hexdigest()
     return digests

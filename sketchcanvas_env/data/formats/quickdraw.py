@@ -36,7 +36,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sketchcanvas_env.data.dataset import SPLITS, SketchDataset, report_skipped
-from sketchcanvas_env.data.formats.parse import npy_header, numbers, read_json, stroke3_strokes
+from sketchcanvas_env.data.formats.conventions import quickdraw_strokes, stroke3_strokes
+from sketchcanvas_env.data.formats.parse import npy_header, read_json
 from sketchcanvas_env.data.formats.unpickle import drawings_of
 from sketchcanvas_env.data.stroke_store import Writer, stored
 from sketchcanvas_env.sketches.sketch import VectorSketch
@@ -51,6 +52,8 @@ MAX_LINE_BYTES = 2**20
 MAX_MEMBER_BYTES = 256 * 2**20
 """Largest array of a .npz that is read."""
 MAX_NAME = 100
+MAX_WRONG = 1_000
+"""Most drawings of a file that are named where they cannot be used."""
 
 LICENCE = (
     "Creative Commons Attribution 4.0 International (https://creativecommons.org/licenses/by/4.0/); made available by "
@@ -95,7 +98,9 @@ def load_quickdraw(root: str | PathLike[str] | None, strict: bool = False) -> Sk
             more than its size, nothing that can be used, or `strict` and something cannot.
     """
     if root is None:
-        raise ValueError(f"Quick, Draw! does not come with this package: pass root=, a folder with {_LAYOUT}")
+        raise ValueError(
+            f"Quick, Draw! does not come with this package: name it as quickdraw:DIR, a folder with {_LAYOUT}"
+        )
     folder = Path(root).expanduser()
     files = sorted([*folder.glob("*.ndjson"), *folder.glob("*.npz")])
     if not files:
@@ -115,7 +120,7 @@ def load_quickdraw(root: str | PathLike[str] | None, strict: bool = False) -> Sk
     drawings = stored(key, ("ids", "categories", "splits"), parse)
     skipped = tuple((str(name), str(reason)) for name, reason in drawings.note["skipped"])
     report_skipped(
-        f"quickdraw in {folder}: {len(skipped)} of {len(drawings) + len(skipped)} drawings",
+        f"quickdraw in {folder}: {len(drawings):,} drawings",
         skipped or [(path.name, "holds no drawing") for path in files if not len(drawings)],
         refuse=strict or not len(drawings),
     )
@@ -165,18 +170,51 @@ def _digest(files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
+class _Skipped(list[tuple[str, str]]):
+    """(name, reason) of the drawings of one file that cannot be used: of many, the first, and how many more."""
+
+    def __init__(self, file: str) -> None:
+        """Begin without drawings."""
+        super().__init__()
+        self._file, self.found = file, 0
+
+    def add(self, place: str, reason: str, used: int) -> None:
+        """Add a drawing.
+
+        Args:
+            place: where in the file.
+            reason: what is wrong with it.
+            used: how many drawings of the file could be used so far.
+
+        Raises:
+            ValueError: hardly any drawing of the file can be used: it need not be read to its end.
+        """
+        self.found += 1
+        if self.found <= MAX_WRONG:
+            self.append((f"{self._file}, {place}", reason))
+        elif self.found > MAX_WRONG + 10 * used:
+            raise ValueError(f"of its first {self.found + used:,} drawings {used:,} can be used ({place}: {reason})")
+
+    def all(self) -> list[tuple[str, str]]:
+        """Those that are named, and a line for the others."""
+        rest = self.found - len(self)
+        return [*self, *([(self._file, f"and {rest:,} more drawings that cannot be used")] if rest else [])]
+
+
 def _parse(files: Mapping[Path, Path], writer: Writer) -> dict[str, Any]:
     """Add the drawings of all files, given with where each really lies; the categories, and what had to be skipped."""
     skipped: list[tuple[str, str]] = []
     owner: dict[str, str] = {}
     for path, real in files.items():
+        wrong = _Skipped(path.name)
         try:
-            for drawing in (_of_lines if path.suffix == ".ndjson" else _of_arrays)(path.name, real, skipped):
+            for drawing in (_of_lines if path.suffix == ".ndjson" else _of_arrays)(path.name, real, wrong):
                 if owner.setdefault(drawing.category, path.name) != path.name:
                     raise ValueError(f"{owner[drawing.category]} has drawings of {drawing.category!r} as well")
                 writer.add(drawing.sketch, ids=drawing.sketch_id, categories=drawing.category, splits=drawing.split)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
+        skipped += wrong.all()
     return {"skipped": skipped, "categories": sorted(owner)}
 
 
@@ -190,8 +228,8 @@ def _checked_name(name: object) -> str:
 # --------------------------------------------------------------------------------------------------------- ndjson
 
 
-def _of_lines(name: str, path: Path, skipped: list[tuple[str, str]]) -> Iterator[_Drawing]:
-    """The drawings of an ndjson file; the wrong ones go to `skipped`."""
+def _of_lines(name: str, path: Path, skipped: _Skipped) -> Iterator[_Drawing]:
+    """The drawings of the ndjson file `name`, which lies at `path`; the wrong ones go to `skipped`."""
     seen: set[str] = set()
     with path.open("rb") as stream:
         number = 0
@@ -212,7 +250,7 @@ def _of_lines(name: str, path: Path, skipped: list[tuple[str, str]]) -> Iterator
                 if key in seen:
                     raise ValueError(f"key_id {key} occurs twice")
             except ValueError as error:
-                skipped.append((f"{name}, line {number}", str(error)))
+                skipped.add(f"line {number}", str(error), len(seen))
                 continue
             seen.add(key)
             yield _Drawing(f"{category}/{key}", category, _split_of(key), sketch)
@@ -223,15 +261,8 @@ def _parsed(line: bytes) -> tuple[str, str, VectorSketch]:
     entry = read_json(line)
     if not isinstance(entry, dict) or not {"key_id", "word", "drawing"} <= entry.keys():
         raise ValueError("not an object with key_id, word and drawing")
-    if not isinstance(entry["drawing"], list) or not entry["drawing"]:
-        raise ValueError("empty: it has no strokes")
-    strokes = []
-    for stroke in entry["drawing"]:
-        if not isinstance(stroke, list) or len(stroke) not in (2, 3):
-            raise ValueError("a stroke is not [[x, ...], [y, ...]], with [t, ...] or without")
-        # Times are not looked at: some of the published ones are not numbers.
-        strokes.append(np.atleast_2d(numbers(stroke[:2])).T)
-    return _checked_name(entry["key_id"]), _checked_name(entry["word"]), VectorSketch.fit(strokes)
+    sketch = VectorSketch.fit(quickdraw_strokes(entry["drawing"]))
+    return _checked_name(entry["key_id"]), _checked_name(entry["word"]), sketch
 
 
 def _split_of(key: str) -> str:
@@ -243,9 +274,10 @@ def _split_of(key: str) -> str:
 # ----------------------------------------------------------------------------------------------------- sketch-rnn
 
 
-def _of_arrays(name: str, path: Path, skipped: list[tuple[str, str]]) -> Iterator[_Drawing]:
-    """The drawings of a .npz file of sketch-rnn; the wrong ones go to `skipped`."""
+def _of_arrays(name: str, path: Path, skipped: _Skipped) -> Iterator[_Drawing]:
+    """The drawings of the .npz file `name` of sketch-rnn, which lies at `path`; the wrong ones go to `skipped`."""
     category = _checked_name(name.removesuffix(".npz").removesuffix(".full"))
+    used = 0
     try:
         check_zip(path, MAX_FILE_BYTES)
         with zipfile.ZipFile(path) as archive:
@@ -258,8 +290,9 @@ def _of_arrays(name: str, path: Path, skipped: list[tuple[str, str]]) -> Iterato
                     try:
                         sketch = VectorSketch.fit(stroke3_strokes(rows))
                     except ValueError as error:
-                        skipped.append((f"{name}, {part}, drawing {index}", str(error)))
+                        skipped.add(f"{part}, drawing {index}", str(error), used)
                     else:
+                        used += 1
                         own = split or ("student", "train")[index % 2]
                         yield _Drawing(f"{category}/{part}-{index}", category, own, sketch)
     except (ValueError, OSError):

@@ -18,6 +18,7 @@ from agents.experiments import sweep
 from agents.experiments.compare import CompareConfig, compare
 from sketchcanvas_env import data
 from sketchcanvas_env.data import load
+from sketchcanvas_env.data.formats.folder import SCALED_SVG
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.svg.reader import read_svg
 from tests.agents.cli.test_cli import run
@@ -110,7 +111,7 @@ def test_train_and_sweep_find_a_folder(tmp_path: Path, capsys: pytest.CaptureFix
     assert run("sweep", *own, *sweep, "--split", "val", "--out", tmp_path / "sweep") == 0
     capsys.readouterr()
     assert run("train", "--dataset", "folder", "--table", table) == 2
-    assert "Pass root=, or 'folder:DIR' as the name" in capsys.readouterr().err
+    assert "which folder? Name it as folder:DIR" in capsys.readouterr().err
 
 
 def test_info_and_show_of_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -149,9 +150,9 @@ def test_check_names_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture
     captured = capsys.readouterr()
     lines = captured.out.splitlines()
     assert "sketches/val-0__9.json: not JSON: NaN is no number there" in lines
-    assert "photos/test-0.jpg: neither a PNG nor a JPEG nor a WebP file (sketches that go with it: 3)" in lines
-    assert any(line.startswith(r"'sketches/[bold]\n.txt': its ending is none of") for line in lines)
-    assert captured.err.strip().splitlines()[-1] == f"sketchcanvas: {folder}: 3 to mend, each named above"
+    assert "photos/test-0.jpg: neither a PNG nor a JPEG nor a WebP file" in lines
+    assert any(line.startswith(r"sketches/[bold]\n.txt: its ending is none of") for line in lines)
+    assert captured.err.strip().splitlines()[-1] == f"sketchcanvas: {folder}: 3 to mend; --json names every one"
     assert run("data", "check", folder, "--json") == 2
     told = json.loads(capsys.readouterr().out)
     assert len(told["wrong"]) == 3
@@ -166,11 +167,12 @@ def test_check_names_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_check_says_what_selectors_lack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_own(tmp_path / "mine")
     assert run("data", "check", folder) == 0
-    assert capsys.readouterr().err == f"{folder} is in order\n"
+    assert capsys.readouterr().err == f"{SCALED_SVG}\n{folder} is in order\n"
     photos = [path.stem for path in (folder / "photos").iterdir()]
     (folder / "splits.json").write_text(json.dumps({"student": photos[3:], "test": photos[:3]}))
     assert run("data", "check", folder) == 0
     assert capsys.readouterr().err.splitlines() == [
+        SCALED_SVG,
         f"{folder} is in order",
         "no selector can be trained without sketches in 'train': list photos that have some under 'train' in "
         "splits.json",
@@ -186,7 +188,7 @@ def test_import(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     for _ in range(2):  # the second time there is nothing left to do
         assert run("data", "import", "chairv2", root, tmp_path / "chairs") == 0
         told = capsys.readouterr().err
-        assert "1 of 28 sketches" in told and "wrote 27 sketches" in told and "not kept" not in told
+        assert "27 of 28 sketches" in told and "wrote 27 sketches" in told and "not kept" not in told
     copy = load("folder", tmp_path / "chairs", strict=True)
     assert run("data", "import", "chairv2", root, tmp_path / "my chairs") == 0
     hint = shlex.split(capsys.readouterr().err.splitlines()[-1])
@@ -194,7 +196,7 @@ def test_import(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert len(copy) == 27 and "Sketch Me That Shoe" in copy.citation
     assert run("data", "check", tmp_path / "chairs") == 0
     assert run("data", "import", "toy", tmp_path / "toys") == 0
-    assert "not kept: abstraction levels" in capsys.readouterr().err
+    assert "not kept" not in capsys.readouterr().err
     assert len(load("folder", tmp_path / "toys")) == len(data.load("toy"))
     assert run("data", "import", "toy", tmp_path / "chairs") == 2
     assert "holds another data set" in capsys.readouterr().err

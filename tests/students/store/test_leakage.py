@@ -12,7 +12,7 @@ import pytest
 import students
 from sketchcanvas_env import data
 from sketchcanvas_env.data import SPLITS, SketchDataset, load, recognition
-from sketchcanvas_env.data.formats.folder import write_folder
+from sketchcanvas_env.data.formats.folder_writer import write_folder
 from students.store import leakage as seen
 from students.store.leakage import leakage
 from students.store.weights import load_card, load_student

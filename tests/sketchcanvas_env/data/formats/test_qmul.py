@@ -144,13 +144,13 @@ def test_a_point_on_the_edge_stays_on_the_canvas(tmp_path: Path) -> None:
 
 
 def test_roots() -> None:
-    with pytest.raises(ValueError, match=r"pass root=, QMUL's folder with ChairV2_Coordinate and photo/ or"):
+    with pytest.raises(ValueError, match=r"name it as chairv2:DIR, QMUL's folder with ChairV2_Coordinate and photo/"):
         load("chairv2")
     with pytest.raises(ValueError, match=r"ShoeV2_Coordinate and photo/ or photo_shoeV2/"):
         load("shoev2")
     with pytest.raises(ValueError, match="'emoji' needs no root"):
         load("emoji", "somewhere")
-    with pytest.raises(ValueError, match=r"there are emoji, emoji_recognition, chairv2, shoev2"):
+    with pytest.raises(ValueError, match=r"there are emoji, .*, chairv2, shoev2"):
         load("ChairV2", "somewhere")
 
 
@@ -259,12 +259,12 @@ PHOTOS = {
 def test_a_bad_sketch_is_named_and_left_out(tmp_path: Path, case: str) -> None:
     spoil, reason = SKETCHES[case]
     spoil(tmp_path)
-    with pytest.warns(SkippedDataWarning, match=rf"1 of 28 sketches and 0 of 14 photos .*/train/c2_v1_1: .*{reason}"):
+    with pytest.warns(SkippedDataWarning, match=rf"27 of 28 sketches and 14 of 14 photos .*/train/c2_v1_1: .*{reason}"):
         dataset = load("chairv2", tmp_path)
     assert len(dataset) == 27 and "c2_v1_1" not in dataset.sketch_ids and "c2_v1_2" in dataset.sketch_ids
     assert [name for name, _ in dataset.skipped] == ["/train/c2_v1_1"]
     assert sum("c2_v1" in dataset.gallery(split).tolist() for split in SPLITS) == 1  # the photo stays a candidate
-    with pytest.raises(ValueError, match=rf"cannot be used\n  /train/c2_v1_1: .*{reason}"):
+    with pytest.raises(ValueError, match=rf"cannot be used:\n  /train/c2_v1_1: .*{reason}"):
         load("chairv2", tmp_path, strict=True)
 
 
@@ -275,21 +275,20 @@ def test_a_bad_photo_is_named_and_left_out_with_its_sketches(tmp_path: Path, cas
     spoil(folder)
     start = time.process_time()
     with pytest.warns(
-        SkippedDataWarning, match=rf"2 of 28 sketches and 1 of 14 photos .*photo/c2_v1\.png: .*({reason})"
+        SkippedDataWarning, match=rf"26 of 28 sketches and 13 of 14 photos .*photo/c2_v1\.png: .*({reason})"
     ):
         dataset = load("chairv2", folder)
     assert time.process_time() - start < 1.0
     assert len(dataset) == 26 and "c2_v1" not in dataset.photo_ids
     assert not any("c2_v1" in dataset.gallery(split).tolist() for split in SPLITS)
-    [(name, told)] = dataset.skipped
-    assert name == "photo/c2_v1.png" and told.endswith("(sketches that go with it: 2)")
-    with pytest.raises(ValueError, match=rf"cannot be used\n  photo/c2_v1\.png: .*({reason})"):
+    assert [name for name, _ in dataset.skipped] == ["photo/c2_v1.png"]
+    with pytest.raises(ValueError, match=rf"cannot be used:\n  photo/c2_v1\.png: .*({reason})"):
         load("chairv2", folder, strict=True)
 
 
 def test_a_photo_in_both_parts_is_a_test_photo(tmp_path: Path) -> None:
     arrays = qmul_arrays() | {"/test/c2_v1_1": STROKE}
-    with pytest.warns(SkippedDataWarning, match="/train/c2_v1_1: a training sketch of a test photo"):
+    with pytest.warns(SkippedDataWarning, match="/train/c2_v1_1, /train/c2_v1_2: a training sketch of a test photo"):
         dataset = load("chairv2", write_qmul(tmp_path, arrays))
     assert "c2_v1" in dataset.gallery("test") and dataset.sketch_ids.tolist().count("c2_v1_1") == 1
     assert [name for name, _ in dataset.skipped] == ["/train/c2_v1_1", "/train/c2_v1_2"]
@@ -304,17 +303,17 @@ def test_one_warning_names_the_first_and_counts_the_rest(tmp_path: Path) -> None
         dataset = load("chairv2", folder)
     assert len(caught) == 1 and caught[0].filename == __file__
     text = str(caught[0].message)
-    assert "11 of 60 sketches and 1 of 30 photos" in text and "; 5 more)" in text
+    assert "49 of 60 sketches and 29 of 30 photos" in text and "/train/c4_v1_1 and 4 more: empty" in text
     assert len(dataset.skipped) == 10 and len(dataset) == 49
-    with pytest.raises(ValueError, match="11 of 60 sketches") as refused:
+    with pytest.raises(ValueError, match="49 of 60 sketches") as refused:
         load("chairv2", folder, strict=True)
-    assert all(f"{name}: {reason}" in str(refused.value) for name, reason in dataset.skipped)
+    assert all(name in str(refused.value) and reason in str(refused.value) for name, reason in dataset.skipped)
 
 
 def test_nothing_left_is_an_error(tmp_path: Path) -> None:
     folder = write_qmul(tmp_path, {"/train/a_1": STROKE * 9, "/train/b_1": STROKE})
     (folder / "photo" / "b.png").unlink()
-    with pytest.raises(ValueError, match=r"2 of 2 sketches and 1 of 2 photos cannot be used\n  photo/b\.png"):
+    with pytest.raises(ValueError, match=r"0 of 2 sketches and 1 of 2 photos .*cannot be used:\n  photo/b\.png"):
         load("chairv2", folder)
     with pytest.raises(ValueError, match="holds no sketch"):
         load("chairv2", write_qmul(tmp_path / "empty", {}))
@@ -375,16 +374,6 @@ def _hostile(marker: Path) -> dict[str, tuple[Any, str]]:
         "nested tuples as keys": (b"\x80\x03})" + b"q\x00h\x00\x86" * 12 + b"Ns.", "type tuple"),
         "texts as values": ({key: "M0,0"}, "holds str, not a float array"),
         "a dictionary inside": ({key: {key: STROKE}}, "holds dict, not a float array"),
-        "a way out": ({"/train/../../etc/passwd_1": STROKE}, "not of the form /train/<photo>_<number>"),
-        "an absolute path": ({"/train//etc/passwd_1": STROKE}, "not of the form"),
-        "a drive": ({"/train/C:x_1": STROKE}, "not of the form"),
-        "backslashes": ({"/train/..\\..\\x_1": STROKE}, "not of the form"),
-        "a hidden file": ({"/train/.ssh_1": STROKE}, "not of the form"),
-        "a null byte": ({"/train/a\0b_1": STROKE}, "not of the form"),
-        "half a character": ({"/train/\ud800_1": STROKE}, "not of the form|not UTF-8"),
-        "no number": ({"/train/a": STROKE}, "not of the form"),
-        "another part": ({"/dev/a_1": STROKE}, "not of the form"),
-        "a long name": ({f"/train/{'a' * 10_000}_1": STROKE}, "not of the form"),
         # Written by hand: what no pickler writes.
         "empty": (b"", "exhausted"),
         "a text file": (b"<html>404</html>", "unknown"),
@@ -411,6 +400,47 @@ def _hostile(marker: Path) -> dict[str, tuple[Any, str]]:
         "two things": (b"\x80\x03}}.", "holds no dictionary"),
         "half a text": (b"\x80\x03}X\x01\x00\x00\x00\xff.", "not UTF-8"),
     }
+
+
+BAD_KEYS = (
+    "/train/../../etc/passwd_1",
+    "/train//etc/passwd_1",
+    "/train/C:x_1",
+    "/train/..\\..\\x_1",
+    "/train/.ssh_1",
+    "/train/a\0b_1",
+    "/train/a",
+    "/train/_1",
+    "/train/a_",
+    "/dev/a_1",
+    f"/train/{'a' * 10_000}_1",
+)
+
+
+def test_keys_that_name_no_sketch_are_left_out_and_all_of_them_named(tmp_path: Path) -> None:
+    folder = write_qmul(tmp_path / "root", qmul_arrays())
+    arrays = qmul_arrays() | dict.fromkeys(BAD_KEYS, STROKE)
+    (folder / "ChairV2_Coordinate").write_bytes(pickle.dumps(arrays, protocol=3))
+    with pytest.warns(SkippedDataWarning, match=r"28 of 39 sketches and 14 of 14 .*not of the form /train/<photo>"):
+        dataset = load("chairv2", folder)
+    assert len(dataset) == 28
+    assert [name for name, _ in dataset.skipped] == sorted(key[:200] for key in BAD_KEYS)
+    with pytest.raises(ValueError, match="not of the form") as refused:
+        load("chairv2", folder, strict=True)
+    assert all(repr(key[:200])[1:-1].replace("\\\\", "\\") in str(refused.value) for key in BAD_KEYS)
+    assert "\0" not in str(refused.value)
+
+
+def test_any_suffix_of_a_key_is_a_sketch(tmp_path: Path) -> None:
+    """As ChairV2 has them: three test sketches are called by who drew them."""
+    plain = qmul_arrays()
+    folder = write_qmul(tmp_path / "root", plain)
+    workers = {"/test/c10_v1_A1XY": STROKE, "/test/c10_v1_A1_B2": STROKE, "/test/c11_v1_0a": STROKE}
+    (folder / "ChairV2_Coordinate").write_bytes(pickle.dumps(plain | workers, protocol=3))
+    dataset = load("chairv2", folder, strict=True)
+    found = dict(zip(dataset.sketch_ids.tolist(), dataset.photo_ids.tolist(), strict=True))
+    assert len(dataset) == 31
+    assert [found[key.removeprefix("/test/")] for key in workers] == ["c10_v1", "c10_v1", "c11_v1"]
 
 
 HOSTILE = list(_hostile(Path("marker")))

@@ -147,12 +147,12 @@ BAD_LINES = {
     "texts": (line(999, drawing=[[["1"], ["2"]]]), "something else than numbers"),
     "NaN": (line(999, drawing=[[[float("nan")], [1]]]), "NaN is no number"),
     "infinity": (line(999).replace("100", "1e999"), "not finite"),
-    "deep": ("[" * 100_000, "nested too deep"),
+    "deep": ("[" * 50_000, "nested too deep"),
     "no text for an id": (line(999, key_id=5), "is no name"),
     "a path for a word": (line(999, word="../cat"), "is no name"),
     "a long word": (line(999, word="c" * 101), "is no name"),
     "an id again": (line(3), "key_id 3 occurs twice"),
-    "not UTF-8": (b"\xff\xfe{}", "not JSON"),
+    "not UTF-8": (b"\xff{}", "not a text in UTF-8"),
     "too long": ("[" + "1," * MAX_LINE_BYTES + "1]", "longer than 1,048,576 bytes"),
     "too many points": (line(999, drawing=[[[1] * 50_001, [2] * 50_001]]), "at most 5000 strokes"),
 }
@@ -164,7 +164,7 @@ def test_a_bad_line_is_named_and_left_out(tmp_path: Path, case: str) -> None:
     text = [line(key).encode() for key in range(6)]
     text.insert(4, bad if isinstance(bad, bytes) else bad.encode())
     (tmp_path / "cat.ndjson").write_bytes(b"\n".join(text) + b"\n\n")
-    with pytest.warns(SkippedDataWarning, match=rf"1 of 7 drawings .*cat\.ndjson, line 5: .*{reason}") as warned:
+    with pytest.warns(SkippedDataWarning, match=rf"6 drawings .*cat\.ndjson, line 5: .*{reason}") as warned:
         dataset = load("quickdraw", tmp_path)
     assert warned[0].filename == __file__
     assert dataset.sketch_ids.tolist() == [f"cat/{key}" for key in range(6)]
@@ -200,7 +200,7 @@ def test_files_that_change_while_they_are_read(tmp_path: Path, monkeypatch: pyte
 
 
 def test_folders_that_are_not_the_data_set(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="pass root="):
+    with pytest.raises(ValueError, match="name it as quickdraw:DIR"):
         load("quickdraw")
     for folder in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(FileNotFoundError, match="holds nothing of Quick, Draw!"):
@@ -258,7 +258,7 @@ def test_a_bad_drawing_of_an_npz_is_named_and_left_out(tmp_path: Path) -> None:
     bad = [np.zeros((0, 3), np.int16), np.ones((4, 2), np.int16), np.full((4, 3), 2, np.int16)]
     broken = {**parts(), "test": npy(objects([offsets(rng), *bad]))}
     folder = write_npz(tmp_path / "q" / "cat.npz", broken)
-    with pytest.warns(SkippedDataWarning, match=r"3 of 17 drawings"):
+    with pytest.warns(SkippedDataWarning, match=r"14 drawings"):
         dataset = load("quickdraw", folder)
     assert [name for name, _ in dataset.skipped] == [f"cat.npz, test, drawing {n}" for n in (1, 2, 3)]
     for (_, told), reason in zip(dataset.skipped, ("no points", r"shape \(4, 2\)", "a pen state"), strict=True):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from sketchcanvas_env.data import SPLITS, SketchDataset, SkippedDataWarning, load
-from sketchcanvas_env.data.formats.sketchy import PHOTOS
+from sketchcanvas_env.data.formats.sketchy import DRAWN, PHOTOS
 from tests.helpers import toy_photo
 
 CLASSES = {"airplane": "n02691156", "cat": "n02121620"}
@@ -48,10 +48,10 @@ def write(folder: Path, photos: int = 12, sketches: int = 2, test: int = 2, tabl
                 (folder / "sketches" / group / f"{photo}-{k}.svg").write_text(svg())
     for group in CLASSES if table else ():
         rows = [
-            f"{x},{y},{1 if not i else 2},{s},{k},{photo},{photo}-{k}.png"
+            f"{x},{y},{1 if not i else 2},{s},{place},{photo},{photo}-{k}.png"
             for own, photo in names(photos)
             if own == group
-            for k in range(1, sketches + 1)
+            for place, k in enumerate(sorted(range(1, sketches + 1), key=str))
             for s, line in enumerate(LINES)
             for i, (x, y) in enumerate(line)
         ]
@@ -110,6 +110,37 @@ def test_invalid_sketches_are_not_part_of_it(tmp_path: Path, table: bool) -> Non
     assert not any("n02691156_5" in dataset.gallery(split) for split in SPLITS)  # no sketch of it is left
     (tmp_path / "info" / "invalid-pose.txt").unlink()
     assert len(load("sketchy", tmp_path, strict=True)) == 45  # a list may be missing
+    assert dataset.notes == tuple(f"info/invalid-{reason}.txt removed 1 sketches" for reason in listed)
+
+
+@pytest.mark.parametrize("pictures", [False, True])
+def test_sketch_ids_of_tables_are_places_among_names_sorted_as_text(tmp_path: Path, pictures: bool) -> None:
+    """With eleven sketches -10 stands before -2; with pictures of the sketches their names count, gaps and all."""
+    write(tmp_path, photos=4, sketches=1, table=True)
+    photo, ks = "n02121620_1", [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
+    if pictures:
+        ks = [1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
+        (tmp_path / DRAWN / "cat").mkdir(parents=True)
+        for k in ks:
+            (tmp_path / DRAWN / "cat" / f"{photo}-{k}.png").touch()
+    in_order = sorted(ks, key=str)
+    rows = [f"{x},{place},{pen},0,{place},{photo}" for place in range(11) for x, pen in ((0, 1), (64, 2))]
+    (tmp_path / "cat.csv").write_text(
+        "\n".join(["x,y,pen,strokeID,sketchID,photoID", *rows, *([f"1,1,1,0,99,{photo}"] if pictures else [])])
+    )
+    (tmp_path / "info" / "invalid-error.txt").write_text(f"{photo}-{in_order[1]}\n")
+    if pictures:
+        with pytest.warns(SkippedDataWarning, match=rf"{photo}: 99: its photo has 11 sketches, counted from 0"):
+            dataset = load("sketchy", tmp_path)
+    else:
+        dataset = load("sketchy", tmp_path, strict=True)
+    heights = {
+        str(name): round(float(dataset.sketch(row).strokes[0][0, 1]) * 480)
+        for row, name in enumerate(dataset.sketch_ids)
+        if dataset.photo_ids[row] == photo
+    }
+    assert heights == {f"{photo}-{k}": place for place, k in enumerate(in_order) if place != 1}
+    assert "info/invalid-error.txt removed 1 sketches" in dataset.notes
 
 
 def test_points_beyond_the_edge(tmp_path: Path) -> None:
@@ -167,7 +198,7 @@ def test_a_missing_photo_takes_its_sketches_along(tmp_path: Path) -> None:
     whole = load("sketchy", write(tmp_path))
     (tmp_path / PHOTOS / "cat" / "n02121620_9.jpg").unlink()
     (tmp_path / PHOTOS / "cat" / "n02121620_8.jpg").write_bytes(b"\xff\xd8 no picture")
-    with pytest.warns(SkippedDataWarning, match=r"4 of 48 sketches and 2 of 24 photos"):
+    with pytest.warns(SkippedDataWarning, match=r"44 of 48 sketches and 22 of 24 photos"):
         dataset = load("sketchy", tmp_path)
     assert [name for name, _ in dataset.skipped] == [f"{PHOTOS}/cat/n02121620_{n}.jpg" for n in (8, 9)]
     assert dataset.skipped[0][1].startswith("an unreadable JPEG file")
@@ -180,7 +211,7 @@ def test_a_missing_photo_takes_its_sketches_along(tmp_path: Path) -> None:
     ("change", "reason"),
     [
         (lambda text: text.replace("photoID", "photo"), "lacks the column 'photoID'"),
-        (lambda text: text.replace(",1,0,1,n02121620_0", ",3,0,1,n02121620_0"), "line 2: a row must have"),
+        (lambda text: text.replace(",1,0,0,n02121620_0", ",3,0,0,n02121620_0"), "line 2: a row must have"),
         (lambda text: text.replace("64,48,", "64,left,", 1), "line 2: '64', 'left' is no point"),
         (lambda text: text + "1,2\n", r"line \d+: a row must have"),
         (lambda text: text + "x" * 200_000 + "\n", "field larger than"),
@@ -198,24 +229,24 @@ def test_a_damaged_table_is_refused(tmp_path: Path, change: Callable[[str], str 
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [
-        ("nan,4,2,0,1,n02121620_1\n", "not finite"),
-        ("5,-inf,2,0,1,n02121620_1\n", "not finite"),
-        ("5,5000,2,0,1,n02121620_1\n", "off the canvas"),
-        ("5,5,2,0,1,n02121620_1\n" * 50_001, "at most 5000 strokes and 50000 points"),
+        ("nan,4,2,0,0,n02121620_1\n", "not finite"),
+        ("5,-inf,2,0,0,n02121620_1\n", "not finite"),
+        ("5,5000,2,0,0,n02121620_1\n", "off the canvas"),
+        ("5,5,2,0,0,n02121620_1\n" * 50_001, "at most 5000 strokes and 50000 points"),
     ],
 )
 def test_a_bad_sketch_of_a_table_is_named_and_left_out(tmp_path: Path, rows: str, reason: str) -> None:
     path = write(tmp_path, photos=4, table=True) / "cat.csv"
-    path.write_text("x,y,pen,strokeID,sketchID,photoID\n" + rows + "5,5,1,0,2,n02121620_1\n9,9,2,0,2,n02121620_1\n")
-    with pytest.warns(SkippedDataWarning, match=r"1 of 10 sketches and 0 of 5 photos"):
+    path.write_text("x,y,pen,strokeID,sketchID,photoID\n" + rows + "5,5,1,0,1,n02121620_1\n9,9,2,0,1,n02121620_1\n")
+    with pytest.warns(SkippedDataWarning, match=r"9 of 10 sketches and 5 of 5 photos"):
         dataset = load("sketchy", tmp_path)
     [(name, told)] = dataset.skipped
-    assert name == "cat.csv: n02121620_1-1" and reason in told
+    assert name == "cat.csv: n02121620_1: 0" and reason in told
     assert "n02121620_1-2" in dataset.sketch_ids
 
 
 def test_folders_that_are_not_the_data_set(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="pass root="):
+    with pytest.raises(ValueError, match="name it as sketchy:DIR"):
         load("sketchy")
     for part in ("sketches", PHOTOS, "info"):
         folder = write(tmp_path / part.replace("/", "-"), photos=1)
@@ -223,7 +254,7 @@ def test_folders_that_are_not_the_data_set(tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match="there must be sketches/"):
             load("sketchy", folder)
     folder = write(tmp_path / "list", photos=1)
-    (folder / "info" / "testset.txt").write_bytes(b"\xff\xfe")
+    (folder / "info" / "testset.txt").write_bytes(b"\xff")
     with pytest.raises(ValueError, match=r"testset\.txt: not a text"):
         load("sketchy", folder)
     with pytest.raises(ValueError, match="holds no sketch"):
