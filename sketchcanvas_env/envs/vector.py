@@ -31,6 +31,7 @@ Mask = npt.NDArray[np.bool_]
 _FIRST = (
     inspect.Parameter("num_envs", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=1, annotation="int"),
     inspect.Parameter("copy", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=True, annotation="bool"),
+    inspect.Parameter("final_obs", inspect.Parameter.KEYWORD_ONLY, default=False, annotation="bool"),
 )
 
 
@@ -49,8 +50,8 @@ class SketchVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64], npt.
     * Each key has a mask `_key`, which is True for the sub-environments that it speaks of; elsewhere arrays hold 0.
       Masks are not to be written to.
 
-    `final_obs`, which `SyncVectorEnv` adds, is left out: what ends an episode shows nothing new, so its last
-    observation is the one that the caller has just acted on.
+    `info["final_obs"]`, which `SyncVectorEnv` adds, is there with `final_obs=True` only: what ends an episode shows
+    nothing new, so its last observation is the one that the caller has just acted on.
 
     With `copy=False` the observations lie in two sets of buffers that take turns. An observation stays as it is during
     the next `step`, so that what was acted on and what came of it can be used together, and is overwritten by the
@@ -72,12 +73,22 @@ class SketchVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64], npt.
         super().__init_subclass__()
         cls.__signature__ = signature_of(cls.arguments, _FIRST)  # type: ignore[attr-defined]
 
-    def __init__(self, num_envs: int = 1, copy: bool = True, render_mode: str | None = None, **arguments: Any) -> None:
+    def __init__(
+        self,
+        num_envs: int = 1,
+        copy: bool = True,
+        *,
+        final_obs: bool = False,
+        render_mode: str | None = None,
+        **arguments: Any,
+    ) -> None:
         """Make an environment.
 
         Args:
             num_envs: number of sub-environments, N.
             copy: whether observations are fresh arrays in every call.
+            final_obs: whether `info["final_obs"]` has the last observations of episodes that ended, one dict each, for
+                libraries that ask for it.
             render_mode: as in the single environment; `render` gives one picture or line for each sub-environment.
             arguments: those of the single environment.
 
@@ -95,6 +106,7 @@ class SketchVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64], npt.
             )
         self.num_envs = int(num_envs)
         self.copy = bool(copy)
+        self.final_obs = bool(final_obs)
         self.single_observation_space = made.observation_space()
         self.single_action_space = made.action_space()
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
@@ -193,7 +205,7 @@ class SketchVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64], npt.
         count = np.count_nonzero(ended)
         if count == n:
             final = _with_masks(made.final(state), self._everyone)
-            infos = {"final_info": final, "_final_info": self._everyone}
+            infos = {"final_info": final, "_final_info": self._everyone, **self._last_seen(state, ended)}
             state = self._begin(slice(None))
             self._episodes += 1
             if self.render_mode is not None:
@@ -201,7 +213,11 @@ class SketchVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64], npt.
         elif count:
             where = np.flatnonzero(ended)
             told = {name: _spread(array, where, n) for name, array in made.final(only(state, where)).items()}
-            infos = {"final_info": _with_masks(told, ended), "_final_info": ended.copy()}
+            infos = {
+                "final_info": _with_masks(told, ended),
+                "_final_info": ended.copy(),
+                **self._last_seen(state, ended),
+            }
             state = put(state, where, self._begin(where))
             self._episodes[where] += 1
             self._earned[where] = 0.0
@@ -251,6 +267,15 @@ class SketchVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64], npt.
             given = None if asked is None else asked[name]
             numbers[name] = sampling.draw_between(keys, episodes, *ends) if given is None else given[where]
         return self.rules.start(rows, numbers)
+
+    def _last_seen(self, state: Any, ended: Mask) -> Info:
+        """`final_obs` of the episodes that ended, in the form of `SyncVectorEnv`; nothing where it is not asked for."""
+        if not self.final_obs:
+            return {}
+        found, last = self.rules.observe(only(state, ended)), np.full(self.num_envs, None, dtype=object)
+        for place, i in enumerate(np.flatnonzero(ended).tolist()):
+            last[i] = {name: array[place] for name, array in found.items()}
+        return {"final_obs": last, "_final_obs": ended.copy()}
 
     def _seed(self, seeds: Sequence[int | None], mask: Mask) -> None:
         """Start the streams of the masked sub-environments with a seed; the first time, those of all."""

@@ -28,6 +28,8 @@ from sketchcanvas_env.envs import canvas as env_module
 from sketchcanvas_env.envs.canvas import SketchCanvasEnv
 from sketchcanvas_env.outcomes.table import TableError
 from sketchcanvas_env.sketches.features import stroke_features
+from sketchcanvas_env.sketches.sketch import VectorSketch
+from sketchcanvas_env.sketches.thumbnail import thumbnail
 from sketchcanvas_env.tasks.observations import split_observations
 from tests.helpers import TOY_CANVASES, TOY_FLOPS, TOY_MILLISECONDS, Toy, toy_table
 
@@ -219,6 +221,21 @@ def test_the_observation_is_the_sketch(env: SketchCanvasEnv) -> None:
         assert env.photo_ids[index] == env.dataset.photo_ids[row]
         after = env.step(0)[0]
         assert data_equivalence(after, observation, exact=True)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_thumbnail_is_shown_where_it_is_asked_for(toy: Toy, name: str) -> None:
+    plain, env = gym.make(name, **toy.kwargs).unwrapped, gym.make(name, thumbnail=True, **toy.kwargs).unwrapped
+    for index in range(0, 36, 5):
+        (shown, info), (without, _) = (each.reset(options={"index": index}) for each in (env, plain))
+        sketch = env.task.sketch(index)  # type: ignore[attr-defined]
+        so_far = VectorSketch(sketch.strokes[: info.get("strokes", sketch.n_strokes)])
+        assert np.array_equal(shown.pop("thumbnail"), thumbnail(so_far))
+        if "tradeoff" not in shown:
+            assert data_equivalence(shown, without, exact=True)
+    check_env(env)
+    with pytest.raises(ValueError, match="thumbnail must be True or False"):
+        gym.make(name, thumbnail=1, **toy.kwargs)
 
 
 def test_every_sketch_of_the_split_is_drawn_about_equally(env: SketchCanvasEnv) -> None:

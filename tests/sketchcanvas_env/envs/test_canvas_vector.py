@@ -90,6 +90,27 @@ def test_it_equals_sync_vector_env_exactly(toy: Toy, copy: bool, seed: int, cost
             assert data_equivalence(infos, their_infos, exact=True)
 
 
+@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("thumbnail", [False, True])
+def test_asked_for_final_obs_it_equals_sync_vector_env_in_everything(toy: Toy, name: str, thumbnail: bool) -> None:
+    kwargs = {"thumbnail": thumbnail, **toy.kwargs}
+    ours = gym.make_vec(name, N, copy=False, final_obs=True, **kwargs)
+    theirs = gym.make_vec(name, N, "sync", {"autoreset_mode": AutoresetMode.SAME_STEP}, **kwargs)
+    obs, _ = ours.reset(seed=2)
+    theirs.reset(seed=2)
+    assert ("thumbnail" in obs) == thumbnail
+    for actions in actions_for(60, choices=ours.single_action_space.n):  # type: ignore[attr-defined]
+        (obs, *rest, infos), (their_obs, *their_rest, their_infos) = ours.step(actions), theirs.step(actions)
+        assert data_equivalence(dict(obs), dict(their_obs), exact=True)
+        assert data_equivalence(rest, their_rest, exact=True)
+        mine, other = infos.pop("final_obs", None), their_infos.pop("final_obs", None)
+        assert (mine is None) == (other is None)
+        for one, another in zip(mine if mine is not None else (), other if other is not None else (), strict=True):
+            assert (one is None) == (another is None)
+            assert one is None or data_equivalence(one, another, exact=True)
+        assert data_equivalence(infos, their_infos, exact=True)
+
+
 @pytest.mark.parametrize("changes", [{}, RANGE])
 @pytest.mark.parametrize(("cost", "charged"), [("flops", TOY_FLOPS), ("latency", TOY_MILLISECONDS)])
 def test_sub_environments_equal_single_ones(
