@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from typing import Any, ClassVar, TypedDict
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 import sketchcanvas_env  # noqa: F401  (registers the environments)
 from agents.evaluation.options import Options, charge_of
+from agents.evaluation.references import references
 from agents.selectors import margin, policy, walk
 from agents.selectors.base import Selector
 from sketchcanvas_env.outcomes.table import OutcomeTable
@@ -60,6 +61,7 @@ class EnvConfig:
     # Room for points in an observation. A GRU's time and FLOPs grow with it; most drawings say enough in 64
     # points, chosen by Douglas-Peucker.
     max_points: int = 64
+    thumbnail: bool = False  # whether observations have a thumbnail; a run whose network reads it sets this itself
     # (low, high) between which every episode's tradeoff is drawn and shown to the agent; `tradeoff` then says nothing.
     # None: all episodes share `tradeoff`.
     preferences: tuple[float, float] | None = None
@@ -69,6 +71,13 @@ class EnvConfig:
         object.__setattr__(self, "canvases", tuple(self.canvases))
         if self.preferences is not None:
             object.__setattr__(self, "preferences", tuple(self.preferences))
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as JSON-able values; a thumbnail that is not shown is not named, as before there were any."""
+        settings = {**asdict(self), "canvases": list(self.canvases)}
+        if not self.thumbnail:
+            del settings["thumbnail"]
+        return settings
 
     def at(self, tradeoff: float) -> EnvConfig:
         """The same environment at one tradeoff that all episodes share: where agents are evaluated."""
@@ -86,6 +95,7 @@ class EnvConfig:
             "triplet_weight",
             "cost",
             "max_points",
+            "thumbnail",
             "preferences",
         )
         return {"split": split, **{name: getattr(self, name) for name in names}}
@@ -142,12 +152,17 @@ class EnvConfig:
         return policy.actions_of(selector, task), policy.flops_of(selector, task)
 
     def rules(self, split: str) -> dict[str, npt.NDArray[np.int64]]:
-        """Policies that need no training, beside the fixed canvases, chance and the oracle: none here.
+        """Policies to compare agents with, beside the fixed canvases, chance and the oracle.
+
+        These are the `references` in a known gallery, and nothing elsewhere.
 
         Returns:
             (N,) columns of `options`, by name.
+
+        Raises:
+            ValueError: preferences, when no tradeoff is chosen.
         """
-        return {}
+        return _references(replace(self, thumbnail=True), split) if self.task(split).dataset.known_gallery else {}
 
     def one_shot(self) -> EnvConfig:
         """The environment with one-step episodes: this one."""
@@ -251,6 +266,11 @@ class CascadeConfig(EnvConfig):
     def extra_hashes(self) -> dict[str, str]:
         """That of the table of looks."""
         return {"looks_hash": self.cascade(VAL_SPLIT).looks.hash}
+
+
+@lru_cache(maxsize=8)
+def _references(env: EnvConfig, split: str) -> dict[str, npt.NDArray[np.int64]]:
+    return references(env.task("train"), env.task(split))
 
 
 @lru_cache(maxsize=8)

@@ -117,7 +117,7 @@ class CompareConfig:
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON-able values."""
-        return asdict(self)
+        return {**asdict(self), "env": self.env.to_json()}
 
 
 CASCADE = (
@@ -147,6 +147,7 @@ FULL = (
     "linear_ts",
     "epsilon_greedy",
     "reinforce/gru",
+    "reinforce/thumb",
     "reinforce/conv",
     "reinforce/transformer",
     "cost_sensitive/gru",

@@ -90,7 +90,7 @@ class SweepConfig:
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON-able values."""
-        return asdict(self)
+        return {**asdict(self), "compare": self.compare.to_json()}
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from students.tables.latency import machine
 TOLERANCE = 1e-4
 """The farthest that logits of torch and onnxruntime may lie apart."""
 
-_STROKES = "points (1, max_points * 5) stroke-5 rows, stats (1, 16)"
+_STROKES = "points (1, max_points * 5) stroke-5 rows, stats (1, 16), thumbnail (1, 256)"
 _INPUT = f"{_STROKES}, tradeoff (1, 1)"
 _CASCADE_INPUT = (
     f"{_STROKES}, looks (1, L) as sketchcanvas_env.outcomes.looks.look_feature_names has it, last (1, canvases)"

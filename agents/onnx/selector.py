@@ -21,6 +21,7 @@ from sketchcanvas_env.outcomes.looks import look_feature_names
 from sketchcanvas_env.outcomes.table import check_canvases
 from sketchcanvas_env.sketches.features import FEATURE_NAMES
 from sketchcanvas_env.sketches.sketch import VectorSketch
+from sketchcanvas_env.sketches.thumbnail import SIZE
 from sketchcanvas_env.tasks.arguments import MAX_POINTS
 from sketchcanvas_env.tasks.cascade_making import MAX_CANVASES, RANKINGS
 from students.onnx.runtime import MAX_REASON, SELECTOR, open_graph, read_card, run_graph
@@ -62,7 +63,9 @@ class OnnxSelector:
 
     def _shapes(self) -> tuple[dict[str, int], int]:
         """Length of each part that there may be of an observation, and number of actions."""
-        return {"points": 5 * self.max_points, "stats": len(FEATURE_NAMES), "tradeoff": 1}, len(self.canvases)
+        return {"points": 5 * self.max_points, "stats": len(FEATURE_NAMES), "thumbnail": SIZE, "tradeoff": 1}, len(
+            self.canvases
+        )
 
     @staticmethod
     def load(folder: str | os.PathLike[str]) -> OnnxSelector:

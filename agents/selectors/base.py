@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
@@ -24,8 +25,8 @@ class Selector(nn.Module):
 
     Attributes:
         name: the network's name in `SELECTORS`.
-        reads: the parts of an observation that it looks at, of "points", "stats" and "tradeoff", in a cascade also of
-            "looks" and "last".
+        reads: the parts of an observation that it looks at, of "points", "stats", "thumbnail" and "tradeoff", in a
+            cascade also of "looks" and "last".
         n_actions: number of canvases, K; in a cascade one more, for stopping.
         features_dim: width of what `encode` gives.
         n_stats: length of the statistics vector that it reads, F; None for a network that reads none.
@@ -59,8 +60,8 @@ class Selector(nn.Module):
         """Logits of each canvas, (B, K) float32.
 
         Args:
-            obs: "points" (B, P * 5) or (B, P, 5) stroke-5 rows, "stats" (B, F) and "tradeoff" (B, 1), float32, as
-                the environment gives them; a network reads its own part.
+            obs: "points" (B, P * 5) or (B, P, 5) stroke-5 rows, "stats" (B, F), "thumbnail" (B, 256) and "tradeoff"
+                (B, 1), float32, as the environment gives them; a network reads its own part.
         """
         logits: Tensor = self.head(self.encode(obs))
         return logits
@@ -86,6 +87,13 @@ class Selector(nn.Module):
             ValueError: a tradeoff that is missing, not wanted or out of range.
         """
         return as_tensors(observe(self.reads, sketch, max_points, tradeoff))
+
+    def fit_inputs(self, observations: Mapping[str, npt.NDArray[np.float32]]) -> None:
+        """Learn the scale of the inputs before training; networks that do not standardise them do nothing.
+
+        Args:
+            observations: "stats" (n, F) of all sketches to learn from, and "thumbnail" (n, 256) where it is shown.
+        """
 
     def flops(self, obs: Mapping[str, Tensor]) -> Tensor:
         """FLOPs (2 x MAC) of deciding about each sketch alone, (B,) float64; always above zero."""

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -39,6 +41,10 @@ class ConditionedSelector(Selector):
         self.inner = inner
         self.mix = nn.Linear(inner.features_dim + TRADEOFF_FEATURES, WIDTH)
         self._make_head()
+
+    def fit_inputs(self, observations: Mapping[str, npt.NDArray[np.float32]]) -> None:
+        """As `Selector.fit_inputs`."""
+        self.inner.fit_inputs(observations)
 
     def encode(self, obs: Mapping[str, Tensor]) -> Tensor:
         """Sketch and tradeoff together, (B, WIDTH)."""

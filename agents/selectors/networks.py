@@ -9,7 +9,8 @@ algorithm decides with the same network.
 | `gru` | points | the paper's recurrent network, 128 units | 6.54 M |
 | `transformer` | points | two blocks of attention, 32 wide | 3.17 M |
 | `conv` | points | two convolutions along the strokes, 32 channels | 0.76 M |
-| `stats` | statistics | a perceptron with two layers of 64 | 0.01 M |
+| `stats` | statistics | a perceptron with two layers of 256 | 0.14 M |
+| `thumb` | statistics, thumbnail | a perceptron with two layers of 256 | 0.27 M |
 | `linear` | statistics | the head alone | 0.0001 M |
 | `looks` | statistics, earlier looks | a perceptron with two layers of 64; for cascades | 0.02 M a decision |
 
@@ -27,11 +28,12 @@ from __future__ import annotations
 
 from agents.selectors.base import Selector
 from agents.selectors.conditioned import ConditionedSelector
-from agents.selectors.perceptrons import LinearSelector, LooksSelector, StatsSelector
+from agents.selectors.perceptrons import LinearSelector, LooksSelector, StatsSelector, ThumbSelector
 from agents.selectors.points import ConvSelector, GRUSelector, TransformerSelector
 
 SELECTORS: dict[str, type[Selector]] = {
-    kind.name: kind for kind in (GRUSelector, StatsSelector, ConvSelector, TransformerSelector, LinearSelector)
+    kind.name: kind
+    for kind in (GRUSelector, StatsSelector, ThumbSelector, ConvSelector, TransformerSelector, LinearSelector)
 }
 """Selector networks by name."""
 
@@ -46,6 +48,7 @@ def create(
     hidden: int | None = None,
     conditioned: bool = False,
     masked: bool = False,
+    standardised: bool = False,
 ) -> Selector:
     """Make a selector with random weights.
 
@@ -56,6 +59,7 @@ def create(
         hidden: width, None for the network's own default; "linear" has none.
         conditioned: make a `ConditionedSelector` of it, which is told the tradeoff.
         masked: see `LooksSelector`; other networks know nothing of it.
+        standardised: see `StatsSelector`; other networks know nothing of it.
 
     Raises:
         ValueError: an unknown name (the message lists what exists), a size below 1, or a width that the network
@@ -76,7 +80,10 @@ def create(
         if conditioned:
             raise ValueError("selector 'looks' is for cascades, which have one tradeoff: it cannot be told one")
         return LooksSelector(n_actions, masked=masked, **sizes)
-    plain = kind(n_actions, **sizes)
+    if kind is StatsSelector:
+        plain: Selector = StatsSelector(n_actions, standardised=standardised, **sizes)
+    else:
+        plain = kind(n_actions, **sizes)
     return ConditionedSelector(plain) if conditioned else plain
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sketchcanvas_env.outcomes import reward as rules
 from sketchcanvas_env.sketches.features import stroke_features
 from sketchcanvas_env.sketches.sketch import VectorSketch
+from sketchcanvas_env.sketches.thumbnail import thumbnail
 
 
 def observe(
@@ -18,13 +19,13 @@ def observe(
     """A batch of one, without the parts nobody reads.
 
     Args:
-        reads: the parts of an observation that are looked at, of "points", "stats" and "tradeoff".
+        reads: the parts of an observation that are looked at, of "points", "stats", "thumbnail" and "tradeoff".
         sketch: the drawing.
         max_points: points that it is bounded to, P.
         tradeoff: at which to choose, in [0, 1]; None where it is not read.
 
     Returns:
-        "points" (1, P * 5), "stats" (1, F) and "tradeoff" (1, 1), float32.
+        "points" (1, P * 5), "stats" (1, F), "thumbnail" (1, 256) and "tradeoff" (1, 1), float32.
 
     Raises:
         ValueError: a tradeoff that is missing, not wanted or out of range.
@@ -35,6 +36,8 @@ def observe(
         seen["points"] = sketch.to_stroke5(max_points).reshape(1, -1)
     if "stats" in reads:
         seen["stats"] = stroke_features(sketch).reshape(1, -1)
+    if "thumbnail" in reads:
+        seen["thumbnail"] = thumbnail(sketch).reshape(1, -1)
     if tradeoff is not None:
         seen["tradeoff"] = np.array([[tradeoff]], dtype=np.float32)
     return seen

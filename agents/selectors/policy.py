@@ -51,10 +51,16 @@ def _batches(
     if tradeoff is None and selector.conditioned:
         tradeoff = task.tradeoff
     selector.check_tradeoff(tradeoff)
+    missing = sorted(set(selector.reads) - set(task.pictures) - {"tradeoff"})
+    if missing:
+        raise ValueError(
+            f"selector {selector.name!r} reads {', '.join(missing)}, which this environment does not show: "
+            "make it with thumbnail=True"
+        )
     for i in range(0, len(task), batch_size):
         rows = slice(i, i + batch_size)
         # The task's arrays are read-only, which torch cannot express: copy a batch at a time.
-        obs = {"points": task.points[rows].copy(), "stats": task.stats[rows].copy()}
+        obs = {name: part[rows].copy() for name, part in task.pictures.items() if name in selector.reads}
         if tradeoff is not None:
-            obs["tradeoff"] = np.full((len(obs["stats"]), 1), tradeoff, dtype=np.float32)
+            obs["tradeoff"] = np.full((len(task.stats[rows]), 1), tradeoff, dtype=np.float32)
         yield as_tensors(obs)

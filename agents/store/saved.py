@@ -37,6 +37,7 @@ from agents.store import provenance
 from sketchcanvas_env.outcomes.table import OutcomeTable, check_canvases
 from sketchcanvas_env.sketches.features import FEATURE_NAMES
 from sketchcanvas_env.sketches.sketch import VectorSketch
+from sketchcanvas_env.sketches.thumbnail import SIZE
 from sketchcanvas_env.storage.files import atomic_write, read_json, sha256_file
 from sketchcanvas_env.tasks.arguments import MAX_POINTS
 from students.store.weights import read_weights
@@ -138,6 +139,7 @@ class SavedSelector:
         return {
             "points": points.reshape(1, -1),
             "stats": torch.zeros((1, len(FEATURE_NAMES))),
+            "thumbnail": torch.zeros((1, SIZE)),
             "tradeoff": torch.zeros((1, 1)),
         }
 

@@ -22,6 +22,9 @@ from sketchcanvas_env.storage.npz import Rows, read_npz, write_mapped
 MAPPED_FROM = 64 << 20
 """Bytes from which what is shown of a split is kept in the user's cache and mapped, instead of in memory."""
 
+KEPT_FROM = 2_000
+"""Sketches from which it is kept there, too: to draw and measure so many takes seconds."""
+
 _VERSION = 1  # rises when a sketch is shown otherwise: stroke-5, bounding, statistics
 _THUMBNAIL_VERSION = 1  # rises when the rasteriser draws otherwise
 _BLOCK = 512
@@ -136,7 +139,7 @@ def _of_sketches(
                 kept[name][start : start + _BLOCK] = found[name]
             yield found[large]
 
-    if 4 * shapes[large][0] * shapes[large][1] < MAPPED_FROM:
+    if len(rows) < KEPT_FROM and 4 * shapes[large][0] * shapes[large][1] < MAPPED_FROM:
         whole, start = np.empty(shapes[large], dtype=np.float32), 0
         for block in in_blocks():
             whole[start : start + len(block)] = block

@@ -146,6 +146,7 @@ def observations(n_stats: int = 16, rows: int = 6, max_points: int = 10, seed: i
     return {
         "points": torch.from_numpy(points.reshape(rows, -1)),
         "stats": torch.from_numpy(rng.random((rows, n_stats)).astype(np.float32)),
+        "thumbnail": torch.from_numpy(rng.random((rows, 256)).astype(np.float32)),
     }
 
 

@@ -25,7 +25,7 @@ from agents.algorithms.common.training import (
     Run,
     TrainConfig,
     check_files,
-    make_selector,
+    first_selector,
     pinned_threads,
     replay,
 )
@@ -191,8 +191,7 @@ def train(
     start = time.perf_counter()
     env = config.env.make_vec(config.num_envs)
     with pinned_threads(config.threads):
-        n_actions = int(env.single_action_space.n)  # type: ignore[attr-defined]
-        learner = make_learner(config, make_selector(config, env.single_observation_space, n_actions))
+        learner = make_learner(config, first_selector(config, env))
         steps = 0
         if resume and checkpoint is not None:
             tensors, state = checkpoints.load(checkpoint, config.to_json())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -65,7 +65,7 @@ class TrainConfig:
             )
 
     def _check_network(self) -> None:
-        """Refuse a network that there is not, that cannot have its width, or that reads what nobody shows it."""
+        """Refuse an unknown network, a width that it cannot have, or what it reads and is not shown."""
         # Made without memory and without chance, in about a millisecond: what `make_selector` would refuse later,
         # perhaps after hours of other runs, is found here.
         with torch.device("meta"):
@@ -78,6 +78,8 @@ class TrainConfig:
                 self.masked,
             )
         selectors.check_reads(made, self.cascade)
+        if "thumbnail" in made.reads and not self.env.thumbnail:
+            object.__setattr__(self, "env", replace(self.env, thumbnail=True))
 
     @property
     def steps_per_update(self) -> int:
@@ -86,9 +88,7 @@ class TrainConfig:
 
     def to_json(self) -> dict[str, Any]:
         """The settings, with the algorithm's name, as JSON-able values."""
-        settings = asdict(self)
-        settings["env"]["canvases"] = list(self.env.canvases)
-        return {"algorithm": self.algorithm, **settings}
+        return {"algorithm": self.algorithm, **asdict(self), "env": self.env.to_json()}
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,16 @@ class Run:
     seconds: float
 
 
+def first_selector(config: TrainConfig, env: gym.vector.VectorEnv[Any, Any, Any]) -> Selector:
+    """The network that a run starts with, as `make_selector`, with the scale of its inputs taken from the split."""
+    n_actions = int(env.single_action_space.n)  # type: ignore[attr-defined]
+    selector = make_selector(config, env.single_observation_space, n_actions)
+    selector.fit_inputs(env.unwrapped.task.task.pictures)  # type: ignore[attr-defined]
+    return selector
+
+
 def make_selector(config: TrainConfig, observation_space: gym.Space[Any], n_actions: int) -> Selector:
-    """The network that a run starts with; its weights depend on the seed alone.
+    """A run's network; its weights depend on the seed alone.
 
     Torch's global generator is left as it was.
 
@@ -129,7 +137,7 @@ def make_selector(config: TrainConfig, observation_space: gym.Space[Any], n_acti
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         conditioned = "tradeoff" in observation_space.spaces
-        return selectors.create(config.selector, n_actions, n_stats, config.hidden, conditioned, config.masked)
+        return selectors.create(config.selector, n_actions, n_stats, config.hidden, conditioned, config.masked, True)
 
 
 def env_seed(seed: int) -> int:

@@ -28,7 +28,7 @@ from agents.algorithms.common.training import (
     check_files,
     check_positive,
     env_seed,
-    make_selector,
+    first_selector,
     pinned_threads,
     preserved_generators,
     replay,
@@ -99,8 +99,7 @@ def train_model(
     start = time.perf_counter()
     env = config.env.make_vec(config.num_envs)
     with pinned_threads(config.threads), preserved_generators():
-        n_actions = int(env.single_action_space.n)  # type: ignore[attr-defined]
-        selector = make_selector(config, env.single_observation_space, n_actions)
+        selector = first_selector(config, env)
         adapter = SketchCanvasVecEnv(env, selector.reads)
         model = make_model(config, adapter, selector)
         start_from(model, selector)

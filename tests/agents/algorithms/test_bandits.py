@@ -11,7 +11,7 @@ from scipy.stats import norm
 
 from agents.algorithms import registry as algorithms
 from agents.algorithms.common.linear_bandit import LinearBandit
-from agents.algorithms.common.training import make_selector
+from agents.algorithms.common.training import first_selector
 from agents.algorithms.epsilon_greedy import _EpsilonGreedy
 from agents.algorithms.linear_ts import _LinearTS
 from agents.algorithms.linucb import _LinUCB
@@ -99,7 +99,7 @@ def test_linucb_is_optimistic_by_so_many_standard_deviations(
 
 def learner(kind: type[LinearBandit[Any]], algorithm: str, env: EnvConfig, **settings: Any) -> LinearBandit[Any]:
     config = small(algorithm, env, **settings)
-    return kind(config, make_selector(config, env.make_vec(1).single_observation_space, ARMS))
+    return kind(config, first_selector(config, env.make_vec(1)))
 
 
 def test_thompson_sampling_draws_from_the_posterior(toy_env: EnvConfig) -> None:

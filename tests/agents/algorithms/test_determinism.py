@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from agents.algorithms import registry as algorithms
 from agents.algorithms.common.curves import Curve
-from agents.algorithms.common.training import Run, TrainConfig, env_seed, make_selector, replay
+from agents.algorithms.common.training import Run, TrainConfig, env_seed, first_selector, replay
 from agents.evaluation.evaluate import evaluate
 from agents.evaluation.setting import EnvConfig
 from agents.selectors import policy
@@ -105,20 +105,19 @@ def test_training_changes_every_weight(toy_env: EnvConfig, algorithm: str, selec
 
 def test_every_algorithm_starts_from_the_same_network(toy_env: EnvConfig) -> None:
     # At a learning rate that moves nothing, what is left is the start. A bandit has no start.
-    space = toy_env.make_vec(1).single_observation_space
     for name in (name for name in EVERY if name not in BANDITS):
         config = small(name, toy_env, lr=1e-30, seed=3, **({"target_kl": 1e-30} if name == "trpo" else {}))
-        start = make_selector(config, space, 4).state_dict()
+        start = first_selector(config, toy_env.make_vec(1)).state_dict()
         for key, tensor in algorithms.train_run(config).selector.state_dict().items():
             assert torch.allclose(tensor, start[key], rtol=0.0, atol=1e-20), (name, key)
 
 
 @each_selector
 def test_the_start_follows_the_seed(toy_env: EnvConfig, selector: str) -> None:
-    space = toy_env.make_vec(1).single_observation_space
+    env = toy_env.make_vec(1)
 
     def start(seed: int) -> dict[str, bytes]:
-        return weights(make_selector(small("reinforce", toy_env, selector=selector, seed=seed), space, 4))
+        return weights(first_selector(small("reinforce", toy_env, selector=selector, seed=seed), env))
 
     before = torch.get_rng_state()
     first, again, other = start(0), start(0), start(1)

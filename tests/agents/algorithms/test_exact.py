@@ -10,7 +10,7 @@ import torch
 
 from agents.algorithms import registry as algorithms
 from agents.algorithms.common.loop import Batch, Learner, all_rewards, train
-from agents.algorithms.common.training import env_seed, make_selector, replay
+from agents.algorithms.common.training import env_seed, first_selector, replay
 from agents.evaluation.setting import EnvConfig
 from sketchcanvas_env.outcomes import reward as rules
 from sketchcanvas_env.tasks.canvas_making import make_task
@@ -29,7 +29,7 @@ def first_update(env_config: EnvConfig, monkeypatch: pytest.MonkeyPatch, algorit
     config = small(algorithm, env_config, **settings)
     after = algorithms.train_run(config).selector
     env = env_config.make_vec(N)
-    before = make_selector(config, env.single_observation_space, 4)
+    before = first_selector(config, env)
     obs, info = env.reset(seed=env_seed(5))
     with torch.no_grad():
         outputs = before({name: torch.from_numpy(array) for name, array in obs.items()}).numpy().astype(float)

@@ -10,7 +10,7 @@ import torch
 
 from agents.algorithms import registry as algorithms
 from agents.algorithms.common.loop import Batch
-from agents.algorithms.common.training import env_seed, make_selector, replay
+from agents.algorithms.common.training import env_seed, first_selector, replay
 from agents.algorithms.reinforce import _Reinforce
 from agents.evaluation.setting import EnvConfig
 from tests.agents.support import small
@@ -27,7 +27,7 @@ def first_update(env_config: EnvConfig, monkeypatch: pytest.MonkeyPatch, **chang
     config = small("reinforce", env_config, **settings)
     after = algorithms.train_run(config).selector
     env = env_config.make_vec(N)
-    before = make_selector(config, env.single_observation_space, 4)
+    before = first_selector(config, env)
     # The same episodes, seen again.
     obs, info = env.reset(seed=env_seed(5))
     with torch.no_grad():
@@ -100,7 +100,7 @@ def test_gradients_are_cut_to_the_norm(toy_env: EnvConfig, monkeypatch: pytest.M
 def test_the_learned_baseline_is_a_critic_that_leaves_the_encoder_alone(toy_env: EnvConfig) -> None:
     config = small("reinforce", toy_env, baseline="learned", num_envs=N, total_steps=N, entropy_coef=0.0, seed=2)
     env = toy_env.make_vec(N)
-    selector = make_selector(config, env.single_observation_space, 4)
+    selector = first_selector(config, env)
     learner = _Reinforce(config, selector)  # type: ignore[arg-type]
     critic = learner.helper
     assert isinstance(critic, torch.nn.Linear)
@@ -117,7 +117,7 @@ def test_the_learned_baseline_is_a_critic_that_leaves_the_encoder_alone(toy_env:
     torch.testing.assert_close(critic.bias.grad, (2 * (expected - returns)).mean(dim=0, keepdim=True))
     torch.testing.assert_close(critic.weight.grad[0], (2 * (expected - returns)[:, None] * features).mean(dim=0))
     # Selector: the policy gradient with that baseline, and no share in the critic's error.
-    again = make_selector(config, env.single_observation_space, 4)
+    again = first_selector(config, env)
     log_probs = torch.log_softmax(again(batch.obs), dim=1)
     actions = torch.multinomial(log_probs.detach().exp(), 1, generator=torch.Generator().manual_seed(2))
     (-((returns - expected) * log_probs.gather(1, actions)[:, 0]).mean()).backward()

@@ -92,8 +92,8 @@ def test_agents_are_evaluated_on_the_test_split(toy_env: EnvConfig, result: Comp
             actions, cost = policy.actions_of(network, task), policy.flops_of(network, task)
             assert found == evaluate(table, actions, selector_flops=cost, resamples=50)
             assert found.n_sketches == 36
-            # The stats network: 16 numbers, twice 64 units, 4 canvases.
-            assert found.selector_gflops == pytest.approx(2 * (16 * 64 + 64 * 64 + 64 * 4) / 1e9)
+            # The stats network: 16 numbers, twice 256 units, 4 canvases.
+            assert found.selector_gflops == pytest.approx(2 * (16 * 256 + 256 * 256 + 256 * 4) / 1e9)
             assert found.gflops == pytest.approx(found.student_gflops + found.selector_gflops)
         for field in ("acc1", "acc5", "mrr", "gflops", "reward", "regret", "gap_closed", "hull_gain"):
             mean = np.mean([getattr(seed, field) for seed in row.seeds])

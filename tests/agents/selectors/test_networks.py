@@ -29,7 +29,7 @@ from tests.agents.support import ALGORITHMS, observations, small, weights
 
 EVERY = sorted(selectors.SELECTORS)
 OF_POINTS = ["conv", "gru", "transformer"]
-OF_STATS = ["linear", "stats"]
+OF_STATS = ["linear", "stats", "thumb"]
 
 
 def make(name: str, n_actions: int = 4, hidden: int = 12) -> Selector:
@@ -204,6 +204,28 @@ def test_the_stats_network_reads_nothing_but_the_statistics() -> None:
     np.testing.assert_allclose(net(obs).detach().numpy(), logits, atol=1e-6)
 
 
+def test_standardised_statistics_have_mean_0_and_deviation_1_and_relu_follows() -> None:
+    torch.manual_seed(0)
+    net, obs = selectors.create("stats", 4, 16, 12, standardised=True), observations()
+    seen = obs["stats"].numpy().copy()
+    seen[:, 3] = 0.25  # never changes
+    net.fit_inputs({"stats": seen})
+    standard, first, _, second, _ = net.body  # type: ignore[misc]
+    x = standard(torch.from_numpy(seen)).double().numpy()
+    np.testing.assert_allclose(x.mean(axis=0), 0.0, atol=1e-5)
+    np.testing.assert_allclose(x.std(axis=0), np.where(np.arange(16) == 3, 0.0, 1.0), atol=1e-5)
+    for layer in (first, second):
+        x = np.maximum(x @ layer.weight.detach().double().numpy().T + layer.bias.detach().double().numpy(), 0.0)
+    logits = x @ net.head.weight.detach().double().numpy().T + net.head.bias.detach().double().numpy()
+    np.testing.assert_allclose(net({"stats": torch.from_numpy(seen)}).detach().numpy(), logits, atol=1e-5)
+
+
+def test_a_thumbnail_that_the_environment_does_not_show_is_asked_for(toy_env: EnvConfig) -> None:
+    with pytest.raises(ValueError, match=r"selector 'thumb' reads thumbnail.*thumbnail=True"):
+        policy.actions_of(make("thumb"), toy_env.task("val"))
+    assert small("reinforce", toy_env, selector="thumb").env == replace(toy_env, thumbnail=True)
+
+
 def test_the_linear_network_is_its_head() -> None:
     net, obs = lively(make("linear")), observations()
     assert torch.equal(net({"stats": obs["stats"]}), obs["stats"] @ net.head.weight.T + net.head.bias)
@@ -224,10 +246,10 @@ def test_choices_are_nearly_uniform_at_first(name: str) -> None:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_one_sketch_is_observed_as_in_the_environment(toy_env: EnvConfig, name: str) -> None:
-    task, net = toy_env.task("val"), make(name)
+    task, net = replace(toy_env, thumbnail=True).task("val"), make(name)
     for row in range(len(task)):
         seen = net.observe(task.dataset.sketch(int(task.index[row])), toy_env.max_points)
-        whole = {"points": task.points[row : row + 1], "stats": task.stats[row : row + 1]}
+        whole = {part: array[row : row + 1] for part, array in task.pictures.items()}
         assert set(seen) == set(net.reads)
         for part, tensor in seen.items():
             assert np.array_equal(tensor.numpy(), whole[part])
@@ -249,16 +271,16 @@ def test_every_parameter_learns(name: str) -> None:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_it_serves_as_a_features_extractor(toy_env: EnvConfig, name: str) -> None:
-    task = toy_env.task("val")
+    task = replace(toy_env, thumbnail=True).task("val")
     net = selectors.create(name, 4, len(FEATURE_NAMES))
     features = SelectorFeatures(task.observation_space(), net)
-    obs = {"points": torch.from_numpy(task.points[:3].copy()), "stats": torch.from_numpy(task.stats[:3].copy())}
+    obs = {part: torch.from_numpy(array[:3].copy()) for part, array in task.pictures.items()}
     assert features(obs).shape == (3, features.features_dim) == (3, net.features_dim)
     assert torch.equal(net.head(features(obs)), net(obs))
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("name", ["conv", "linear", "transformer"])
+@pytest.mark.parametrize("name", ["conv", "linear", "thumb", "transformer"])
 def test_agents_train_it_and_it_reads_back(toy_env: EnvConfig, tmp_path: Path, name: str, algorithm: str) -> None:
     config = small(algorithm, toy_env, selector=name, hidden=None if name == "linear" else 8)
     run = algorithms.train_run(config)
@@ -266,7 +288,7 @@ def test_agents_train_it_and_it_reads_back(toy_env: EnvConfig, tmp_path: Path, n
     assert all(fresh[key] != value for key, value in weights(run.selector).items() if key.startswith("head"))
     found = agents.load(agents.save(tmp_path / "x", run, toy_env.outcomes("train")))
     assert weights(found.selector) == weights(run.selector)
-    task = toy_env.task("test")
+    task = run.config.env.task("test")
     actions, costs = policy.actions_of(run.selector, task), policy.flops_of(run.selector, task)
     sketches = [task.dataset.sketch(int(row)) for row in task.index]
     assert [found(sketch) for sketch in sketches] == [task.canvases[action] for action in actions]
@@ -287,10 +309,10 @@ def drawing(length: int, n_stats: int = 16) -> dict[str, torch.Tensor]:
     """One drawing of so many points without padding."""
     points = torch.rand(1, length, 5, generator=torch.Generator().manual_seed(length))
     points[..., 4] = 0.0
-    return {"points": points, "stats": torch.rand(1, n_stats)}
+    return {"points": points, "stats": torch.rand(1, n_stats), "thumbnail": torch.rand(1, 256)}
 
 
-@pytest.mark.parametrize("name", ["conv", "gru", "linear", "stats"])
+@pytest.mark.parametrize("name", ["conv", "gru", "linear", "stats", "thumb"])
 @pytest.mark.parametrize("length", [1, 7, 64])
 def test_flops_are_those_of_the_layers(name: str, length: int) -> None:
     net, obs = make(name, n_actions=5), drawing(length)
@@ -328,7 +350,8 @@ def test_default_networks_cost_well_below_the_smallest_canvas() -> None:
     obs = drawing(EnvConfig.max_points, len(FEATURE_NAMES))
     costs = {name: float(selectors.create(name, 4, len(FEATURE_NAMES)).flops(obs)[0]) / 1e6 for name in EVERY}
     assert costs == pytest.approx(
-        {"conv": 0.758, "gru": 6.538, "linear": 0.000128, "stats": 0.010752, "transformer": 3.166}, rel=1e-3
+        {"conv": 0.758, "gru": 6.538, "linear": 0.000128, "stats": 0.1413, "thumb": 0.2724, "transformer": 3.166},
+        rel=1e-3,
     )
     for name, cost in costs.items():
         # The paper's width of the GRU is the exception, and kept for being the paper's.
@@ -458,7 +481,7 @@ def test_settings_rebuild_a_conditioned_network(name: str) -> None:
 @pytest.mark.parametrize("name", EVERY)
 def test_one_sketch_at_a_tradeoff_is_observed_as_in_the_environment(toy_env: EnvConfig, name: str) -> None:
     net = conditioned(name)
-    env = replace(toy_env, preferences=(0.0, 1.0)).make_vec(1, "val")
+    env = replace(toy_env, preferences=(0.0, 1.0), thumbnail=True).make_vec(1, "val")
     for row, tradeoff in enumerate((0.0, 0.1, 0.3)):
         shown, _ = env.reset(options={"index": row, "tradeoff": tradeoff})
         task = toy_env.task("val")
@@ -492,13 +515,16 @@ def test_settings_rebuild_the_network(name: str) -> None:
 
 def test_default_widths() -> None:
     widths = {name: selectors.create(name, 4, 16).features_dim for name in EVERY}
-    assert widths == {"conv": 64, "gru": 128, "linear": 16, "stats": 64, "transformer": 32}
+    assert widths == {"conv": 64, "gru": 128, "linear": 16, "stats": 256, "thumb": 256, "transformer": 32}
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "lstm", "n_actions": 4}, "unknown selector 'lstm'; there are conv, gru, linear, looks, stats, tr"),
+        (
+            {"name": "lstm", "n_actions": 4},
+            "'lstm'; there are conv, gru, linear, looks, stats, thumb, tr",
+        ),
         ({"name": "stats", "n_actions": 4}, "needs n_stats"),
         ({"name": "linear", "n_actions": 4}, "'linear' needs n_stats"),
         ({"name": "linear", "n_actions": 4, "n_stats": 16, "hidden": 8}, "no hidden units: leave hidden out"),
@@ -524,19 +550,16 @@ def test_networks_that_cannot_be(arguments: dict[str, Any], message: str) -> Non
 
 @pytest.mark.parametrize("name", EVERY)
 def test_choices_on_a_split_are_those_sketch_by_sketch(toy_env: EnvConfig, name: str) -> None:
-    net, task = make(name), toy_env.task("val")
+    net, task = make(name), replace(toy_env, thumbnail=True).task("val")
     # Far from uniform, so that no choice hangs by a rounding error.
     torch.nn.init.normal_(net.head.weight, std=5.0)
-    whole = {"points": torch.from_numpy(task.points.copy()), "stats": torch.from_numpy(task.stats.copy())}
+    whole = {part: torch.from_numpy(array.copy()) for part, array in task.pictures.items()}
     with torch.no_grad():
         # No canvas is everybody's favourite.
         net.head.bias -= net(whole).mean(dim=0)
     expected, costs = [], []
     for row in range(len(task)):
-        obs = {
-            "points": torch.from_numpy(task.points[row : row + 1].copy()),
-            "stats": torch.from_numpy(task.stats[row : row + 1].copy()),
-        }
+        obs = {part: tensor[row : row + 1] for part, tensor in whole.items()}
         expected.append(int(net(obs).argmax()))
         costs.append(float(net.flops(obs)[0]))
     assert len(set(expected)) > 1

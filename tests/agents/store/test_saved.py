@@ -153,7 +153,7 @@ def edit(weights_path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     ("change", "message"),
     [
         (lambda t: t["head.weight"].fill_(float("nan")), "head.weight holds NaN"),
-        (lambda t: t["body.0.bias"][3].fill_(float("inf")), "body.0.bias holds NaN or infinity"),
+        (lambda t: t["body.1.bias"][3].fill_(float("inf")), "body.1.bias holds NaN or infinity"),
         (lambda t: t.update({"head.weight": torch.zeros(5, 8)}), r"head.weight is \(5, 8\).*asks for.*\(4, 8\)"),
         (lambda t: t.update({"head.bias": t["head.bias"].double()}), "head.bias is .*float64"),
         (lambda t: t.pop("head.bias"), r"missing tensors \['head.bias'\], extra tensors none"),
