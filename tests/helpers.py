@@ -143,6 +143,10 @@ def toy_looks(table: OutcomeTable, dataset: SketchDataset | None = None, seed: i
     """
     sets = [each for each in range(1, 1 << len(TOY_CANVASES)) if each.bit_count() > 1]
     distances = np.full((len(table), len(TOY_CANVASES), 5), 2.0)
+    shares = [
+        [softmax(-(d.astype(np.float64) ** 2) / 0.2) for d in each]
+        for *_, each in toy_distances(dataset or toy_dataset(), seed)
+    ]
     ranks, triplet = np.zeros((len(table), len(sets)), np.int64), np.zeros((len(table), len(sets)))
     for i, (_, true, between) in enumerate(toy_distances(dataset or toy_dataset(), seed)):
         near = np.sort(between, axis=1)[:, :5]
@@ -158,8 +162,17 @@ def toy_looks(table: OutcomeTable, dataset: SketchDataset | None = None, seed: i
         "fused_ranks": ranks,
         "fused_triplet": triplet,
         "meta": {"made_by": "tests"},
+        "temperatures": np.full(len(TOY_CANVASES), 0.2),
+        "confidence": np.array([[p.max() for p in each] for each in shares]),
+        "entropy": np.array([[-(p * np.log(p)).sum() / np.log(len(p)) for p in each] for each in shares]),
+        "apart": np.random.default_rng(3).uniform(0, 2, distances.shape[:2]),
     }
     return LookTable(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def softmax(x: np.ndarray) -> np.ndarray:
+    """Shares of exp(x) in their sum."""
+    return np.exp(x) / np.exp(x).sum()
 
 
 def toy_prefixes(table: OutcomeTable, dataset: SketchDataset | None = None, **changes: object) -> PrefixTable:

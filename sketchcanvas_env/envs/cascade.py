@@ -24,6 +24,11 @@ class OfCascade(WithMasks, OfTask):
         return self.rules.look_names
 
     @property
+    def confidence_names(self) -> tuple[str, ...]:
+        """(3 K,) names of the observation `confidence`."""
+        return self.rules.confidence_names
+
+    @property
     def nodes(self) -> tuple[str, ...]:
         """(M,) names of the ways in which an episode can end."""
         return self.rules.nodes
@@ -58,11 +63,13 @@ class SketchCanvasCascadeEnv(OfCascade, SketchEnv):
     | `thumbnail` | (256,)            | [0, 1] | as there; only with `thumbnail=True`                                |
     | `looks`     | (L,)              | [0, 2] | what was seen so far, named in `env.unwrapped.look_names`           |
     | `last`      | (K,)              | [0, 1] | 1 for the canvas of the last look, else 0; all 0 before the first   |
+    | `confidence`| (3 K,)            | [0, 2] | how sure each look is; only with `confidence=True`                  |
 
     `looks` has for each canvas whether it was looked at, the distances of the five nearest photos and the margin of the
     first two; for each pair of canvases the share of nearest photos in common and whether the first is the same; and
-    the share of all costs that was spent. What speaks of a canvas that was not looked at is 0. Nothing in it needs the
-    true photo.
+    the share of all costs that was spent. `confidence` has for each canvas the softmax share of the nearest photo, the
+    entropy over the gallery, and the distance of the two nearest photos (`outcomes.confidence`). What speaks of a
+    canvas that was not looked at is 0. Nothing in either needs the true photo.
 
     ## Rewards
 
@@ -95,7 +102,7 @@ class SketchCanvasCascadeEnv(OfCascade, SketchEnv):
     gym.make(
         "SketchCanvasCascade-v0", dataset="emoji", split="train", student=None, canvases=(32, 64, 128, 256),
         tradeoff=0.2, rank_weight=1.0, triplet_weight=0.1, cost="flops", max_points=200, thumbnail=False, table=None,
-        render_mode=None, task="retrieval", ranking="last", looks=None,
+        render_mode=None, task="retrieval", ranking="last", looks=None, confidence=False,
     )
     ```
 

@@ -43,6 +43,12 @@ class LookTable(Companion):
             (`reward.fused_distance`).
         fused_triplet: (N, F) float32, triplet loss likewise.
         meta: where it comes from; JSON-able.
+        temperatures: (K,) float64, temperature of the softmax at each canvas, fitted on `train`
+            (`outcomes.confidence`); None, with the next three, in a table that was built without.
+        confidence: (N, K) float32, share of the nearest photo in the softmax over the gallery, in (0, 1].
+        entropy: (N, K) float32, entropy of that softmax as a share of the highest, in [0, 1].
+        apart: (N, K) float32, Euclidean distance between the embeddings of the two nearest photos, in [0, 2]: near 0
+            where they are alike; 2 where the gallery has one photo.
 
     Raises:
         TableError: shapes or ranges that cannot be.
@@ -54,7 +60,12 @@ class LookTable(Companion):
         "fused_of": (np.int64, ("F",)),
         "fused_ranks": (np.int32, ("N", "F")),
         "fused_triplet": (np.float32, ("N", "F")),
+        "temperatures": (np.float64, ("K",)),
+        "confidence": (np.float32, ("N", "K")),
+        "entropy": (np.float32, ("N", "K")),
+        "apart": (np.float32, ("N", "K")),
     }
+    OPTIONAL: ClassVar = ("temperatures", "confidence", "entropy", "apart")
     SUFFIX: ClassVar = ".looks.npz"
     NAME: ClassVar = "table of looks"
     MISSING: ClassVar = (
@@ -68,6 +79,10 @@ class LookTable(Companion):
     fused_ranks: npt.NDArray[np.int32]
     fused_triplet: npt.NDArray[np.float32]
     meta: Mapping[str, Any] = field(default_factory=dict)
+    temperatures: npt.NDArray[np.float64] | None = None
+    confidence: npt.NDArray[np.float32] | None = None
+    entropy: npt.NDArray[np.float32] | None = None
+    apart: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         """Number of sketches, N."""
@@ -81,6 +96,18 @@ class LookTable(Companion):
             digest.update(f"\n{name} {array.dtype.kind}{array.shape}\n".encode())
             digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
         return digest.hexdigest()
+
+    def sureness(self) -> npt.NDArray[np.float32]:
+        """(N, K, 3) float32, confidence, entropy and `apart` of each look.
+
+        Raises:
+            ValueError: a table that was built without; the message says how to build it anew.
+        """
+        if self.confidence is None or self.entropy is None or self.apart is None:
+            raise ValueError(
+                "the looks were built without confidence: build them anew with 'sketchcanvas tabulate ... --looks'"
+            )
+        return np.stack([self.confidence, self.entropy, self.apart], axis=-1)
 
     def _check(self) -> None:
         _check(self)
@@ -105,6 +132,21 @@ def _check(looks: LookTable) -> None:
         raise TableError("fused_ranks must not be below 1")
     if not np.isfinite(looks.fused_triplet).all() or (looks.fused_triplet < 0).any():
         raise TableError("fused_triplet must be finite and not negative")
+    have = [name for name in looks.OPTIONAL if getattr(looks, name) is not None]
+    if have and len(have) < len(looks.OPTIONAL):
+        raise TableError(f"{', '.join(looks.OPTIONAL)} belong together: there is only {', '.join(have)}")
+    for name, low, high in (
+        ("temperatures", 0.0, np.inf),
+        ("confidence", 0.0, 1.0),
+        ("entropy", 0.0, 1.0),
+        ("apart", 0.0, rules.MAX_DISTANCE + rules.DISTANCE_SLACK),
+    ):
+        array = getattr(looks, name)
+        # NaN compares false with everything.
+        if array is not None and not ((array >= low) & (array <= high) & np.isfinite(array)).all():
+            raise TableError(f"{name} must be finite and lie in [{low:g}, {high:g}]")
+    if looks.temperatures is not None and not looks.temperatures.all():
+        raise TableError("temperatures must be above zero")
 
 
 def check_looks(looks: LookTable, table: OutcomeTable) -> None:
@@ -171,6 +213,16 @@ def load_looks(table: OutcomeTable, path: str | os.PathLike[str] | None = None) 
 
 
 # -------------------------------------------------------------------- what an agent is shown
+
+
+def sureness_names(canvases: Iterable[int]) -> tuple[str, ...]:
+    """Names of the numbers in the observation `confidence`, in order.
+
+    Example:
+        >>> sureness_names([32, 64])[:4]
+        ('confidence_32', 'entropy_32', 'apart_32', 'confidence_64')
+    """
+    return tuple(f"{name}_{side}" for side in canvases for name in ("confidence", "entropy", "apart"))
 
 
 def look_feature_names(canvases: Iterable[int]) -> tuple[str, ...]:

@@ -37,12 +37,14 @@ class Companion:
         outcomes_hash: `OutcomeTable.hash` of the whole table that it belongs to.
         meta: where it comes from; JSON-able.
         ARRAYS: the arrays in the file.
+        OPTIONAL: those that may be missing: None, and then neither file nor hash knows of them.
         SUFFIX: how its file is called: `mine.npz` has `mine` + SUFFIX beside it.
         NAME: what to call it in messages, "table of looks".
         MISSING: what to say where there is none; `{path}` stands for the file.
     """
 
     ARRAYS: ClassVar[Columns]
+    OPTIONAL: ClassVar[tuple[str, ...]] = ()
     SUFFIX: ClassVar[str]
     NAME: ClassVar[str]
     MISSING: ClassVar[str]
@@ -67,8 +69,9 @@ class Companion:
         return f"<{type(self).__name__} beside outcomes {self.outcomes_hash[:12]}: {shapes}>"
 
     def _arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """The arrays by name."""
-        return {name: getattr(self, name) for name in self.ARRAYS}
+        """The arrays that there are, by name."""
+        have = {name: getattr(self, name) for name in self.ARRAYS}
+        return {name: array for name, array in have.items() if name not in self.OPTIONAL or array is not None}
 
     def _check(self) -> None:
         """Raise TableError for the first thing that cannot be, whatever the outcome table says."""
@@ -113,6 +116,7 @@ class Companion:
             columns=cls.ARRAYS,
             texts=("outcomes_hash",),
             objects=("meta",),
+            optional=cls.OPTIONAL,
         )
 
     @classmethod

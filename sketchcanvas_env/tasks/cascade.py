@@ -17,7 +17,7 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from sketchcanvas_env.outcomes import reward as rules
-from sketchcanvas_env.outcomes.looks import LookTable, look_feature_names, look_weights
+from sketchcanvas_env.outcomes.looks import LookTable, look_feature_names, look_weights, sureness_names
 from sketchcanvas_env.outcomes.table import best_columns
 from sketchcanvas_env.tasks.arguments import Arguments
 from sketchcanvas_env.tasks.canvas import Task, photos_of
@@ -71,6 +71,8 @@ class CascadeTask(Episodes[Looks]):
         answer_triplet: (n, A) float64.
         answer_acc: (n, A) float64, R_acc.
         signals: (n, L) float32, `looks.look_signals`.
+        sureness: (n, 3 K) float32, confidence, entropy and `apart` of each canvas (`LookTable`); None where they are
+            not shown.
         looks: the table of looks that this was taken from, of all splits and canvases.
         arguments: what it was made from.
     """
@@ -87,6 +89,7 @@ class CascadeTask(Episodes[Looks]):
     signals: npt.NDArray[np.float32]
     looks: LookTable = field(repr=False)
     arguments: Arguments
+    sureness: npt.NDArray[np.float32] | None = None
 
     @property
     def n_canvases(self) -> int:
@@ -245,11 +248,19 @@ class CascadeTask(Episodes[Looks]):
         look_up(self._pictures, state.rows, into)
         look_up({"last": self._last_shown}, state.last + 1, into)
         into["looks"] *= self._weights.take(state.seen, axis=0)
+        if self.sureness is not None:
+            into["confidence"] *= self._seen_three_times.take(state.seen, axis=0)
         return into
 
     @cached_property
     def _pictures(self) -> dict[str, npt.NDArray[np.float32]]:
-        return {**self.task.pictures, "looks": self.signals}
+        parts = {**self.task.pictures, "looks": self.signals}
+        return parts if self.sureness is None else {**parts, "confidence": self.sureness}
+
+    @cached_property
+    def _seen_three_times(self) -> npt.NDArray[np.float32]:
+        """(2^K, 3 K) 1 for what is known of each canvas after looks at each set of them."""
+        return fixed(np.repeat(self.members, 3, axis=1).astype(np.float32))
 
     @cached_property
     def _weights(self) -> npt.NDArray[np.float32]:
@@ -311,13 +322,12 @@ class CascadeTask(Episodes[Looks]):
 
     def observation_space(self) -> spaces.Dict:
         """Space of one observation."""
-        return spaces.Dict(
-            {
-                **self.task.observation_space().spaces,
-                "looks": spaces.Box(0.0, rules.MAX_DISTANCE, (self.signals.shape[1],), np.float32),
-                "last": spaces.Box(0.0, 1.0, (self.n_canvases,), np.float32),
-            }
+        wide = (
+            {"looks": self.signals} if self.sureness is None else {"looks": self.signals, "confidence": self.sureness}
         )
+        boxes = {name: spaces.Box(0.0, rules.MAX_DISTANCE, (each.shape[1],), np.float32) for name, each in wide.items()}
+        last = spaces.Box(0.0, 1.0, (self.n_canvases,), np.float32)
+        return spaces.Dict({**self.task.observation_space().spaces, **boxes, "last": last})
 
     def action_space(self) -> spaces.Discrete:
         """Space of one action: K canvases and stopping."""
@@ -346,3 +356,8 @@ class CascadeTask(Episodes[Looks]):
     def look_names(self) -> tuple[str, ...]:
         """(L,) names of the observation `looks`."""
         return look_feature_names(self.task.canvases)
+
+    @property
+    def confidence_names(self) -> tuple[str, ...]:
+        """(3 K,) names of the observation `confidence`."""
+        return sureness_names(self.task.canvases)

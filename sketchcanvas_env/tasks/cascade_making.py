@@ -32,10 +32,12 @@ class CascadeArguments(Arguments):
     Attributes:
         ranking: the answer is the ranking of the "last" look, or that of all looks "fused".
         looks: path of a table of looks, or the table; None for the one beside the outcome table.
+        confidence: whether observations have how sure each look is of its nearest photo.
     """
 
     ranking: str = "last"
     looks: str | os.PathLike[str] | LookTable | None = None
+    confidence: bool = False
 
     def __post_init__(self) -> None:
         """Check and normalise."""
@@ -43,6 +45,8 @@ class CascadeArguments(Arguments):
         if self.ranking not in RANKINGS:
             raise ValueError(f"unknown ranking {self.ranking!r}: there are {', '.join(RANKINGS)}")
         self._set(looks=path_or(LookTable, self.looks, "looks", "a table of looks"))
+        if not isinstance(self.confidence, bool):
+            raise ValueError(f"confidence must be True or False, got {self.confidence!r}")
         if len(self.canvases) > MAX_CANVASES:
             raise ValueError(f"at most {MAX_CANVASES} canvases can be looked at in sequence, got {len(self.canvases)}")
 
@@ -50,7 +54,8 @@ class CascadeArguments(Arguments):
         """The task; equal arguments give the same object.
 
         Raises:
-            ValueError: an argument that names something that does not exist, or sets of canvases that nobody fused.
+            ValueError: an argument that names something that does not exist, sets of canvases that nobody fused, or
+                `confidence` of looks that were built without.
             FileNotFoundError: no file at `table` or `looks`, or no looks beside the outcome table; the message says how
                 to make them.
             TableError: looks that do not belong to the outcome table.
@@ -111,6 +116,7 @@ def _cascade_task(task: Task, whole: OutcomeTable, looks: LookTable, arguments: 
         answer_triplet=fixed(triplet),
         answer_acc=fixed(rules.accuracy_reward(ranks, triplet, task.rank_weight, task.triplet_weight)),
         signals=fixed(look_signals(table.top, looks.distances[rows][:, columns])),
+        sureness=fixed(looks.sureness()[rows][:, columns].reshape(len(rows), -1)) if arguments.confidence else None,
         looks=looks,
         arguments=arguments,
     )

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.outcomes import reward as rules
+from sketchcanvas_env.outcomes.confidence import TEMPERATURES, confidence_of, entropy_of, fitted, partition
 from sketchcanvas_env.outcomes.looks import LookTable, looks_path
 from sketchcanvas_env.outcomes.table import TOP, OutcomeTable, check_dataset
 from sketchcanvas_env.storage.names import Places
@@ -23,7 +24,7 @@ from students.network.protocol import Embedder
 from students.store.provenance import versions
 from students.tables import blocks
 from students.tables.blocks import Columns
-from students.tables.ranking import Gallery, euclidean, ranked
+from students.tables.ranking import Gallery, distance_of, euclidean, ranked
 from students.tables.tabulate import rank_in_blocks, settings_of
 
 _PIECE = 1 << 21  # distances of one look held at once, 16 MiB: there are as many of these as canvases
@@ -64,6 +65,7 @@ def build_looks(
     with TemporaryDirectory(prefix="looks-", ignore_cleanup_errors=True) as temporary:
         columns = _look(student, dataset, table, sets, progress, Path(temporary if folder is None else folder))
     return LookTable(
+        **_confidence(table, columns),
         outcomes_hash=table.hash,
         distances=columns["distances"],
         fused_of=np.array(sets, dtype=np.int64),
@@ -124,6 +126,9 @@ def _look(
         "distances": (np.float32, (len(sides), TOP)),
         "fused_ranks": (np.int32, (len(sets),)),
         "fused_triplet": (np.float32, (len(sets),)),
+        "apart": (np.float32, (len(sides),)),
+        "log_sum": (np.float64, (len(sides), len(TEMPERATURES))),
+        "mean_square": (np.float64, (len(sides), len(TEMPERATURES))),
     }
     key = blocks.key({**settings_of(student, dataset, tuple(sides)), "outcomes": table.hash, "fused": sets})
 
@@ -138,6 +143,7 @@ def _look(
                 true[piece],
                 sets,
                 table.ranks[queries[piece]],
+                gallery,
             )
             for piece in pieces
         ]
@@ -151,6 +157,7 @@ def _looks(
     true: NDArray[np.int64],
     sets: list[int],
     known: NDArray[np.int32],
+    gallery: Gallery,
 ) -> dict[str, NDArray[Any]]:
     """The looks' columns of n sketches from their distances (n, G) at each canvas, if they give the known ranks."""
     single = [ranked(each, true) for each in between]
@@ -165,8 +172,36 @@ def _looks(
         ranked(rules.fused_distance([each for k, each in enumerate(between) if one >> k & 1]), true) for one in sets
     ]
     empty = np.empty((len(ranks), 0))
+    sums = [partition(each, TEMPERATURES) for each in between]
     return {
+        "apart": np.stack([_apart(each["top"], gallery) for each in single], axis=1),
+        "log_sum": np.stack([each[0] for each in sums], axis=1),
+        "mean_square": np.stack([each[1] for each in sums], axis=1),
         "distances": np.stack([each["nearest"] for each in single], axis=1),
         "fused_ranks": np.stack([each["ranks"] for each in fused], axis=1) if sets else empty,
         "fused_triplet": np.stack([each["triplet"] for each in fused], axis=1) if sets else empty,
+    }
+
+
+def _apart(top: NDArray[np.int64], gallery: Gallery) -> NDArray[np.float64]:
+    """(n,) distances between the two nearest photos of each query; 2 where the gallery has one photo."""
+    if len(gallery.embeddings) < 2:
+        return np.full(len(top), rules.MAX_DISTANCE)
+    first, second = (gallery.embeddings[top[:, place]].astype(np.float64) for place in (0, 1))
+    return np.asarray(distance_of((first * second).sum(axis=1)))
+
+
+def _confidence(table: OutcomeTable, columns: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """What the softmax over the gallery says of each look, at the temperature that fits `train` best at its canvas."""
+    log_sum, mean = columns["log_sum"], columns["mean_square"]
+    fits = table.split == ("train" if "train" in table.splits else table.splits[0])
+    best = [fitted(table.distances[fits, j], log_sum[fits, j], TEMPERATURES) for j in range(table.n_canvases)]
+    temperatures = TEMPERATURES[best]
+    at = (np.arange(len(table))[:, None], np.arange(table.n_canvases), best)
+    gallery = np.array([table.gallery_size[name] for name in table.split.tolist()])[:, None]
+    return {
+        "temperatures": temperatures,
+        "confidence": confidence_of(columns["distances"][..., 0], log_sum[at], temperatures),
+        "entropy": entropy_of(log_sum[at], mean[at], temperatures, gallery),
+        "apart": columns["apart"],
     }

@@ -321,6 +321,41 @@ def test_the_observation_is_what_was_seen(toy: Toy, env: SketchCanvasCascadeEnv)
             assert observation in env.observation_space
 
 
+def test_confidence_is_shown_of_the_canvases_looked_at(toy: Toy) -> None:
+    rows = np.flatnonzero(toy.table.split == "train")
+    looks = toy_looks(toy.table)
+    env, plain = make(toy, confidence=True, canvases=(16, 64, 128)), make(toy, canvases=(16, 64, 128))
+    assert env.confidence_names[3:6] == ("confidence_64", "entropy_64", "apart_64")
+    assert looks.confidence is not None
+    assert looks.entropy is not None
+    assert looks.apart is not None
+    for index in range(0, 36, 4):
+        for order in orders(3):
+            *_, (shown, *_) = play(env, index, order)
+            *_, (without, *_) = play(plain, index, order)
+            at = rows[index]
+            expected = [
+                float(own[at, column]) if j in order else 0.0
+                for j, column in enumerate((0, 2, 3))
+                for own in (looks.confidence, looks.entropy, looks.apart)
+            ]
+            assert shown["confidence"].tolist() == expected
+            assert shown in env.observation_space
+            del shown["confidence"]
+            assert data_equivalence(shown, without, exact=True)
+
+
+def test_looks_that_were_built_without_confidence_say_so(toy: Toy) -> None:
+    bare = toy_looks(toy.table, temperatures=None, confidence=None, entropy=None, apart=None)
+    make(toy, looks=bare)
+    with pytest.raises(
+        ValueError, match=r"without confidence: build them anew with 'sketchcanvas tabulate .* --looks'"
+    ):
+        make(toy, looks=bare, confidence=True)
+    with pytest.raises(ValueError, match="confidence must be True or False"):
+        make(toy, confidence="yes")
+
+
 @pytest.mark.parametrize("ranking", RANKINGS)
 def test_nothing_that_needs_the_true_photo_is_told_before_the_end(toy: Toy, ranking: str) -> None:
     """Other true photos, and so other ranks and losses: the same observations and infos while an episode goes on."""
@@ -623,7 +658,7 @@ def test_the_default_arguments_are_those_of_the_docstring() -> None:
 
     ours, plain = defaults(SketchCanvasCascadeEnv), defaults(SketchCanvasEnv)
     del plain["retriever"], plain["preferences"]
-    assert ours == {**plain, "ranking": "last", "looks": None}
+    assert ours == {**plain, "ranking": "last", "looks": None, "confidence": False}
     for name, value in ours.items():
         assert f'{name}="{value}"' in page() or f"{name}={value}" in page()
 

@@ -21,7 +21,7 @@ from students.tables import blocks
 from students.tables import looks as looks_module
 from students.tables.looks import add_looks, build_looks, sets_of
 from students.tables.tabulate import build_table, tabulate
-from tests.helpers import Pixels, toy_dataset
+from tests.helpers import Pixels, softmax, toy_dataset
 
 
 class Counting(Pixels):
@@ -67,6 +67,13 @@ def test_by_brute_force(monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
             for place, photo in enumerate(table.photos[table.top[i, column]].tolist()):
                 there = distance[gallery.index(photo)]
                 assert looks.distances[i, column, place] == pytest.approx(there, abs=1e-5)
+            assert looks.temperatures is not None
+            shares = softmax(-np.square(distance) / looks.temperatures[column])
+            assert looks.confidence[i, column] == pytest.approx(shares.max(), abs=1e-4)  # type: ignore[index]
+            entropy = -(shares * np.log(shares)).sum() / np.log(len(gallery))
+            assert looks.entropy[i, column] == pytest.approx(entropy, abs=1e-4)  # type: ignore[index]
+            first, second = (photos[gallery.index(photo)] for photo in table.photos[table.top[i, column, :2]].tolist())
+            assert looks.apart[i, column] == pytest.approx(np.linalg.norm(first - second), abs=1e-5)  # type: ignore[index]
         # The mean of two cosines is the cosine with the mean of two queries, but for its length.
         cosine = photos @ np.mean(queries, axis=0)
         assert looks.fused_ranks[i, 0] == sum(cosine >= cosine[true] - 1e-9)
