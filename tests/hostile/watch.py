@@ -13,13 +13,13 @@ import os
 import sys
 import time
 import warnings
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from tests.hostile.attacks import ATTACKS
+from tests.hostile.memory import forget, peak
 from tests.hostile.readers import READERS, write
 
 FORBIDDEN = ("socket.", "subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "pickle.",
@@ -49,23 +49,10 @@ class Hook:
         return real.startswith((self.folder or "", sys.prefix, sys.base_prefix)) or real.endswith((".py", ".pyc"))
 
 
-def _peak() -> int | None:
-    """Bytes of memory at most since `_forget`, None where the system does not tell."""
-    with suppress(OSError, StopIteration):
-        text = Path("/proc/self/status").read_text()
-        return int(next(line for line in text.splitlines() if line.startswith("VmHWM")).split()[1]) << 10
-    return None
-
-
-def _forget() -> None:
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
 def watched(hook: Hook, folder: Path, read: Any, path: Path) -> dict[str, Any]:
     """Read one file under the hook and say what came of it."""
-    _forget()
-    before = _peak()
+    forget()
+    before = peak()
     hook.folder, hook.seen = str(folder), []
     error = None
     start = time.process_time()
@@ -80,13 +67,13 @@ def watched(hook: Hook, folder: Path, read: Any, path: Path) -> dict[str, Any]:
         error = caught
     seconds = time.process_time() - start
     hook.folder = None
-    peak = _peak()
+    most = peak()
     return {
         "error": None if error is None else str(error)[:5000],
         "length": 0 if error is None else len(str(error)),
         "kinds": [] if error is None else [kind.__name__ for kind in type(error).__mro__],
         "seconds": seconds,
-        "memory": None if peak is None or before is None else peak - before,
+        "memory": None if most is None or before is None else most - before,
         "seen": hook.seen,
     }
 

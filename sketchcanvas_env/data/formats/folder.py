@@ -319,9 +319,10 @@ def _splits(
     path = folder / SPLITS_FILE
     if not path.exists() and not path.is_symlink():
         return divided(photos, dict.fromkeys(SPLITS[1:], int(SHARE * len(photos)))), False
+    files = len(photos) + sketches
     try:
         # Not many more names than there are files: what is counted first costs no more than these.
-        lists = read_json(read_inside(folder, path, MAX_LIST_BYTES), 10, _most_lines(len(photos) + sketches))
+        lists = read_json(read_inside(folder, path, _most_bytes(files)), 10, _most_lines(files))
         if not isinstance(lists, dict) or not lists.keys() <= set(SPLITS):
             raise ValueError(f"must be an object with lists named {', '.join(SPLITS)}, no others")
         split: dict[str, str] = {}
@@ -354,7 +355,7 @@ def _conditions(folder: Path, drawings: Drawings, sketches: int, skipped: list[t
     path = folder / CONDITIONS_FILE
     if not path.exists() and not path.is_symlink():
         return {}
-    text = read_text_inside(folder, path, MAX_LIST_BYTES)
+    text = read_text_inside(folder, path, _most_bytes(sketches))
     found: dict[str, str] = {}
     try:
         if (lines := text.count("\n")) > _most_lines(sketches):
@@ -380,6 +381,11 @@ def _conditions(folder: Path, drawings: Drawings, sketches: int, skipped: list[t
 def _most_lines(files: int) -> int:
     """Most names in a list about so many files."""
     return 2 * files + 1_000
+
+
+def _most_bytes(files: int) -> int:
+    """Most bytes of a list about so many files."""
+    return min(MAX_LIST_BYTES, 1_000 * _most_lines(files))
 
 
 def _text(folder: Path, name: str) -> str:

@@ -93,7 +93,9 @@ def read_json(data: bytes, lists: int = MAX_LISTS, commas: int = MAX_COMMAS) -> 
     except RecursionError:
         raise ValueError("not JSON: nested too deep") from None
     except ValueError as error:
-        raise ValueError(f"not JSON: {error}") from None
+        # What Python says of a long number is advice for programmers.
+        reason = "a number of thousands of digits" if "set_int_max_str_digits" in str(error) else str(error)
+        raise ValueError(f"not JSON: {reason}") from None
 
 
 def _refused(constant: str) -> None:

@@ -52,12 +52,13 @@ CANVAS = (640.0, 480.0)
 EDGE = 0.1
 """Share of the canvas by which a point may overstep its edge, and is put onto it; more is taken for damage."""
 MAX_LIST_BYTES = 4 * 2**20
-MAX_TABLE_BYTES = 256 * 2**20
+MAX_TABLE_BYTES = 64 * 2**20
 """Largest table of strokes that is read; one class of the data set takes about 20 MB."""
 
 MAX_SKETCHES = 20_000
 """Most sketches of a table; a class of the data set has some 600."""
 MAX_PER_PHOTO = 1_000
+_MAX_LINE = 1 << 16
 
 PHOTOS = "256x256/photo/tx_000000000000"
 DRAWN = "256x256/sketch/tx_000000000000"
@@ -219,9 +220,16 @@ def _tables(folder: Path, tables: Sequence[Path]) -> Strokes:
 
 def _read_table(folder: Path, table: Path) -> bytes:
     try:
-        return read_inside(folder, table, MAX_TABLE_BYTES)
+        data = read_inside(folder, table, MAX_TABLE_BYTES)
+        start = 0
+        while len(data) - start > _MAX_LINE:
+            end = data.rfind(b"\n", start, start + _MAX_LINE)
+            if end < 0:
+                raise ValueError(f"a line of more than {_MAX_LINE:,} bytes")
+            start = end + 1
     except ValueError as error:
         raise ValueError(f"{table}: {error}") from None
+    return data
 
 
 def _rows_of(table: Path, data: bytes) -> Iterator[tuple[str, NDArray[np.float64]]]:
