@@ -109,7 +109,7 @@ def sentence_of(error: Exception) -> str:
         return str(error.args[0])  # str(KeyError) quotes its message
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}"
-    return str(error)
+    return str(error).replace("engine='torch'", "--engine torch")
 
 
 def can_print(text: str) -> bool:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from agents.evaluation import statistics
-from agents.onnx.selector import OnnxCascade, OnnxSelector
+from agents.onnx.selector import OnnxCascade, OnnxSelector, selector_graph
 from agents.selectors.base import Selector
 from agents.selectors.cascade_observation import SeenLook
-from agents.store.saved import SavedCascade, SavedSelector
+from agents.store.saved import SavedCascade, SavedSelector, load, shipped
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.outcomes.reward import MAX_DISTANCE
 from sketchcanvas_env.outcomes.table import TOP
@@ -90,6 +90,16 @@ def export(saved: SavedSelector, folder: str | os.PathLike[str], sketches: Seque
         raise ValueError(f"not exported: logits of torch and onnxruntime lie up to {farthest:g} apart")
     write_export(folder, {**card, "farthest": farthest}, files)
     return OnnxSelector.load(folder)
+
+
+def export_shipped(sketches: Sequence[VectorSketch]) -> list[Path]:
+    """Export every shipped selector to `agents.onnx.selector.GRAPHS_FOLDER`; as `export`."""
+    folders = []
+    for name in shipped():
+        folders.append(selector_graph(name))
+        folders[-1].mkdir(parents=True, exist_ok=True)
+        export(load(name), folders[-1], sketches)
+    return folders
 
 
 def record_int8_cost(folder: str | os.PathLike[str], dataset: SketchDataset, split: str) -> dict[str, Any]:
@@ -187,3 +197,11 @@ def _some_looks(canvases: Sequence[int], seed: int) -> list[SeenLook]:
         SeenLook(side, rng.permutation(8)[:TOP].tolist(), np.sort(rng.uniform(0.0, MAX_DISTANCE, TOP)).tolist())
         for side in rng.permutation(canvases).tolist()
     ]
+
+
+if __name__ == "__main__":
+    from sketchcanvas_env.data import load as load_data
+
+    emoji = load_data("emoji")
+    for folder in export_shipped([emoji.sketch(int(row)) for row in emoji.indices("student")[::64]]):
+        print(folder)

@@ -26,7 +26,15 @@ from sketchcanvas_env.tasks.arguments import MAX_POINTS
 from sketchcanvas_env.tasks.cascade_making import MAX_CANVASES, RANKINGS
 from students.onnx.runtime import MAX_REASON, SELECTOR, open_graph, read_card, run_graph
 
+GRAPHS_FOLDER = Path(__file__).parents[1] / "weights" / "onnx"
+"""Exports of the shipped selectors, a folder each; `python -m agents.onnx.export` writes them."""
+
 _GIGA = 1e9
+
+
+def selector_graph(name: str) -> Path:
+    """The folder with the export of a shipped selector; there may be none."""
+    return GRAPHS_FOLDER / name if name and Path(name).name == name and name != ".." else GRAPHS_FOLDER / "none"
 
 
 class OnnxSelector:

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents.search.parts import OneShotSelector, PreferenceSelector, QueryStudent, fixed_canvas
+import students
+from agents.onnx.selector import OnnxSelector, selector_graph
+from agents.search.parts import PreferenceSelector, QueryStudent, fixed_canvas
+from students import ENGINES
+from students.onnx.runtime import SELECTOR, STUDENT, OnnxStudent
 from students.search import index as indexes
 from students.search.index import PhotoIndex
 
 DEFAULT_SELECTOR = "emoji"
 PREFERENCE_SELECTOR = "emoji-preference"
 """The shipped selectors: for one tradeoff, and for the tradeoff that a search names."""
-
-ENGINES = ("torch", "onnx")
-"""What computes: torch, or onnxruntime, which runs what `sketchcanvas export` wrote."""
 
 
 @dataclass(frozen=True)
@@ -31,25 +32,42 @@ class Parts:
     names: tuple[str, str] = ("", "")
 
 
-def load_parts(index: str | Path, selector: str | Path | None, student: str | Path | None, engine: str) -> Parts:
+def load_parts(
+    index: str | Path, selector: str | Path | None, student: str | Path | None, engine: str | None, threads: int
+) -> Parts:
     """The parts that `Pipeline.load` joins; arguments and errors are its."""
-    if engine not in ENGINES:
+    if engine is not None and engine not in ENGINES:
         raise ValueError(f"unknown engine {engine!r}; there are {', '.join(ENGINES)}")
-    import agents
-    import students
-
     found = indexes.load(index)
-    if engine == "onnx":
-        exported, decides = _exported(student, selector)
-        return Parts(found, exported, decides, ranking=_ranking_of(decides), names=_names(selector or "exported"))
-    embedder = students.load(found.student if student is None else student)
+    if student is not None and (Path(student) / f"{STUDENT}.json").is_file():
+        embedder: Any = OnnxStudent.load(student, threads=threads)
+        if selector is None and (Path(student) / f"{SELECTOR}.json").is_file():
+            selector = student
+    else:
+        embedder = students.embedder(found.student if student is None else student, engine, threads)
     if selector is None:
         own, told = DEFAULT_SELECTOR, PREFERENCE_SELECTOR
-        return Parts(found, embedder, agents.load(own), lambda: agents.load(told), names=(own, told))
+        return Parts(found, embedder, _load(own, engine), lambda: _load(told, engine), names=(own, told))
     if (fixed := fixed_canvas(selector, embedder.canvases)) is not None:
         return Parts(found, embedder, fixed, names=_names(selector))
-    chosen = agents.load(selector)
+    chosen = _load(selector, engine)
     return Parts(found, embedder, chosen, ranking=_ranking_of(chosen), names=_names(selector))
+
+
+def _load(selector: str | Path, engine: str | None) -> Any:
+    """A selector: the graph of a shipped one or a folder of 'sketchcanvas export' without torch, others with it."""
+    shipped = selector_graph(str(selector))
+    if engine != "torch" and shipped.is_dir():
+        return OnnxSelector.load(shipped)
+    if (Path(selector) / f"{SELECTOR}.json").is_file():
+        return OnnxSelector.load(selector)
+    if engine == "onnx":
+        raise ValueError(
+            f"{selector} is no exported selector: 'sketchcanvas export' writes one; engine='torch' loads it"
+        )
+    import agents
+
+    return agents.load(selector)
 
 
 def _names(selector: str | Path) -> tuple[str, str]:
@@ -61,18 +79,3 @@ def _names(selector: str | Path) -> tuple[str, str]:
 def _ranking_of(selector: object) -> str:
     """One of `sketchcanvas_env.tasks.cascade.RANKINGS`: a cascade says for which it was trained."""
     return str(getattr(selector, "ranking", "last"))
-
-
-def _exported(student: str | Path | None, selector: str | Path | None) -> tuple[QueryStudent, OneShotSelector]:
-    """An exported student and a selector for it; torch is not imported."""
-    from agents.onnx.selector import OnnxSelector
-    from students.onnx.runtime import OnnxStudent
-
-    if student is None:
-        raise ValueError(
-            "engine 'onnx' runs an exported student: name the folder that 'sketchcanvas export --onnx DIR' wrote"
-        )
-    embedder = OnnxStudent.load(student)
-    if selector is None:
-        return embedder, OnnxSelector.load(student)
-    return embedder, fixed_canvas(selector, embedder.canvases) or OnnxSelector.load(selector)

@@ -108,7 +108,8 @@ class Pipeline:
         index: str | Path = "emoji",
         selector: str | Path | None = None,
         student: str | Path | None = None,
-        engine: str = "torch",
+        engine: str | None = None,
+        threads: int = 0,
     ) -> Pipeline:
         """Load an index with the student that made it, and a selector.
 
@@ -117,14 +118,18 @@ class Pipeline:
             selector: a shipped one or a path, as `agents.load` takes it, or "fixed:64"; None for the shipped ones: one
                 for searches that name no tradeoff, one for those that do.
             student: a shipped one or a path, as `students.load` takes it; None for the one that the index names.
-            engine: what computes, one of `ENGINES`. With "onnx" student and selector are folders of exports: a student
-                must be named, and None for the selector is the one in the student's folder.
+            engine: what computes: "onnx" (onnxruntime, no torch), "torch", or None: onnx where there are graphs, as for
+                everything that is shipped. Student and selector may be folders of `sketchcanvas export`; None for the
+                selector is then the one in the student's folder.
+            threads: that onnxruntime may use for one search, 0 for all the machine has.
 
         Raises:
             FileNotFoundError: a file is missing.
-            ValueError: a damaged file, an unknown engine or name, or an index made with other weights.
+            ImportError: what computes is not installed.
+            ValueError: a damaged file, an unknown engine or name, graphs of other weights, or an index made with other
+                weights.
         """
-        parts = loading.load_parts(index, selector, student, engine)
+        parts = loading.load_parts(index, selector, student, engine, threads)
         return cls(parts.index, parts.student, parts.selector, parts.preference, parts.ranking, parts.names)
 
     def at(self, canvas: int) -> Pipeline:

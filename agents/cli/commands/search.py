@@ -12,6 +12,10 @@ import typer
 from agents.cli.output import can_print, show, tell
 from agents.cli.shared_options import AsJson
 
+Engine = Annotated[
+    str | None, typer.Option(help="What computes: onnx (onnxruntime) or torch; default: onnx where there are graphs.")
+]
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -23,6 +27,7 @@ def index(
     photos: Annotated[str, typer.Argument(help="Folder of pictures (png, jpg, webp), searched with those below it.")],
     out: Annotated[Path, typer.Option(help="The index: OUT.safetensors and OUT.json are written.")],
     student: Annotated[str, typer.Option(help="Whose embeddings: a shipped student or a .safetensors path.")] = "emoji",
+    engine: Engine = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse a folder with files that cannot be used, instead of naming them.")
     ] = False,
@@ -42,7 +47,7 @@ def index(
     import students
     from students.search.index import build
 
-    made = build(students.load(student), student, photos, out, strict, progress=True)
+    made = build(students.embedder(student, engine), student, photos, out, strict, progress=True)
     for file, reason in made.skipped:
         tell(f"left out: {file}: {reason}")
     left_out = [list(one) for one in made.skipped]
@@ -66,13 +71,10 @@ def query(
         typer.Option(help="Weight of compute against accuracy, 0 to 1, for a selector that is told it.", min=0, max=1),
     ] = None,
     canvas: Annotated[int | None, typer.Option(help="No selector: this side for every sketch, pixels.")] = None,
-    student: Annotated[str | None, typer.Option(help="Where the index's student is, if it has moved.")] = None,
-    engine: Annotated[
-        str,
-        typer.Option(
-            help="What computes: torch, or onnx (extra 'onnx'); then --student is a folder of 'sketchcanvas export'."
-        ),
-    ] = "torch",
+    student: Annotated[
+        str | None, typer.Option(help="Where the index's student is, if it has moved, or a folder of exports.")
+    ] = None,
+    engine: Engine = None,
     picture: Annotated[
         Path | None, typer.Option("--show", help="Also draw strokes, canvases and photos into this PNG file.")
     ] = None,
@@ -134,6 +136,7 @@ def demo(
     name: Annotated[
         list[str] | None, typer.Option(help="A further host name under which browsers may ask; repeatable.")
     ] = None,
+    engine: Engine = None,
 ) -> None:
     """Serve a page to draw on (extra 'demo').
 
@@ -146,15 +149,16 @@ def demo(
         from agents.web.server import ANY, listen, serve, url_of
     except ModuleNotFoundError as error:
         raise ImportError(f"the page needs {error.name}: pip install 'sketchcanvas[demo]'") from None
-    import torch
-
     from agents.search.pipeline import Pipeline
 
     # First of all, so that a port that is taken is told at once.
     listening = listen(host, port)
     # Several people search at once: a thread each, and milliseconds that compare with those of the reports.
-    torch.set_num_threads(1)
-    app = create_app(Pipeline.load(index, selector), names=[*LOOPBACK, host, *(name or ())])
+    if engine == "torch":
+        import torch
+
+        torch.set_num_threads(1)
+    app = create_app(Pipeline.load(index, selector, engine=engine, threads=1), names=[*LOOPBACK, host, *(name or ())])
     if host not in LOOPBACK:
         tell(_who_can_ask([one for one in (host, *(name or ())) if one not in ANY]))
     tell(f"Draw at {url_of(listening)} (Ctrl+C ends it).")
