@@ -153,6 +153,45 @@ def test_the_shipped_index_is_the_default(place: Path, capsys: pytest.CaptureFix
     assert f"emoji-test has {len(dataset.gallery('test'))} that are new" in err
 
 
+NO_TORCH = """
+import sys
+from agents.cli import main
+try:
+    main()
+except SystemExit as stop:
+    assert not stop.code, stop.code
+assert not {'torch', 'stable_baselines3', 'scipy', 'matplotlib', 'onnx'} & set(sys.modules)
+"""
+
+
+@pytest.mark.parametrize("command", ["query", "query --tradeoff 0.5", "query --selector fixed:32", "index"])
+def test_searching_loads_no_torch(place: Path, tmp_path: Path, command: str) -> None:
+    about = [str(place / "pictures"), "--out", str(tmp_path / "x")] if command == "index" else [str(drawings(place)[0])]
+    asked = [sys.executable, "-c", NO_TORCH, *command.split(), *about]
+    done = subprocess.run(asked, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_torch_finds_what_onnxruntime_finds(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = drawings(place)[0]
+    for options in ([], ["--tradeoff", 0.5]):
+        ours, theirs = (ask(capsys, file, *options, "--engine", engine)[0] for engine in ("onnx", "torch"))
+        assert ours["canvas"] == theirs["canvas"]
+        for mine, other in zip(ours["hits"], theirs["hits"], strict=True):  # type: ignore[call-overload]
+            assert mine["photo"] == other["photo"]
+            assert mine["distance"] == pytest.approx(other["distance"], abs=1e-4)
+
+
+def test_without_onnxruntime_the_way_out_is_told_in_the_words_of_the_command_line(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert run("query", drawings(place)[0]) == 2
+    err = capsys.readouterr().err
+    assert "onnxruntime is not installed" in err and "--engine torch" in err
+    assert len(err.splitlines()) == 1
+
+
 def test_a_sketch_of_nothing_in_the_index_is_told_so(
     place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,11 +17,12 @@ import torch
 import agents
 import students
 from agents.onnx import export as onnx_export
-from agents.onnx.export import TOLERANCE, cost_cells, export, record_int8_cost
-from agents.onnx.selector import OnnxSelector
+from agents.onnx.export import TOLERANCE, TRADEOFFS, cost_cells, export, record_int8_cost
+from agents.onnx.selector import OnnxSelector, selector_graph
 from agents.search.pipeline import Pipeline
 from agents.selectors import networks as selectors
 from agents.store.saved import SavedSelector
+from agents.store.saved import shipped as saved_selectors
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from students.network.embedder import Student
 from students.onnx.export import export as export_student
@@ -84,6 +85,19 @@ def test_the_shipped_selector(tmp_path: Path) -> None:
     assert [exported(sketch) for sketch in SKETCHES] == [saved(sketch) for sketch in SKETCHES]
     assert exported.card["source"]["weights_sha256"] == saved.card["weights_sha256"]
     assert exported.card["source"]["trained_on"]["student_hash"] == students.load("emoji").weights_hash
+
+
+@pytest.mark.parametrize("name", saved_selectors())
+def test_every_shipped_selector_comes_with_its_graph(name: str) -> None:
+    saved, exported = agents.load(name), OnnxSelector.load(selector_graph(name))
+    assert exported.card["source"]["weights_sha256"] == saved.card["weights_sha256"]
+    for tradeoff in TRADEOFFS if saved.selector.conditioned else (None,):
+        assert [exported(sketch, tradeoff) for sketch in SKETCHES] == [saved(sketch, tradeoff) for sketch in SKETCHES]
+
+
+@pytest.mark.parametrize("name", ["..", "../emoji", "/tmp", "", "nowhere"])
+def test_only_names_of_shipped_selectors_have_graphs(name: str) -> None:
+    assert not selector_graph(name).is_dir()
 
 
 def test_what_cannot_be_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +177,7 @@ def index(student: Student, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_the_pipeline_on_onnxruntime(student: Student, folder: Path, index: Path) -> None:
+def test_the_pipeline_on_onnxruntime(student: Student, folder: Path, index: Path, tmp_path: Path) -> None:
     pipeline = Pipeline.load(index, student=folder, engine="onnx")
     chooser = OnnxSelector.load(folder)
     reference = Pipeline(pipeline.index, student, chooser)
@@ -177,8 +191,8 @@ def test_the_pipeline_on_onnxruntime(student: Student, folder: Path, index: Path
     assert Pipeline.load(index, "fixed:16", folder, "onnx").search(SKETCHES[0]).canvas == 16
     with pytest.raises(ValueError, match="trained for one tradeoff"):
         pipeline.search(SKETCHES[0], tradeoff=0.3)
-    with pytest.raises(ValueError, match="name the folder that 'sketchcanvas export --onnx DIR' wrote"):
-        Pipeline.load(index, engine="onnx")
+    with pytest.raises(ValueError, match=r"no exported selector .*: use engine='torch'"):
+        Pipeline.load(index, tmp_path / "mine", folder, "onnx")
 
 
 def test_a_search_without_torch(folder: Path, index: Path) -> None:
