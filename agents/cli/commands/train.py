@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from agents.cli.locks import alone
 from agents.cli.output import show, tell
 from agents.cli.shared_options import (
     DEFAULT_CANVASES,
@@ -47,7 +48,10 @@ def train(
     ),
     logdir: Annotated[Path | None, typer.Option(help="TensorBoard folder; default: none.")] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the checkpoint that a stopped run left beside OUT.")
+        bool,
+        typer.Option(
+            "--resume", help="Go on from the checkpoint that a stopped run left beside OUT; of a finished one, report."
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -69,27 +73,34 @@ def train(
     config = registry.make_config(algorithm, env=env, seed=seed, total_steps=steps, threads=threads, **network)
     env.task("train")  # unknown names and bad values end here, before any work
     place = out.with_name(out.name + ".checkpoint.safetensors")
-    if not resume:
-        _check_free(saved.stem(out).with_suffix(".safetensors"), place)
-    keeps = resume or registry.ALGORITHMS[algorithm].resumable
-    with bars() as start:
-        run = registry.train_run(
-            config,
-            on_progress=start(f"{algorithm}, seed {seed}", steps),
-            logdir=logdir,
-            checkpoint=place if keeps else None,
-            resume=resume,
-        )
-    path = saved.save(out, run, env.outcomes("train"))
-    place.unlink(missing_ok=True)  # a finished run has nothing to go on with
+    path = saved.stem(out).with_suffix(".safetensors")
+    with alone(out.with_name(out.name + ".lock"), out):
+        if not resume:
+            _check_free(path, place)
+        if not (resume and path.exists()):  # else it was killed between saving and reporting
+            keeps = resume or registry.ALGORITHMS[algorithm].resumable
+            with bars() as start:
+                run = registry.train_run(
+                    config,
+                    on_progress=start(f"{algorithm}, seed {seed}", steps),
+                    logdir=logdir,
+                    checkpoint=place if keeps else None,
+                    resume=resume,
+                )
+            path = saved.save(out, run, env.outcomes("train"))
+        place.unlink(missing_ok=True)  # a finished run has nothing to go on with
+    found = saved.load(path)
+    if (found.card["algorithm"], found.env) != (algorithm, env):
+        raise ValueError(f"{path} was trained in another setting: name its own, or choose another --out")
     task = env.task("val")
     result = judge(
         env.outcomes("val"),
-        policy.actions_of(run.selector, task),
-        selector_flops=policy.flops_of(run.selector, task),
+        policy.actions_of(found.selector, task),
+        selector_flops=policy.flops_of(found.selector, task),
         **env.reward_weights(),
     )
-    title = f"{dataset}, split val, after {run.steps:,} steps in {run.seconds:.0f} s"
+    ran = found.card["run"]
+    title = f"{dataset}, split val, after {ran['steps']:,} steps in {ran['seconds']:.0f} s"
     rows = [report.policy_cells(algorithm, result)]
     show(
         as_json,
@@ -102,7 +113,9 @@ def train(
 def _check_free(weights: Path, checkpoint: Path) -> None:
     """Raise ValueError where an earlier run left a selector or a checkpoint: hours of work may be in them."""
     if weights.exists() or weights.with_suffix(".json").exists():
-        raise ValueError(f"there is a selector at {weights} already: choose another --out, or delete it first")
+        raise ValueError(
+            f"there is a selector at {weights} already: report on it with --resume, choose another --out, or delete it"
+        )
     if checkpoint.exists():
         raise ValueError(
             f"{checkpoint} is of a run that was stopped: go on with --resume, choose another --out, or delete it"
@@ -160,7 +173,8 @@ def distill(
     )
     if direct:
         settings = replace(settings, teacher=None)
-    path = training.run(settings, out, save, typed_command())
+    with alone(out / ".lock", out):
+        path = training.run(settings, out, save, typed_command())
     words = ["sketchcanvas", "evaluate", "--student", str(path), "--dataset", settings.dataset]
     if settings.root is not None:
         words += ["--root", settings.root]

@@ -25,6 +25,7 @@ import students
 from agents import cli
 from agents.cli.commands import data as data_commands
 from agents.cli.commands.compare import compare as compare_command
+from agents.cli.locks import alone
 from agents.cli.output import sentence_of, telling_what_is_left_out
 from agents.cli.shared_options import typed_command
 from agents.evaluation.setting import EnvConfig
@@ -215,6 +216,35 @@ def test_train_writes_over_nothing(
     assert run(*asked, 512, "--seed", 1) == 2
     assert "choose another --out" in capsys.readouterr().err
     assert out.with_suffix(".safetensors").read_bytes() == finished
+    # Killed after it had saved: what it would have reported is reported.
+    assert run(*asked, 15_360, "--resume") == 0
+    assert "after 15,360 steps" in " ".join(capsys.readouterr().out.split())
+    assert out.with_suffix(".safetensors").read_bytes() == finished
+    assert run("train", "ppo", *asked[2:], 15_360, "--resume") == 2
+    assert "was trained in another setting" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["train", "distill"])
+def test_two_runs_in_one_place_are_one_too_many(
+    command: str, toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    lock = out / ".lock" if command == "distill" else tmp_path / "out.lock"
+    asked = {
+        "train": ["train", "reinforce", *toy_options(toy), "--steps", 512, "--out", out],
+        "distill": ["distill", "emoji-mobilenet_v2", "--out", out],
+    }[command]
+    hold = "import sys, pathlib; from agents.cli.locks import alone\n"
+    hold += f"with alone(pathlib.Path({str(lock)!r}), pathlib.Path('x')): print(flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        assert run(*asked) == 2
+        assert f"another run writes to {out} now" in capsys.readouterr().err
+        other.kill()
+    with alone(lock, out):  # a killed run holds nothing
+        assert lock.exists()
+    assert not lock.exists()
 
 
 @pytest.mark.parametrize("algorithm", ["dqn", "linucb"])

@@ -214,7 +214,7 @@ def test_a_drawing_finds_photos_while_it_grows(open_page: OpenPage, pipeline: Pi
     assert ink(page) > 500
     canvas = canvas_of(page)
     assert canvas in (32, 64, 128, 256)
-    texts = page.locator("#answer").inner_text()
+    texts = page.locator("#spent").inner_text()
     assert f"{canvas} \u00d7 {canvas} pixels" in texts
     gflops = pipeline.student.flops(canvas) / 1e9
     assert f"{gflops:.3g} GFLOPs" in texts
