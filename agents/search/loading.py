@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import students
 from agents.onnx.selector import OnnxSelector, selector_graph
 from agents.search.parts import PreferenceSelector, QueryStudent, fixed_canvas
-from students import ENGINES
+from students.onnx import graphs
+from students.onnx.graphs import ENGINES
 from students.onnx.runtime import SELECTOR, STUDENT, OnnxStudent
 from students.search import index as indexes
 from students.search.index import PhotoIndex
@@ -44,7 +44,7 @@ def load_parts(
         if selector is None and (Path(student) / f"{SELECTOR}.json").is_file():
             selector = student
     else:
-        embedder = students.embedder(found.student if student is None else student, engine, threads)
+        embedder = graphs.embedder(found.student if student is None else student, engine, threads)
     if selector is None:
         own, told = DEFAULT_SELECTOR, PREFERENCE_SELECTOR
         return Parts(found, embedder, _load(own, engine), lambda: _load(told, engine), names=(own, told))
@@ -62,9 +62,7 @@ def _load(selector: str | Path, engine: str | None) -> Any:
     if (Path(selector) / f"{SELECTOR}.json").is_file():
         return OnnxSelector.load(selector)
     if engine == "onnx":
-        raise ValueError(
-            f"{selector} is no exported selector: 'sketchcanvas export' writes one; engine='torch' loads it"
-        )
+        raise ValueError(f"{selector} is no exported selector ('sketchcanvas export' writes one): use engine='torch'")
     import agents
 
     return agents.load(selector)

@@ -73,7 +73,7 @@ class QueryRow:
     """One policy on one engine.
 
     Attributes:
-        engine: what computes, one of `students.ENGINES`.
+        engine: what computes, one of `students.onnx.graphs.ENGINES`.
         policy: "fixed:SIDE", `SELECTOR` or `TOSS`.
         acc1: share of the split's sketches whose true photo comes first, of the coin toss as expected.
         acc1_low: lower end of its 95 % interval, photos resampled.

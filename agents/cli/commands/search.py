@@ -44,10 +44,10 @@ def index(
 
     Example: sketchcanvas index emoji:val --out val.index
     """
-    import students
+    from students.onnx import graphs
     from students.search.index import build
 
-    made = build(students.embedder(student, engine), student, photos, out, strict, progress=True)
+    made = build(graphs.embedder(student, engine), student, photos, out, strict, progress=True)
     for file, reason in made.skipped:
         tell(f"left out: {file}: {reason}")
     left_out = [list(one) for one in made.skipped]
