@@ -401,7 +401,7 @@ def test_parts_are_found_by_name_and_path(shipped: Pipeline, tmp_path: Path) -> 
     for side in ("33", "x"):
         with pytest.raises(ValueError, match="names no canvas of the student"):
             Pipeline.load(selector=f"fixed:{side}")
-    with pytest.raises(ValueError, match="unknown engine 'abacus'; there are torch"):
+    with pytest.raises(ValueError, match="unknown engine 'abacus'; there are onnx, torch"):
         Pipeline.load(engine="abacus")
     with pytest.raises(ValueError, match="embedded by 'emoji-mobilenet_v2' with other weights"):
         Pipeline.load(student="chairv2")
