@@ -262,7 +262,7 @@ def test_a_drawing_that_is_none(place: Path, capsys: pytest.CaptureFixture[str])
     bad.parent.mkdir()
     bad.write_text("<svg xmlns='http://www.w3.org/2000/svg'><image href='/etc/hostname'/></svg>")
     assert run("query", drawings(place)[0], bad) == 2
-    assert "bad.svg: element <image> is not read" in capsys.readouterr().err
+    assert "bad.svg: <image> is not read" in capsys.readouterr().err
     assert run("query", bad.rename(bad.with_suffix(".jpg"))) == 2
     assert "bad.jpg is no drawing that can be read: there are .svg, .json" in capsys.readouterr().err
     assert run("query", place / "nothing.svg") == 2

@@ -429,7 +429,7 @@ def test_a_bad_svg_is_refused_in_plain_words_and_a_good_one_is_drawn(open_page: 
     page.set_input_files("#file", bad)
     alert = page.get_by_role("alert")
     alert.get_by_text("cat.svg was not loaded.").wait_for()
-    assert "element <image> is not read" in alert.inner_text()
+    assert "<image> is not read" in alert.inner_text()
     assert ink(page) == before
     # An answer that comes later is about the drawing; the refusal is still to be read.
     with page.expect_response("**/api/search"):
