@@ -35,7 +35,9 @@ Cost = Annotated[
 ]
 MaxPoints = Annotated[int, typer.Option(help="Points a sketch is bounded to before the selector sees it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-SelectorName = Annotated[str, typer.Option("--selector", help="Network: gru, conv, transformer, stats or linear.")]
+SelectorName = Annotated[
+    str, typer.Option("--selector", help="Network: gru, conv, transformer, thumb, stats or linear.")
+]
 Root = Annotated[Path | None, typer.Option(help="Folder of a data set that does not come with the package.")]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Refuse a data set with files that cannot be used, instead of naming them.")

@@ -19,18 +19,6 @@ from sketchcanvas_env.tasks.canvas import Task
 Actions = npt.NDArray[np.int64]
 """(n,) columns of canvases, one for each sketch; ties go to the first, the cheapest."""
 
-TREES = 200
-"""Boosting rounds for each canvas."""
-
-LEARNING_RATE = 0.05
-"""Shrinkage of each round."""
-
-LEAVES = 15
-"""Leaves of a tree."""
-
-RIDGE = 1.0
-"""L2 penalty of the leaves' values."""
-
 
 def references(train: Task, asked: Task) -> dict[str, Actions]:
     """What the references choose on a split, by name.
@@ -57,7 +45,9 @@ def boosted_trees(
 ) -> Actions:
     """The canvas that gradient-boosted trees expect most of; each canvas has a regression of its own.
 
-    Regressed is the reward less the sketch's mean: how hard a sketch is on every canvas takes no part in the choice.
+    The settings are scikit-learn's: 100 rounds, step size 0.1, 31 leaves; 200 rounds of 0.05 with 15 leaves were worse
+    on val. Regressed is the reward less the sketch's mean: how hard a sketch is on every canvas takes no part in the
+    choice.
 
     Args:
         seen: (n, F) what is seen of the sketches to learn from.
@@ -71,16 +61,7 @@ def boosted_trees(
 
     centred = rewards - rewards.mean(axis=1, keepdims=True)
     expected = [
-        HistGradientBoostingRegressor(
-            max_iter=TREES,
-            learning_rate=LEARNING_RATE,
-            max_leaf_nodes=LEAVES,
-            l2_regularization=RIDGE,
-            early_stopping=False,
-            random_state=0,
-        )
-        .fit(seen, target)
-        .predict(asked)
+        HistGradientBoostingRegressor(early_stopping=False, random_state=0).fit(seen, target).predict(asked)
         for target in centred.T
     ]
     return np.asarray(np.argmax(expected, axis=0), dtype=np.int64)

@@ -25,7 +25,7 @@ BANDIT: dict[str, Any] = {"total_steps": 25_600, "ridge": 1.0}
 SETTINGS: dict[str, dict[str, Any]] = {
     "reinforce": SAMPLED,
     "exact_pg": {**SAMPLED, "entropy_coef": 0.03},
-    "cost_sensitive": {"total_steps": 102_400, "lr": 2e-2},
+    "cost_sensitive": {"total_steps": 51_200, "lr": 3e-3},
     "ppo": SHORT,
     "a2c": SAMPLED,
     "trpo": {"total_steps": 12_800, "target_kl": 0.03},
