@@ -1,16 +1,18 @@
 """An index: pictures embedded once, so that sketches can be searched among them at any time.
 
-    NAME.safetensors   "embeddings" (G, D) float32 or float16 unit vectors; "ids" and "skipped", UTF-8 texts of one line
-                       an entry; "states" (G, 2) int64, size and time of change of each file, to know which ones to
-                       embed anew
-    NAME.json          whose embeddings they are, where the pictures lie, versions, and the SHA-256 of the other file
+An index is one file of `students.store.cards`, NAME.safetensors. Its tensors:
 
-A folder of pictures that lies beside the two files, or below, is named by its path from there: they can be moved
-together. Any other is named by its whole path. A student of one's own is named likewise, with "./" before its path to
-tell it from a shipped one's name.
+    embeddings   (G, D) float32 or float16 unit vectors
+    ids          UTF-8 text, one picture's name a line
+    skipped      UTF-8 text, one line for each picture left out: name, tab, reason
+    states       (G, 2) int64, size and time of change of each file, to know which ones to embed anew
 
-The names stand beside the embeddings and not in the JSON: that stays small whatever the number of pictures, so that a
-hostile one costs nothing to refuse. Searching needs the two files alone; the pictures are opened when they are shown.
+Its card says whose embeddings they are, where the pictures lie, and the versions of what made it. The names are no part
+of the card, which stays small whatever the number of pictures.
+
+A folder of pictures that lies beside the index, or below, is named by its path from there: they can be moved together.
+Any other is named by its whole path. A student of one's own is named likewise, with "./" before its path to tell it
+from a shipped one's name. Searching needs the index alone; the pictures are opened when they are shown.
 
     python -m students.search.index emoji:all students/indexes/emoji --half
     python -m students.search.index emoji:test students/indexes/emoji-test
@@ -36,17 +38,15 @@ from numpy.typing import NDArray
 from sketchcanvas_env.data import DATASETS, SPLITS
 from sketchcanvas_env.data.file_dataset import MAX_PHOTO_BYTES
 from sketchcanvas_env.data.photos import SIDE, on_white, padded, read_picture
-from sketchcanvas_env.storage.files import atomic_write, read_json, write_json
 from sketchcanvas_env.storage.untrusted import is_left_behind, read_inside
 from students import DEFAULT_STUDENT, available
 from students.network.protocol import UNSAVED, Embedder
-from students.store import provenance
+from students.store import cards, provenance
 from students.tables import blocks
 from students.tables.blocks import BlockFile
 
-FORMAT = 3
-"""Version of the files. The first had no states, and its folders were named from wherever its maker was; so were the
-students of the first two."""
+FORMAT = 1
+KIND = "index"
 
 INDEXES_FOLDER = Path(__file__).parents[1] / "indexes"
 """Where the indexes lie that come with the package."""
@@ -57,19 +57,17 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 FOLDER, DATASET = "folder", "dataset"
 ALL = "all"
 """Stands in the place of a split for the photos of all galleries."""
-MAX_CARD_BYTES = 1 << 20
 MAX_PHOTOS = 1_000_000
 MAX_DIM = 1 << 16
 MAX_ID = 512
 """Characters of a picture's path below its folder."""
 _MAX_REASON = 200
 _NORM_SLACK = 1e-3
-_TENSORS = {1: ("embeddings", "ids", "skipped"), 2: ("embeddings", "ids", "skipped", "states")}
-_TENSORS[3] = _TENSORS[2]
+_TENSORS = ("embeddings", "ids", "skipped", "states")
 _FROM_HERE = "./"
 
 Advance = Callable[[int], object]
-"""Is told how many more pictures are done."""
+"""Progress callback: number of pictures just finished."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,105 +154,82 @@ class PhotoIndex:
         return frozenset(self.ids)
 
     def save(self, path: str | os.PathLike[str], half: bool = False) -> Path:
-        """Write `path`.safetensors and `path`.json, each atomically, the card last.
+        """Write the index, atomically.
 
         Args:
-            path: without ending.
+            path: with or without ".safetensors".
             half: store the embeddings as float16: half the bytes, distances off by some 1e-4.
 
         Returns:
-            The path of the embeddings.
+            The file.
 
         Raises:
             OSError: the disk is full.
         """
-        from safetensors.numpy import save as render_safetensors
-
-        weights, card = _files(path)
-        data = render_safetensors(
-            {
-                "embeddings": np.ascontiguousarray(self.embeddings, np.float16 if half else np.float32),
-                "ids": _as_bytes(self.ids),
-                "skipped": _as_bytes(f"{name}\t{reason}" for name, reason in self.skipped),
-                "states": np.zeros((len(self), 2), np.int64) if self.states is None else self.states,
-            }
-        )
-        settings = {
+        file = _file(path)
+        tensors = {
+            "embeddings": self.embeddings.astype(np.float16 if half else np.float32, copy=False),
+            "ids": _as_bytes(self.ids),
+            "skipped": _as_bytes(f"{name}\t{reason}" for name, reason in self.skipped),
+            "states": np.zeros((len(self), 2), np.int64) if self.states is None else self.states,
+        }
+        card = {
             "format": FORMAT,
-            "kind": self.kind,
-            "source": self.source if self.kind == DATASET else _named_from(card.parent, self.source),
+            "pictures": self.kind,
+            "source": self.source if self.kind == DATASET else _named_from(file.parent, self.source),
             "photos": len(self),
             "dim": self.embeddings.shape[1],
             "skipped": len(self.skipped),
-            "student": _named_student(card.parent, self.student),
+            "student": _named_student(file.parent, self.student),
             "student_hash": self.student_hash,
             "commit": provenance.commit(),
             "versions": provenance.versions((*provenance.PACKAGES, "sketchcanvas")),
-            "sha256": hashlib.sha256(data).hexdigest(),
         }
-        with atomic_write(weights) as temporary:
-            temporary.write_bytes(data)
-        write_json(card, settings, indent=2)
-        return weights
+        cards.write(file, tensors, card, KIND)
+        return file
 
 
 def shipped() -> tuple[str, ...]:
     """Names of the indexes that come with the package."""
-    return tuple(sorted(path.stem for path in INDEXES_FOLDER.glob("[!.]*.json")))
+    return tuple(sorted(path.stem for path in INDEXES_FOLDER.glob("[!.]*.safetensors")))
 
 
 def load(name_or_path: str | os.PathLike[str] = "emoji") -> PhotoIndex:
     """Read an index, believing nothing before it is checked.
 
     Args:
-        name_or_path: of a shipped one ("emoji"), or of either of its two files, or of both without their endings.
+        name_or_path: of a shipped one ("emoji"), or of a file, with or without ".safetensors".
 
     Raises:
-        FileNotFoundError: one of the files is missing.
-        ValueError: a damaged file, or two that do not belong together.
+        FileNotFoundError: no such file.
+        ValueError: a damaged file.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as parse_safetensors
-
     known = isinstance(name_or_path, str) and name_or_path in shipped()
-    weights, card_path = _files(INDEXES_FOLDER / name_or_path if known else name_or_path)
-    for file in (weights, card_path):
-        if not file.is_file():
-            raise FileNotFoundError(
-                f"no index: {file} is missing ('sketchcanvas index FOLDER --out NAME' makes NAME.safetensors and "
-                f"NAME.json; shipped: {', '.join(shipped()) or 'none'})"
-            )
-    card = _read_card(card_path)
-    # Read once: a file that is hashed and then read again may have changed in between.
-    row = 4 * card["dim"] + 4 * MAX_ID + 16
-    data = _read(weights, card["photos"] * row + card["skipped"] * 4 * (MAX_ID + _MAX_REASON))
-    if hashlib.sha256(data).hexdigest() != card["sha256"]:
-        raise ValueError(f"{weights} is not the file that {card_path.name} describes: the SHA-256 differs")
+    file = _file(INDEXES_FOLDER / name_or_path if known else name_or_path)
+    if not file.exists():
+        raise FileNotFoundError(
+            f"no index {file} ('sketchcanvas index FOLDER --out NAME' makes NAME.safetensors; shipped: "
+            f"{', '.join(shipped()) or 'none'})"
+        )
+    card, tensors = cards.read(file, KIND, lambda card: _most_bytes(card, file), "numpy")
     try:
-        tensors = parse_safetensors(data)
-        wanted = _TENSORS[card["format"]]
-        if sorted(tensors) != sorted(wanted):
-            raise ValueError(f"holds {sorted(tensors)[:5]}, not {', '.join(wanted)}")
-        source = card["source"]
-        if card["kind"] == FOLDER:
-            source = _found_from(card_path.parent, source, card["format"])
+        if sorted(tensors) != sorted(_TENSORS):
+            raise ValueError(f"holds {sorted(tensors)[:5]}, not {', '.join(_TENSORS)}")
         skipped = tuple(line.partition("\t")[::2] for line in _lines(tensors["skipped"]))
         index = PhotoIndex(
             ids=tuple(_lines(tensors["ids"])),
             embeddings=_widened(tensors["embeddings"]),
-            student=_found_student(card_path.parent, card["student"], card["format"]),
+            student=_found_student(file.parent, card["student"]),
             student_hash=card["student_hash"],
-            kind=card["kind"],
-            source=source,
+            kind=card["pictures"],
+            source=_found_from(file.parent, card["source"]) if card["pictures"] == FOLDER else card["source"],
             skipped=skipped,
-            states=tensors.get("states"),
+            states=tensors["states"],
         )
-    except KeyError as error:
-        raise ValueError(f"{weights} is damaged: tensors of type {error}, which NumPy does not have") from None
-    except (SafetensorError, TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{weights} is damaged: {error}") from None
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{file} is damaged: {error}") from None
     if (len(index), index.embeddings.shape[1], len(skipped)) != (card["photos"], card["dim"], card["skipped"]):
-        raise ValueError(f"{weights} does not hold what {card_path.name} says")
+        raise ValueError(f"{file} does not hold what its card says")
     return index
 
 
@@ -279,7 +254,7 @@ def build(
         name: what `students.load` finds it by; stands in the index, a path whole.
         source: a folder, searched with the folders below it for files that end in one of `PICTURES`; or "NAME:SPLIT",
             the gallery of a data set that comes with the package, or all its galleries with `ALL` as the split.
-        path: where the index is to be, without ending.
+        path: where the index is to be, with or without ".safetensors".
         strict: refuse the source for any file that cannot be used, instead of leaving it out.
         progress: show a progress bar on standard error.
         half: see `PhotoIndex.save`.
@@ -298,8 +273,8 @@ def build(
     if student.weights_hash == UNSAVED:
         raise ValueError("a student that was never saved has no hash to know its embeddings by: save it first")
     pictures = _open(source)
-    weights, _ = _files(path)
-    folder = weights.with_name(f"{weights.stem}.unfinished")
+    file = _file(path)
+    folder = file.with_name(f"{file.stem}.unfinished")
     versions = provenance.versions((*provenance.PACKAGES, "sketchcanvas"))
     settings = {
         "pictures": pictures.fingerprint,
@@ -344,7 +319,7 @@ def _known(
 ) -> dict[str, NDArray[np.float32]]:
     """Embeddings of pictures that have not changed since an earlier build to the same path, by name."""
     try:
-        card, before = _read_card(_files(path)[1]), load(path)
+        card, before = cards.read_card(_file(path), KIND), load(path)
     except (OSError, ValueError):  # none, or damaged: what is made anew takes its place
         return {}
     if before.states is None or before.student_hash != student_hash or card.get("versions") != versions:
@@ -483,12 +458,10 @@ def _embed_block(
 # ------------------------------------------------------------------------------------------------------- files
 
 
-def _files(path: str | os.PathLike[str]) -> tuple[Path, Path]:
-    """Embeddings and card; a name may have dots in it."""
+def _file(path: str | os.PathLike[str]) -> Path:
+    """The file of an index; a name may have dots in it."""
     plain = Path(path)
-    if plain.suffix in (".safetensors", ".json"):
-        plain = plain.with_suffix("")
-    return plain.with_name(f"{plain.name}.safetensors"), plain.with_name(f"{plain.name}.json")
+    return plain if plain.suffix == ".safetensors" else plain.with_name(f"{plain.name}.safetensors")
 
 
 def _named_from(place: Path, folder: str) -> str:
@@ -497,10 +470,8 @@ def _named_from(place: Path, folder: str) -> str:
     return Path(whole).relative_to(home).as_posix() if Path(whole).is_relative_to(home) else whole
 
 
-def _found_from(place: Path, source: str, form: int) -> str:
-    """The folder of pictures that a card in `place` of format `form` names."""
-    if form == 1:
-        return os.path.expanduser(source)
+def _found_from(place: Path, source: str) -> str:
+    """The folder of pictures, or the student, that a card in `place` names by a path."""
     return os.path.normpath(os.path.join(os.path.abspath(place), source))
 
 
@@ -518,33 +489,25 @@ def _named_student(place: Path, student: str) -> str:
     return named if os.path.isabs(named) else f"{_FROM_HERE}{named}"
 
 
-def _found_student(place: Path, student: str, form: int) -> str:
-    """The student that a card in `place` of format `form` names."""
-    return _found_from(place, student, form) if form > 2 and student.startswith(_FROM_HERE) else student
+def _found_student(place: Path, student: str) -> str:
+    """The student that a card in `place` names."""
+    return _found_from(place, student) if student.startswith(_FROM_HERE) else student
 
 
-def _read(file: Path, limit: int) -> bytes:
-    # Names and places of tensors stand in the header.
-    limit += 1 << 12
-    with open(file, "rb") as stream:
-        size = os.fstat(stream.fileno()).st_size
-        if size > limit:
-            raise ValueError(f"{file} is larger than the {limit:,} bytes of the index that its card describes")
-        return stream.read(size)
-
-
-def _read_card(path: Path) -> dict[str, Any]:
-    card = read_json(path, MAX_CARD_BYTES)
-    if not isinstance(card, dict) or type(card.get("format")) is not int or card["format"] not in _TENSORS:
-        raise ValueError(f"{path} is no card of an index in format {FORMAT}")
-    for name in ("kind", "source", "student", "student_hash", "sha256"):
+def _most_bytes(card: dict[str, Any], file: Path) -> int:
+    """The most bytes that an index with this card can take; ValueError for a card that is none."""
+    if type(card.get("format")) is not int or card["format"] != FORMAT:
+        raise ValueError(f"{file} is no index in format {FORMAT}")
+    for name in ("pictures", "source", "student", "student_hash"):
         if not isinstance(card.get(name), str):
-            raise ValueError(f"{path}: {name!r} must be a text")
+            raise ValueError(f"{file}: {name!r} must be a text")
     for name, low, high in (("photos", 1, MAX_PHOTOS), ("dim", 1, MAX_DIM), ("skipped", 0, MAX_PHOTOS)):
         value = card.get(name)
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise ValueError(f"{path}: {name!r} must be a whole number from {low} to {high:,}")
-    return card
+            raise ValueError(f"{file}: {name!r} must be a whole number from {low} to {high:,}")
+    row: int = 4 * card["dim"] + 4 * MAX_ID + 16
+    most: int = card["photos"] * row + card["skipped"] * 4 * (MAX_ID + _MAX_REASON)
+    return most
 
 
 def _widened(embeddings: NDArray[Any]) -> NDArray[np.float32]:

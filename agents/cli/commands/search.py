@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def index(
     photos: Annotated[str, typer.Argument(help="Folder of pictures (png, jpg, webp), searched with those below it.")],
-    out: Annotated[Path, typer.Option(help="The index: OUT.safetensors and OUT.json are written.")],
+    out: Annotated[Path, typer.Option(help="The index: OUT.safetensors is written.")],
     student: Annotated[str, typer.Option(help="Whose embeddings: a shipped student or a .safetensors path.")] = "emoji",
     engine: Engine = None,
     strict: Annotated[

@@ -391,7 +391,9 @@ def test_parts_are_found_by_name_and_path(shipped: Pipeline, tmp_path: Path) -> 
     assert Pipeline.load(selector="fixed:96").search(sketch).canvas == 96
     path = agents.store.saved.WEIGHTS_FOLDER / "emoji-preference.json"
     told = Pipeline.load(
-        indexes.INDEXES_FOLDER / "emoji-test.json", path, students.WEIGHTS_FOLDER / "emoji-mobilenet_v2.safetensors"
+        indexes.INDEXES_FOLDER / "emoji-test.safetensors",
+        path,
+        students.WEIGHTS_FOLDER / "emoji-mobilenet_v2.safetensors",
     )
     assert told.search(sketch, tradeoff=1.0).hits == shipped.search(sketch, tradeoff=1.0).hits
     with pytest.raises(ValueError, match="say at which one"):

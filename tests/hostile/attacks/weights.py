@@ -145,7 +145,7 @@ _INDEX_CARDS: dict[str, tuple[dict[str, Any], str]] = {
     "a dimension of infinity": ({"dim": float("inf")}, "'dim'"),
     "a billion skipped": ({"skipped": 10**9}, "'skipped'"),
     "a student of a list": ({"student": ["a"]}, "'student'"),
-    "a data set that is a path": ({"kind": "dataset", "source": "../../etc:test"}, "no split"),
+    "a data set that is a path": ({"pictures": "dataset", "source": "../../etc:test"}, "no split"),
 }
 
 

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from safetensors.numpy import load_file, save_file
 
 import students
 from sketchcanvas_env.data.photos import on_white
-from sketchcanvas_env.storage.files import sha256_file
 from students.search import index
 from students.search.index import PhotoIndex
+from students.store import cards
 from students.tables import blocks
 from tests.helpers import unit
+
+Tensors = dict[str, Any]
 
 
 class Colours:
@@ -100,10 +99,10 @@ def test_every_picture_is_embedded_as_it_would_be_alone(tmp_path: Path) -> None:
         alone = Colours().embed_photos(on_white(square)[None])[0]
         assert embedding == pytest.approx(alone, abs=0.01)  # JPEG
         assert np.array_equal(embedding, Colours().embed_photos(found.photo(name)[None])[0])
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["my.index.json", "my.index.safetensors", "pictures"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["my.index.safetensors", "pictures"]
 
 
-@pytest.mark.parametrize("ending", ["", ".json", ".safetensors"])
+@pytest.mark.parametrize("ending", ["", ".safetensors"])
 def test_it_reads_back_what_it_wrote(folder: Path, tmp_path: Path, ending: str) -> None:
     (folder / "bad.png").write_bytes(b"no picture")
     wrote = build(folder, tmp_path / "my.index")
@@ -114,9 +113,8 @@ def test_it_reads_back_what_it_wrote(folder: Path, tmp_path: Path, ending: str) 
     assert read.source == str(folder)
     assert np.array_equal(read.states, wrote.states)
     assert not read.embeddings.flags.writeable
-    card = json.loads((tmp_path / "my.index.json").read_text())
+    card = cards.read_card(tmp_path / "my.index.safetensors", index.KIND)
     assert (card["photos"], card["dim"], card["skipped"]) == (9, 3, 1)
-    assert card["sha256"] == sha256_file(tmp_path / "my.index.safetensors")
     assert card["versions"]["numpy"] == np.__version__
 
 
@@ -157,7 +155,7 @@ def test_what_cannot_be_used_is_named_and_left_out(folder: Path, tmp_path: Path)
     assert np.array_equal(index.load(tmp_path / "my").embeddings, found.embeddings)
     with pytest.raises(ValueError, match=r"10 files of .* cannot be used\n(.*\n)*  cut.png: a damaged PNG"):
         build(folder, tmp_path / "strict", strict=True)
-    assert not (tmp_path / "strict.json").exists()
+    assert not (tmp_path / "strict.safetensors").exists()
 
 
 def test_a_name_that_is_no_text(folder: Path, tmp_path: Path) -> None:
@@ -177,7 +175,7 @@ def test_a_build_that_was_interrupted_goes_on(folder: Path, tmp_path: Path, monk
     first = Colours(patience=5)
     with pytest.raises(KeyboardInterrupt):
         build(folder, tmp_path / "my", first)
-    assert not (tmp_path / "my.json").exists() and not (tmp_path / "my.safetensors").exists()
+    assert not (tmp_path / "my.safetensors").exists()
     second = Colours()
     found = build(folder, tmp_path / "my", second)
     assert second.seen <= 9 - 4  # two blocks of two were stored
@@ -253,19 +251,11 @@ def test_an_index_of_something_else_is_not_taken_over(
     if other == "folder":
         folder = folder.rename(tmp_path / "elsewhere")
     if other == "format":
-        as_first_format(tmp_path, str(folder))
+        edit(tmp_path, format=0)
     if other == "damage":
         os.truncate(tmp_path / "my.safetensors", 100)
     assert len(build(folder, tmp_path / "my", student)) == 9
     assert student.seen == 9
-
-
-def as_first_format(place: Path, source: str) -> None:
-    """The index in a folder as the first version wrote it."""
-    tensors = load_file(place / "my.safetensors")
-    del tensors["states"]
-    save_file(tensors, place / "my.safetensors")
-    edit(place, format=1, source=source, sha256=sha256_file(place / "my.safetensors"))
 
 
 @pytest.mark.parametrize("fill", ["nothing", "rubbish"])
@@ -322,9 +312,9 @@ def test_an_index_finds_its_pictures_from_anywhere(
 
 def test_an_index_and_the_pictures_beside_it_can_be_moved_together(folder: Path, tmp_path: Path) -> None:
     build(folder, tmp_path / "my")
-    assert json.loads((tmp_path / "my.json").read_text())["source"] == "pictures"
+    assert cards.read_card(tmp_path / "my.safetensors", index.KIND)["source"] == "pictures"
     (tmp_path / "moved").mkdir()
-    for name in ("pictures", "my.json", "my.safetensors"):
+    for name in ("pictures", "my.safetensors"):
         (tmp_path / name).rename(tmp_path / "moved" / name)
     found = index.load(tmp_path / "moved" / "my")
     assert found.source == str(tmp_path / "moved" / "pictures")
@@ -344,18 +334,6 @@ def test_an_index_of_pictures_elsewhere_can_be_moved_alone(folder: Path, tmp_pat
     assert index.load(tmp_path / "b" / "my").photo("picture 0.png").shape == (256, 256, 3)
 
 
-@pytest.mark.parametrize("named", ["whole", "from the working folder"])
-def test_indexes_of_the_first_format_are_read(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
-) -> None:
-    wrote = build(folder, tmp_path / "my")
-    as_first_format(tmp_path, str(folder) if named == "whole" else "pictures")
-    monkeypatch.chdir(tmp_path)
-    found = index.load("my")
-    assert found.ids == wrote.ids and found.states is None
-    assert np.array_equal(found.photo("picture 0.png"), wrote.photo("picture 0.png"))
-
-
 @pytest.mark.parametrize("moved", [False, True])
 @pytest.mark.parametrize("below", [True, False])
 def test_a_student_of_ones_own_is_found_from_anywhere(
@@ -372,17 +350,8 @@ def test_a_student_of_ones_own_is_found_from_anywhere(
         place = place.rename(tmp_path / "elsewhere")
         run = place / "my run" if below else run
     assert index.load(place / "my").student == str(run / "student.safetensors")
-    named = json.loads((place / "my.json").read_text())["student"]
+    named = cards.read_card(place / "my.safetensors", index.KIND)["student"]
     assert named == ("./my run/student.safetensors" if below else str(run / "student.safetensors"))
-
-
-def test_students_of_earlier_formats_are_named_as_they_were(folder: Path, tmp_path: Path) -> None:
-    for name in ("./run/student.safetensors", "run/student.safetensors", "emoji-mobilenet_v2"):
-        build(folder, tmp_path / "my")
-        edit(tmp_path, format=2, student=name)
-        assert index.load(tmp_path / "my").student == name
-        as_first_format(tmp_path, str(folder))
-        assert index.load(tmp_path / "my").student == name
 
 
 def test_shipped_students_are_named_in_an_index(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -395,15 +364,11 @@ def test_shipped_students_are_named_in_an_index(folder: Path, tmp_path: Path, mo
 
 @pytest.mark.parametrize("source", ["", "\0", "\x1b]0;evil\x07", "../../../../etc", "~nobody/pictures", "/dev/null"])
 def test_a_folder_that_is_none(tmp_path: Path, source: str) -> None:
-    for form in (1, index.FORMAT):
-        made().save(tmp_path / "my")
-        if form == 1:
-            as_first_format(tmp_path, source)
-        else:
-            edit(tmp_path, source=source)
-        with pytest.raises(ValueError, match=r"not there any more|no such file") as caught:
-            index.load(tmp_path / "my").photo("a.png")
-        assert str(caught.value).isprintable()
+    made().save(tmp_path / "my")
+    edit(tmp_path, source=source)
+    with pytest.raises(ValueError, match=r"not there any more|no such file") as caught:
+        index.load(tmp_path / "my").photo("a.png")
+    assert str(caught.value).isprintable()
 
 
 # ---------------------------------------------------------------- damage
@@ -438,9 +403,6 @@ def test_what_cannot_be_an_index(changes: dict[str, Any], message: str) -> None:
         made(**changes)
 
 
-Tensors = dict[str, Any]
-
-
 def text(value: str) -> np.ndarray:
     return np.frombuffer(value.encode(), np.uint8)
 
@@ -465,30 +427,28 @@ def text(value: str) -> np.ndarray:
 )
 def test_damaged_embeddings(tmp_path: Path, change: Callable[[Tensors], Any], message: str) -> None:
     weights = made().save(tmp_path / "my")
-    tensors = load_file(weights)
-    change(tensors)
-    save_file(tensors, weights)
-    edit(tmp_path, sha256=sha256_file(weights))
+    edit(tmp_path, change)
     with pytest.raises(ValueError, match=message) as caught:
         index.load(tmp_path / "my")
     assert str(weights) in str(caught.value)
 
 
-def edit(folder: Path, **changes: object) -> None:
-    card = json.loads((folder / "my.json").read_text())
-    (folder / "my.json").write_text(json.dumps({**card, **changes}))
+def edit(folder: Path, of_tensors: Callable[[Tensors], Any] = lambda tensors: None, **of_card: object) -> None:
+    """Change tensors or card of an index; its SHA-256 is right, so that the later checks are reached."""
+    path = folder / "my.safetensors"
+    card, tensors = cards.read(path, index.KIND, lambda card: 1 << 20, "numpy")
+    tensors = dict(tensors)
+    of_tensors(tensors)
+    cards.write(path, tensors, {**card, **of_card}, index.KIND)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 4}, "no card of an index in format 3"),
-        ({"format": 1.0}, "no card of an index"),
-        ({"format": 1}, "not embeddings, ids, skipped"),
-        ({"sha256": sha256(b"").hexdigest()}, "the SHA-256 differs"),
-        ({"sha256": None}, "'sha256' must be a text"),
+        ({"format": 4}, "no index in format 1"),
+        ({"format": 1.0}, "no index in format 1"),
         ({"student": ["emoji"]}, "'student' must be a text"),
-        ({"kind": "web"}, "kind must be"),
+        ({"pictures": "web"}, "kind must be"),
         ({"photos": 10**9}, "'photos' must be a whole number from 1 to 1,000,000"),
         ({"photos": True}, "'photos' must be"),
         ({"photos": 2}, "does not hold what"),
@@ -512,11 +472,8 @@ def test_a_file_larger_than_its_card_says_is_not_read(tmp_path: Path) -> None:
         index.load(tmp_path / "my")
 
 
-@pytest.mark.parametrize("lost", [".json", ".safetensors"])
-def test_missing_files(tmp_path: Path, lost: str) -> None:
-    made().save(tmp_path / "my")
-    (tmp_path / f"my{lost}").unlink()
-    with pytest.raises(FileNotFoundError, match=rf"my\{lost} is missing"):
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no index .*my\.safetensors .*shipped: emoji"):
         index.load(tmp_path / "my")
 
 
