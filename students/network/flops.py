@@ -1,6 +1,6 @@
 """FLOPs and parameters of a network, counted layer by layer from the shapes of a real forward pass.
 
-Unit: FLOPs = 2 x MAC (a multiply and an add). Counted: convolutions, linear layers, GRUs and LSTMs. Positions
+Unit: FLOPs = 2 x MAC (a multiply and an add). Counted: convolutions (1D and 2D), linear layers and GRUs. Positions
 where a kernel meets padding count as MACs, as is usual. Not counted: biases, batch norm, activations,
 pooling, other element-wise work. By this rule VGG-16's convolutions cost 40.09
 GFLOPs at 256 x 256 and MobileNetV2's 0.782.
@@ -24,7 +24,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.utils.rnn import PackedSequence
 from torch.utils.flop_counter import FlopCounterMode
 
 from students.backbones.switch_norm import SwitchBatchNorm2d
@@ -47,57 +46,22 @@ def _conv(layer: Any, inputs: tuple[Any, ...], output: Tensor) -> float:
     return 2.0 * output.numel() * per_output
 
 
-def _conv_transpose(layer: Any, inputs: tuple[Any, ...], output: Tensor) -> float:
-    per_input: int = layer.out_channels // layer.groups * math.prod(layer.kernel_size)
-    return 2.0 * int(inputs[0].numel()) * per_input
-
-
 def _linear(layer: nn.Linear, inputs: tuple[Any, ...], output: Tensor) -> float:
     return 2.0 * output.numel() * layer.in_features
 
 
-def recurrent_step_flops(
-    input_size: int, hidden_size: int, gates: int, layers: int = 1, directions: int = 1, proj_size: int = 0
-) -> float:
-    """FLOPs (2 x MAC) of one time step of one sequence through a GRU (`gates` 3) or LSTM (`gates` 4)."""
-    state = proj_size or hidden_size
-    macs = 0
-    for level in range(layers):
-        fan_in = input_size if level == 0 else state * directions
-        macs += directions * (gates * hidden_size * (fan_in + state) + proj_size * hidden_size)
-    return 2.0 * macs
-
-
-def _recurrent(layer: nn.GRU | nn.LSTM, inputs: tuple[Any, ...], output: Any) -> float:
-    x = inputs[0]
-    # a packed batch holds real steps only; a padded one is computed in full
-    steps = len(x.data) if isinstance(x, PackedSequence) else math.prod(x.shape[:-1])
-    gates = 3 if isinstance(layer, nn.GRU) else 4
+def _gru(layer: nn.GRU, inputs: tuple[Any, ...], output: Any) -> float:
+    steps = math.prod(inputs[0].shape[:-1])  # a padded batch is computed in full
     directions = 2 if layer.bidirectional else 1
-    return steps * recurrent_step_flops(
-        layer.input_size, layer.hidden_size, gates, layer.num_layers, directions, layer.proj_size
-    )
+    macs = 0
+    for level in range(layer.num_layers):
+        fan_in = layer.input_size if level == 0 else layer.hidden_size * directions
+        macs += directions * 3 * layer.hidden_size * (fan_in + layer.hidden_size)
+    return 2.0 * steps * macs
 
 
-def _cell(layer: nn.GRUCell | nn.LSTMCell, inputs: tuple[Any, ...], output: Any) -> float:
-    gates = 3 if isinstance(layer, nn.GRUCell) else 4
-    sequences = int(math.prod(inputs[0].shape[:-1]))
-    return sequences * recurrent_step_flops(layer.input_size, layer.hidden_size, gates)
-
-
-COUNTED: dict[type[nn.Module], Rule] = {
-    nn.Conv1d: _conv,
-    nn.Conv2d: _conv,
-    nn.Conv3d: _conv,
-    nn.ConvTranspose1d: _conv_transpose,
-    nn.ConvTranspose2d: _conv_transpose,
-    nn.ConvTranspose3d: _conv_transpose,
-    nn.Linear: _linear,
-    nn.GRU: _recurrent,
-    nn.LSTM: _recurrent,
-    nn.GRUCell: _cell,
-    nn.LSTMCell: _cell,
-}
+COUNTED: dict[type[nn.Module], Rule] = {nn.Conv1d: _conv, nn.Conv2d: _conv, nn.Linear: _linear, nn.GRU: _gru}
+"""What students, selectors and timm's convolutional networks are made of; other layers with matrices are errors."""
 
 # Layers that hold matrices and whose work is element-wise or a lookup. Layers without parameters (activations,
 # pooling, dropout, padding, upsampling, containers) or with vectors only (other norms) need no entry.
