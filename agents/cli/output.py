@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from sketchcanvas_env.data import SketchDataset
 
 _PIPE_WIDTH = 10_000
-"""A pipe has no width: every row of a table stays one line there."""
+"""Width for pipes and files, characters: every row of a table stays one line there."""
 
 
 @contextmanager
 def telling_what_is_left_out() -> Iterator[None]:
-    """What has to be left out of a data set is told in one line, once, and without a place in the code.
+    """Print each `SkippedDataWarning` once, as one line without a place in the code.
 
-    A command may load the same data set several times, and deep inside.
+    A command may load the same data set several times.
     """
     import warnings
 
@@ -53,7 +53,7 @@ def telling_what_is_left_out() -> Iterator[None]:
 
 @contextmanager
 def goes_on() -> Iterator[None]:
-    """Where Ctrl-C loses nothing that was finished, say so; for commands that keep finished work and look for it."""
+    """On Ctrl-C, say that the same command goes on; for commands that keep what they have finished."""
     try:
         yield
     except KeyboardInterrupt:
@@ -76,9 +76,9 @@ def show(as_json: bool, value: Any, *tables: Table) -> None:
 
 
 def _fit(table: Table, console: Console, width: int) -> int:
-    """Break the cells of a table that is wider than `width` (characters) between words; returns the table's width.
+    """Break cells between words where a table is wider than `width` characters; returns the table's width.
 
-    rich itself would cut figures. Where words are too wide as well, the terminal wraps the lines.
+    rich alone would cut figures. Where single words are too wide, the terminal wraps the lines.
     """
     from rich.measure import Measurement
 
@@ -122,12 +122,12 @@ def can_print(text: str) -> bool:
 
 
 def tell(text: str) -> None:
-    """Say something to the person, not to the pipe."""
+    """Print to standard error."""
     print(text, file=sys.stderr)
 
 
 def tell_leakage(card: dict[str, Any], dataset: SketchDataset, splits: Iterable[str]) -> None:
-    """Say in one line when a student may have been trained on the photos that it is to find."""
+    """Warn in one line where a student may have been trained on the photos that it has to find."""
     from students.store.leakage import leakage
 
     if told := leakage(card, dataset, splits):

@@ -95,7 +95,7 @@ def env_config(
 
 
 def workers(jobs: int, engine: str, address: str | None) -> Workers:
-    """Where runs go."""
+    """Where runs are computed."""
     from agents.experiments.runs import Workers
 
     return Workers(jobs=jobs, engine=engine, address=address)
@@ -122,14 +122,14 @@ def numbers_of(text: str, option: str) -> tuple[float, ...]:
 def load_data(
     name: str, root: Path | None, strict: bool = False, form: str | None = None, keep_place: bool = False
 ) -> SketchDataset:
-    """The data set; what it takes is imported when it is asked for."""
+    """The data set; slow imports happen here."""
     from sketchcanvas_env.data import load
 
     return load(name, root, strict, form, keep_place)
 
 
 def typed_command() -> str:
-    """The command as typed, for provenance; where a user keeps a data set is nobody else's business."""
+    """The command as typed, for provenance, with ROOT in the place of a data set's folder, which is private."""
     import shlex
 
     from sketchcanvas_env.data import FOLDER_DATASETS

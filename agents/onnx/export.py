@@ -43,7 +43,7 @@ TRADEOFFS = (0.05, 0.2, 0.6)
 
 
 def export(saved: SavedSelector, folder: str | os.PathLike[str], sketches: Sequence[VectorSketch]) -> OnnxSelector:
-    """Write a selector's graph and its card, once what it decides agrees with torch.
+    """Write a selector's graph and its card, after comparing its logits with torch.
 
     Args:
         saved: any selector (`agents.load`), one that looks several times, too.
@@ -172,7 +172,7 @@ def _farthest(saved: SavedSelector, exported: OnnxSelector, sketches: Sequence[V
     farthest = 0.0
     for number, sketch in enumerate(sketches):
         for ours, theirs in _answers(saved, exported, sketch, number):
-            # NaN would pass for nothing with max().
+            # max() would lose NaN.
             farthest = float(np.maximum(farthest, np.abs(ours - theirs).max()))
     return farthest
 

@@ -1,4 +1,4 @@
-"""Exported selectors at work: onnxruntime and NumPy, no torch.
+"""Runs exported selectors with onnxruntime and NumPy, without torch.
 
 >>> selector = OnnxSelector.load("runs/onnx")  # doctest: +SKIP
 >>> selector(sketch)                           # doctest: +SKIP
@@ -70,14 +70,14 @@ class OnnxSelector:
             raise ValueError(f"its graph turns {found} into {outputs}, not {wanted} into {self._actions} logits")
 
     def _shapes(self) -> tuple[dict[str, int], int]:
-        """Length of each part that there may be of an observation, and number of actions."""
+        """Length of each part that an observation may have, and the number of actions."""
         return {"points": 5 * self.max_points, "stats": len(FEATURE_NAMES), "thumbnail": SIZE, "tradeoff": 1}, len(
             self.canvases
         )
 
     @staticmethod
     def load(folder: str | os.PathLike[str]) -> OnnxSelector:
-        """Read an exported selector, believing nothing before it is checked.
+        """Read an exported selector and check it.
 
         Args:
             folder: written by `sketchcanvas export --onnx`.
@@ -148,7 +148,7 @@ class OnnxCascade(Cascade, OnnxSelector):
         self.costs = checked_costs(card["cascade"]["costs"], len(self.canvases))
 
     def _shapes(self) -> tuple[dict[str, int], int]:
-        """As that of its base; it is told no tradeoff."""
+        """As the base's; no tradeoff is among the parts."""
         k = len(self.canvases)
         if k > MAX_CANVASES:
             raise ValueError(f"a cascade has at most {MAX_CANVASES} canvases, not {k}")

@@ -74,7 +74,7 @@ class FixedCanvas:
         return self.canvas
 
     def gflops(self, sketch: VectorSketch) -> float:
-        """Nothing is decided."""
+        """Zero: nothing is decided."""
         return 0.0
 
 

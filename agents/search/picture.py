@@ -1,4 +1,4 @@
-"""What searches found, drawn on one page."""
+"""Searches and their answers as one PNG."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ class Pipeline:
             tradeoff: weight of cost against accuracy, in [0, 1]; None for the selector's own.
 
         Raises:
-            TypeError: no sketch, a file's path say.
+            TypeError: not a sketch, but a file's path for example.
             ValueError: `top` below 1, a tradeoff out of range or not wanted by the selector.
         """
         return self.search_many([sketch], top, tradeoff)[0]
@@ -200,14 +200,14 @@ class Pipeline:
         return [one.answer(top, chooser.name, limits, fixed, gflops) for one in begun]
 
     def _look(self, sketches: Sequence[VectorSketch], canvas: int, top: int) -> tuple[list[Look], NDArray[np.float32]]:
-        """What is seen of sketches on one canvas, and their embeddings (n, D)."""
+        """One look at each sketch on one canvas, and the embeddings (n, D)."""
         if canvas not in self.student.canvases:
             raise ValueError(f"the selector chose canvas {canvas}; the student has {list(self.student.canvases)}")
         times = [perf_counter()]
         rasters = rasterise_batch(sketches, canvas)
         times.append(perf_counter())
         with self._turn:
-            # Waiting for other threads is nobody's cost.
+            # Waiting for other threads is not counted.
             times.append(perf_counter())
             embeddings = self.student.embed_rasters(rasters)
             times.append(perf_counter())
@@ -232,7 +232,7 @@ class Pipeline:
         search.fusing = perf_counter() - start
 
     def _hits(self, places: NDArray[np.int64], distances: NDArray[np.float64]) -> list[tuple[Hit, ...]]:
-        """For each row of (n, k) places in the index and their distances."""
+        """Hits of n queries from (n, k) places in the index and their distances."""
         return [
             tuple(Hit(self.index.ids[place], far) for place, far in zip(row, line, strict=True))
             for row, line in zip(places.tolist(), distances.tolist(), strict=True)
@@ -260,7 +260,7 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class _Chooser:
-    """Every kind of selector as one: where to look next, and the price of asking."""
+    """Any selector: its name, where to look next, and GFLOPs of one decision."""
 
     name: str
     choose: Callable[[VectorSketch, Sequence[Look]], int | None]
@@ -269,7 +269,7 @@ class _Chooser:
 
 
 class _Begun:
-    """A search under way."""
+    """The state of one search."""
 
     def __init__(self, sketch: VectorSketch) -> None:
         self.sketch = sketch
@@ -290,7 +290,7 @@ class _Begun:
         self._selector_gflops += chooser.gflops(self.sketch)
         if canvas is None and not self.looks:
             raise ValueError("the selector stopped before it had looked")
-        # What was seen says nothing new: to ask for it again is to stop.
+        # A canvas that was seen already gives nothing new: the search ends.
         return None if canvas in [look.canvas for look in self.looks] else canvas
 
     def answer(

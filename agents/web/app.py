@@ -1,7 +1,7 @@
-"""The ASGI app: one page, its three files, and six things that it asks for. Nothing is stored, nobody is remembered.
+"""The ASGI app: the page, its files and what they ask for. Nothing is stored.
 
 GET  /                the page; /page.css and /page.js beside it
-GET  /api/start       what the page must know: the index, what a drawing may hold, the fixed canvas, examples
+GET  /api/start       the index, limits of a drawing, the fixed canvas, examples
 GET  /photo?id=NAME   a photo of the index, WebP
 POST /api/search      a drawing, JSON: canvas, raster, cost and photos (`messages` has the shapes)
 POST /api/fixed       the same drawing: milliseconds of its search on the fixed canvas
@@ -35,7 +35,7 @@ from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.svg.reader import MAX_BYTES
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-"""Names under which a page on this very machine is asked for."""
+"""Host names of a page on the same machine."""
 
 EXAMPLES = 6
 """Photos whose sketches stand on the page to start from, one at each abstraction level."""
@@ -53,9 +53,9 @@ _FILES = {
 
 
 def create_app(pipeline: Pipeline, limits: Limits | None = None, names: Sequence[str] = LOOPBACK) -> Starlette:
-    """Everything behind the page.
+    """The app.
 
-    Searches a few times, to fill caches and to know whether the selector can be told a tradeoff.
+    Searches a few times, to warm up and to find out whether the selector takes a tradeoff.
 
     Args:
         pipeline: what searches.
@@ -94,9 +94,8 @@ def create_app(pipeline: Pipeline, limits: Limits | None = None, names: Sequence
 
     finding = Batches(find, limits.threads, limits.waiting, limits.batch)
 
-    # A request of its own, which the page sends once the drawing rests: so the fixed canvas is timed as the selector's
-    # search is, alone and after a pause, nobody waits for it, and who asks for it pays for it. Searches one after the
-    # other on warm caches took a fraction of that time.
+    # A request of its own, which the page sends once the drawing rests: so the fixed canvas is timed like the selector's
+    # search, alone and after a pause. Right after another search, on warm caches, it took a fraction of that time.
     fixed = pipeline.at(pipeline.student.canvases[-1])
 
     def compare(data: bytes) -> dict[str, Any]:
@@ -149,12 +148,12 @@ def create_app(pipeline: Pipeline, limits: Limits | None = None, names: Sequence
 
 
 def _start(pipeline: Pipeline) -> dict[str, Any]:
-    """What the page is told when it opens; takes some searches."""
+    """The answer to /api/start."""
     dataset = load_dataset("emoji")
     examples = _example_rows(dataset)
     sketches = [dataset.sketch(row) for row in examples]
     first = sketches[0].normalised()
-    # The first search at a canvas fills caches that a user's will find full.
+    # Open every graph before the first user does.
     for canvas in pipeline.student.canvases:
         pipeline.at(canvas).search(first)
     pipeline.search(first)
@@ -166,7 +165,7 @@ def _start(pipeline: Pipeline) -> dict[str, Any]:
         told = True
     source = pipeline.index.source
     return {
-        # Where on its disk a server keeps its pictures is nobody else's business.
+        # Not the folder's whole path, which is private.
         "index": {"name": "emoji" if source == ALL_EMOJI else Path(source).name, "photos": len(pipeline.index)},
         "trained": TRAINED if source == ALL_EMOJI else "",
         "fixed_canvas": pipeline.student.canvases[-1],
@@ -187,7 +186,7 @@ def _start(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def _example_rows(dataset: SketchDataset) -> list[int]:
-    """Rows of the sketches of `EXAMPLES` photos that lie evenly in the gallery of the test split: nobody chose them."""
+    """Rows of the sketches of `EXAMPLES` photos, evenly spaced in the gallery of the test split, not chosen by hand."""
     gallery = dataset.gallery("test")
     places = (2 * np.arange(EXAMPLES) + 1) * len(gallery) // (2 * EXAMPLES)
     return [int(row) for photo in gallery[places] for row in np.flatnonzero(dataset.photo_ids == photo)]

@@ -24,7 +24,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""Content-Security-Policy: a browser loads nothing from another host, and no script that stands in the page."""
+"""Content-Security-Policy: nothing is loaded from another host, and no inline script runs."""
 
 HEADERS = {
     "Content-Security-Policy": POLICY,
@@ -48,24 +48,24 @@ class Limits:
     body_seconds: float = 10.0  # until all of a request must have come
 
     def __post_init__(self) -> None:
-        """Refuse what would let nobody in.
+        """Check.
 
         Raises:
-            ValueError: it says what is wrong.
+            ValueError: a limit that would let nobody in.
         """
         if min(self.threads, self.batch, self.body_bytes) < 1 or self.waiting < 0 or not self.body_seconds > 0.0:
             raise ValueError(f"threads, batch, body_bytes and body_seconds must be above 0, waiting at least 0: {self}")
 
 
 class BodyLimit:
-    """Middleware: 413 for a body that is too large, as soon as that is known and never all of it in memory."""
+    """Middleware: 413 for a body that is too large, as soon as that is known; it is never all in memory."""
 
     def __init__(self, app: ASGIApp, most: int, paths: Mapping[str, int] = {}) -> None:  # not changed
         """`most` is in bytes; `paths` have limits of their own."""
         self._app, self._most, self._paths = app, most, paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through while it is small."""
+        """Pass a request on, or refuse it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -100,7 +100,7 @@ class KnownHosts:
         self._names = {f"[{name}]" if ":" in name else name.lower() for name in names}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or answer it."""
+        """Pass a request on, or refuse it."""
         if scope["type"] == "http":
             host = Headers(scope=scope).get("host", "").lower()
             name = host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
@@ -116,11 +116,11 @@ class SafeHeaders:
     """Middleware: `HEADERS` on every answer."""
 
     def __init__(self, app: ASGIApp) -> None:
-        """The rest of the app."""
+        """`app` is the rest of the app."""
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Add them when the answer starts."""
+        """Add the headers when the answer starts."""
 
         async def with_headers(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
@@ -131,10 +131,10 @@ class SafeHeaders:
 
 
 class Workers:
-    """Threads that compute, so that who waits for nothing is not kept waiting."""
+    """Threads that compute, so that the event loop goes on answering."""
 
     def __init__(self, threads: int, waiting: int) -> None:
-        """So many at work, so many in the queue."""
+        """`threads` compute, `waiting` more calls may queue."""
         self._limiter = anyio.CapacityLimiter(threads)
         self._free = threads + waiting
 
@@ -144,7 +144,7 @@ class Workers:
         Raises:
             HTTPException: 503, the queue is full.
         """
-        # Counted here: the limiter knows of those who wait only once they have come so far.
+        # Counted here: the limiter does not know of calls that have not reached it.
         if not self._free:
             raise _busy()
         self._free -= 1
@@ -160,7 +160,7 @@ class Batches(Generic[T]):
     def __init__(
         self, function: Callable[[list[bytes]], Sequence[T | Exception]], threads: int, waiting: int, most: int
     ) -> None:
-        """Nothing waits yet.
+        """Start with an empty queue.
 
         Args:
             function: from bodies of requests to an answer or an error for each.
@@ -197,7 +197,7 @@ class Batches(Generic[T]):
             self._free += 1
 
     async def _work(self) -> None:
-        """Answer until nobody waits."""
+        """Answer until the queue is empty."""
         while self._queue:
             taken = [self._queue.popleft() for _ in range(min(self._most, len(self._queue)))]
             try:
@@ -218,7 +218,7 @@ class Batches(Generic[T]):
 async def body_of(request: Request, media_type: str, seconds: float) -> bytes:
     """The whole body of a request.
 
-    Only a page of our own origin may send these media types: a browser asks first when a foreign one tries.
+    Only pages of this origin can send these media types: for others a browser asks first (CORS), and is refused.
 
     Raises:
         HTTPException: 415, another media type; 408, it takes too long; 413, see `BodyLimit`; 400, the client has gone.
@@ -240,5 +240,5 @@ def _busy() -> HTTPException:
 
 
 def refusal(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """An error, said plainly."""
+    """An error as JSON."""
     return JSONResponse({"error": message}, status, headers)

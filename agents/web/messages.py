@@ -1,4 +1,4 @@
-"""What the page and the server say to each other: hostile bytes to a sketch, an answer to JSON."""
+"""Requests and answers of the page: untrusted bytes to a sketch, an answer to JSON."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from sketchcanvas_env.svg.reader import read_svg
 
 MAX_STROKES = 400
 MAX_POINTS = 4_000
-"""Most of a drawing that is sent. A `VectorSketch` may hold more, but 50,000 points zigzagging in one stroke keep
-cairo busy for a minute; people's drawings have some hundred points."""
+"""Limits of a drawing that is sent. A `VectorSketch` may hold more, but cairo takes a minute for 50,000 points in one
+zigzag stroke; people's drawings have some hundred points."""
 
 SEARCHED_POINTS = 2_000
-"""A drawing is bounded to so many before it is searched: more than its largest canvas shows."""
+"""Points that a drawing is bounded to before it is searched; the largest canvas shows fewer."""
 
 SPACING = 1 / 256
-"""Points of a drawing that lie nearer together than this share of the canvas are left out of what the page keeps."""
+"""Smallest distance between points that the page keeps, as a share of the canvas."""
 
 TOP = 12
 """Photos that a search finds."""
@@ -35,7 +35,7 @@ _DIGITS = 4  # of a coordinate; a canvas of 256 pixels needs three
 
 @dataclass(frozen=True)
 class Search:
-    """What the page asks for."""
+    """A request to search."""
 
     sketch: VectorSketch  # scaled to fill its canvas
     tradeoff: float | None  # weight of cost against accuracy, in [0, 1]; None for the selector's own
@@ -45,7 +45,7 @@ def read_search(data: bytes) -> Search:
     """The search in a request's body, JSON: {"strokes": [[[x, y], ...], ...], "tradeoff": number or null}.
 
     Raises:
-        ValueError: not that; it says what is wrong.
+        ValueError: anything else; the message says what is wrong.
     """
     try:
         text = data.decode()
@@ -123,7 +123,7 @@ def strokes_json(sketch: VectorSketch) -> list[list[list[float]]]:
 
 
 def answer_json(answer: Answer, sketch: VectorSketch, labels: dict[str, str]) -> dict[str, Any]:
-    """What the page shows of a search.
+    """A search's answer as the page shows it.
 
     Args:
         answer: what was found.
@@ -153,7 +153,7 @@ def answer_json(answer: Answer, sketch: VectorSketch, labels: dict[str, str]) ->
 
 def png(pixels: NDArray[np.uint8]) -> bytes:
     """Grey pixels as a PNG file."""
-    return _encoded(pixels, "PNG")
+    return _encoded(pixels, "PNG", compress_level=1)
 
 
 def webp(pixels: NDArray[np.uint8]) -> bytes:

@@ -1,4 +1,4 @@
-"""Runs the app: until somebody ends it, or for as long as a block of code needs it."""
+"""Runs the app, until it is interrupted or while a block of code runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from agents.web.connections import MAX_CONNECTIONS, GuardedProtocol
 
 ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-"""Hosts that stand for all addresses of this machine, and one of those addresses."""
+"""Hosts that mean all addresses of this machine, each with one that a browser can open."""
 
 _START_SECONDS = 30.0
 
@@ -37,14 +37,14 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def url_of(listening: socket.socket) -> str:
-    """Where a browser on this machine finds it."""
+    """The address for a browser on this machine."""
     host, port = listening.getsockname()[:2]
     host = ANY.get(host, host)
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 def serve(app: ASGIApp, listening: socket.socket) -> None:
-    """Answer until the process is told to end."""
+    """Answer until the process is interrupted."""
     with suppress(KeyboardInterrupt), closing(listening):
         _server(app).run(sockets=[listening])
 
@@ -78,7 +78,7 @@ def _server(app: ASGIApp) -> uvicorn.Server:
             app,
             log_level="warning",
             server_header=False,
-            # A header that anybody may send must not say who is asking.
+            # Clients could claim any address in these headers.
             proxy_headers=False,
             ws="none",
             lifespan="off",

@@ -79,9 +79,9 @@ def compare(
     logdir: Annotated[Path | None, typer.Option(help="TensorBoard folder, one folder a run; default: none.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train algorithms over seeds, hold them against every baseline.
+    """Train algorithms over seeds, compare them with every baseline.
 
-    The main job. Trains on the split train, evaluates exhaustively on val, or at the end and once on test, prints the
+    Trains on the split train, evaluates exhaustively on val, or at the end and once on test, prints the
     table and writes it as JSON, Markdown and plots. Finished runs are kept in OUT: the same command goes on from there,
     with another --split trains nothing again, and 'sketchcanvas report' makes a page of it.
 
