@@ -95,7 +95,8 @@ def create_app(pipeline: Pipeline, limits: Limits | None = None, names: Sequence
     finding = Batches(find, limits.threads, limits.waiting, limits.batch)
 
     # A request of its own, which the page sends once the drawing rests: so the fixed canvas is timed like the
-    # selector's search, alone and after a pause. Right after another search, on warm caches, it took a fraction of that time.
+    # selector's search, alone and after a pause. Right after another search, on warm caches, it took a
+    # fraction of that time.
     fixed = pipeline.at(pipeline.student.canvases[-1])
 
     def compare(data: bytes) -> dict[str, Any]:
