@@ -133,6 +133,11 @@ def weights(selector: Selector) -> dict[str, bytes]:
     return {name: tensor.numpy().tobytes() for name, tensor in selector.state_dict().items()}
 
 
+def learnt(selector: Selector) -> dict[str, bytes]:
+    """The exact bytes of what training changes; means and deviations of inputs follow from the data alone."""
+    return {name: tensor.detach().numpy().tobytes() for name, tensor in selector.named_parameters()}
+
+
 def observations(n_stats: int = 16, rows: int = 6, max_points: int = 10, seed: int = 0) -> dict[str, Any]:
     """Random observations of drawings of 1, 2, 3, ... points."""
     rng = np.random.default_rng(seed)

@@ -23,7 +23,7 @@ from agents.evaluation.evaluate import evaluate
 from agents.evaluation.setting import EnvConfig
 from agents.selectors import policy
 from students.store import checkpoint
-from tests.agents.support import BANDITS, EVERY, OFF_POLICY, ON_POLICY, small, takes, weights
+from tests.agents.support import BANDITS, EVERY, OFF_POLICY, ON_POLICY, learnt, small, takes, weights
 from tests.helpers import Toy
 
 RESUMABLE = tuple(name for name in EVERY if name not in OFF_POLICY)
@@ -84,7 +84,7 @@ def test_equal_settings_give_equal_weights(toy_env: EnvConfig, algorithm: str, s
 @each_pair
 def test_another_seed_gives_other_weights(toy_env: EnvConfig, algorithm: str, selector: str) -> None:
     runs = [algorithms.train_run(small(algorithm, toy_env, **sized(selector), seed=seed)) for seed in (0, 1)]
-    first, second = (weights(run.selector) for run in runs)
+    first, second = (learnt(run.selector) for run in runs)
     assert all(first[name] != second[name] for name in first)
 
 
@@ -99,7 +99,7 @@ def test_another_seed_gives_other_weights(toy_env: EnvConfig, algorithm: str, se
 def test_training_changes_every_weight(toy_env: EnvConfig, algorithm: str, selector: str) -> None:
     settings = {**sized(selector), **with_lr(algorithm, anneal=False)}
     short, long = (algorithms.train_run(small(algorithm, toy_env, total_steps=n, **settings)) for n in (64, 96))
-    before, after = weights(short.selector), weights(long.selector)
+    before, after = learnt(short.selector), learnt(long.selector)
     assert all(before[name] != after[name] for name in before)
 
 
@@ -117,7 +117,7 @@ def test_the_start_follows_the_seed(toy_env: EnvConfig, selector: str) -> None:
     env = toy_env.make_vec(1)
 
     def start(seed: int) -> dict[str, bytes]:
-        return weights(first_selector(small("reinforce", toy_env, selector=selector, seed=seed), env))
+        return learnt(first_selector(small("reinforce", toy_env, selector=selector, seed=seed), env))
 
     before = torch.get_rng_state()
     first, again, other = start(0), start(0), start(1)
@@ -477,7 +477,7 @@ OUT_OF_RANGE: list[tuple[dict[str, Any], str]] = [
     ({"num_envs": 0}, "num_envs"),
     ({"threads": 0}, "threads must be at least 1"),
     ({"seed": -1}, "seed must not be negative"),
-    ({"selector": "lstm"}, "unknown selector 'lstm'; there are conv, gru, linear, looks, stats, transformer"),
+    ({"selector": "lstm"}, "unknown selector 'lstm'; there are conv, gru, linear, looks, stats, thumb, transformer"),
     ({"hidden": 0}, "hidden"),
     ({"hidden": 10**9}, "hidden"),
     ({"lr": 0.0}, "lr must be above zero"),
