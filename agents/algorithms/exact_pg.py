@@ -25,7 +25,7 @@ class ExactPGConfig(GradientConfig):
     """Settings of the exact policy gradient."""
 
     algorithm: ClassVar[str] = "exact_pg"
-    entropy_coef: float = 0.01  # weight of the entropy bonus, which keeps the policy from settling too early
+    entropy_coef: float = 0.1  # weight of the entropy bonus, which keeps the policy from settling too early
 
     def __post_init__(self) -> None:
         """As `TrainConfig`."""

@@ -2,7 +2,12 @@
 
 The paper trains its canvas selector with REINFORCE (Williams, 1992) and reports no baseline:
 
-    loss = -mean[(R - b) log pi(a | sketch)] - entropy_coef * H(pi)
+    loss = -mean[(R - b) / s log pi(a | sketch)] - entropy_coef * H(pi)
+
+s is the standard deviation of R - b over the batch, so that the entropy bonus weighs the same whatever the scale of
+rewards. The bonus must be large (agents/README.md, "What stops policy gradients"): what a sketch earns
+differs more between sketches than between canvases, and a policy that settles before it has told canvases apart sends
+every sketch to the one that is best on average.
 
 What b may be:
 
@@ -30,6 +35,9 @@ from agents.algorithms.common.gradient import GradientConfig, GradientLearner, e
 from agents.algorithms.common.loop import Batch, RunHooks, train
 from agents.algorithms.common.training import Run, check_not_negative
 
+SMALLEST = 1e-8
+"""Added to the deviation of advantages, as SB3 does."""
+
 BASELINES = ("none", "mean", "learned", "self_critical")
 
 
@@ -38,13 +46,16 @@ class ReinforceConfig(GradientConfig):
     """Settings of REINFORCE."""
 
     algorithm: ClassVar[str] = "reinforce"
+    lr: float = 3e-3  # Adam's learning rate at the start
     baseline: str = "mean"  # what is subtracted from the reward, one of `BASELINES`; the module says what they are
-    entropy_coef: float = 0.01  # weight of the entropy bonus, which keeps exploration alive
+    entropy_coef: float = 0.5  # weight of the entropy bonus, which keeps exploration alive
 
     def __post_init__(self) -> None:
         """As `TrainConfig`."""
         super().__post_init__()
         check_not_negative(self, "entropy_coef")
+        if self.num_envs < 2:
+            raise ValueError("num_envs must be at least 2: advantages are normalised over them")
         if self.baseline not in BASELINES:
             raise ValueError(f"unknown baseline {self.baseline!r}; there are {', '.join(BASELINES)}")
 
@@ -74,6 +85,7 @@ class _Reinforce(GradientLearner[ReinforceConfig]):
         baseline = self._baseline(batch, returns, features, logits)
         entropy = entropy_of(log_probs)
         advantages = returns - baseline.detach()
+        advantages = advantages / (advantages.std() + SMALLEST)
         loss = -(advantages * log_probs.gather(1, actions)[:, 0]).mean() - self.config.entropy_coef * entropy
         if self.config.baseline == "learned":
             # Selector and critic share no weights, so one sum trains each by its own loss.

@@ -464,7 +464,7 @@ def read_runs(folder: str | Path) -> tuple[CompareConfig, dict[str, list[StoredR
     rows = Path(folder) / RUNS_FOLDER
     table = runs.stored_outcomes(config.env, folder)
     return config, {
-        agent: [runs.read(rows / runs.name_of(one, table, config.curve_every)) for one in of_agent]
+        agent: [runs.find(rows, one, table, config.curve_every) for one in of_agent]
         for agent, of_agent in config.runs().items()
     }
 

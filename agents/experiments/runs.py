@@ -170,6 +170,31 @@ def run_all(
     return [read(row) for row in rows]
 
 
+def find(folder: Path, config: TrainConfig, table: OutcomeTable, curve_every: int) -> StoredRun:
+    """The stored run of these settings.
+
+    Where there is none, it is that of the same algorithm, network, seed, environment and budget whose other settings
+    were the defaults of an earlier version: a stored comparison does not name them, but its runs do.
+
+    Args:
+        folder: of the runs.
+        config: all settings, seed included.
+        table: the outcomes that it learnt from.
+        curve_every: steps between two points of its learning curve.
+
+    Raises:
+        FileNotFoundError: no such run.
+        ValueError: a damaged one.
+    """
+    exact = folder / name_of(config, table, curve_every)
+    if not _is_there(exact):
+        for path in sorted(folder.glob(f"{config.algorithm}-{config.selector}-{config.seed}-*.safetensors")):
+            run = read(path)
+            if (run.config.env, run.config.total_steps) == (config.env, config.total_steps):
+                return run
+    return read(exact)
+
+
 def read(path: str | Path) -> StoredRun:
     """A stored run.
 

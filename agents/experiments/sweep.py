@@ -285,7 +285,7 @@ def reread(folder: str | Path) -> SweepResult:
     table = runs.stored_outcomes(_plain(config, ANY_TRADEOFF), folder)
 
     def read(one: TrainConfig) -> StoredRun:
-        return runs.read(Path(folder) / RUNS_FOLDER / runs.name_of(one, table, config.compare.curve_every))
+        return runs.find(Path(folder) / RUNS_FOLDER, one, table, config.compare.curve_every)
 
     return judge(config, {at: [read(one) for one in of_point] for at, of_point in config.runs().items()})
 

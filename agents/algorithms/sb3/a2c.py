@@ -24,7 +24,8 @@ class A2CConfig(OnPolicyConfig):
     """Settings of A2C: one step on the whole rollout, with Adam like all the others (SB3's own default is RMSprop)."""
 
     algorithm: ClassVar[str] = "a2c"
-    entropy_coef: float = 0.01  # weight of the entropy bonus
+    lr: float = 3e-3  # Adam's learning rate at the start
+    entropy_coef: float = 0.5  # weight of the entropy bonus, which keeps exploration alive
     value_coef: float = 0.5  # weight of the value loss
     max_grad_norm: float = 1.0  # gradients are scaled down to this norm
 
@@ -48,5 +49,6 @@ def _a2c(config: A2CConfig, adapter: SketchCanvasVecEnv, selector: Selector) -> 
         vf_coef=config.value_coef,
         max_grad_norm=config.max_grad_norm,
         use_rms_prop=False,
+        normalize_advantage=True,
         **shared_settings(config, selector),
     )

@@ -33,7 +33,10 @@ class CascadeDQNConfig(DQNConfig):
     cascade: ClassVar[bool] = True
     env: EnvConfig = field(default_factory=CascadeConfig)
     selector: str = "looks"
+    lr: float = 5e-4  # Adam's learning rate at the start
     num_envs: int = 64  # episodes that are under way at once
+    gradient_steps: int = 2  # gradient steps after each vector step
+    buffer_size: int = 30_720  # transitions kept; older ones are forgotten
     gamma: float = 1.0  # discount; below 1 later looks are cheaper and later answers worth less
     target_steps: int = 1_280  # environment steps between two updates of the target network
 

@@ -24,10 +24,10 @@ from agents.selectors.base import Selector
 class OffPolicyConfig(SB3Config):
     """Settings of the two. The first vector step is random, and learning begins after the second."""
 
-    lr: float = 5e-4  # Adam's learning rate at the start
+    lr: float = 2e-3  # Adam's learning rate at the start
     batch_size: int = 256  # transitions of one gradient step
-    gradient_steps: int = 2  # gradient steps after each vector step
-    buffer_size: int = 30_720  # transitions kept; older ones are forgotten
+    gradient_steps: int = 1  # gradient steps after each vector step
+    buffer_size: int = 102_400  # transitions kept; older ones are forgotten
     exploration_fraction: float = 0.5  # share of the budget over which exploration falls from 1 to its final value
     exploration_final: float = 0.05  # probability of a random batch from there on
     max_grad_norm: float = 10.0  # gradients are scaled down to this norm

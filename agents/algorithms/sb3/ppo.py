@@ -28,7 +28,7 @@ class PPOConfig(OnPolicyConfig):
     batch_size: int = 128  # mini-batch of the updates
     n_epochs: int = 3  # passes over each rollout
     clip_range: float = 0.2  # how far the policy may move from the one that acted
-    entropy_coef: float = 0.01  # weight of the entropy bonus
+    entropy_coef: float = 0.3  # weight of the entropy bonus, which keeps exploration alive
     value_coef: float = 0.5  # weight of the value loss
     max_grad_norm: float = 1.0  # gradients are scaled down to this norm
 

@@ -23,7 +23,14 @@ def first_update(env_config: EnvConfig, monkeypatch: pytest.MonkeyPatch, **chang
     rate = 0.5
     # Adam's first step hides the size of the gradient, plain descent does not.
     monkeypatch.setattr(torch.optim, "Adam", lambda parameters, lr, **_: torch.optim.SGD(parameters, lr=lr))
-    settings = {"lr": rate, "max_grad_norm": 1e9, "total_steps": N, "num_envs": N, "seed": 5, **changes}
+    settings = {
+        "lr": rate,
+        "max_grad_norm": 1e9,
+        "total_steps": N,
+        "num_envs": N,
+        "seed": 5,
+        **changes,
+    }
     config = small("reinforce", env_config, **settings)
     after = algorithms.train_run(config).selector
     env = env_config.make_vec(N)
@@ -60,12 +67,13 @@ def test_one_update_follows_the_policy_gradient(
         "learned": [0.0] * N,
         "self_critical": [seen["all_rewards"][i, max(range(4), key=lambda k, i=i: p[i, k])] for i in range(N)],
     }[baseline]
+    spread = np.std(np.subtract(rewards, b), ddof=1)
     gradient, weight = np.zeros(4), np.zeros((4, seen["features"].shape[1]))
     for i in range(N):
         entropy = -sum(p[i, k] * np.log(p[i, k]) for k in range(4))
         for k in range(4):
             # d(-A log pi(a)) / d logit k, and d(-H) / d logit k.
-            policy = -(rewards[i] - b[i]) * ((actions[i] == k) - p[i, k])
+            policy = -(rewards[i] - b[i]) / spread * ((actions[i] == k) - p[i, k])
             bonus = p[i, k] * (np.log(p[i, k]) + entropy)
             slope = (policy + entropy_coef * bonus) / N
             gradient[k] += slope
@@ -98,7 +106,8 @@ def test_gradients_are_cut_to_the_norm(toy_env: EnvConfig, monkeypatch: pytest.M
 
 
 def test_the_learned_baseline_is_a_critic_that_leaves_the_encoder_alone(toy_env: EnvConfig) -> None:
-    config = small("reinforce", toy_env, baseline="learned", num_envs=N, total_steps=N, entropy_coef=0.0, seed=2)
+    settings = {"num_envs": N, "total_steps": N, "entropy_coef": 0.0, "seed": 2}
+    config = small("reinforce", toy_env, baseline="learned", **settings)
     env = toy_env.make_vec(N)
     selector = first_selector(config, env)
     learner = _Reinforce(config, selector)  # type: ignore[arg-type]
@@ -120,7 +129,8 @@ def test_the_learned_baseline_is_a_critic_that_leaves_the_encoder_alone(toy_env:
     again = first_selector(config, env)
     log_probs = torch.log_softmax(again(batch.obs), dim=1)
     actions = torch.multinomial(log_probs.detach().exp(), 1, generator=torch.Generator().manual_seed(2))
-    (-((returns - expected) * log_probs.gather(1, actions)[:, 0]).mean()).backward()
+    advantages = (returns - expected) / (returns - expected).std()
+    (-(advantages * log_probs.gather(1, actions)[:, 0]).mean()).backward()
     for ours, theirs in zip(selector.parameters(), again.parameters(), strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad)
 

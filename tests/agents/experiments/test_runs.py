@@ -53,6 +53,19 @@ def test_rows_say_what_was_trained(toy_env: EnvConfig, tmp_path: Path) -> None:
     assert [run.path for run in runs.read_all(tmp_path)] == sorted(run.path for run in found)
 
 
+def test_a_run_made_with_other_defaults_is_found_for_what_it_was(toy_env: EnvConfig, tmp_path: Path) -> None:
+    made = small("reinforce", toy_env, entropy_coef=0.25)
+    table = toy_env.outcomes("train")
+    runs.run_all([made, small("reinforce", toy_env, seed=1)], tmp_path, curve_every=64)
+    asked = small("reinforce", toy_env)
+    assert made.entropy_coef != asked.entropy_coef  # type: ignore[attr-defined]
+    assert runs.find(tmp_path, asked, table, 64).config == made
+    assert runs.find(tmp_path, replace(asked, seed=1), table, 64).config == replace(asked, seed=1)
+    for other in (replace(asked, seed=2), replace(asked, env=toy_env.at(0.7)), replace(asked, total_steps=256)):
+        with pytest.raises(FileNotFoundError):
+            runs.find(tmp_path, other, table, 64)
+
+
 def test_the_last_point_is_what_the_selector_earns(toy_env: EnvConfig, tmp_path: Path) -> None:
     from agents.evaluation.evaluate import evaluate
     from agents.selectors import policy
