@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sketchcanvas_env.data import SPLITS, SketchDataset
-from sketchcanvas_env.data.recognition import SUFFIX
 from sketchcanvas_env.outcomes import reward as rules
 from sketchcanvas_env.outcomes import table as tables
 from sketchcanvas_env.outcomes.table import ROWS, TOP, OutcomeTable
@@ -281,8 +280,8 @@ def check_student(table: OutcomeTable) -> None:
     Raises:
         ValueError: the hashes differ; the message says how to build the table anew.
     """
-    # A student for retrieval does recognition too.
-    weights = WEIGHTS_FOLDER / f"{table.dataset.removesuffix(SUFFIX)}-{table.student}.safetensors"
+    # A student does recognition and known galleries, too: what stands behind "_" is a task or a part of its data set.
+    weights = WEIGHTS_FOLDER / f"{table.dataset.partition('_')[0]}-{table.student}.safetensors"
     if weights.is_file() and (digest := load_card(weights)["sha256"]) != table.student_hash:
         raise ValueError(
             f"the outcome table was made with other weights of {table.student!r} than the shipped ones (sha256 "

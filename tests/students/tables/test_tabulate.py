@@ -124,6 +124,22 @@ def test_shipped_hog_table_follows_from_the_sketches() -> None:
     np.testing.assert_allclose(true, table.distances[rows, table.columns([64])[0]], atol=2e-3)
 
 
+def test_shipped_table_of_the_known_gallery_follows_from_its_drawings() -> None:
+    dataset, student, table = load("emoji_known"), students.load("emoji"), load_table("emoji_known")
+    check_student(table)
+    assert table.sketch_ids.tolist() == dataset.sketch_ids.tolist()
+    some = dataset.gallery("test")[:6].tolist()
+    photos = student.embed_photos(np.stack([dataset.photo(photo) for photo in some]))
+    rows = [
+        int(np.flatnonzero((dataset.split == split) & (dataset.photo_ids == photo))[0])
+        for split in ("train", "val", "test")
+        for photo in some
+    ]
+    drawn = student.embed([dataset.sketch(row) for row in rows], 64).astype(float)
+    true = np.linalg.norm(drawn - np.tile(photos, (3, 1)), axis=1)
+    np.testing.assert_allclose(true, table.distances[rows, table.columns([64])[0]], atol=2e-3)
+
+
 def test_splits_without_sketches_are_left_out() -> None:
     """ChairV2 as published has no `train`, and its test part is not always there."""
     whole = toy_dataset()
