@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from sketchcanvas_env.envs.cascade import SketchCanvasCascadeEnv, SketchCanvasCascadeVectorEnv
     from sketchcanvas_env.envs.multi_objective import MOSketchCanvasEnv
     from sketchcanvas_env.envs.stroke import SketchCanvasStrokeEnv, SketchCanvasStrokeVectorEnv
+    from sketchcanvas_env.outcomes.finding import available_tables, load_table
     from sketchcanvas_env.outcomes.looks import LookTable, load_looks
     from sketchcanvas_env.outcomes.prefixes import PrefixTable, load_prefixes
-    from sketchcanvas_env.outcomes.table import OutcomeTable, available_tables, load_table
+    from sketchcanvas_env.outcomes.table import OutcomeTable
     from sketchcanvas_env.sketches.features import FEATURE_NAMES, stroke_features
     from sketchcanvas_env.sketches.raster import rasterise
     from sketchcanvas_env.sketches.sketch import VectorSketch
@@ -59,11 +60,11 @@ _LAZY = {
     "SketchDataset": ("data", "SketchDataset"),
     "TableError": ("storage.table_file", "TableError"),
     "VectorSketch": ("sketches.sketch", "VectorSketch"),
-    "available_tables": ("outcomes.table", "available_tables"),
+    "available_tables": ("outcomes.finding", "available_tables"),
     "load_dataset": ("data", "load"),
     "load_looks": ("outcomes.looks", "load_looks"),
     "load_prefixes": ("outcomes.prefixes", "load_prefixes"),
-    "load_table": ("outcomes.table", "load_table"),
+    "load_table": ("outcomes.finding", "load_table"),
     "rasterise": ("sketches.raster", "rasterise"),
     "read_svg": ("svg.reader", "read_svg"),
     "stroke_features": ("sketches.features", "stroke_features"),

@@ -167,6 +167,8 @@ def toy_looks(table: OutcomeTable, dataset: SketchDataset | None = None, seed: i
         "entropy": np.array([[-(p * np.log(p)).sum() / np.log(len(p)) for p in each] for each in shares]),
         "apart": np.random.default_rng(3).uniform(0, 2, distances.shape[:2]),
     }
+    if "distances" in changes:  # confidence would be of other distances
+        fields.update(dict.fromkeys(LookTable.OPTIONAL))
     return LookTable(**{**fields, **changes})  # type: ignore[arg-type]
 
 

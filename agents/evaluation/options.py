@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sketchcanvas_env.outcomes import reward as rules
-from sketchcanvas_env.outcomes.table import OutcomeTable, best_columns
+from sketchcanvas_env.outcomes.hull import best_columns
+from sketchcanvas_env.outcomes.table import OutcomeTable
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,8 +18,8 @@ from agents.selectors.base import Selector
 from agents.selectors.cascade_observation import SeenLook
 from agents.store.saved import SavedCascade, SavedSelector, load, shipped
 from sketchcanvas_env.data import SketchDataset
+from sketchcanvas_env.outcomes.columns import TOP
 from sketchcanvas_env.outcomes.reward import MAX_DISTANCE
-from sketchcanvas_env.outcomes.table import TOP
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.storage.files import write_json
 from students.onnx.export import require_onnx, to_onnx, write_export

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from agents.selectors.cascade_observation import Cascade, Seen, checked_costs, observe_looks
 from agents.selectors.observation import check_told, counted_points, observe
+from sketchcanvas_env.outcomes.columns import check_canvases
 from sketchcanvas_env.outcomes.looks import look_feature_names
-from sketchcanvas_env.outcomes.table import check_canvases
 from sketchcanvas_env.sketches.features import FEATURE_NAMES
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.sketches.thumbnail import SIZE

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sketchcanvas_env.outcomes.table import TOP
+from sketchcanvas_env.outcomes.columns import TOP
 
 STAGES = ("selector", "raster", "student", "rank")
 """What a search spends time on."""

@@ -32,8 +32,8 @@ from numpy.typing import NDArray
 from agents.search import loading, strangers
 from agents.search.answers import STAGES, Answer, Hit, Look
 from agents.search.parts import CascadeSelector, FixedCanvas, OneShotSelector, PreferenceSelector, QueryStudent
+from sketchcanvas_env.outcomes.columns import TOP
 from sketchcanvas_env.outcomes.reward import fused_distance
-from sketchcanvas_env.outcomes.table import TOP
 from sketchcanvas_env.sketches.raster import rasterise_batch
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.tasks.cascade_making import RANKINGS

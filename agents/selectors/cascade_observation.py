@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sketchcanvas_env.outcomes import reward as rules
+from sketchcanvas_env.outcomes.columns import TOP
 from sketchcanvas_env.outcomes.looks import look_features
-from sketchcanvas_env.outcomes.table import TOP
 from sketchcanvas_env.sketches.sketch import VectorSketch
 
 

@@ -34,7 +34,8 @@ from agents.selectors.cascade_observation import Cascade, Seen, checked_costs, o
 from agents.selectors.observation import counted_points
 from agents.selectors.points import POINT_DIM
 from agents.store import provenance
-from sketchcanvas_env.outcomes.table import OutcomeTable, check_canvases
+from sketchcanvas_env.outcomes.columns import check_canvases
+from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.sketches.features import FEATURE_NAMES
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.sketches.thumbnail import SIZE

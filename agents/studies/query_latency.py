@@ -36,7 +36,8 @@ from agents.search.pipeline import Pipeline
 from agents.selectors.policy import actions_of, flops_of
 from agents.store.saved import SavedSelector
 from sketchcanvas_env.data import SketchDataset
-from sketchcanvas_env.outcomes.table import OutcomeTable, load_table
+from sketchcanvas_env.outcomes.finding import load_table
+from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.storage.files import read_json, write_json, write_text
 from students.network.embedder import Student

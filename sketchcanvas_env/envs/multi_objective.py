@@ -10,7 +10,7 @@ from gymnasium import spaces
 
 from sketchcanvas_env.envs.base import Observation
 from sketchcanvas_env.envs.canvas import SketchCanvasEnv
-from sketchcanvas_env.outcomes.table import upper_hull
+from sketchcanvas_env.outcomes.hull import upper_hull
 
 FloatArray = npt.NDArray[np.float64]
 

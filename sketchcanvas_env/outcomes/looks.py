@@ -23,8 +23,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sketchcanvas_env.outcomes import reward as rules
+from sketchcanvas_env.outcomes.columns import TOP
 from sketchcanvas_env.outcomes.sidecar import Companion, check_distances, load_beside
-from sketchcanvas_env.outcomes.table import TOP, OutcomeTable
+from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.storage.table_file import TableError, check_shapes
 
 

@@ -14,8 +14,8 @@ from typing import Any, ClassVar, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from sketchcanvas_env.outcomes import finding
 from sketchcanvas_env.outcomes import reward as rules
-from sketchcanvas_env.outcomes import table as tables
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.storage.npz import write_npz
 from sketchcanvas_env.storage.table_file import (
@@ -141,7 +141,7 @@ def load_beside(kind: type[C], table: OutcomeTable, path: str | os.PathLike[str]
         FileNotFoundError: no such file; the message says how to make it.
         TableError: a damaged file, or one that was made for another table.
     """
-    shipped = tables.TABLES / f"{table.dataset}-{table.student}.npz"
+    shipped = finding.TABLES / f"{table.dataset}-{table.student}.npz"
     file = kind.path_beside(shipped) if path is None else Path(path)
     found = load_once(kind.load, file, kind.MISSING.format(path=os.fspath(file)))
     try:

@@ -1,22 +1,19 @@
-"""The outcome table: what a frozen student makes of every sketch at every canvas, computed once and looked
-up.
+"""The outcome table: what a frozen student makes of every sketch at every canvas, computed once and looked up.
 
-The student is frozen, the rasteriser deterministic and the gallery fixed, so rank, distance, triplet loss and
-cost of each (sketch, canvas) pair are facts. The environment reads them here and needs no network, no torch
-and no rasteriser; the baselines that every agent is held against (each fixed canvas, a random one, the hull
-of the fixed canvases, the per-sketch oracle) are exact sums over the table.
+The student is frozen, the rasteriser deterministic and the gallery fixed, so rank, distance, triplet loss and cost of
+each (sketch, canvas) pair are facts. The environment reads them here and needs no network. The baselines that agents
+are compared with (each fixed canvas, a random one, the hull of the fixed canvases, the per-sketch oracle) are exact
+sums over the table.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,60 +21,26 @@ import numpy as np
 import numpy.typing as npt
 
 from sketchcanvas_env import data
-from sketchcanvas_env.data import SPLITS, SketchDataset
+from sketchcanvas_env.data import SPLITS
 from sketchcanvas_env.outcomes import reward as rules
-from sketchcanvas_env.storage.files import atomic_write
-from sketchcanvas_env.storage.names import Places, blocks, repeats
-from sketchcanvas_env.storage.npz import Rows, write_mapped, write_npz
-from sketchcanvas_env.storage.table_file import (
-    HEADER,
-    Columns,
-    TableError,
-    check_meta,
-    check_shapes,
-    header_text,
-    load_file,
-    load_once,
-    own_column,
+from sketchcanvas_env.outcomes.columns import (
+    ARRAYS,
+    FIELDS,
+    OBJECTS,
+    OPTIONAL,
+    ROWS,
+    TEXTS,
+    check_canvases,
+    check_columns,
 )
-
-TOP = 5
-"""How many nearest photos are kept for each outcome."""
-
-DEFAULT_STUDENT = {"emoji": "mobilenet_v2"}
-"""Which student's table is read where none is named, for each data set."""
-
-TABLES = Path(__file__).parents[1] / "tables"
-"""Where the shipped tables lie, as <dataset>-<student>.npz."""
-
-COMPANIONS = (".looks.npz", ".prefixes.npz")
-"""How the names of files end that lie beside a table and belong to it: `emoji-hog.looks.npz` to `emoji-hog.npz`."""
+from sketchcanvas_env.outcomes.hull import best_columns, upper_hull
+from sketchcanvas_env.storage.files import atomic_write
+from sketchcanvas_env.storage.names import blocks
+from sketchcanvas_env.storage.npz import Rows, write_mapped, write_npz
+from sketchcanvas_env.storage.table_file import HEADER, header_text, load_file, own_column
 
 MAPPED_FROM = 64 << 20
 """Tables of as many bytes or more are written in the form that is mapped from the disk instead of read."""
-
-# Name of each array in the file: its kind, and its shape in terms of N rows, K canvases, P photos. A table may lack
-# the last, and then neither file nor hash knows of it.
-_ARRAYS: Columns = {
-    "canvases": (np.int64, ("K",)),
-    "flops": (np.float64, ("K",)),
-    "ranks": (np.int32, ("N", "K")),
-    "distances": (np.float32, ("N", "K")),
-    "triplet": (np.float32, ("N", "K")),
-    "top": (np.int32, ("N", "K", TOP)),
-    "photos": (str, ("P",)),
-    "sketch_ids": (str, ("N",)),
-    "photo_ids": (str, ("N",)),
-    "split": (str, ("N",)),
-    "level": (np.int8, ("N",)),
-    "milliseconds": (np.float64, ("K",)),
-}
-_OPTIONAL = ("milliseconds",)
-ROWS = tuple(name for name, (_, shape) in _ARRAYS.items() if shape[0] == "N")
-"""Names of the arrays that have a row for each sketch."""
-_TEXT = ("dataset", "dataset_hash", "student", "student_hash")
-_OBJECTS = ("gallery_size", "meta")
-_FIELDS = (*_TEXT, *_OBJECTS)
 
 
 @dataclass(frozen=True)
@@ -152,10 +115,10 @@ class OutcomeTable:
     def __post_init__(self) -> None:
         """Copy and check."""
         for name, given in self._arrays().items():
-            object.__setattr__(self, name, own_column(name, given, _ARRAYS[name][0]))
+            object.__setattr__(self, name, own_column(name, given, ARRAYS[name][0]))
         object.__setattr__(self, "gallery_size", dict(self.gallery_size))
         object.__setattr__(self, "meta", dict(self.meta))
-        _check(self)
+        check_columns(self)
 
     # ---------------------------------------------------------------- sizes and selections
 
@@ -210,7 +173,7 @@ class OutcomeTable:
 
         def part(name: str) -> Any:
             chosen = getattr(self, name)[rows]
-            if _ARRAYS[name][1][1:2] == ("K",) and len(columns) < self.n_canvases:
+            if ARRAYS[name][1][1:2] == ("K",) and len(columns) < self.n_canvases:
                 chosen = np.take(chosen, columns, axis=1)
             chosen.flags.writeable = False  # so that it is not copied once more
             return chosen
@@ -300,13 +263,13 @@ class OutcomeTable:
     def oracle(
         self, tradeoff: float = 0.2, rank_weight: float = 1.0, triplet_weight: float = 0.1, cost: str = "flops"
     ) -> npt.NDArray[np.int64]:
-        """Column of the highest reward of each sketch, the cheapest of equals; (N,) int64."""
+        """Column of the highest reward of each sketch, ties go to the cheapest; (N,) int64."""
         return best_columns(self.rewards(tradeoff, rank_weight, triplet_weight, cost), self.costs(cost))
 
     def best_fixed(
         self, tradeoff: float = 0.2, rank_weight: float = 1.0, triplet_weight: float = 0.1, cost: str = "flops"
     ) -> int:
-        """Column of the canvas with the highest mean reward, the cheapest of equals."""
+        """Column of the canvas with the highest mean reward; ties go to the cheapest."""
         means = self.rewards(tradeoff, rank_weight, triplet_weight, cost).mean(axis=0)
         return int(best_columns(means, self.costs(cost)))
 
@@ -317,11 +280,9 @@ class OutcomeTable:
     def hull(self, cost: str = "flops") -> npt.NDArray[np.float64]:
         """Upper concave hull of the fixed canvases in the plane of cost and acc@1.
 
-        Tossing a coin between two fixed canvases reaches every point on it, for free and without looking at
-        the
-        sketch: a selector earns its keep only above. It starts at the cheapest canvas and ends at the most
-            accurate, the cheapest
-        of those if there are several: beyond it a policy pays more for nothing.
+        Tossing a coin between two fixed canvases reaches every point on it without looking at the sketch, so a selector
+        is worth having only above. It starts at the cheapest canvas and ends at the most accurate, the cheapest of
+        those if there are several.
 
         Args:
             cost: what is charged, see `costs`.
@@ -337,9 +298,8 @@ class OutcomeTable:
     def hull_acc(self, at: npt.ArrayLike, cost: str = "flops") -> Any:
         """acc@1 that mixing fixed canvases reaches at a mean cost.
 
-        Outside the hull it is flat. To the right that is what it is: more money buys no more. To the left no
-        mixture is that cheap, and the cheapest canvas's acc@1 is given, which favours the hull over the
-        policy compared with it.
+        Outside the hull it is flat. To the left no mixture is that cheap, and the cheapest canvas's acc@1 is given,
+        which favours the hull over the policy compared with it.
 
         Args:
             at: mean cost per query, scalar or array.
@@ -356,12 +316,10 @@ class OutcomeTable:
         return float(accuracy) if np.ndim(accuracy) == 0 else accuracy
 
     def pareto_front(self, cost: str = "flops") -> npt.NDArray[np.float64]:
-        """The concave front of mean cost and mean acc@1 that choosing per sketch, with all outcomes known,
-        reaches.
+        """The concave front of mean cost and mean acc@1 of choosing per sketch with all outcomes known.
 
-        No policy over these canvases, whatever it looks at, is above. Every sketch starts at the cheapest
-        canvas. One that is wrong there can be bought at the cheapest canvas where it is right; bought in
-        rising order of price, each purchase is the best that the money can do, so the points passed are the
+        No policy over these canvases is above. Every sketch starts at the cheapest canvas. One that is wrong there can
+        be bought at the cheapest canvas where it is right; bought in rising order of price, the points passed are the
         front, exactly (a fractional knapsack with items of equal worth).
 
         Args:
@@ -402,11 +360,11 @@ class OutcomeTable:
 
     def _arrays(self) -> dict[str, npt.NDArray[Any]]:
         """The arrays that this table has, by name."""
-        have = {name: getattr(self, name) for name in _ARRAYS}
-        return {name: array for name, array in have.items() if name not in _OPTIONAL or array is not None}
+        have = {name: getattr(self, name) for name in ARRAYS}
+        return {name: array for name, array in have.items() if name not in OPTIONAL or array is not None}
 
     def _header(self) -> str:
-        return header_text({name: getattr(self, name) for name in _FIELDS})
+        return header_text({name: getattr(self, name) for name in FIELDS})
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the table as an .npz without pickles, atomically; equal tables give equal bytes.
@@ -440,13 +398,13 @@ class OutcomeTable:
             TableError: it cannot be right; there is no file then.
             OSError: the disk is full.
         """
-        whole = {name: _ARRAYS[name][0] for name in _ARRAYS if name not in rows and others.get(name) is not None}
+        whole = {name: ARRAYS[name][0] for name in ARRAYS if name not in rows and others.get(name) is not None}
         given = {name: own_column(name, others[name], kind) for name, kind in whole.items()}
         members = {
-            name: rows[name] if name in rows else given[name] for name in _ARRAYS if name in rows or name in given
+            name: rows[name] if name in rows else given[name] for name in ARRAYS if name in rows or name in given
         }
         with atomic_write(path) as temporary:
-            header = header_text({name: others[name] for name in _FIELDS})
+            header = header_text({name: others[name] for name in FIELDS})
             write_mapped(temporary, {HEADER: np.array(header), **members})
             return cls.load(temporary)
 
@@ -468,119 +426,17 @@ class OutcomeTable:
             cls,
             path,
             name="outcome table",
-            missing=_missing(path),
-            columns=_ARRAYS,
-            texts=_TEXT,
-            objects=_OBJECTS,
-            optional=_OPTIONAL,
+            missing=missing(path),
+            columns=ARRAYS,
+            texts=TEXTS,
+            objects=OBJECTS,
+            optional=OPTIONAL,
         )
 
 
-# -------------------------------------------------------------------- finding tables
-
-
-def available_tables(folder: str | os.PathLike[str] | None = None) -> dict[str, list[str]]:
-    """The students whose tables are shipped, for each data set, by the names of the files."""
-    found: dict[str, list[str]] = {}
-    for file in sorted(Path(folder or TABLES).glob("[!.]*-*.npz")):
-        if file.name.endswith(COMPANIONS):
-            continue
-        dataset, _, student = file.stem.partition("-")
-        found.setdefault(dataset, []).append(student)
-    return found
-
-
-def load_table(dataset: str = "emoji", student: str | None = None) -> OutcomeTable:
-    """Read a shipped outcome table.
-
-    The file is read once in a process. Its data set's hash is compared with that of the embedded data set, so
-    a table never meets drawings that it was not made from.
-
-    Args:
-        dataset: name of a data set.
-        student: name of a student, None for the data set's default one.
-
-    Returns:
-        The table, with rows of the splits train, val and test.
-
-    Raises:
-        ValueError: a data set or a student that has no table; the message lists those that have.
-        TableError: a damaged file, or one made from other data.
-    """
-    shipped = available_tables()
-    if dataset not in shipped:
-        raise ValueError(
-            f"no outcome table comes with data set {dataset!r}: build one with 'sketchcanvas tabulate' and name it "
-            f"with table=; {_listing(shipped)}"
-        )
-    if student is None:
-        student = DEFAULT_STUDENT.get(dataset, shipped[dataset][0])
-    if student not in shipped[dataset]:
-        raise ValueError(f"no outcome table of student {student!r} for {dataset!r}: {_listing(shipped)}")
-    path = TABLES / f"{dataset}-{student}.npz"
-    table = load_cached(path)
-    if (table.dataset, table.student) != (dataset, student):
-        raise TableError(
-            f"{path}: holds the outcomes of {table.student!r} on {table.dataset!r}, not what its name says"
-        )
-    check_dataset(table, _dataset_or_none(dataset))
-    return table
-
-
-def load_cached(path: str | os.PathLike[str]) -> OutcomeTable:
-    """`OutcomeTable.load`, once in a process for each state of a file; tables are immutable and shared."""
-    return load_once(OutcomeTable.load, path, _missing(path))
-
-
-def _missing(path: str | os.PathLike[str]) -> str:
+def missing(path: str | os.PathLike[str]) -> str:
+    """Error message for a path without a file."""
     return f"no outcome table at {os.fspath(path)}"
-
-
-def check_dataset(table: OutcomeTable, dataset: SketchDataset | None) -> None:
-    """Raise TableError unless `table` was made from `dataset` (None: nothing to compare with)."""
-    if dataset is None:
-        return
-    if table.dataset != dataset.name:
-        raise TableError(f"the outcome table is of data set {table.dataset!r}, the data set is {dataset.name!r}")
-    if table.dataset_hash != dataset.hash:
-        raise TableError(
-            f"the outcome table was made from another version of data set {table.dataset!r}: hash "
-            f"{table.dataset_hash[:12]} in the table, {dataset.hash[:12]} in the data; tabulate it anew"
-        )
-
-
-def _dataset_or_none(name: str) -> SketchDataset | None:
-    """The data set of that name, None if it is not at hand."""
-    if name not in data.DATASETS:
-        return None
-    try:
-        return data.load(name)
-    except FileNotFoundError:
-        return None
-
-
-def _listing(shipped: Mapping[str, list[str]]) -> str:
-    if not shipped:
-        return f"there are no tables in {TABLES}"
-    return "there are tables for " + "; ".join(f"{name} ({', '.join(who)})" for name, who in shipped.items())
-
-
-# -------------------------------------------------------------------- checks
-
-
-def check_canvases(canvases: Iterable[int]) -> tuple[int, ...]:
-    """The canvases as a tuple of int; ValueError unless they are integers, some, above zero and rising."""
-    try:
-        sides = tuple(canvases)
-    except TypeError:
-        raise ValueError(f"canvases must be a sequence of sides in pixels, got {canvases!r}") from None
-    if not all(isinstance(side, int | np.integer) and not isinstance(side, bool) for side in sides):
-        raise ValueError(f"canvases must be integers, sides in pixels, got {sides!r}")
-    if not sides:
-        raise ValueError("canvases is empty: name at least one")
-    if any(low >= high for low, high in pairwise(sides)) or sides[0] < 1:
-        raise ValueError(f"canvases must be above zero and rise without repeating, got {tuple(map(int, sides))}")
-    return tuple(int(side) for side in sides)
 
 
 def _content(array: npt.NDArray[Any]) -> Iterator[bytes]:
@@ -599,112 +455,3 @@ def _together(mask: npt.NDArray[np.bool_]) -> slice | npt.NDArray[np.int64]:
     """The rows of a mask, as a slice where they follow each other: that gives views instead of copies."""
     rows = np.flatnonzero(mask)
     return slice(int(rows[0]), int(rows[-1]) + 1) if rows[-1] - rows[0] + 1 == len(rows) else rows
-
-
-def _check(table: OutcomeTable) -> None:
-    """Raise TableError for the first thing that cannot be."""
-    for name in _TEXT:
-        if not isinstance(getattr(table, name), str) or not getattr(table, name):
-            raise TableError(f"{name} must be a string, not empty")
-    sizes = check_shapes(table._arrays(), _ARRAYS)
-    if 0 in sizes.values():
-        raise TableError("the table is empty: no sketch, no canvas or no photo")
-    _check_columns(table)
-    _check_rows(table)
-    _check_outcomes(table)
-    check_meta(table.meta)
-
-
-def _check_columns(table: OutcomeTable) -> None:
-    try:
-        check_canvases(table.canvases.tolist())
-    except ValueError as error:
-        raise TableError(str(error)) from None
-    if not np.isfinite(table.flops).all() or (table.flops <= 0).any():
-        raise TableError("flops must be finite and above zero")
-    if (np.diff(table.flops) < 0).any():
-        raise TableError(f"flops must not fall as the canvas grows, got {table.flops.tolist()}")
-    if table.milliseconds is not None:
-        if not np.isfinite(table.milliseconds).all() or (table.milliseconds <= 0).any():
-            raise TableError("milliseconds must be finite and above zero")
-        measured = table.meta.get("latency")
-        if not isinstance(measured, Mapping) or not measured.get("machine"):
-            raise TableError(
-                'milliseconds mean nothing without the machine: meta["latency"]["machine"] must describe it'
-            )
-    margin = table.meta.get("triplet_margin", rules.TRIPLET_MARGIN)
-    if isinstance(margin, bool) or not isinstance(margin, int | float) or not 0 <= margin < math.inf:
-        raise TableError(f"meta's triplet_margin must be a finite number, not negative, got {margin!r}")
-
-
-def _check_rows(table: OutcomeTable) -> None:
-    for name in ("sketch_ids", "photos"):
-        if repeats(getattr(table, name)):
-            raise TableError(f"{name} must not repeat")
-    for rows in blocks(len(table)):
-        if unknown := set(table.split[rows].tolist()) - set(SPLITS):
-            raise TableError(f"unknown split {sorted(unknown)[0]!r}: it must be one of {', '.join(SPLITS)}")
-    for split in table.splits:
-        size = table.gallery_size.get(split)
-        if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size < 2**31:
-            raise TableError(f"gallery_size must give the number of photos of split {split!r}, got {size!r}")
-    if (table.level < 0).any():
-        raise TableError("level must not be negative")
-
-
-def _check_outcomes(table: OutcomeTable) -> None:
-    places = Places(table.photos)
-    for rows in blocks(len(table)):
-        true = places.of(table.photo_ids[rows])
-        if (true < 0).any():
-            lacking = str(table.photo_ids[rows][true < 0][0])
-            raise TableError(f"photo_ids names {lacking!r}, which is not among photos")
-        _check_block(table, rows, true[:, None])
-
-
-def _check_block(table: OutcomeTable, rows: slice, true: npt.NDArray[np.int64]) -> None:
-    """The outcomes of some rows; (n, 1) `true` are their true photos' places in `photos`."""
-    ranks, top = table.ranks[rows], table.top[rows]
-    gallery = np.array([table.gallery_size[name] for name in table.split[rows].tolist()])[:, None]
-    if (ranks < 1).any() or (ranks > gallery).any():
-        raise TableError("ranks must lie between 1 and the size of the split's gallery")
-    for name, high in (("distances", rules.MAX_DISTANCE), ("triplet", rules.MAX_DISTANCE + table.margin)):
-        array = getattr(table, name)[rows]
-        if not np.isfinite(array).all() or (array < 0).any() or (array > high + rules.DISTANCE_SLACK).any():
-            raise TableError(f"{name} must be finite and lie in [0, {high:g}]")
-    if (top < -1).any() or (top >= len(table.photos)).any():
-        raise TableError("top must hold indices into photos, or -1 where the gallery has fewer than five")
-    # A shuffled column would pass every check so far. Ties count against the true photo, so a rank of five or
-    # less means that it is among the five nearest, and a rank of one that it is the nearest.
-    if ((ranks == 1) & (top[..., 0] != true)).any() or ((ranks <= TOP) & ~(top == true[..., None]).any(axis=-1)).any():
-        raise TableError("ranks and top contradict each other: a true photo ranked among the first is not in top")
-
-
-# -------------------------------------------------------------------- geometry
-
-
-def best_columns(rewards: npt.NDArray[np.float64], costs: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Column of the highest of (..., K) rewards, the cheapest of equals; (...) int64."""
-    # argmax takes the first of equals: look at the columns in the order of their costs.
-    order = np.argsort(costs, kind="stable")
-    return np.asarray(order[np.argmax(rewards[..., order], axis=-1)], dtype=np.int64)
-
-
-def upper_hull(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Upper concave hull of (x, y) points from the leftmost to the highest; (M, 2), slopes falling."""
-    # By x, the higher first where x is equal; then only points that are higher than everything cheaper
-    # matter.
-    order = np.lexsort((-points[:, 1], points[:, 0]))
-    rising: list[tuple[float, float]] = []
-    for x, y in points[order].tolist():
-        if not rising or y > rising[-1][1]:
-            rising.append((x, y))
-    hull: list[tuple[float, float]] = []
-    for x, y in rising:
-        # Drop the last vertex while it does not lie above the line from the one before it to the new point.
-        while len(hull) > 1 and (hull[-1][1] - hull[-2][1]) * (x - hull[-2][0]) <= (y - hull[-2][1]) * (
-            hull[-1][0] - hull[-2][0]
-        ):
-            hull.pop()
-        hull.append((x, y))
-    return np.array(hull, dtype=np.float64)

@@ -11,7 +11,8 @@ import numpy as np
 
 from sketchcanvas_env.data import RETRIEVAL, TASKS, SketchDataset
 from sketchcanvas_env.outcomes import reward as rules
-from sketchcanvas_env.outcomes.table import OutcomeTable, check_canvases
+from sketchcanvas_env.outcomes.columns import check_canvases
+from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.sketches.raster import check_side
 from sketchcanvas_env.tasks.episodes import Episodes
 

@@ -17,7 +17,8 @@ from gymnasium import spaces
 
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.outcomes import reward as rules
-from sketchcanvas_env.outcomes.table import OutcomeTable, best_columns
+from sketchcanvas_env.outcomes.hull import best_columns
+from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.tasks.arguments import Arguments
 from sketchcanvas_env.tasks.episodes import (

@@ -13,7 +13,9 @@ import numpy.typing as npt
 from sketchcanvas_env import data
 from sketchcanvas_env.data import RECOGNITION, SketchDataset, check_split
 from sketchcanvas_env.outcomes import reward as rules
-from sketchcanvas_env.outcomes.table import OutcomeTable, check_canvases, check_dataset, load_cached, load_table
+from sketchcanvas_env.outcomes.columns import check_canvases
+from sketchcanvas_env.outcomes.finding import check_dataset, load_cached, load_table
+from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.storage.names import Places, blocks
 from sketchcanvas_env.storage.table_file import TableError
 from sketchcanvas_env.tasks.arguments import Arguments

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from sketchcanvas_env.outcomes import reward as rules
+from sketchcanvas_env.outcomes.hull import best_columns
 from sketchcanvas_env.outcomes.looks import LookTable, look_feature_names, look_weights, sureness_names
-from sketchcanvas_env.outcomes.table import best_columns
 from sketchcanvas_env.tasks.arguments import Arguments
 from sketchcanvas_env.tasks.canvas import Task, photos_of
 from sketchcanvas_env.tasks.episodes import (

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from sketchcanvas_env.outcomes import reward as rules
+from sketchcanvas_env.outcomes.columns import TOP
 from sketchcanvas_env.outcomes.prefixes import MAX_STEPS, drawing_steps
-from sketchcanvas_env.outcomes.table import TOP
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.tasks.arguments import Arguments
 from sketchcanvas_env.tasks.canvas import Task, photos_of

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.outcomes import reward as rules
+from sketchcanvas_env.outcomes.columns import TOP
 from sketchcanvas_env.outcomes.prefixes import (
     PrefixTable,
     check_prefixes,
@@ -20,7 +21,7 @@ from sketchcanvas_env.outcomes.prefixes import (
     load_prefixes,
     prefixes_path,
 )
-from sketchcanvas_env.outcomes.table import TOP, OutcomeTable
+from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.sketches.features import batch_features
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.sketches.thumbnail import batch_thumbnails

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sketchcanvas_env.outcomes.table import check_canvases
+from sketchcanvas_env.outcomes.columns import check_canvases
 from sketchcanvas_env.sketches.raster import check_side, rasterise_batch
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.storage.files import read_json

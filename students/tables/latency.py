@@ -28,7 +28,9 @@ import torch
 from numpy.typing import NDArray
 
 from sketchcanvas_env.data import SketchDataset
-from sketchcanvas_env.outcomes.table import OutcomeTable, check_canvases, check_dataset
+from sketchcanvas_env.outcomes.columns import check_canvases
+from sketchcanvas_env.outcomes.finding import check_dataset
+from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.sketches.raster import rasterise_batch
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.storage.files import write_json

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.outcomes import reward as rules
+from sketchcanvas_env.outcomes.columns import TOP
 from sketchcanvas_env.outcomes.confidence import TEMPERATURES, confidence_of, entropy_of, fitted, partition
+from sketchcanvas_env.outcomes.finding import check_dataset
 from sketchcanvas_env.outcomes.looks import LookTable, looks_path
-from sketchcanvas_env.outcomes.table import TOP, OutcomeTable, check_dataset
+from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.storage.names import Places
 from sketchcanvas_env.tasks.arguments import DEFAULT_CANVASES
 from students.network.protocol import Embedder

@@ -17,8 +17,10 @@ import typer
 from numpy.typing import NDArray
 
 from sketchcanvas_env.data import SketchDataset
+from sketchcanvas_env.outcomes.columns import TOP
+from sketchcanvas_env.outcomes.finding import check_dataset
 from sketchcanvas_env.outcomes.prefixes import MAX_STEPS, PrefixTable, drawing_steps, prefixes_path
-from sketchcanvas_env.outcomes.table import TOP, OutcomeTable, check_dataset
+from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.storage.names import Places
 from sketchcanvas_env.tasks.arguments import DEFAULT_CANVASES
 from students.network.protocol import Embedder

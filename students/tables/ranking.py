@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sketchcanvas_env.outcomes import reward as rules
-from sketchcanvas_env.outcomes.table import TOP
+from sketchcanvas_env.outcomes.columns import TOP
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from students.network.protocol import Embedder
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sketchcanvas_env.data import SketchDataset
+from sketchcanvas_env.outcomes.columns import TOP
 from sketchcanvas_env.outcomes.reward import rank_of_true, triplet_loss
-from sketchcanvas_env.outcomes.table import TOP
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.tasks.live import Outcome
 from students.network.protocol import Embedder

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from sketchcanvas_env.data import SPLITS, SketchDataset
 from sketchcanvas_env.outcomes import reward as rules
 from sketchcanvas_env.outcomes import table as tables
-from sketchcanvas_env.outcomes.table import ROWS, TOP, OutcomeTable
+from sketchcanvas_env.outcomes.columns import ROWS, TOP
+from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.storage import names
 from sketchcanvas_env.storage.npz import Rows
 from sketchcanvas_env.storage.table_file import own_column

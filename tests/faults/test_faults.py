@@ -19,7 +19,8 @@ import torch
 from agents.experiments import runs
 from agents.store import saved
 from sketchcanvas_env import data
-from sketchcanvas_env.outcomes.table import OutcomeTable, available_tables, load_cached
+from sketchcanvas_env.outcomes.finding import available_tables, load_cached
+from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.storage.files import atomic_write
 from sketchcanvas_env.storage.npz import write_mapped
 from students.store import checkpoint, weights

@@ -30,7 +30,8 @@ from sketchcanvas_env.data.formats.unpickle import arrays_of
 from sketchcanvas_env.data.photos import on_white, padded, read_picture, read_png
 from sketchcanvas_env.outcomes.looks import load_looks
 from sketchcanvas_env.outcomes.prefixes import load_prefixes
-from sketchcanvas_env.outcomes.table import OutcomeTable, TableError
+from sketchcanvas_env.outcomes.table import OutcomeTable
+from sketchcanvas_env.storage.table_file import TableError
 from sketchcanvas_env.storage.untrusted import read_inside
 from sketchcanvas_env.svg.reader import SvgError, read_svg
 from students.onnx.runtime import OnnxStudent

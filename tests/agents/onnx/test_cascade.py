@@ -29,7 +29,7 @@ from agents.selectors import networks as selectors
 from agents.selectors.cascade_observation import SeenLook
 from agents.store.saved import SavedCascade
 from sketchcanvas_env import load_dataset
-from sketchcanvas_env.outcomes.table import TOP
+from sketchcanvas_env.outcomes.columns import TOP
 from sketchcanvas_env.sketches.features import FEATURE_NAMES
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.svg.reader import read_svg

@@ -9,8 +9,9 @@ import pytest
 
 from sketchcanvas_env.data import SketchDataset, load
 from sketchcanvas_env.data.known import DRAWINGS, GRID, new_drawings
-from sketchcanvas_env.outcomes.table import TableError, check_dataset
+from sketchcanvas_env.outcomes.finding import check_dataset
 from sketchcanvas_env.sketches.freehand import seed_of
+from sketchcanvas_env.storage.table_file import TableError
 from tests.helpers import toy_table
 
 PINNED_POINTS = [51, 61, 101]

@@ -26,10 +26,10 @@ import sketchcanvas_env
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.envs import canvas as env_module
 from sketchcanvas_env.envs.canvas import SketchCanvasEnv
-from sketchcanvas_env.outcomes.table import TableError
 from sketchcanvas_env.sketches.features import stroke_features
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.sketches.thumbnail import thumbnail
+from sketchcanvas_env.storage.table_file import TableError
 from sketchcanvas_env.tasks.observations import split_observations
 from tests.helpers import TOY_CANVASES, TOY_FLOPS, TOY_MILLISECONDS, Toy, toy_table
 

@@ -24,9 +24,11 @@ from sb3_contrib.common.maskable.utils import get_action_masks, is_masking_suppo
 from sketchcanvas_env.envs import cascade as env_module
 from sketchcanvas_env.envs.canvas import SketchCanvasEnv
 from sketchcanvas_env.envs.cascade import SketchCanvasCascadeEnv
+from sketchcanvas_env.outcomes.columns import TOP
+from sketchcanvas_env.outcomes.finding import load_table
 from sketchcanvas_env.outcomes.looks import look_features
 from sketchcanvas_env.outcomes.reward import rank_of_true, triplet_loss
-from sketchcanvas_env.outcomes.table import TOP, OutcomeTable, load_table
+from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.tasks.cascade import CascadeTask, Looks
 from sketchcanvas_env.tasks.cascade_making import make_cascade_task
 from tests.helpers import TOY_CANVASES, TOY_FLOPS, TOY_MILLISECONDS, Toy, toy_distances, toy_looks

@@ -27,9 +27,10 @@ from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.envs import stroke as module
 from sketchcanvas_env.envs.stroke import SketchCanvasStrokeEnv
 from sketchcanvas_env.outcomes.prefixes import PrefixTable, drawing_steps
-from sketchcanvas_env.outcomes.table import OutcomeTable, TableError
+from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.sketches.features import stroke_features
 from sketchcanvas_env.sketches.sketch import VectorSketch
+from sketchcanvas_env.storage.table_file import TableError
 from sketchcanvas_env.tasks import stroke as rules_module
 from sketchcanvas_env.tasks.stroke_making import make_stroke_task
 from tests.helpers import TOY_CANVASES, TOY_FLOPS, TOY_MILLISECONDS, Toy, toy_prefixes, toy_table

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sketchcanvas_env.outcomes import finding
 from sketchcanvas_env.outcomes import looks as looks_module
-from sketchcanvas_env.outcomes import table as tables
+from sketchcanvas_env.outcomes.finding import available_tables, load_table
 from sketchcanvas_env.outcomes.looks import (
     LookTable,
     check_looks,
@@ -22,8 +23,8 @@ from sketchcanvas_env.outcomes.looks import (
     looks_path,
 )
 from sketchcanvas_env.outcomes.reward import fused_distance
-from sketchcanvas_env.outcomes.table import TableError, available_tables, load_table
 from sketchcanvas_env.storage.npz import write_npz
+from sketchcanvas_env.storage.table_file import TableError
 from tests.helpers import Toy, toy_looks
 
 FIELDS = ("distances", "fused_of", "fused_ranks", "fused_triplet")
@@ -73,7 +74,7 @@ def test_a_table_has_its_looks_beside_it(toy: Toy, tmp_path: Path, monkeypatch: 
     with pytest.raises(FileNotFoundError, match=r"nothing\.npz.*tabulate.*--looks"):
         load_looks(toy.table, tmp_path / "nothing.npz")
     file = toy.table.save(tmp_path / "toy-made_up.npz")
-    monkeypatch.setattr(tables, "TABLES", tmp_path)
+    monkeypatch.setattr(finding, "TABLES", tmp_path)
     with pytest.raises(FileNotFoundError, match=r"toy-made_up\.looks\.npz"):
         load_looks(toy.table)
     toy_looks(toy.table).save(looks_path(file))
@@ -289,7 +290,7 @@ def test_the_shipped_looks_belong_to_the_shipped_table(tmp_path: Path) -> None:
     assert looks.distances.shape == (len(table), 8, 5)
     assert looks.meta["fused_canvases"] == [32, 64, 128, 256]
     assert len(looks.fused_of) == 11
-    path = looks_path(tables.TABLES / "emoji-mobilenet_v2.npz")
+    path = looks_path(finding.TABLES / "emoji-mobilenet_v2.npz")
     assert path.stat().st_size < 1_200_000
     assert "mobilenet_v2.looks" not in available_tables()["emoji"]
     # Another student's table does not take them.

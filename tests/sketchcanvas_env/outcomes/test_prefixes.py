@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sketchcanvas_env import load_table
 from sketchcanvas_env.data import load
 from sketchcanvas_env.outcomes import prefixes as module
+from sketchcanvas_env.outcomes.finding import available_tables
 from sketchcanvas_env.outcomes.prefixes import (
     MAX_STEPS,
     PrefixTable,
@@ -24,7 +25,8 @@ from sketchcanvas_env.outcomes.prefixes import (
     prefixes_path,
     strokes_drawn,
 )
-from sketchcanvas_env.outcomes.table import OutcomeTable, TableError, available_tables
+from sketchcanvas_env.outcomes.table import OutcomeTable
+from sketchcanvas_env.storage.table_file import TableError
 from tests.helpers import toy_dataset, toy_prefixes, toy_sketch, toy_table
 
 ARRAYS = ("canvases", "strokes", "ranks", "triplet", "top", "distances")

@@ -19,10 +19,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sketchcanvas_env.outcomes import columns, finding
 from sketchcanvas_env.outcomes import table as tables
-from sketchcanvas_env.outcomes.table import ROWS, OutcomeTable, TableError, available_tables, load_cached, load_table
+from sketchcanvas_env.outcomes.columns import ROWS
+from sketchcanvas_env.outcomes.finding import available_tables, load_cached, load_table
+from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.storage import names
 from sketchcanvas_env.storage.npz import Rows
+from sketchcanvas_env.storage.table_file import TableError
 from tests.helpers import TOY_CANVASES, TOY_FLOPS, TOY_LATENCY, TOY_MILLISECONDS, Toy, table_of, toy_table
 
 few_ranks = st.sampled_from([1, 1, 2, 7, 1000])
@@ -555,7 +559,7 @@ def test_a_table_is_written_from_blocks(
     tmp_path: Path, large: OutcomeTable, monkeypatch: pytest.MonkeyPatch, block: int
 ) -> None:
     monkeypatch.setattr(names, "BLOCK", block)
-    others = {name: getattr(large, name) for name in (*large._arrays(), *tables._FIELDS) if name not in ROWS}
+    others = {name: getattr(large, name) for name in (*large._arrays(), *columns.FIELDS) if name not in ROWS}
 
     def rows(**changed: np.ndarray) -> dict[str, Rows]:
         arrays = {name: changed.get(name, getattr(large, name)) for name in ROWS}
@@ -622,7 +626,7 @@ def test_a_file_is_read_once_until_it_changes(tmp_path: Path) -> None:
 @pytest.fixture
 def shipped(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of tables in place of the shipped one."""
-    monkeypatch.setattr(tables, "TABLES", tmp_path)
+    monkeypatch.setattr(finding, "TABLES", tmp_path)
     toy.table.save(tmp_path / "toy-made_up.npz")
     toy_table(toy.dataset, seed=1, student="worse").save(tmp_path / "toy-worse.npz")
     return tmp_path
@@ -631,9 +635,9 @@ def shipped(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_tables_are_found_by_name(shipped: Path, toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     assert available_tables() == {"toy": ["made_up", "worse"]}
     assert load_table("toy", "worse").student == "worse"
-    monkeypatch.setitem(tables.DEFAULT_STUDENT, "toy", "worse")
+    monkeypatch.setitem(finding.DEFAULT_STUDENT, "toy", "worse")
     assert load_table("toy").student == "worse"
-    monkeypatch.delitem(tables.DEFAULT_STUDENT, "toy")
+    monkeypatch.delitem(finding.DEFAULT_STUDENT, "toy")
     assert load_table("toy").hash == toy.table.hash
 
 
@@ -662,7 +666,7 @@ def test_a_table_under_a_wrong_name_is_refused(shipped: Path, toy: Toy) -> None:
 
 
 def test_no_tables_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "TABLES", tmp_path)
+    monkeypatch.setattr(finding, "TABLES", tmp_path)
     with pytest.raises(ValueError, match="there are no tables"):
         load_table("emoji")
 

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from sketchcanvas_env.data import FOLDS, crossfitted, fold
+from sketchcanvas_env.outcomes.finding import check_dataset
 from sketchcanvas_env.outcomes.looks import LookTable, check_looks, looks_path
-from sketchcanvas_env.outcomes.table import OutcomeTable, TableError, check_dataset
+from sketchcanvas_env.outcomes.table import OutcomeTable
+from sketchcanvas_env.storage.table_file import TableError
 from students.tables.crossfit import joined, joined_looks, main
 from students.tables.looks import build_looks
 from students.tables.tabulate import tabulate

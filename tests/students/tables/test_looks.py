@@ -15,8 +15,8 @@ import students
 from sketchcanvas_env import load_looks, load_table
 from sketchcanvas_env.data import load
 from sketchcanvas_env.outcomes.looks import LookTable, check_looks, looks_path
-from sketchcanvas_env.outcomes.table import TableError
 from sketchcanvas_env.sketches.sketch import VectorSketch
+from sketchcanvas_env.storage.table_file import TableError
 from students.tables import blocks
 from students.tables import looks as looks_module
 from students.tables.looks import add_looks, build_looks, sets_of

@@ -14,8 +14,8 @@ import students
 from sketchcanvas_env import load_dataset, load_prefixes, load_table
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.outcomes.prefixes import PrefixTable, check_prefixes, drawing_steps
-from sketchcanvas_env.outcomes.table import TableError
 from sketchcanvas_env.sketches.sketch import VectorSketch
+from sketchcanvas_env.storage.table_file import TableError
 from students.network.protocol import UNSAVED
 from students.tables import blocks
 from students.tables.prefixes import build_prefixes, main

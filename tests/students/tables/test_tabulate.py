@@ -11,7 +11,7 @@ import pytest
 import students
 from sketchcanvas_env import load_table
 from sketchcanvas_env.data import SPLITS, load
-from sketchcanvas_env.outcomes.table import available_tables
+from sketchcanvas_env.outcomes.finding import available_tables
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from students.network.hog import HogRetriever
 from students.store.weights import load_card
