@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from agents.algorithms.registry import ALGORITHMS, make_config, train_run
     from agents.evaluation.evaluate import Evaluation
     from agents.evaluation.setting import CascadeConfig, EnvConfig
-    from agents.experiments.compare import CompareConfig, CompareResult
+    from agents.experiments.results import CompareResult
+    from agents.experiments.settings import CompareConfig
     from agents.selectors.cascade_observation import SeenLook
     from agents.store.saved import SavedCascade, SavedSelector, load, save
 
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 _LAZY = {
     "ALGORITHMS": "algorithms.registry",
     "CascadeConfig": "evaluation.setting",
-    "CompareConfig": "experiments.compare",
-    "CompareResult": "experiments.compare",
+    "CompareConfig": "experiments.settings",
+    "CompareResult": "experiments.results",
     "EnvConfig": "evaluation.setting",
     "Evaluation": "evaluation.evaluate",
     "SavedCascade": "store.saved",

@@ -12,7 +12,7 @@ import numpy as np
 from sb3_contrib import MaskablePPO
 
 from agents.algorithms.sb3.adapter import SketchCanvasVecEnv
-from agents.evaluation.statistics import paired_difference
+from agents.evaluation.bootstrap import paired_difference
 from sketchcanvas_env.tasks.episodes import only
 from sketchcanvas_env.tasks.stroke_making import make_stroke_task
 

@@ -12,10 +12,13 @@ import pytest
 
 import agents
 import students
-from agents.experiments import compare, sweep
+from agents.experiments import pack, sweep
+from agents.experiments.stored import validate
+from agents.reports import students as student_tables
+from agents.reports import studies, sweeps
 from agents.reports import tables as report
-from agents.studies import student_report
 from agents.studies.selector_latency import SelectorCosts
+from agents.studies.students import build
 from sketchcanvas_env import load_table
 from students.store.weights import load_card
 from students.tables.evaluation import RESULTS_FOLDER, read_rows
@@ -89,12 +92,12 @@ def test_stored_result_is_of_the_shipped_table() -> None:
 
 @pytest.mark.parametrize("folder", [RESULTS, QUICK], ids=["full", "quick"])
 def test_stored_comparisons_follow_from_their_selectors(folder: Path) -> None:
-    assert compare.validate(folder) == []
+    assert validate(folder).differences == ()
 
 
 def test_sweep_table_is_the_stored_result() -> None:
     again = sweep.reread(SWEEP)
-    text = report.sweep_markdown(again)
+    text = sweeps.sweep_markdown(again)
     assert text == (SWEEP / "sweep.md").read_text(encoding="utf-8")
     assert text.split("\n\n")[0] in README
     assert again.provenance["table_hash"] == load_table("emoji").select("test").select(canvases=CANVASES).hash
@@ -105,13 +108,16 @@ def test_the_shipped_selector_is_the_chosen_one() -> None:
     card = agents.load("emoji").card
     (chosen,) = (row["name"] for row in stored["rows"] if row["kind"] == "chosen")
     assert chosen == f"chosen on val ({card['algorithm']}, seed {card['config']['seed']})"
-    same = [path for path in (RESULTS / "runs").glob("*.json") if json.loads(path.read_text()) == card]
-    assert len(same) == 1
+    run = pack.read(RESULTS)[stored["chosen"]]
+    assert run.card["config"] == card["config"]
+    assert run.card["trained_on"] == card["trained_on"]
+    choice = run.config.env.choose(agents.load("emoji").selector, "test")
+    assert (choice == run.decisions["test"]).all()
 
 
 def test_selector_costs_are_the_stored_ones() -> None:
     costs = SelectorCosts.read(ROOT / "agents" / "results" / "selectors.json")
-    assert report.markdown(report.COST_COLUMNS, report.cost_cells(costs)) in README
+    assert report.markdown(studies.COST_COLUMNS, studies.cost_cells(costs)) in README
     assert costs.student_hash == load_table("emoji").student_hash
 
 
@@ -122,11 +128,11 @@ def test_student_table_is_the_shipped_tables() -> None:
 
 
 def test_student_report_is_of_the_stored_rows() -> None:
-    result = student_report.build(read_rows(RESULTS_FOLDER))
-    assert student_report.markdown(result) == (STUDENTS / "students.md").read_text(encoding="utf-8")
+    result = build(read_rows(RESULTS_FOLDER))
+    assert student_tables.students_markdown(result) == (STUDENTS / "students.md").read_text(encoding="utf-8")
     for section in result.sections:
-        assert report.markdown(student_report.COLUMNS, student_report.headline_cells(section)) in README
-        assert report.markdown(student_report.DIFFERENCE_COLUMNS, student_report.difference_cells(section)) in README
+        assert report.markdown(student_tables.COLUMNS, student_tables.headline_cells(section)) in README
+        assert report.markdown(student_tables.DIFFERENCE_COLUMNS, student_tables.difference_cells(section)) in README
 
 
 def test_stored_rows_are_of_the_shipped_students() -> None:

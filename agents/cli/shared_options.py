@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from agents.evaluation.setting import EnvConfig
-    from agents.experiments.runs import Workers
+    from agents.experiments.workers import Workers
     from sketchcanvas_env.data import SketchDataset
 
 DATASET_HELP = (
@@ -96,7 +96,7 @@ def env_config(
 
 def workers(jobs: int, engine: str, address: str | None) -> Workers:
     """Where runs are computed."""
-    from agents.experiments.runs import Workers
+    from agents.experiments.workers import Workers
 
     return Workers(jobs=jobs, engine=engine, address=address)
 

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from agents.evaluation import statistics
+from agents.evaluation import bootstrap, fronts
+from agents.evaluation.bootstrap import Interval, Sampled
 from agents.evaluation.options import Options
-from agents.evaluation.statistics import Interval, Sampled
 from sketchcanvas_env.outcomes.table import OutcomeTable
 
 GIGA = 1e9
@@ -78,8 +78,8 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON-able values; nan becomes None, which JSON can say."""
-        fields = asdict(self)
-        return {name: _jsonable(value) for name, value in fields.items()}
+        fields: dict[str, Any] = jsonable(asdict(self))
+        return fields
 
 
 def evaluate(
@@ -91,7 +91,7 @@ def evaluate(
     triplet_weight: float = 0.1,
     cost: str = "flops",
     selector_flops: npt.ArrayLike = 0.0,
-    resamples: int = statistics.RESAMPLES,
+    resamples: int = bootstrap.RESAMPLES,
     seed: int = 0,
 ) -> Evaluation:
     """Evaluate a policy on all rows of a table.
@@ -128,7 +128,7 @@ def evaluate_options(
     choice: npt.ArrayLike,
     *,
     selector_flops: npt.ArrayLike = 0.0,
-    resamples: int = statistics.RESAMPLES,
+    resamples: int = bootstrap.RESAMPLES,
     seed: int = 0,
 ) -> Evaluation:
     """Evaluate a policy on all sketches, whatever it is that it can end with.
@@ -150,7 +150,7 @@ def evaluate_options(
 
 
 def evaluate_runs(
-    options: Options, runs: Sequence[Policy], *, resamples: int = statistics.RESAMPLES, seed: int = 0
+    options: Options, runs: Sequence[Policy], *, resamples: int = bootstrap.RESAMPLES, seed: int = 0
 ) -> Evaluation:
     """Evaluate several policies, the seeds of an agent, as one: each number is the mean of theirs, in every resample.
 
@@ -183,7 +183,7 @@ def evaluate_runs(
         n_sketches=len(options),
         n_photos=len(np.unique(options.photo_ids)),
         acc1=found["acc1"].value,
-        acc1_interval=statistics.interval(found["acc1"].samples),
+        acc1_interval=bootstrap.interval(found["acc1"].samples),
         acc5=expect(ranks <= 5),
         acc10=expect(ranks <= 10),
         mrr=expect(1.0 / ranks),
@@ -194,15 +194,15 @@ def evaluate_runs(
         reward=reward,
         regret=max(0.0, float(options.rewards.max(axis=1).mean()) - reward),
         gap_closed=found["gap_closed"].value,
-        gap_closed_interval=statistics.interval(found["gap_closed"].samples),
+        gap_closed_interval=bootstrap.interval(found["gap_closed"].samples),
         hull_gain=found["hull_gain"].value,
-        hull_gain_interval=statistics.interval(found["hull_gain"].samples),
-        above_hull_p=statistics.p_above(found["hull_gain"].samples),
+        hull_gain_interval=bootstrap.interval(found["hull_gain"].samples),
+        above_hull_p=bootstrap.p_above(found["hull_gain"].samples),
     )
 
 
 def sampled(
-    options: Options, runs: Sequence[Policy], *, resamples: int = statistics.RESAMPLES, seed: int = 0
+    options: Options, runs: Sequence[Policy], *, resamples: int = bootstrap.RESAMPLES, seed: int = 0
 ) -> dict[str, Sampled]:
     """What the intervals of an evaluation are made of; arguments and errors of `evaluate_runs`.
 
@@ -225,24 +225,19 @@ def sampled(
     )
     fixed_flops = options.flops[:n]
     exact = _derive(columns.mean(axis=0)[None], fixed_flops, len(runs))
-    drawn = _derive(statistics.resampled_means(columns, options.photo_ids, resamples, seed), fixed_flops, len(runs))
+    drawn = _derive(bootstrap.resampled_means(columns, options.photo_ids, resamples, seed), fixed_flops, len(runs))
     return {name: Sampled(float(exact[name][0]), drawn[name]) for name in exact}
-
-
-def as_probabilities(table: OutcomeTable, choice: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """A policy on the canvases of a table as (N, K) probabilities; arguments and errors of `Options.probabilities`."""
-    return Options.of_table(table).probabilities(choice)
 
 
 def _derive(means: npt.NDArray[np.float64], flops: npt.NDArray[np.float64], runs: int) -> Mapping[str, Any]:
     """What follows from the means of the columns of `sampled`, for each resample; (R,) each."""
     ends = np.cumsum([runs, runs, runs, 1, len(flops)])
     acc1, cost, reward, oracle, canvas_acc, canvas_reward = np.split(means, ends, axis=1)
-    above = acc1 - statistics.hull_accuracy(flops, canvas_acc[:, None], cost)
+    above = acc1 - fronts.hull_accuracy(flops, canvas_acc[:, None], cost)
     return {
         "acc1": acc1.mean(axis=1),
         "flops": cost.mean(axis=1),
-        "gap_closed": statistics.gap_closed(reward.mean(axis=1), canvas_reward, oracle[:, 0]),
+        "gap_closed": fronts.gap_closed(reward.mean(axis=1), canvas_reward, oracle[:, 0]),
         "hull_gain": above.mean(axis=1),
     }
 
@@ -264,7 +259,10 @@ def _check_cost(selector_flops: npt.ArrayLike, n: int) -> npt.NDArray[np.float64
     return np.broadcast_to(cost, (n,))
 
 
-def _jsonable(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
+    """A value as JSON can say it: nan and infinity become None, names of fields texts, tuples lists."""
+    if isinstance(value, dict):
+        return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
-        return [_jsonable(item) for item in value]
+        return [jsonable(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -31,6 +31,10 @@ VAL_SPLIT = "val"
 """Where whatever must be chosen is chosen."""
 
 
+Decided = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
+"""What a policy does on a split: options, and FLOPs (2 x MAC) of deciding, (N,) each."""
+
+
 class RewardWeights(TypedDict):
     """What the reward depends on, as keyword arguments."""
 
@@ -139,17 +143,22 @@ class EnvConfig:
         """
         return Options.of_table(self.outcomes(split), **self.reward_weights())
 
-    def decide(self, selector: Selector, split: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """What a selector that learnt in this environment does on a split; nothing is sampled.
+    def decide(self, selector: Selector, split: str) -> Decided:
+        """What a selector that learnt in this environment does on a split: `choose` and `thinking`."""
+        choice = self.choose(selector, split)
+        return choice, self.thinking(selector, split, choice)
 
-        Returns:
-            (N,) column of `options` that every sketch ends with, and (N,) FLOPs (2 x MAC) of deciding.
+    def choose(self, selector: Selector, split: str) -> npt.NDArray[np.int64]:
+        """(N,) column of `options` that every sketch of a split ends with; nothing is sampled.
 
         Raises:
             ValueError: preferences, when no tradeoff is chosen; a selector of another environment.
         """
-        task = self.task(split)
-        return policy.actions_of(selector, task), policy.flops_of(selector, task)
+        return policy.actions_of(selector, self.task(split))
+
+    def thinking(self, selector: Selector, split: str, choice: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """(N,) FLOPs (2 x MAC) of deciding about every sketch; they depend on the network's sizes, not its weights."""
+        return policy.flops_of(selector, self.task(split))
 
     def rules(self, split: str) -> dict[str, npt.NDArray[np.int64]]:
         """Policies to compare agents with, beside the fixed canvases, chance and the oracle.
@@ -255,9 +264,13 @@ class CascadeConfig(EnvConfig):
         """The ways to end; an agent that looks once has the first K of them, the canvases."""
         return _node_options(self.cascade(split))
 
-    def decide(self, selector: Selector, split: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """As `EnvConfig.decide`; the selector is asked before each look, and paid each time that it is."""
+    def choose(self, selector: Selector, split: str) -> npt.NDArray[np.int64]:
+        """As `EnvConfig.choose`."""
         return walk.nodes_of(selector, self.cascade(split))
+
+    def thinking(self, selector: Selector, split: str, choice: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """As `EnvConfig.thinking`; the selector is asked before each look, and paid each time."""
+        return walk.flops_of(selector, self.cascade(split), choice)
 
     def rules(self, split: str) -> dict[str, npt.NDArray[np.int64]]:
         """The margin rule that is best on `val`, first, and looking twice always."""

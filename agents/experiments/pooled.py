@@ -7,7 +7,7 @@ weighted by sketches. In a resample the photos of each comparison are drawn by t
 What the interval is about: other photos, **given the trained students and selectors**. In a cross-fit these are no
 strangers to each other (the photos that one rotation reports, another trains on), which no resampling of photos can
 show; nor can it show that students trained anew would differ. And that a resample's hull lies a little too high
-(`agents.evaluation.statistics`) does not average out over comparisons: beside a narrower interval it weighs more,
+(`agents.evaluation.bootstrap`) does not average out over comparisons: beside a narrower interval it weighs more,
 still against the policy.
 """
 
@@ -21,15 +21,15 @@ from typing import Any
 
 import numpy as np
 
-from agents.evaluation import statistics
+from agents.evaluation import bootstrap, seeds
+from agents.evaluation.bootstrap import Estimate, Gain, Sampled
 from agents.evaluation.evaluate import GIGA, sampled
 from agents.evaluation.options import Options
-from agents.evaluation.setting import VAL_SPLIT
-from agents.evaluation.statistics import Estimate, Gain, Sampled
-from agents.experiments import compare
-from agents.experiments.compare import CHOSEN, CompareConfig, Decided
+from agents.evaluation.setting import VAL_SPLIT, Decided
+from agents.experiments import compare, results, stored
+from agents.experiments.results import CHOSEN
+from agents.experiments.settings import CompareConfig
 from agents.store import provenance
-from sketchcanvas_env.storage.files import write_json
 from students.store.provenance import commit
 
 RULE = "margin rule"
@@ -98,8 +98,8 @@ class PooledRow:
     over_fixed_p: float
 
     def made_on(self, split: str) -> str:
-        """What was done to it on a split, see `compare.made_on`."""
-        return compare.made_on({RULE: "rule", CHOSEN: "chosen"}.get(self.name, "agent"), split)
+        """What was done to it on a split, see `results.made_on`."""
+        return results.made_on({RULE: "rule", CHOSEN: "chosen"}.get(self.name, "agent"), split)
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON-able values."""
@@ -165,20 +165,15 @@ class Pooled:
             "provenance": self.provenance,
         }
 
-    def save(self, path: str | Path) -> Path:
-        """Write the result as JSON, atomically."""
-        write_json(path, self.to_json())
-        return Path(path)
-
 
 def read(folder: str | Path) -> Member:
-    """A stored comparison, its selectors asked anew for what they do; nothing is trained.
+    """A stored comparison, with what its selectors do; nothing is trained.
 
     Raises:
         FileNotFoundError: no comparison in the folder, or a run or an outcome table of it is missing.
         ValueError: a damaged file.
     """
-    config, trained = compare.read_runs(folder)
+    config, trained = stored.read_runs(folder)
     outcomes = config.env.outcomes(config.split)
     decisions, agent, place = compare.decide(config, trained)
     free = np.zeros(len(outcomes))
@@ -212,8 +207,8 @@ def pool(members: Sequence[Member]) -> Pooled:
     fixed = _mean(members, _each(members, [_fixed(member) for member in members]))
     gains = {name: scores["hull_gain"].gain() for name, scores in found.items()}
     overs = {name: scores["over_fixed"].gain() for name, scores in found.items()}
-    gain_p = statistics.holm([gain.p_value for gain in gains.values()])
-    over_p = statistics.holm([over.p_value for over in overs.values()])
+    gain_p = seeds.holm([gain.p_value for gain in gains.values()])
+    over_p = seeds.holm([over.p_value for over in overs.values()])
     return Pooled(
         settings=dict(members[0].settings),
         comparisons=tuple(_told(member) for member in members),
@@ -246,7 +241,7 @@ def _each(members: Sequence[Member], policies: Sequence[Policy]) -> list[dict[st
 def _mean(members: Sequence[Member], parts: Sequence[Mapping[str, Sampled]]) -> dict[str, Sampled]:
     """What it reaches over all of them."""
     weights = [len(member.options) for member in members]
-    return {name: statistics.pooled([part[name] for part in parts], weights) for name in parts[0]}
+    return {name: bootstrap.pooled([part[name] for part in parts], weights) for name in parts[0]}
 
 
 def _scores(member: Member, policy: Policy, seed: int) -> dict[str, Sampled]:

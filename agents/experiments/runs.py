@@ -1,40 +1,36 @@
-"""Many training runs: each is a job of its own, and a finished one is a row on disk that is never computed again.
+"""Many training runs: each is a job of its own, and a finished one is a file that is never computed again.
 
-A row is a saved selector (`agents.store.saved`): NAME.safetensors and NAME.json, whose `run` says how long it took and
-what
-it earned on `val` meanwhile. The name holds a hash of everything that the result depends on, so the same command goes
-on where a killed one stopped, and another setting or another table never takes an old row for its own.
+The file is a saved selector (`agents.store.saved`), NAME.safetensors; its card says how long the run took and what it
+earned on `val` meanwhile. The name holds a hash of everything that the result depends on. So the same command goes on
+where a killed one stopped, and another setting or another table never takes an old file for its own.
 
-Where the jobs run is no concern of theirs: in this process, in others on this machine (joblib), or on a Ray cluster.
-A worker that dies loses its job, not the rows; the job is tried again, alone.
+Jobs run in this process, in others on this machine (joblib), or on a Ray cluster. A worker that dies loses its job, not
+the files; the job is tried again, alone.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import logging
-import signal
-import threading
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from agents.algorithms import registry as algorithms
-from agents.algorithms.common.curves import Curve, CurvePoint
-from agents.algorithms.common.training import Run, TrainConfig
-from agents.algorithms.registry import Algorithm
-from agents.evaluation.setting import EnvConfig, env_from_json
+from agents.algorithms.common.curves import CurvePoint
+from agents.algorithms.common.training import TrainConfig
+from agents.evaluation.setting import Decided, EnvConfig, env_from_json
+from agents.experiments.workers import Job, Start, Workers, finished
 from agents.store import saved
 from agents.store.saved import SavedSelector
-from sketchcanvas_env.data import SkippedDataWarning
 from sketchcanvas_env.outcomes.table import OutcomeTable
 
 TRAIN_SPLIT = "train"
-ENGINES = ("local", "ray")
 
 
 class RunsError(RuntimeError):
@@ -42,64 +38,63 @@ class RunsError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Workers:
-    """Where jobs run."""
-
-    jobs: int = 1  # at once; 1 with the engine "local" means in this very process
-    engine: str = "local"  # "local": processes of this machine; "ray": a Ray cluster (extra 'ray')
-    address: str | None = None  # of a Ray cluster, "auto" for the one around; None starts one on this machine
-    retries: int = 2  # more attempts at a job whose worker died; a job that raises is not tried again
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot work.
-
-        Raises:
-            ValueError: a field out of its range.
-        """
-        if self.jobs < 1:
-            raise ValueError(f"jobs must be at least 1, got {self.jobs}")
-        if self.engine not in ENGINES:
-            raise ValueError(f"unknown engine {self.engine!r}; there are {', '.join(ENGINES)}")
-        if self.retries < 0:
-            raise ValueError(f"retries must not be negative, got {self.retries}")
-        if self.address is not None and self.engine != "ray":
-            raise ValueError("an address belongs to the engine 'ray'")
-
-
-@dataclass(frozen=True)
 class StoredRun:
-    """A finished run, as read from its row.
+    """A finished run, as read from its file or from a pack of many (`agents.experiments.pack`).
 
     Attributes:
-        path: of the row, without ending.
+        name: by `name_of`.
         config: what was asked for.
-        selector: the trained selector.
+        card: of the selector, as `agents.store.saved` writes it.
         seconds: wall-clock time of the training, evaluations for the curve left out.
         curve: what the selector earned on `val` in the course of it.
+        selector: the trained selector; None where its weights were not kept.
+        decisions: by split, (N,) int64, the option that each sketch ends with; of the splits that were looked at.
     """
 
-    path: Path
+    name: str
     config: TrainConfig
-    selector: SavedSelector
+    card: dict[str, Any]
     seconds: float
     curve: tuple[CurvePoint, ...]
+    selector: SavedSelector | None
+    decisions: Mapping[str, npt.NDArray[np.int64]] = field(default_factory=dict)
 
+    def decide(self, split: str, tradeoff: float | None = None) -> npt.NDArray[np.int64]:
+        """(N,) the option that each sketch of a split ends with, stored or computed.
 
-@dataclass(frozen=True)
-class _Job:
-    """All that a worker needs, of the size of a postcard."""
+        Args:
+            split: of the data set.
+            tradeoff: at which a selector that was trained with preferences is asked; others are asked at their own.
 
-    algorithm: Algorithm
-    config: TrainConfig
-    curve_every: int
-    logdir: Path | None
+        Raises:
+            ValueError: neither these decisions nor weights were kept.
+        """
+        key = self._key(split, tradeoff)
+        if key in self.decisions:
+            return self.decisions[key]
+        if self.selector is None:
+            raise ValueError(f"{self.name}: neither its weights nor its decisions on the split {key!r} were kept")
+        return self._env(tradeoff).choose(self.selector.selector, split)
 
-    def __call__(self, on_progress: Callable[[int], None] | None = None) -> tuple[Run, tuple[CurvePoint, ...]]:
-        # A worker has imported this package anew and knows no algorithm that was added from outside.
-        algorithms.known(self.config.env).setdefault(self.config.algorithm, self.algorithm)
-        curve = Curve(self.config.env, self.curve_every)
-        run = algorithms.train_run(self.config, curve=curve, on_progress=on_progress, logdir=self.logdir)
-        return replace(run, seconds=run.seconds - curve.spent), tuple(curve.points)
+    def decided(self, split: str, tradeoff: float | None = None) -> Decided:
+        """What it does on a split: `decide`, and (N,) FLOPs (2 x MAC) of deciding."""
+        choice = self.decide(split, tradeoff)
+        # They depend on sizes only, so an untrained network of the same make will do.
+        network = saved.network_of(self.card, self.name) if self.selector is None else self.selector.selector
+        return choice, self._env(tradeoff).thinking(network, split, choice)
+
+    def with_decisions(self, splits: Iterable[str], tradeoff: float | None = None) -> StoredRun:
+        """The run with its decisions on more splits."""
+        more = {self._key(split, tradeoff): self.decide(split, tradeoff) for split in splits}
+        return replace(self, decisions={**self.decisions, **more})
+
+    def _env(self, tradeoff: float | None) -> EnvConfig:
+        env = self.config.env
+        return env if env.preferences is None or tradeoff is None else env.at(tradeoff)
+
+    def _key(self, split: str, tradeoff: float | None) -> str:
+        """Under which decisions are kept; those of a selector without preferences hold at every tradeoff."""
+        return split if self.config.env.preferences is None else f"{split}@{tradeoff}"
 
 
 def name_of(config: TrainConfig, table: OutcomeTable, curve_every: int) -> str:
@@ -121,18 +116,20 @@ def run_all(
     *,
     workers: Workers | None = None,
     curve_every: int = 2_560,
-    start_bar: Callable[[str, int], Callable[[int], None]] | None = None,
+    start_bar: Start | None = None,
     logdir: Path | None = None,
+    packed: Mapping[str, StoredRun] | None = None,
 ) -> list[StoredRun]:
-    """Finish all runs: those that have no row in `folder` yet are trained, and written as soon as they end.
+    """Finish all runs: those that have no file in `folder` yet are trained, and written as soon as they end.
 
     Args:
         configs: the runs, each with settings of its own.
-        folder: where the rows are.
+        folder: where the files are.
         workers: where to train, None for this process.
         curve_every: environment steps between two points of a learning curve.
-        start_bar: starts a progress bar (`progress.bars`), None for none.
+        start_bar: starts a progress bar of a title and a total, None for none.
         logdir: TensorBoard folder with one folder a run, None for none.
+        packed: finished runs by name that need no file (`agents.experiments.pack`).
 
     Returns:
         The runs in the order of `configs`.
@@ -142,12 +139,12 @@ def run_all(
         RunsError: workers died again and again; the message says how many runs are left.
         ImportError: the engine "ray" without the package.
     """
-    where = workers or Workers()
+    where, ready = workers or Workers(), packed or {}
     rows = [Path(folder) / name_of(config, _outcomes(config), curve_every) for config in configs]
     if len(set(rows)) != len(rows):
         raise ValueError("two of the runs are the same: give each a seed or a setting of its own")
     jobs = {
-        row: _Job(
+        row: Job(
             algorithms.find(config.algorithm, config.env),
             config,
             curve_every,
@@ -155,10 +152,10 @@ def run_all(
         )
         for row, config in zip(rows, configs, strict=True)
     }
-    left = {row: job for row, job in jobs.items() if not _is_there(row)}
+    left = {row: job for row, job in jobs.items() if row.name not in ready and not _is_there(row)}
     tell = start_bar("runs", len(jobs)) if start_bar is not None else lambda done: None
     tell(len(jobs) - len(left))
-    for row, (run, curve) in _finished(left, where, start_bar):
+    for row, (run, curve) in finished(left, where, start_bar):
         saved.save(row, run, _outcomes(run.config), curve)
         del left[row]
         tell(len(jobs) - len(left))
@@ -167,65 +164,67 @@ def run_all(
             f"{len(left)} of {len(jobs)} runs were lost, each with its worker {where.retries + 1} times; the others "
             f"are in {folder}, and the same command goes on from there"
         )
-    return [read(row) for row in rows]
+    return [ready[row.name] if row.name in ready else read(row) for row in rows]
 
 
-def find(folder: Path, config: TrainConfig, table: OutcomeTable, curve_every: int) -> StoredRun:
-    """The stored run of these settings.
+def read(path: str | Path) -> StoredRun:
+    """A run from its file.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a damaged file, or a selector that was saved on its own and says nothing of its run.
+    """
+    selector, file = saved.load(path), saved.weights_path(path)
+    return run_of_card(file.stem, selector.card, selector, {}, file)
+
+
+def run_of_card(
+    name: str,
+    card: dict[str, Any],
+    selector: SavedSelector | None,
+    decisions: Mapping[str, npt.NDArray[np.int64]],
+    where: str | Path,
+) -> StoredRun:
+    """A run, its settings read from its card; the message of a ValueError names `where`."""
+    told = card.get("run")
+    try:
+        if not isinstance(told, dict):
+            raise ValueError("its card says nothing of the run")
+        settings = {**card["config"]}
+        config = algorithms.make_config(settings.pop("algorithm"), env=env_from_json(settings.pop("env")), **settings)
+        curve = tuple(CurvePoint(**point) for point in told["curve"])
+        return StoredRun(name, config, card, float(told["seconds"]), curve, selector, decisions)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{where} is not a finished run: {error}") from None
+
+
+def remove_files(folder: str | Path, names: Iterable[str]) -> None:
+    """Remove the files of runs that are packed, and the folder once it is empty."""
+    for name in names:
+        (Path(folder) / f"{name}{saved.SUFFIX}").unlink(missing_ok=True)
+    with suppress(OSError):  # not there, or with files of other runs in it
+        Path(folder).rmdir()
+
+
+def find(
+    packed: Mapping[str, StoredRun], config: TrainConfig, table: OutcomeTable, curve_every: int, folder: str | Path
+) -> StoredRun:
+    """The packed run of these settings; arguments of `name_of`.
 
     Where there is none, it is that of the same algorithm, network, seed, environment and budget whose other settings
     were the defaults of an earlier version: a stored comparison does not name them, but its runs do.
 
-    Args:
-        folder: of the runs.
-        config: all settings, seed included.
-        table: the outcomes that it learnt from.
-        curve_every: steps between two points of its learning curve.
-
     Raises:
-        FileNotFoundError: no such run.
-        ValueError: a damaged one.
+        FileNotFoundError: no such run; the message names the folder.
     """
-    exact = folder / name_of(config, table, curve_every)
-    if not _is_there(exact):
-        for path in sorted(folder.glob(f"{config.algorithm}-{config.selector}-{config.seed}-*.safetensors")):
-            run = read(path)
-            if (run.config.env, run.config.total_steps) == (config.env, config.total_steps):
-                return run
-    return read(exact)
-
-
-def read(path: str | Path) -> StoredRun:
-    """A stored run.
-
-    Raises:
-        FileNotFoundError: no such row.
-        ValueError: a damaged row, or a selector that was saved on its own and says nothing of its run.
-    """
-    selector = saved.load(path)
-    told = selector.card.get("run")
-    try:
-        if not isinstance(told, dict):
-            raise ValueError("its card says nothing of the run")
-        settings = {**selector.card["config"]}
-        config = algorithms.make_config(settings.pop("algorithm"), env=env_from_json(settings.pop("env")), **settings)
-        curve = tuple(CurvePoint(**point) for point in told["curve"])
-        return StoredRun(saved.stem(path), config, selector, float(told["seconds"]), curve)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is no row of a finished run: {error}") from None
-
-
-def read_all(folder: str | Path) -> list[StoredRun]:
-    """Every row of a folder, by name.
-
-    Raises:
-        FileNotFoundError: no such folder, or none with rows.
-        ValueError: a damaged row.
-    """
-    rows = sorted(Path(folder).glob("[!.]*.safetensors"))
-    if not rows:
-        raise FileNotFoundError(f"there are no stored runs in {folder}")
-    return [read(row) for row in rows]
+    name = name_of(config, table, curve_every)
+    if name in packed:
+        return packed[name]
+    for other, run in sorted(packed.items()):
+        same = (run.config.env, run.config.total_steps) == (config.env, config.total_steps)
+        if same and other.startswith(f"{config.algorithm}-{config.selector}-{config.seed}-"):
+            return run
+    raise FileNotFoundError(f"{folder} holds no run {name}: the command that made it trains what is missing")
 
 
 def stored_outcomes(env: EnvConfig, folder: str | Path) -> OutcomeTable:
@@ -256,112 +255,8 @@ def _outcomes(config: TrainConfig) -> OutcomeTable:
 
 
 def _is_there(row: Path) -> bool:
-    """Whether a row can be read; the card is written last, so a run that was cut short has none."""
-    if not row.with_suffix(".json").exists():
+    """Whether a run has a file; a damaged one is an error, not overwritten."""
+    if not saved.weights_path(row).exists():
         return False
-    read(row)  # a damaged one is told of, not overwritten
+    read(row)
     return True
-
-
-def _finished(
-    jobs: dict[Path, _Job], where: Workers, start_bar: Callable[[str, int], Callable[[int], None]] | None
-) -> Iterator[tuple[Path, tuple[Run, tuple[CurvePoint, ...]]]]:
-    """Results as they come, in any order, but for jobs that were lost with their workers."""
-    # What is asked for is copied: the caller takes finished jobs out of its own.
-    jobs = dict(jobs)
-    if where.engine == "ray":
-        yield from _on_ray(jobs, where)
-    elif where.jobs == 1:
-        for row, job in jobs.items():
-            bar = start_bar(row.name, job.config.total_steps) if start_bar is not None else None
-            yield row, job(bar)
-    else:
-        yield from _in_processes(jobs, where)
-
-
-def _in_processes(jobs: dict[Path, _Job], where: Workers) -> Iterator[tuple[Path, Any]]:
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
-
-    waiting = dict(jobs)
-    while waiting:
-        try:
-            for row, result in _parallel(waiting, where.jobs):
-                del waiting[row]
-                yield row, result
-        except TerminatedWorkerError:
-            # One death ends the whole pool and does not say whose it was. Jobs start in order, so it was one of the
-            # first: each of these goes on alone, where it can take no other with it.
-            for row in list(waiting)[: where.jobs]:
-                suspect = {row: waiting.pop(row)}
-                for _ in range(where.retries):
-                    try:
-                        yield from _parallel(suspect, 1)
-                        break
-                    except TerminatedWorkerError:
-                        continue
-
-
-def _parallel(jobs: dict[Path, _Job], at_once: int) -> Iterator[tuple[Path, Any]]:
-    """Results of jobs in processes of their own, as they come."""
-    from joblib import Parallel, delayed
-
-    # One job at a time to a worker: they take seconds to minutes, and a lost batch would be several lost runs. With
-    # n_jobs=1 joblib would stay in this process. Only what its queue of calls has room for is handed over at a time:
-    # what waits before that queue when Ctrl-C comes, joblib's thread looks for in vain, and prints a traceback.
-    parallel = Parallel(
-        n_jobs=max(2, at_once), backend="loky", return_as="generator_unordered", batch_size=1, pre_dispatch="2 * n_jobs"
-    )
-    with _ctrl_c_ignored():
-        # A copy: joblib's thread takes from it while the caller takes finished jobs out of its own.
-        results = parallel([delayed(_named)(row, job) for row, job in jobs.items()])
-    yield from results
-
-
-@contextmanager
-def _ctrl_c_ignored() -> Iterator[None]:
-    """Processes that are started meanwhile ignore Ctrl-C for good.
-
-    A terminal sends it to all processes of a command, but it is for the one that they work for, which ends them: they
-    would print tracebacks.
-    """
-    if threading.current_thread() is not threading.main_thread():  # others cannot say what becomes of a signal
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _on_ray(jobs: dict[Path, _Job], where: Workers) -> Iterator[tuple[Path, Any]]:
-    try:
-        import ray
-    except ImportError:
-        raise ImportError("the engine 'ray' needs the package ray: pip install 'sketchcanvas[ray]'") from None
-    ours = not ray.is_initialized()
-    if ours:
-        local: dict[str, Any] = {"num_cpus": where.jobs, "include_dashboard": False} if where.address is None else {}
-        ray.init(address=where.address, log_to_driver=False, logging_level=logging.ERROR, **local)
-    try:
-        # Ray tries a task again itself when its worker dies, and spreads one CPU's worth of work to each CPU.
-        work = ray.remote(max_retries=where.retries, num_cpus=1)(_named)
-        waiting = [work.remote(row, job) for row, job in jobs.items()]
-        while waiting:
-            done, waiting = ray.wait(waiting, num_returns=1)
-            try:
-                yield ray.get(done[0])
-            except ray.exceptions.RayTaskError as error:
-                raise error.cause from None
-            except ray.exceptions.RayError:
-                continue  # this one is lost; the others are not
-    finally:
-        if ours:
-            ray.shutdown()
-
-
-def _named(row: Path, job: _Job) -> tuple[Path, Any]:
-    """A job's result, with its row, in a process of its own: what is left out of its data was told where it began."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SkippedDataWarning)
-        return row, job()

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from agents.evaluation import statistics
+from agents.evaluation import bootstrap
 from agents.onnx.selector import OnnxCascade, OnnxSelector, selector_graph
 from agents.selectors.base import Selector
 from agents.selectors.cascade_observation import SeenLook
+from agents.selectors.choice import NEAR_TIE
 from agents.store.saved import SavedCascade, SavedSelector, load, shipped
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.outcomes.columns import TOP
@@ -68,7 +69,7 @@ def export(saved: SavedSelector, folder: str | os.PathLike[str], sketches: Seque
         "kind": SELECTOR,
         "name": saved.selector.name,
         "source": {
-            "weights_sha256": saved.card["weights_sha256"],
+            "weights_sha256": saved.card["sha256"],
             "algorithm": saved.card["algorithm"],
             "trained_on": saved.card["trained_on"],
         },
@@ -78,7 +79,8 @@ def export(saved: SavedSelector, folder: str | os.PathLike[str], sketches: Seque
         # For every number of points a drawing can have, 1 to max_points: the rule is the network's own.
         "flops": [saved.flops(n) for n in range(1, saved.max_points + 1)],
         "input": f"float32, those it reads: {_CASCADE_INPUT if cascade else _INPUT}",
-        "output": f"float32 (1, canvases{' + 1, to stop' if cascade else ''}) named logits; the highest is chosen",
+        "output": f"float32 (1, canvases{' + 1, to stop' if cascade else ''}) named logits",
+        "choice": f"the highest; of those within {NEAR_TIE:g} of it stopping, then the smallest canvas",
         "tolerance": TOLERANCE,
         **({"cascade": cascade} if cascade else {}),
     }
@@ -124,7 +126,7 @@ def record_int8_cost(folder: str | os.PathLike[str], dataset: SketchDataset, spl
     whole, small = (ranks_of(one, dataset, split, sides, progress=True)[0] == 1 for one in exports)
     records = []
     for column, side in enumerate(sides):
-        found = statistics.paired_difference(small[:, column], whole[:, column], dataset.photo_ids[rows])
+        found = bootstrap.paired_difference(small[:, column], whole[:, column], dataset.photo_ids[rows])
         low, high = found.interval
         accuracy = {"float32": float(whole[:, column].mean()), "int8": float(small[:, column].mean())}
         records.append({"side": side, **accuracy, "difference": found.value, "low": low, "high": high})

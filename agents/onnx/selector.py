@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.selectors.cascade_observation import Cascade, Seen, checked_costs, observe_looks
+from agents.selectors.choice import choose
 from agents.selectors.observation import check_told, counted_points, observe
 from sketchcanvas_env.outcomes.columns import check_canvases
 from sketchcanvas_env.outcomes.looks import look_feature_names
@@ -110,7 +111,7 @@ class OnnxSelector:
         Raises:
             ValueError: a tradeoff that is missing, not wanted or out of range.
         """
-        return self.canvases[int(self.logits(sketch, tradeoff).argmax())]
+        return self.canvases[int(choose(self.logits(sketch, tradeoff)))]
 
     def logits(self, sketch: VectorSketch, tradeoff: float | None = None) -> NDArray[np.float32]:
         """The network's answer, (K,) float32; arguments and errors are those of a call."""

@@ -1,6 +1,6 @@
 """The report of a comparison: one self-contained HTML page, and the same as Markdown.
 
-The comparison is evaluated anew from its stored selectors (`compare.reread`), so the page shows what they do, and its
+The comparison is evaluated anew from its stored selectors (`stored.reread`), so the page shows what they do, and its
 provenance says on what they were trained and on what they were evaluated.
 """
 
@@ -19,10 +19,10 @@ from PIL import Image
 from agents.algorithms.common.training import pinned_threads
 from agents.evaluation.options import Options
 from agents.evaluation.setting import CascadeConfig
-from agents.experiments import compare, sweep
-from agents.experiments.compare import CompareResult
+from agents.experiments import stored, sweep
+from agents.experiments.results import CompareResult
 from agents.experiments.runs import TRAIN_SPLIT
-from agents.reports import document, plots
+from agents.reports import comparison, document, plots, sweeps
 from agents.reports import tables as report
 from agents.reports.document import Cards, Document, Picture, Section, Table, Text, Verbatim
 from sketchcanvas_env.outcomes.table import OutcomeTable
@@ -90,7 +90,7 @@ def write(folder: str | Path, sweep_folder: str | Path | None, out: str | Path) 
     page = Path(out)
     if page.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"the report is an HTML page: {page} should end in .html")
-    result = compare.reread(folder)
+    result = stored.reread(folder)
     swept = None if sweep_folder is None else sweep.reread(sweep_folder)
     pictures = page.with_name(f"{page.stem}-pictures")
     task = result.config.env.task(result.config.split)
@@ -120,7 +120,7 @@ def choices_of(result: CompareResult) -> dict[str, npt.NDArray[np.int64]]:
     """The options that every agent's seeds end with, (seeds, N) each, in the order of the reported split."""
     with pinned_threads(result.config.threads):
         return {
-            agent: np.stack([run.config.env.decide(run.selector.selector, result.config.split)[0] for run in of_agent])
+            agent: np.stack([run.decide(result.config.split) for run in of_agent])
             for agent, of_agent in result.trained.items()
         }
 
@@ -195,7 +195,8 @@ def _question(result: CompareResult, table: OutcomeTable) -> Section:
     return Section(
         "What was compared, and what came out",
         (
-            Text(tuple(report.finding(result).splitlines())),
+            Text(comparison.summary(result)),
+            Text(tuple(comparison.finding(result).splitlines())),
             Table("the comparison", ("what", "value"), tuple(facts.items()), words=True),
             Text(READING),
         ),
@@ -203,8 +204,8 @@ def _question(result: CompareResult, table: OutcomeTable) -> Section:
 
 
 def _policies(result: CompareResult, pictures: Path) -> Section:
-    shown = report.compare_table(result)
-    claimed = report.verdict_table(result)
+    shown = comparison.compare_table(result)
+    claimed = comparison.verdict_table(result)
     strong = frozenset(i for i, row in enumerate(result.rows) if row.kind in ("agent", "chosen"))
     agents = ", ".join(verdict.name for verdict in result.verdicts)
     return Section(
@@ -213,7 +214,7 @@ def _policies(result: CompareResult, pictures: Path) -> Section:
             Table(
                 str(shown.title),
                 report.POLICY_COLUMNS,
-                tuple(report.row_cells(result, row) for row in result.rows),
+                tuple(comparison.row_cells(result, row) for row in result.rows),
                 str(shown.caption),
                 strong,
             ),
@@ -225,8 +226,8 @@ def _policies(result: CompareResult, pictures: Path) -> Section:
             ),
             Table(
                 str(claimed.title),
-                report.VERDICT_COLUMNS,
-                tuple(report.verdict_cells(result)),
+                comparison.VERDICT_COLUMNS,
+                tuple(comparison.verdict_cells(result)),
                 str(claimed.caption),
             ),
         ),
@@ -244,14 +245,14 @@ def _learning(result: CompareResult, pictures: Path) -> Section:
         )
     ]
     if any(verdict.profile is not None for verdict in result.verdicts):
-        columns, cells = report.improvement_cells(result)
+        columns, cells = comparison.improvement_cells(result)
         blocks += [
             Picture(
                 plots.profiles(result, pictures / "profiles.png"),
                 f"Performance profiles of {agents}: the share of seeds that close more than so much of the gap.",
                 "Share of an agent's seeds that close more than so much of the gap; bands: 95 % over seeds.",
             ),
-            Table("probability of improvement", columns, tuple(cells), report.IMPROVEMENT_NOTE),
+            Table("probability of improvement", columns, tuple(cells), comparison.IMPROVEMENT_NOTE),
         ]
     else:
         blocks.append(Text(("With one seed each, or no gap to close, there is nothing to say about other seeds.",)))
@@ -259,7 +260,7 @@ def _learning(result: CompareResult, pictures: Path) -> Section:
 
 
 def _tradeoff(swept: sweep.SweepResult, pictures: Path) -> Section:
-    points, fronts = report.sweep_tables(swept)
+    points, fronts = sweeps.sweep_tables(swept)
     agents = ", ".join(front.agent for front in swept.fronts)
     return Section(
         "The trade-off",
@@ -269,8 +270,8 @@ def _tradeoff(swept: sweep.SweepResult, pictures: Path) -> Section:
                 f"acc@1 against mean GFLOPs per query at several tradeoffs, a line for each of {agents}.",
                 "Each line joins an agent's tradeoffs.",
             ),
-            Table(str(fronts.title), report.FRONT_COLUMNS, tuple(report.front_cells(swept)), str(fronts.caption)),
-            Table(str(points.title), report.SWEEP_COLUMNS, tuple(report.sweep_cells(swept))),
+            Table(str(fronts.title), sweeps.FRONT_COLUMNS, tuple(sweeps.front_cells(swept)), str(fronts.caption)),
+            Table(str(points.title), sweeps.SWEEP_COLUMNS, tuple(sweeps.sweep_cells(swept))),
         ),
     )
 
@@ -363,8 +364,7 @@ def _sketch_beside_photo(task: Task, row: int, path: Path) -> Path:
 
 
 def _provenance(result: CompareResult, folder: str | Path, task: Task) -> Section:
-    stored = compare.read_result(folder)["provenance"]
-    then, now = _flat(stored), _flat(result.provenance)
+    then, now = _flat(stored.read_result(folder)["provenance"]), _flat(result.provenance)
     entries = tuple((name, then.get(name, "-"), now.get(name, "-")) for name in {**then, **now})
     env = _flat(result.config.to_json()["env"])
     common = {name: value for name, value in _flat(result.config.to_json()).items() if not name.startswith("env ")}

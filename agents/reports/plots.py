@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
-from agents.experiments.compare import PROFILE_THRESHOLDS, CompareResult
+from agents.experiments.results import PROFILE_THRESHOLDS, CompareResult
 from agents.experiments.sweep import SweepResult
-from agents.studies.student_report import PilotResult
+from agents.studies.ceiling import Ceiling
+from agents.studies.pilot import PilotResult
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.sketches.raster import rasterise
 from sketchcanvas_env.storage.files import atomic_write
@@ -303,6 +306,30 @@ def accuracy_against_canvas(result: PilotResult, path: str | Path) -> Path:
     return _save(figure, path)
 
 
+def ceiling(result: Ceiling, path: str | Path) -> Path:
+    """Hull gain of every policy with its interval, a colour for each trade-off."""
+    figure, axes = _figure(9.0, 5.5)
+    dials = list(result.policies[0].evaluations)
+    for number, dial in enumerate(dials):
+        rows = [policy.evaluations[dial] for policy in result.policies]
+        gain = 100 * np.array([e.hull_gain for e in rows])
+        low, high = 100 * np.array([e.hull_gain_interval for e in rows]).T
+        place = np.arange(len(rows)) + (number - (len(dials) - 1) / 2) * 0.15
+        # The interval leans against the policy (see agents.evaluation.bootstrap), and may leave the value outside.
+        axes.hlines(place, low, high, color=f"C{number}", linewidth=1.5)
+        axes.plot(gain, place, "o", color=f"C{number}", markersize=5, label=f"tradeoff {dial}")
+    axes.axvline(0.0, color="0.4", linewidth=1)
+    axes.set_yticks(range(len(result.policies)), [policy.knows for policy in result.policies])
+    axes.invert_yaxis()
+    axes.set_xlabel("points of acc@1 above the hull of the fixed canvases, 95 % interval over photos")
+    axes.set_title(
+        f"What a policy knows, and what it earns: {result.student}, {result.dataset} {result.split}", fontsize=10
+    )
+    axes.grid(alpha=0.25, axis="x")
+    axes.legend(loc="lower right", fontsize=9)
+    return _save(figure, path)
+
+
 def _plot_limits(axes: Any, result: CompareResult | SweepResult) -> None:
     """The hull of the fixed canvases, which selectors must beat, and the front that they cannot."""
     for limit, style, label in (
@@ -325,6 +352,9 @@ def _figure(width: float, height: float, grid: tuple[int, int] = (1, 1)) -> tupl
 
 
 def _save(figure: Any, path: str | Path) -> Path:
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=120, format="png", metadata={"Software": None})
+    drawn = BytesIO()
+    figure.savefig(drawn, dpi=120, format="png", metadata={"Software": None})
+    with atomic_write(path) as temporary, Image.open(drawn) as picture:
+        # A palette of 256 colours: less than half the bytes.
+        picture.convert("RGB").quantize(256).save(temporary, format="png", optimize=True)
     return Path(path)

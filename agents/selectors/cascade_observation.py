@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.selectors.choice import choose
 from sketchcanvas_env.outcomes import reward as rules
 from sketchcanvas_env.outcomes.columns import TOP
 from sketchcanvas_env.outcomes.looks import look_features
@@ -90,18 +91,19 @@ def _column(canvases: Sequence[int], look: Seen) -> int:
     return canvases.index(look.canvas)
 
 
-def best_actions(logits: NDArray[np.float32], started: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The most probable action of each episode, (B,) int64; nothing is sampled.
+def best_actions(logits: NDArray[np.floating], started: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The action with the highest score of each episode, (B,) int64; nothing is sampled.
 
-    An episode begins with a look: who stopped before it would have no answer to give.
+    An episode begins with a look: stopping before it would leave no answer. Near-ties go to stopping, which costs
+    nothing, then to the smaller canvas (`choice.choose`).
 
     Args:
         logits: (B, K + 1), of K canvases and of stopping.
         started: (B,) whether something was looked at.
     """
-    possible = logits.copy()
-    possible[~started, -1] = -np.inf
-    actions: NDArray[np.int64] = possible.argmax(axis=1)
+    by_cost = np.roll(logits, 1, axis=1)
+    by_cost[~started, 0] = -np.inf
+    actions: NDArray[np.int64] = (choose(by_cost) - 1) % logits.shape[1]
     return actions
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from agents.selectors.base import Selector, as_tensors
+from agents.selectors.choice import choose
 from sketchcanvas_env.tasks.canvas import Task
 
 BATCH = 512
@@ -17,7 +19,9 @@ BATCH = 512
 def actions_of(
     selector: Selector, task: Task, tradeoff: float | None = None, batch_size: int = BATCH
 ) -> npt.NDArray[np.int64]:
-    """The most probable canvas of every sketch; nothing is sampled.
+    """The canvas with the highest score of every sketch, by `choice.choose`; nothing is sampled.
+
+    Computed in float64, so that what is chosen does not depend on the processor.
 
     Args:
         selector: a network over the canvases of the task.
@@ -33,9 +37,18 @@ def actions_of(
     """
     if selector.n_actions != len(task.canvases):
         raise ValueError(f"the selector chooses from {selector.n_actions} canvases, the task has {task.canvases}")
+    exact = in_float64(selector)
     with torch.inference_mode():
-        batches = [selector(obs).argmax(dim=1) for obs in _batches(selector, task, tradeoff, batch_size)]
-    return torch.cat(batches).numpy()
+        batches = [
+            exact({name: part.double() for name, part in obs.items()})
+            for obs in _batches(selector, task, tradeoff, batch_size)
+        ]
+    return choose(torch.cat(batches).numpy())
+
+
+def in_float64(selector: Selector) -> Selector:
+    """A copy of a network that computes in float64."""
+    return deepcopy(selector).double()
 
 
 def flops_of(

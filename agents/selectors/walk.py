@@ -11,6 +11,7 @@ from torch import Tensor
 
 from agents.selectors.base import Selector, as_tensors
 from agents.selectors.cascade_observation import best_actions
+from agents.selectors.policy import in_float64
 from sketchcanvas_env.tasks.cascade import CascadeTask
 from sketchcanvas_env.tasks.episodes import only
 
@@ -18,7 +19,7 @@ BATCH = 512
 
 
 def choose(selector: Selector, obs: Mapping[str, Tensor], started: Tensor) -> Tensor:
-    """The most probable action of each episode, (B,) int64, by `shown.best_actions`.
+    """The action of each episode, (B,) int64, by `cascade_observation.best_actions`.
 
     Args:
         selector: a network over K canvases and stopping.
@@ -29,10 +30,8 @@ def choose(selector: Selector, obs: Mapping[str, Tensor], started: Tensor) -> Te
     return torch.from_numpy(best_actions(logits.detach().numpy(), started.numpy()))
 
 
-def nodes_of(
-    selector: Selector, cascade: CascadeTask, batch_size: int = BATCH
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Where every sketch's episode ends, and what deciding costs.
+def nodes_of(selector: Selector, cascade: CascadeTask, batch_size: int = BATCH) -> npt.NDArray[np.int64]:
+    """Where every sketch's episode ends; computed in float64, as `policy.actions_of`.
 
     Args:
         selector: a network over the canvases of the cascade and stopping.
@@ -40,8 +39,7 @@ def nodes_of(
         batch_size: sketches at once.
 
     Returns:
-        (n,) int64 columns of the cascade's nodes, and (n,) float64 FLOPs (2 x MAC) of all decisions about a sketch:
-        the selector is paid each time that it is asked.
+        (n,) int64 columns of the cascade's nodes.
 
     Raises:
         ValueError: a network over another number of canvases, or one that is told a tradeoff.
@@ -52,16 +50,38 @@ def nodes_of(
             f"the selector chooses from {selector.n_actions} actions, the cascade has the canvases "
             f"{cascade.task.canvases} and stopping"
         )
-    n = len(cascade)
-    seen, last, thinking = np.zeros(n, dtype=np.int64), np.full(n, -1, dtype=np.int64), np.zeros(n)
+    n, exact = len(cascade), in_float64(selector)
+    seen, last = np.zeros(n, dtype=np.int64), np.full(n, -1, dtype=np.int64)
     for start in range(0, n, batch_size):
         state = cascade.start(np.arange(start, min(start + batch_size, n)))
         while state.rows.size:
             obs = as_tensors(cascade.observe(state))
+            told = {name: part.double() for name, part in obs.items()}
             with torch.inference_mode():
-                actions = choose(selector, obs, torch.from_numpy(state.seen > 0)).numpy()
-            thinking[state.rows] += selector.flops(obs).numpy()
+                actions = choose(exact, told, torch.from_numpy(state.seen > 0)).numpy()
             _, state, ended = cascade.advance(state, actions)
             seen[state.rows], last[state.rows] = state.seen, state.last
             state = only(state, ~ended)
-    return cascade.node_of(seen, last), thinking
+    return cascade.node_of(seen, last)
+
+
+def flops_of(
+    selector: Selector, cascade: CascadeTask, nodes: npt.NDArray[np.int64], batch_size: int = BATCH
+) -> npt.NDArray[np.float64]:
+    """FLOPs (2 x MAC) of all decisions about every sketch, (n,) float64: the selector is paid each time it is asked.
+
+    It is asked before each look and once more to stop. What a decision costs does not depend on the looks.
+
+    Args:
+        selector: a network over the canvases of the cascade and stopping.
+        cascade: a split.
+        nodes: (n,) where the episodes end.
+        batch_size: sketches at once.
+    """
+    n = len(cascade)
+    looks = cascade.members[cascade.node_seen].sum(axis=1)[nodes]
+    each = np.zeros(n)
+    for start in range(0, n, batch_size):
+        rows = np.arange(start, min(start + batch_size, n))
+        each[rows] = selector.flops(as_tensors(cascade.observe(cascade.start(rows)))).numpy()
+    return np.asarray((looks + 1) * each)

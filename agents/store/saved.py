@@ -1,15 +1,12 @@
-"""Selectors on disk: weights as safetensors beside a JSON card, no pickle; `agents.load` reads them back.
+"""Selectors on disk: weights and card in one safetensors file (`students.store.cards`); `agents.load` reads them back.
 
-`NAME.safetensors` holds the weights, `NAME.json` says what they are: network, canvases, algorithm and its
-settings, versions, and the hashes of the outcome table, the student and the data that they were trained on.
-The card carries the weights' SHA-256, so two files that do not belong together are noticed.
+The card names network, canvases, algorithm and its settings, versions, and the hashes of the outcome table, the student
+and the data that the selector was trained on.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,9 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load as parse_safetensors
-from safetensors.torch import save as render_safetensors
 
 import students.store.provenance
 import students.tables.latency
@@ -31,6 +25,7 @@ from agents.evaluation.setting import CascadeConfig, EnvConfig, env_from_json
 from agents.selectors import networks as selectors
 from agents.selectors.base import Selector, as_tensors
 from agents.selectors.cascade_observation import Cascade, Seen, checked_costs, observe_looks
+from agents.selectors.choice import choose
 from agents.selectors.observation import counted_points
 from agents.selectors.points import POINT_DIM
 from agents.store import provenance
@@ -39,20 +34,16 @@ from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.sketches.features import FEATURE_NAMES
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.sketches.thumbnail import SIZE
-from sketchcanvas_env.storage.files import atomic_write, read_json, sha256_file
 from sketchcanvas_env.tasks.arguments import MAX_POINTS
-from students.store.weights import read_weights
+from students.store import cards
 
-FORMAT = 1
-"""Version of the card; another one is refused."""
-
-MAX_CARD_BYTES = 1 << 20
+KIND = "selector"
+SUFFIX = ".safetensors"
 
 WEIGHTS_FOLDER = Path(__file__).parents[1] / "weights"
-"""Where the shipped selectors lie, as <data set>.safetensors and .json."""
+"""Where the shipped selectors lie, as <data set>.safetensors."""
 
 _FIELDS = (
-    "format",
     "algorithm",
     "canvases",
     "max_points",
@@ -60,7 +51,6 @@ _FIELDS = (
     "config",
     "trained_on",
     "versions",
-    "weights_sha256",
 )
 
 
@@ -75,7 +65,7 @@ class SavedSelector:
         selector: the network, in eval mode.
         canvases: sides it chooses from, pixels.
         max_points: points that a sketch is bounded to before the network sees it.
-        card: everything that the JSON file says.
+        card: everything that the file says of it; "sha256" is that of the weights.
     """
 
     selector: Selector
@@ -93,7 +83,7 @@ class SavedSelector:
         Raises:
             ValueError: a tradeoff that is missing, not wanted or out of range.
         """
-        return self.canvases[int(self.logits(sketch, tradeoff).argmax())]
+        return self.canvases[int(choose(self.logits(sketch, tradeoff)))]
 
     def logits(self, sketch: VectorSketch, tradeoff: float | None = None) -> NDArray[np.float32]:
         """The network's answer, (K,) float32; arguments and errors are those of a call."""
@@ -189,23 +179,18 @@ class SavedCascade(Cascade, SavedSelector):
 
 
 def save(path: str | Path, run: Run, table: OutcomeTable, curve: Sequence[CurvePoint] = ()) -> Path:
-    """Write a run's selector: `path` with the endings .safetensors and .json, each atomically, the card last.
+    """Write a run's selector, atomically.
 
     Args:
-        path: where to, with or without ending.
+        path: where to, with or without the ending .safetensors.
         run: the finished run.
         table: the outcomes that it was trained on, at the canvases on offer, for their hashes.
         curve: what it earned in the course of training.
 
     Returns:
-        The path of the weights.
+        The path of the file.
     """
-    weights = stem(path).with_suffix(".safetensors")
-    tensors = {name: tensor.contiguous() for name, tensor in run.selector.state_dict().items()}
-    with atomic_write(weights) as temporary:
-        temporary.write_bytes(render_safetensors(tensors))
     card = {
-        "format": FORMAT,
         "algorithm": run.config.algorithm,
         "canvases": list(run.config.env.canvases),
         "max_points": run.config.env.max_points,
@@ -217,116 +202,119 @@ def save(path: str | Path, run: Run, table: OutcomeTable, curve: Sequence[CurveP
         "commit": students.store.provenance.commit(),
         "machine": students.tables.latency.machine(),
         "versions": provenance.versions(),
-        "weights_sha256": sha256_file(weights),
     }
-    with atomic_write(weights.with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    weights = weights_path(path)
+    cards.write(weights, run.selector.state_dict(), card, KIND)
     return weights
 
 
 def shipped() -> tuple[str, ...]:
     """Names of the selectors that come with the package, one for each data set that has one."""
-    return tuple(sorted(path.stem for path in WEIGHTS_FOLDER.glob("[!.]*.json")))
+    return tuple(sorted(path.stem for path in WEIGHTS_FOLDER.glob(f"[!.]*{SUFFIX}")))
 
 
 def load(path: str | Path) -> SavedSelector:
-    """Read a selector, believing nothing before it is checked.
+    """Read a selector; nothing in the file is trusted before it is checked.
 
     Args:
-        path: of the weights, of the card, or of both without an ending; or the name of a shipped selector, "emoji".
+        path: of the file, with or without the ending .safetensors; or the name of a shipped selector, "emoji".
 
     Returns:
         A callable, sketch -> canvas, or (sketch, tradeoff) -> canvas; of a cascade a `SavedCascade`.
 
     Raises:
-        FileNotFoundError: weights or card are missing.
-        ValueError: a damaged card, weights of another network, missing or extra tensors, wrong shapes, NaN,
-            or files that do not belong together.
+        FileNotFoundError: no such file.
+        ValueError: a damaged file or card, weights of another network, missing or extra tensors, wrong shapes, NaN.
     """
-    place = WEIGHTS_FOLDER / path if isinstance(path, str) and path in shipped() else stem(path)
-    weights = place.with_suffix(".safetensors")
-    card_path = weights.with_suffix(".json")
-    for file in (weights, card_path):
-        if not file.is_file():
-            raise FileNotFoundError(
-                f"no saved selector: {file} is missing (a selector is a .safetensors and a .json file)"
-            )
-    card = _read_card(card_path)
+    file = weights_path(WEIGHTS_FOLDER / path if isinstance(path, str) and path in shipped() else path)
+    if not file.exists():
+        raise FileNotFoundError(f"no saved selector: {file} is missing")
+    card, tensors = cards.read(file, KIND, lambda told: _bytes_of(network_of(told, file)))
+    return from_card(card, tensors, file)
+
+
+def from_card(card: dict[str, Any], tensors: Mapping[str, torch.Tensor], where: str | Path) -> SavedSelector:
+    """The selector of a card and its weights.
+
+    Args:
+        card: as `save` writes it.
+        tensors: the weights, by name.
+        where: what messages call them, usually the file.
+
+    Raises:
+        ValueError: as `load`.
+    """
+    selector = network_of(card, where)
+    _fill(selector, tensors, where)
+    canvases, points = check_canvases(card["canvases"]), int(card["max_points"])
+    if "ranking" in card["config"]["env"]:
+        try:
+            costs = checked_costs(card.get("costs"), len(canvases))
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
+        return SavedCascade(selector.eval(), canvases, points, card, costs)
+    return SavedSelector(selector.eval(), canvases, points, card)
+
+
+def network_of(card: Mapping[str, Any], where: str | Path) -> Selector:
+    """The network that a card describes, untrained.
+
+    Raises:
+        ValueError: a card that lacks a field, contradicts itself or describes no network; the message begins with
+            `where`.
+    """
+    missing = [name for name in _FIELDS if name not in card]
+    if missing:
+        raise ValueError(f"{where}: the card lacks {', '.join(missing)}")
+    points = card["max_points"]
+    if not isinstance(points, int) or isinstance(points, bool) or not 2 <= points <= MAX_POINTS:
+        raise ValueError(f"{where}: max_points must be an integer from 2 to {MAX_POINTS}, got {points!r}")
     try:
         canvases = check_canvases(card["canvases"])
         selector = selectors.create(**card["selector"])
         env = env_from_json(card["config"]["env"])
     except (TypeError, KeyError, ValueError, OverflowError) as error:
-        raise ValueError(f"{card_path} is damaged: {error}") from None
-    if (canvases, card["max_points"]) != (env.canvases, env.max_points):
-        raise ValueError(f"{card_path}: canvases or max_points are not those of the run in its config")
+        raise ValueError(f"{where} is damaged: {error}") from None
+    if (canvases, points) != (env.canvases, env.max_points):
+        raise ValueError(f"{where}: canvases or max_points are not those of the run in its config")
     if selector.conditioned != (env.preferences is not None):
-        raise ValueError(f"{card_path}: a network is told the tradeoff just when its environment has preferences")
+        raise ValueError(f"{where}: a network is told the tradeoff just when its environment has preferences")
     cascade = isinstance(env, CascadeConfig)
     if selector.n_actions != len(canvases) + cascade:
-        raise ValueError(f"{card_path}: {selector.n_actions} actions for {len(canvases)} canvases")
+        raise ValueError(f"{where}: {selector.n_actions} actions for {len(canvases)} canvases")
     try:
         selectors.check_reads(selector, cascade)
     except ValueError as error:
-        raise ValueError(f"{card_path}: {error}") from None
+        raise ValueError(f"{where}: {error}") from None
     if selector.n_stats not in (None, len(FEATURE_NAMES)):
         raise ValueError(
-            f"{card_path}: the network reads {selector.n_stats} statistics, this version takes {len(FEATURE_NAMES)}"
+            f"{where}: the network reads {selector.n_stats} statistics, this version takes {len(FEATURE_NAMES)}"
         )
-    # Read once: a file that is hashed and then read again may have changed in between.
-    data = read_weights(weights, selector.state_dict())
-    if hashlib.sha256(data).hexdigest() != card["weights_sha256"]:
-        raise ValueError(f"{weights} is not the file that {card_path.name} describes: the SHA-256 differs")
-    try:
-        tensors = parse_safetensors(data)
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise ValueError(f"{weights} is damaged: {error}") from None
-    _fill(selector, tensors, weights)
-    if cascade:
-        return SavedCascade(
-            selector.eval(), canvases, int(card["max_points"]), card, _costs(card, len(canvases), card_path)
-        )
-    return SavedSelector(selector.eval(), canvases, int(card["max_points"]), card)
+    return selector
 
 
-def _costs(card: dict[str, Any], n: int, path: Path) -> tuple[float, ...]:
-    """What the canvases cost, out of a cascade's card."""
-    try:
-        return checked_costs(card.get("costs"), n)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+def _bytes_of(selector: Selector) -> int:
+    """Room for a network's weights, with some to spare: a wrong shape is told of by name."""
+    return 4096 + 2 * sum(int(tensor.nbytes) for tensor in selector.state_dict().values())
 
 
-def _fill(selector: Selector, tensors: dict[str, torch.Tensor], path: Path) -> None:
+def _fill(selector: Selector, tensors: Mapping[str, torch.Tensor], where: str | Path) -> None:
     wanted = selector.state_dict()
     missing, extra = sorted(set(wanted) - set(tensors)), sorted(set(tensors) - set(wanted))
     if missing or extra:
-        raise ValueError(f"{path}: missing tensors {missing[:3] or 'none'}, extra tensors {extra[:3] or 'none'}")
+        raise ValueError(f"{where}: missing tensors {missing[:3] or 'none'}, extra tensors {extra[:3] or 'none'}")
     for name, tensor in tensors.items():
         if tensor.shape != wanted[name].shape or tensor.dtype != wanted[name].dtype:
             raise ValueError(
-                f"{path}: {name} is {tuple(tensor.shape)} {tensor.dtype}, the card asks for "
+                f"{where}: {name} is {tuple(tensor.shape)} {tensor.dtype}, the card asks for "
                 f"{tuple(wanted[name].shape)} {wanted[name].dtype}"
             )
         if not torch.isfinite(tensor).all():
-            raise ValueError(f"{path}: {name} holds NaN or infinity")
-    selector.load_state_dict(tensors)
+            raise ValueError(f"{where}: {name} holds NaN or infinity")
+    selector.load_state_dict(dict(tensors))
 
 
-def _read_card(path: Path) -> dict[str, Any]:
-    card = read_json(path, MAX_CARD_BYTES)
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
-        raise ValueError(f"{path} is no card of a selector in format {FORMAT}")
-    missing = [name for name in _FIELDS if name not in card]
-    if missing:
-        raise ValueError(f"{path}: the card lacks {', '.join(missing)}")
-    points = card["max_points"]
-    if not isinstance(points, int) or isinstance(points, bool) or not 2 <= points <= MAX_POINTS:
-        raise ValueError(f"{path}: max_points must be an integer from 2 to {MAX_POINTS}, got {points!r}")
-    return card
-
-
-def stem(path: str | Path) -> Path:
-    """The name that a selector's two files share."""
+def weights_path(path: str | Path) -> Path:
+    """The file meant by a path with or without the ending .safetensors."""
     plain = Path(path)
-    return plain.with_suffix("") if plain.suffix in (".safetensors", ".json") else plain
+    return plain if plain.suffix == SUFFIX else plain.with_name(f"{plain.name}{SUFFIX}")

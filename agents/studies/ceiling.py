@@ -19,17 +19,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
-from agents.evaluation import statistics
+from agents.evaluation import bootstrap
+from agents.evaluation.bootstrap import FloatArray
 from agents.evaluation.evaluate import Evaluation, evaluate
-from agents.evaluation.statistics import FloatArray
-from agents.reports import tables as report
 from agents.store import provenance
 from agents.studies.forecast import convolution, explained, ridge
 from sketchcanvas_env.data import SketchDataset
@@ -37,7 +35,6 @@ from sketchcanvas_env.outcomes import reward as rules
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.sketches.features import batch_features
 from sketchcanvas_env.sketches.sketch import VectorSketch
-from sketchcanvas_env.storage.files import atomic_write, write_json, write_text
 from students.network.protocol import Embedder
 from students.tables.ranking import euclidean
 from students.tables.tabulate import tabulate
@@ -136,47 +133,6 @@ class Ceiling:
         ]
         return {**fields, "provenance": {"versions": provenance.versions(), "machine": provenance.machine()}}
 
-    def save(self, folder: str | Path) -> Path:
-        """Write ceiling.json, ceiling.md and ceiling.png into a folder, each atomically; gives the folder."""
-        write_json(Path(folder) / "ceiling.json", self.to_json())
-        write_text(Path(folder) / "ceiling.md", self.markdown())
-        _picture(self, Path(folder) / "ceiling.png")
-        return Path(folder)
-
-    def markdown(self) -> str:
-        """Three tables: whence the differences, what knowledge earns, the learning curve."""
-        parts = [
-            f"**What bounds a selector: {self.student} on {self.dataset}, split {self.split}: {self.sketches} sketches "
-            f"of {self.photos} photos, {self.copies} copies each; forecasts learnt on {self.learnt_on}**",
-            report.markdown(
-                ("difference of R_acc", "sd", "% photo", "% drawing", "% luck of the raster"),
-                [
-                    (
-                        f"{s.large} - {s.small} px",
-                        f"{s.sd:.2f}",
-                        *(f"{100 * x:.0f}" for x in (s.photo, s.drawing, s.luck)),
-                    )
-                    for s in self.spreads
-                ],
-            ),
-            f"Of the variance of these differences {100 * self.reliability:.0f} % belongs to the sketch.",
-            report.markdown(
-                ("the policy knows", "% explained", "tradeoff", "acc@1", "GFLOPs", "gap closed", "hull gain"),
-                [cells for policy in self.policies for cells in _cells(policy)],
-            ),
-            "Explained: of the variance of the differences, on sketches not learnt from. Gap closed: 0 best fixed "
-            "canvas, 1 oracle, by reward. Hull gain: points of acc@1 above mixing fixed canvases at the same cost, "
-            "selector and look included. Brackets: 95 % bootstrap over photos.",
-            report.markdown(
-                ("ridge regression on", "photos", "% explained", f"hull gain at {CURVE_TRADEOFF}"),
-                [
-                    (p.knows, str(p.photos), f"{100 * p.explained:+.1f}", f"{100 * p.hull_gain:+.1f}")
-                    for p in self.curve
-                ],
-            ),
-        ]
-        return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
-
 
 def study(
     student: Embedder,
@@ -188,7 +144,7 @@ def study(
     copies: int = 8,
     seed: int = 0,
     tradeoffs: Sequence[float] = TRADEOFFS,
-    resamples: int = statistics.RESAMPLES,
+    resamples: int = bootstrap.RESAMPLES,
     progress: bool = False,
 ) -> Ceiling:
     """Find out what bounds a selector of this student's canvases.
@@ -400,50 +356,3 @@ def _curve(knows: str, x: FloatArray, seen: _Copies, z: FloatArray, judged: _Cop
             scores.append((explained(forecast, judged.truth), gain))
         points.append(CurvePoint(knows, size, *np.mean(scores, axis=0).tolist()))
     return points
-
-
-# ---- shown
-
-
-def _cells(policy: Policy) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = []
-    for dial, e in policy.evaluations.items():
-        low, high = e.gap_closed_interval
-        down, up = (100 * bound for bound in e.hull_gain_interval)
-        share = "-" if policy.explained is None else f"{100 * policy.explained:+.1f}"
-        gap, gain = (
-            f"{e.gap_closed:+.2f} [{low:+.2f}, {high:+.2f}]",
-            f"{100 * e.hull_gain:+.1f} [{down:+.1f}, {up:+.1f}]",
-        )
-        rows.append((policy.knows, share, f"{dial}", f"{100 * e.acc1:.1f}", f"{e.gflops:.4f}", gap, gain))
-    return rows
-
-
-def _picture(result: Ceiling, path: Path) -> None:
-    """Hull gain of every policy with its interval, a colour for each trade-off."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9.0, 5.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    dials = list(result.policies[0].evaluations)
-    for number, dial in enumerate(dials):
-        rows = [policy.evaluations[dial] for policy in result.policies]
-        gain = 100 * np.array([e.hull_gain for e in rows])
-        low, high = 100 * np.array([e.hull_gain_interval for e in rows]).T
-        place = np.arange(len(rows)) + (number - (len(dials) - 1) / 2) * 0.15
-        # The interval leans against the policy (see agents.evaluation.statistics), and may leave the value outside.
-        axes.hlines(place, low, high, color=f"C{number}", linewidth=1.5)
-        axes.plot(gain, place, "o", color=f"C{number}", markersize=5, label=f"tradeoff {dial}")
-    axes.axvline(0.0, color="0.4", linewidth=1)
-    axes.set_yticks(range(len(result.policies)), [policy.knows for policy in result.policies])
-    axes.invert_yaxis()
-    axes.set_xlabel("points of acc@1 above the hull of the fixed canvases, 95 % interval over photos")
-    axes.set_title(
-        f"What a policy knows, and what it earns: {result.student}, {result.dataset} {result.split}", fontsize=10
-    )
-    axes.grid(alpha=0.25, axis="x")
-    axes.legend(loc="lower right", fontsize=9)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=120, format="png", metadata={"Software": None})

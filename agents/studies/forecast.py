@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from agents.evaluation.statistics import FloatArray
+from agents.evaluation.bootstrap import FloatArray
 from agents.selectors import networks as selectors
 from agents.selectors.base import Selector
 from sketchcanvas_env.sketches.sketch import VectorSketch

@@ -29,7 +29,6 @@ from agents.algorithms.common.training import pinned_threads
 from agents.evaluation import baselines
 from agents.evaluation.evaluate import evaluate
 from agents.onnx.selector import OnnxSelector
-from agents.reports.tables import markdown
 from agents.search.answers import STAGES
 from agents.search.parts import FixedCanvas, QueryStudent
 from agents.search.pipeline import Pipeline
@@ -39,7 +38,7 @@ from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.outcomes.finding import load_table
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.sketches.sketch import VectorSketch
-from sketchcanvas_env.storage.files import read_json, write_json, write_text
+from sketchcanvas_env.storage.files import read_json
 from students.network.embedder import Student
 from students.onnx.runtime import OnnxStudent
 from students.search.index import PhotoIndex
@@ -53,18 +52,6 @@ SELECTOR, TOSS = "selector", "coin toss"
 SKETCHES = 100
 REPEATS = 3
 MAX_BYTES = 1 << 20
-FILE = "query-latency"
-COLUMNS = (
-    "engine",
-    "canvas",
-    "acc@1 %",
-    "GFLOPs",
-    "p50 ms",
-    "p95 ms",
-    "of fixed 256",
-    *(f"{one} ms" for one in STAGES),
-)
-
 _WARM_UP = 3
 _COMPARED = 8
 
@@ -136,7 +123,7 @@ class QueryLatency:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> QueryLatency:
-        """What `save` wrote.
+        """A stored record.
 
         Raises:
             ValueError: another file.
@@ -148,12 +135,9 @@ class QueryLatency:
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{path} is no record of query latency: {error}") from None
 
-    def save(self, folder: str | os.PathLike[str]) -> tuple[Path, Path]:
-        """Write `query-latency.json` and `query-latency.md`, each atomically."""
-        files = Path(folder) / f"{FILE}.json", Path(folder) / f"{FILE}.md"
-        write_json(files[0], asdict(self), indent=2)
-        write_text(files[1], self.markdown())
-        return files
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON-able values."""
+        return asdict(self)
 
     def row(self, engine: str, policy: str) -> QueryRow:
         """The row of a policy on an engine; KeyError where there is none."""
@@ -169,57 +153,6 @@ class QueryLatency:
     def share_of_largest(self, row: QueryRow) -> float:
         """A row's median milliseconds over those of the largest fixed canvas on the same engine."""
         return row.p50_ms / self.row(row.engine, f"fixed:{FIXED[-1]}").p50_ms
-
-    def cells(self) -> list[tuple[str, ...]]:
-        """The table's cells, under `COLUMNS`."""
-        return [
-            (
-                row.engine,
-                row.policy,
-                f"{100 * row.acc1:.1f} [{100 * row.acc1_low:.1f}, {100 * row.acc1_high:.1f}]",
-                f"{row.gflops:.3f}",
-                f"{row.p50_ms:.2f}",
-                f"{row.p95_ms:.2f}",
-                f"{self.share_of_largest(row):.2f}",
-                *(f"{row.stages[stage]:.2f}" for stage in STAGES),
-            )
-            for row in self.rows
-        ]
-
-    def findings(self) -> list[str]:
-        """Where saved FLOPs become saved time, and where they do not: a sentence or two for each engine."""
-        return [self._finding(engine) for engine in self.engines()]
-
-    def _finding(self, engine: str) -> str:
-        chosen, small, largest = (
-            self.row(engine, one) for one in (SELECTOR, f"fixed:{FIXED[0]}", f"fixed:{FIXED[-1]}")
-        )
-        rest = sum(chosen.stages[stage] for stage in STAGES if stage != "student")
-        own, most = small.stages["student"], largest.stages["student"]
-        return (
-            f"{engine}: the selector's queries cost {_percent(chosen.gflops, largest.gflops)} of the FLOPs of fixed "
-            f"{FIXED[-1]} and take {_percent(chosen.p50_ms, largest.p50_ms)} of its median time. What is no student "
-            f"(selector, raster, ranking) takes {rest:.2f} ms, {_percent(rest, chosen.p50_ms)} of a query. The student "
-            f"takes {own:.2f} ms at {FIXED[0]} px, {_percent(own, most)} of its {most:.2f} ms at {FIXED[-1]} px, for "
-            f"{_percent(small.gflops, largest.gflops)} of the FLOPs."
-        )
-
-    def markdown(self) -> str:
-        """Title, table, findings and where they are from."""
-        toss = " and ".join(f"{_percent(share, 1.0)} at {side} px" for side, share in self.toss.items() if share)
-        return "\n".join(
-            [
-                f"{self.dataset}, split {self.split}: one query on one thread among {self.photos:,} photos\n",
-                markdown(COLUMNS, self.cells()),
-                *(f"* {finding}" for finding in self.findings()),
-                "* acc@1 with its 95 % interval and GFLOPs are those of the whole split; times are those of "
-                f"{self.sketches} of its sketches, each searched for {self.repeats} times by every row, in turns. The "
-                "stages' medians do not add up to the median of the whole.",
-                f"* Selector: {self.selector}. The coin toss costs the same mean FLOPs: {toss}, whatever the sketch.",
-                f"* {self.machine['cpu']}, {self.machine['cores']} cores, load {self.load[0]:.1f} before and "
-                f"{self.load[1]:.1f} after, {self.date}.\n",
-            ]
-        )
 
 
 def measure(
@@ -253,7 +186,7 @@ def measure(
         raise ValueError("ranking would take all cores: set OMP_NUM_THREADS=1 before Python starts")
     if {student.weights_hash, exported[0].weights_hash} != {table.student_hash}:
         raise ValueError("student, export and outcome table are not of the same weights")
-    if exported[1].card["source"]["weights_sha256"] != selector.card["weights_sha256"]:
+    if exported[1].card["source"]["weights_sha256"] != selector.card["sha256"]:
         raise ValueError("the exported selector is another one")
     chosen = table.select(split, selector.canvases)
     scores, toss = _scores(table, selector, split)
@@ -288,7 +221,7 @@ def measure(
         student=student.name,
         student_hash=student.weights_hash,
         selector=f"{selector.selector.name} by {selector.card['algorithm']}",
-        selector_hash=str(selector.card["weights_sha256"]),
+        selector_hash=str(selector.card["sha256"]),
         table_hash=chosen.hash,
         toss={str(side): float(share) for side, share in zip(selector.canvases, toss, strict=True)},
         sketches=len(sketches),
@@ -377,7 +310,3 @@ def _times(pipelines: Sequence[Pipeline], sketches: Sequence[VectorSketch], repe
             spent: Mapping[str, float] = pipelines[which].search(sketches[row]).milliseconds
             times[which, :, turn, row] = [spent[stage] for stage in (*STAGES, "total")]
     return times.reshape(len(pipelines), len(STAGES) + 1, -1)
-
-
-def _percent(part: float, whole: float) -> str:
-    return f"{100 * part / whole:.0f} %"

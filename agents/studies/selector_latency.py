@@ -16,7 +16,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -30,7 +29,7 @@ from agents.selectors.base import Selector
 from agents.selectors.points import stroke5_rows, true_lengths
 from sketchcanvas_env.sketches.features import FEATURE_NAMES
 from sketchcanvas_env.sketches.sketch import VectorSketch
-from sketchcanvas_env.storage.files import read_json, write_json
+from sketchcanvas_env.storage.files import read_json
 from students.network.embedder import Student
 from students.network.flops import count_params
 from students.tables import latency
@@ -110,7 +109,7 @@ class SelectorCosts:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> SelectorCosts:
-        """What `save` wrote.
+        """A stored record.
 
         Raises:
             ValueError: another file.
@@ -120,11 +119,6 @@ class SelectorCosts:
             return cls(**{**fields, "selectors": tuple(SelectorCost(**one) for one in fields["selectors"])})
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{path} is no record of selector costs: {error}") from None
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the record as JSON, atomically."""
-        write_json(path, self.to_json(), indent=2)
-        return Path(path)
 
 
 def default_selectors(n_actions: int = 4) -> list[Selector]:

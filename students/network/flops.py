@@ -57,7 +57,7 @@ def _gru(layer: nn.GRU, inputs: tuple[Any, ...], output: Any) -> float:
     for level in range(layer.num_layers):
         fan_in = layer.input_size if level == 0 else layer.hidden_size * directions
         macs += directions * 3 * layer.hidden_size * (fan_in + layer.hidden_size)
-    return 2.0 * steps * macs
+    return float(2.0 * steps * macs)
 
 
 COUNTED: dict[type[nn.Module], Rule] = {nn.Conv1d: _conv, nn.Conv2d: _conv, nn.Linear: _linear, nn.GRU: _gru}

@@ -6,8 +6,6 @@ the caller adds (data, recipe, versions, measured accuracy). Reading a card need
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 from students.store import cards
 
 if TYPE_CHECKING:
-    import torch
-
     from students.network.embedder import Student
 
 FORMAT = 2
@@ -134,17 +130,3 @@ def _checked(card: dict[str, Any], file: Path) -> dict[str, Any]:
     if not isinstance(card.get("config"), dict):
         raise ValueError(f"{file}: its card has no settings of a network ('config')")
     return card
-
-
-def read_weights(file: Path, wanted: Mapping[str, torch.Tensor]) -> bytes:
-    """The bytes of a .safetensors file that should hold just these tensors.
-
-    Raises:
-        ValueError: the file is larger than such a file can be; nothing is read then.
-    """
-    # Names and places stand in the header, some hundred bytes a tensor.
-    limit = (1 << 16) + sum(512 + 4 * tensor.numel() for tensor in wanted.values())
-    with open(file, "rb") as stream:
-        if os.fstat(stream.fileno()).st_size > limit:
-            raise ValueError(f"{file} is larger than the {limit:,} bytes of the network that its card describes")
-        return stream.read(limit)

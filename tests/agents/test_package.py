@@ -15,8 +15,8 @@ import pytest
 import agents
 from agents.algorithms import registry as algorithms
 from agents.algorithms.common.tensorboard import batch_scalars
+from agents.cli import progress
 from agents.evaluation.setting import EnvConfig
-from agents.experiments import progress
 from agents.store import provenance
 from tests.agents.support import ALGORITHMS, small
 from tests.helpers import Toy

@@ -19,7 +19,6 @@ from agents.cli.shared_options import (
     Jobs,
     MaxPoints,
     Root,
-    SelectorName,
     Split,
     Steps,
     StudentName,
@@ -91,14 +90,12 @@ def compare(
     """
     from dataclasses import asdict, replace
 
+    from agents.cli.progress import bars
     from agents.evaluation.setting import CascadeConfig
-    from agents.experiments.compare import RESULT_FILE
     from agents.experiments.compare import compare as run
-    from agents.experiments.compare import preset as ready
-    from agents.experiments.progress import bars
-    from agents.reports import plots
-    from agents.reports import tables as report
-    from sketchcanvas_env.storage.files import write_text
+    from agents.experiments.settings import preset as ready
+    from agents.reports.comparison import finding, summary
+    from agents.reports.saving import report_of, save
 
     asked = {
         "total_steps": steps,
@@ -116,18 +113,22 @@ def compare(
     config = replace(ready(chosen, env), split=split, threads=threads, **changes)
     with goes_on(), bars() as start:
         result = run(config, out, workers(jobs, engine, address), start, logdir)
-    result.save(out / RESULT_FILE)
-    write_text(out / "result.md", report.compare_markdown(result))
-    picture = plots.accuracy_against_gflops(result, out / "accuracy-gflops.png")
-    plots.learning_curves(result, out / "learning-curves.png")
-    show(as_json, result.to_json(), report.compare_table(result), report.verdict_table(result))
+    files = save(result, out)
+    show(as_json, result.to_json(), *report_of(result).tables)
     if chosen == "quick" and algorithms is None:
         tell("quick: a look with few agents and seeds; --preset full is the evidence")
-    tell(report.finding(result))
-    tell(f"{result.seconds:.0f} s; wrote {out / RESULT_FILE}, {picture} and the runs beside them")
+    tell(finding(result))
+    tell(f"{result.seconds:.0f} s; wrote {', '.join(map(str, files))} and the runs beside them")
+    tell("\n".join(summary(result)))
 
 
 def sweep(
+    cascade: Annotated[
+        bool, typer.Option("--cascade", help="A sketch may be looked at several times (SketchCanvasCascade-v0).")
+    ] = False,
+    ranking: Annotated[
+        str, typer.Option(help="With --cascade, whose ranking is the answer: of the last look, or of all looks fused.")
+    ] = "last",
     dataset: Dataset = "emoji",
     root: Root = None,
     student: StudentName = None,
@@ -137,14 +138,22 @@ def sweep(
     max_points: MaxPoints = 64,
     tradeoffs: Annotated[str, typer.Option(help="Tradeoffs, 0 to 1, rising, by commas.")] = "0.02,0.1,0.2,0.4,0.7,1",
     algorithms: Annotated[
-        str, typer.Option(help="Algorithms, by commas; an unknown one lists them all.")
-    ] = "reinforce,cost_sensitive",
+        str | None,
+        typer.Option(
+            help="Algorithms, by commas; an unknown one lists them all. Default: reinforce,cost_sensitive; with "
+            "--cascade reinforce and one that looks once."
+        ),
+    ] = None,
     preference: Annotated[
-        str, typer.Option(help="Algorithms that also train one selector for all tradeoffs, by commas; '' for none.")
-    ] = "cost_sensitive",
+        str | None,
+        typer.Option(
+            help="Algorithms that also train one selector for all tradeoffs, by commas; '' for none. Default: "
+            "cost_sensitive; with --cascade none."
+        ),
+    ] = None,
     seeds: Annotated[int, typer.Option(help="Runs of each algorithm at each tradeoff.")] = 3,
     steps: Steps = 30_720,
-    selector: SelectorName = "stats",
+    selector: Annotated[str | None, typer.Option(help="Network; default: stats, with --cascade looks.")] = None,
     threads: Threads = 1,
     split: Split = "val",
     jobs: Jobs = 1,
@@ -162,21 +171,31 @@ def sweep(
 
     Example: sketchcanvas sweep --tradeoffs 0.05,0.1,0.2 --seeds 5 --jobs 2
     """
-    from agents.experiments.compare import CompareConfig
-    from agents.experiments.progress import bars
-    from agents.experiments.sweep import SWEEP_FILE, SweepConfig
-    from agents.experiments.sweep import sweep as run
-    from agents.reports import plots
-    from agents.reports import tables as report
-    from sketchcanvas_env.storage.files import write_text
+    from dataclasses import asdict
 
+    from agents.cli.progress import bars
+    from agents.evaluation.setting import CascadeConfig
+    from agents.experiments.settings import CompareConfig
+    from agents.experiments.sweep import SweepConfig
+    from agents.experiments.sweep import sweep as run
+    from agents.reports.saving import report_of, save
+
+    env = env_config(dataset, root, student, table, canvases, 0.0, cost, max_points)
+    if cascade:
+        env = CascadeConfig(**asdict(env), ranking=ranking)
+    elif ranking != "last":
+        raise ValueError("--ranking belongs to --cascade: with one look there is one ranking")
+    if algorithms is None:
+        algorithms = "one_shot:cost_sensitive/stats,reinforce" if cascade else "reinforce,cost_sensitive"
+    if preference is None:
+        preference = "" if cascade else "cost_sensitive"
     config = SweepConfig(
         compare=CompareConfig(
-            env=env_config(dataset, root, student, table, canvases, 0.0, cost, max_points),
+            env=env,
             algorithms=tuple(algorithms.split(",")),
             seeds=seeds,
             total_steps=steps,
-            selector=selector,
+            selector=selector or ("looks" if cascade else "stats"),
             split=split,
             threads=threads,
         ),
@@ -185,11 +204,9 @@ def sweep(
     )
     with goes_on(), bars() as start:
         result = run(config, out, workers(jobs, engine, address), start)
-    result.save(out / SWEEP_FILE)
-    write_text(out / "sweep.md", report.sweep_markdown(result))
-    picture = plots.pareto(result, out / "pareto.png")
-    show(as_json, result.to_json(), *report.sweep_tables(result))
-    tell(f"{result.seconds:.0f} s; wrote {out / SWEEP_FILE}, {picture} and the runs beside them")
+    files = save(result, out)
+    show(as_json, result.to_json(), *report_of(result).tables)
+    tell(f"{result.seconds:.0f} s; wrote {', '.join(map(str, files))} and the runs beside them")
 
 
 def pick(
@@ -201,17 +218,22 @@ def pick(
         ),
     ] = None,
     min_acc: Annotated[float | None, typer.Option(help="acc@1 to reach, percent.", min=0.0, max=100.0)] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to save the selector that was picked (.safetensors); default: nowhere.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Choose an operating point of a sweep by its cost or accuracy.
 
-    The most accurate under a budget, or the cheapest that is good enough. The choice is made on val; fixed canvases
-    take part. What is printed says where the selector is saved.
+    The most accurate under a budget, or the cheapest that is good enough. The choice is made on val, among fixed
+    canvases, selectors that look once and cascades alike.
 
-    Example: sketchcanvas pick runs/sweep --max-gflops 0.2
+    Example: sketchcanvas pick runs/sweep --max-gflops 0.2 --out runs/picked
     """
-    from agents.experiments.sweep import pick as choose
-    from agents.reports import tables as report
+    from agents.experiments.pick import pick as choose
+    from agents.reports.sweeps import pick_table
 
     found = choose(folder, max_gflops, None if min_acc is None else min_acc / 100)
-    show(as_json, found.to_json(), report.pick_table(found))
+    show(as_json, found.to_json(), pick_table(found))
+    if out is not None and found.candidate.run is not None:
+        tell(f"wrote {found.save_selector(out)}")

@@ -176,7 +176,7 @@ def data_import(
     """
     import shlex
 
-    from agents.experiments.progress import bars
+    from agents.cli.progress import bars
     from sketchcanvas_env.data.formats.folder_writer import write_folder
 
     if len(places) > 2:

@@ -97,8 +97,8 @@ def _evaluate_student(
     batch: int | None,
     as_json: bool,
 ) -> None:
-    from agents.reports import tables as report
-    from agents.studies import student_report
+    from agents.reports import students, tables
+    from agents.studies.students import line_of
     from students.network.embedder import Student
     from students.tables.evaluation import evaluate_student, open_student
 
@@ -113,14 +113,14 @@ def _evaluate_student(
     )
     if out is not None:
         row.write(out)
-    line = student_report.line_of(row)
+    line = line_of(row)
     show(
         as_json,
         line.to_json(),
-        report.rich_table(
-            f"{row.name}, {row.role}, on {student_report.place(row)}",
-            student_report.SCORE_COLUMNS,
-            student_report.score_cells(line),
+        tables.rich_table(
+            f"{row.name}, {row.role}, on {students.place(row)}",
+            students.SCORE_COLUMNS,
+            students.score_cells(line),
         ),
     )
     if out is not None:

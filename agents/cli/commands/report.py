@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -37,7 +36,7 @@ def report(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The HTML file; default: report.html in the comparison.")] = None,
     validate: Annotated[
-        bool, typer.Option("--validate", help="Only evaluate the stored selectors anew and compare every number.")
+        bool, typer.Option("--validate", help="Only check that every stored number follows from the stored runs.")
     ] = False,
 ) -> None:
     """Write a page about a comparison, or check its numbers.
@@ -60,13 +59,17 @@ def report(
 
 
 def _validate(folder: Path) -> None:
-    from agents.experiments.compare import validate
+    from agents.experiments.stored import TOLERANCE, validate
 
-    lines = validate(folder)
-    if lines:
+    found = validate(folder)
+    if found.differences:
+        lines = found.differences
         more = f" (and {len(lines) - 20} more)" if len(lines) > 20 else ""
-        raise ValueError(f"{folder} does not follow from its selectors:\n" + "\n".join(lines[:20]) + more)
-    tell(f"{folder}: every stored number follows from the stored selectors")
+        raise ValueError(f"{folder} does not follow from its runs:\n" + "\n".join(lines[:20]) + more)
+    tell(
+        f"{folder}: {found.numbers:,} stored numbers follow from the decisions of {found.runs} runs within "
+        f"{TOLERANCE:g}; {found.decisions:,} decisions follow from the weights of {found.weights} of them, none differs"
+    )
 
 
 @app.command("pooled")
@@ -77,21 +80,13 @@ def report_pooled(
 ) -> None:
     """One estimate over comparisons on different photos.
 
-    Such as the rotations of a cross-fit. Their settings must be equal. The stored selectors are asked anew, nothing is
-    trained.
+    Such as the rotations of a cross-fit. Their settings must be equal. Nothing is trained.
 
     Example: sketchcanvas report pooled runs/rotation0 runs/rotation1 runs/rotation2 --out runs/pooled
     """
     from agents.experiments import pooled
-    from agents.reports import tables as report
-    from sketchcanvas_env.storage.files import write_text
 
-    found = pooled.pool([pooled.read(folder) for folder in folders])
-    file = found.save(out / "pooled.json")
-    write_text(out / "pooled.md", report.pooled_markdown(found))
-    title, columns, cells = report.pooled_title(found), report.POOLED_COLUMNS, report.pooled_cells(found)
-    show(as_json, found.to_json(), report.rich_table(title, columns, cells, report.POOLED_NOTE))
-    tell(f"wrote {file} and {out / 'pooled.md'}")
+    _keep(pooled.pool([pooled.read(folder) for folder in folders]), out, as_json)
 
 
 @app.command("students")
@@ -108,27 +103,14 @@ def report_students(
 
     Example: sketchcanvas report students --rows runs/rows --out runs/students
     """
-    from agents.reports import tables as report
-    from agents.studies import student_report
+    from agents.studies.students import build
     from students.tables.evaluation import RESULTS_FOLDER, read_rows
 
-    result = student_report.build(read_rows(RESULTS_FOLDER if rows is None else rows))
-    files = result.save(out)
-    tables = []
-    for section in result.sections:
-        title = student_report.section_title(section)
-        tables.append(report.rich_table(title, student_report.COLUMNS, student_report.headline_cells(section)))
-        tables.append(
-            report.rich_table("by canvas", student_report.canvas_columns(), student_report.canvas_cells(section))
-        )
-        if section.differences:
-            columns, cells = student_report.DIFFERENCE_COLUMNS, student_report.difference_cells(section)
-            tables.append(report.rich_table("paired differences", columns, cells))
-    show(as_json, result.to_json(), *tables)
+    result = build(read_rows(RESULTS_FOLDER if rows is None else rows))
+    _keep(result, out, as_json)
     for section in result.sections:
         for note in section.notes:
             tell(f"{section.dataset} {section.split}: {note}")
-    tell(f"wrote {files[0]} and {files[1]}")
 
 
 @app.command("pilot")
@@ -149,9 +131,7 @@ def report_pilot(
 
     Example: sketchcanvas report pilot --student emoji-mobilenet_v2 --out runs/pilot
     """
-    from agents.reports import plots
-    from agents.reports import tables as report
-    from agents.studies import student_report
+    from agents.studies.pilot import pilot
     from students.network.embedder import Student
     from students.tables.evaluation import open_student
 
@@ -159,7 +139,7 @@ def report_pilot(
     if card is None or not isinstance(embedder, Student):
         raise ValueError(f"the pilot study asks a network with photos of any size; {student!r} is none")
     embedder.batch = batch
-    result = student_report.pilot(
+    result = pilot(
         embedder,
         load_data(dataset, root, strict),
         split,
@@ -168,10 +148,7 @@ def report_pilot(
         command=typed_command(),
         progress=True,
     )
-    files = (*result.save(out), plots.accuracy_against_canvas(result, out / "pilot.png"))
-    columns, cells = student_report.pilot_columns(result), student_report.pilot_cells(result)
-    show(as_json, result.to_json(), report.rich_table(f"acc@1 on {dataset}, split {split}", columns, cells))
-    tell(f"wrote {', '.join(map(str, files))}")
+    _keep(result, out, as_json)
 
 
 @app.command("selectors")
@@ -181,7 +158,7 @@ def report_selectors(
     root: Root = None,
     sketches: Annotated[int, typer.Option(help="How many sketches of val to measure on.", min=1)] = 50,
     max_points: MaxPoints = 64,
-    out: Annotated[Path, typer.Option(help="The JSON file.")] = Path("runs/selectors.json"),
+    out: Annotated[Path, typer.Option(help="Folder for selectors.json and selectors.md.")] = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
     """What selector networks cost beside the student.
@@ -192,16 +169,11 @@ def report_selectors(
     Example: sketchcanvas report selectors --sketches 20
     """
     import students
-    from agents.reports import tables as report
     from agents.studies.selector_latency import measure
 
     data = load_data(dataset, root)
     drawn = [data.sketch(int(row)) for row in data.indices("val")[:sketches]]
-    found = measure(students.load(student), drawn, max_points=max_points)
-    found.save(out)
-    title = f"{found.student} at {found.canvas} px: {found.student_flops / 1e6:.1f} MFLOPs, {found.student_ms:.2f} ms"
-    show(as_json, found.to_json(), report.rich_table(title, report.COST_COLUMNS, report.cost_cells(found)))
-    tell(f"wrote {out}")
+    _keep(measure(students.load(student), drawn, max_points=max_points), out, as_json)
 
 
 @app.command("ceiling")
@@ -229,9 +201,7 @@ def report_ceiling(
 
     with pinned_threads(threads):
         found = study(students.load(student), load_data(dataset, root), split, copies=copies, progress=True)
-    found.save(out)
-    print(json.dumps(found.to_json(), indent=2, allow_nan=False) if as_json else found.markdown())
-    tell(f"wrote ceiling.json, ceiling.md and ceiling.png to {out}")
+    _keep(found, out, as_json)
 
 
 @app.command("query-latency")
@@ -254,15 +224,19 @@ def report_query_latency(
 
     Example: OMP_NUM_THREADS=1 sketchcanvas report query-latency --split val
     """
-    from dataclasses import asdict
-
-    from agents.reports import tables as report
-    from agents.studies.query_latency import COLUMNS, of_shipped
+    from agents.reports.studies import query_findings
+    from agents.studies.query_latency import of_shipped
 
     found = of_shipped(load_data(dataset, None), split, selector, sketches, repeats, exported)
-    files = found.save(out)
-    title = f"{found.machine['cpu']}, one thread, {found.photos} photos; {dataset}, split {split}"
-    show(as_json, asdict(found), report.rich_table(title, COLUMNS, found.cells()))
-    for finding in found.findings():
+    _keep(found, out, as_json)
+    for finding in query_findings(found):
         tell(finding)
-    tell(f"wrote {files[0]} and {files[1]}")
+
+
+def _keep(result: Any, out: Path, as_json: bool) -> None:
+    """Print a result and write its files."""
+    from agents.reports.saving import report_of, save
+
+    report = report_of(result)
+    show(as_json, report.data, *report.tables)
+    tell(f"wrote {', '.join(map(str, save(result, out)))}")

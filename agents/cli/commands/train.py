@@ -43,9 +43,7 @@ def train(
     steps: Annotated[int, typer.Option(help="Environment steps, exactly.")] = 40_960,
     selector: SelectorName = "stats",
     threads: Threads = 1,
-    out: Annotated[Path, typer.Option(help="Where to save the selector (.safetensors and .json).")] = Path(
-        "runs/selector"
-    ),
+    out: Annotated[Path, typer.Option(help="Where to save the selector (.safetensors).")] = Path("runs/selector"),
     logdir: Annotated[Path | None, typer.Option(help="TensorBoard folder; default: none.")] = None,
     resume: Annotated[
         bool,
@@ -62,8 +60,8 @@ def train(
     Example: sketchcanvas train reinforce --tradeoff 0.3 --logdir runs/tb --out runs/mine
     """
     from agents.algorithms import registry
+    from agents.cli.progress import bars
     from agents.evaluation.evaluate import evaluate as judge
-    from agents.experiments.progress import bars
     from agents.reports import tables as report
     from agents.selectors import policy
     from agents.store import saved
@@ -73,7 +71,7 @@ def train(
     config = registry.make_config(algorithm, env=env, seed=seed, total_steps=steps, threads=threads, **network)
     env.task("train")  # unknown names and bad values end here, before any work
     place = out.with_name(out.name + ".checkpoint.safetensors")
-    path = saved.stem(out).with_suffix(".safetensors")
+    path = saved.weights_path(out)
     with alone(out.with_name(out.name + ".lock"), out):
         if not resume:
             _check_free(path, place)
@@ -112,7 +110,7 @@ def train(
 
 def _check_free(weights: Path, checkpoint: Path) -> None:
     """Raise ValueError where an earlier run left a selector or a checkpoint: hours of work may be in them."""
-    if weights.exists() or weights.with_suffix(".json").exists():
+    if weights.exists():
         raise ValueError(
             f"there is a selector at {weights} already: report on it with --resume, choose another --out, or delete it"
         )

@@ -29,7 +29,8 @@ from agents.cli.locks import alone
 from agents.cli.output import sentence_of, telling_what_is_left_out
 from agents.cli.shared_options import typed_command
 from agents.evaluation.setting import EnvConfig
-from agents.experiments.compare import CompareConfig, preset
+from agents.experiments import pack
+from agents.experiments.settings import CompareConfig, preset
 from agents.store import saved
 from sketchcanvas_env import data, load_table
 from sketchcanvas_env.data import SketchDataset
@@ -287,10 +288,11 @@ def test_compare_report_and_validate(toy: Toy, tmp_path: Path, capsys: pytest.Ca
     assert {"reinforce", "ppo", "oracle", "hull at ppo's cost"} <= set(names)
     assert captured.err.count("hull of the fixed canvases") == 2
     for name in ("accuracy-gflops.png", "learning-curves.png"):
-        picture = np.asarray(Image.open(tmp_path / name))
+        picture = np.asarray(Image.open(tmp_path / name).convert("RGB"))
         assert picture.shape[0] > 400
         assert len(np.unique(picture.reshape(-1, picture.shape[2]), axis=0)) > 50
-    rows = sorted(path.stem for path in (tmp_path / "runs").glob("*.safetensors"))
+    assert not (tmp_path / "runs").exists()
+    rows = sorted(pack.read(tmp_path))
     wanted = [f"{name}-stats-{seed}" for name in ("ppo", "reinforce") for seed in range(2)]
     assert [row.rsplit("-", 1)[0] for row in rows] == wanted
     for row in rows:
@@ -299,7 +301,7 @@ def test_compare_report_and_validate(toy: Toy, tmp_path: Path, capsys: pytest.Ca
     row = next(row for row in told["rows"] if row["name"] == "ppo")
     assert f"| ppo | {100 * row['acc1']:.1f} [" in markdown
     assert run("report", "--compare", tmp_path, "--validate") == 0
-    assert "every stored number follows" in capsys.readouterr().err
+    assert "follow from the weights of 4 of them, none differs" in capsys.readouterr().err
     assert run("report", "--compare", tmp_path) == 0
     assert "reinforce" in (tmp_path / "report.html").read_text(encoding="utf-8")
     told["rows"][0]["acc1"] += 0.01
@@ -315,8 +317,7 @@ def test_compare_by_the_table_of_ones_own_student(tmp_path: Path, capsys: pytest
     assert run("compare", *options, "--out", tmp_path / "mine") == 0
     assert json.loads(capsys.readouterr().out)["provenance"]["student_hash"] == "0" * 64
     assert run("report", "--compare", tmp_path / "mine", "--validate") == 0
-    [row] = (tmp_path / "mine" / "runs").glob("*.safetensors")
-    assert saved.load(row).card["trained_on"]["student_hash"] == "0" * 64
+    assert saved.load(tmp_path / "mine" / "chosen").card["trained_on"]["student_hash"] == "0" * 64
 
 
 def test_sweep_and_pick(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -338,8 +339,10 @@ def test_sweep_and_pick(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert run("pick", tmp_path, "--max-gflops", 1.0, "--json") == 0
     chosen = json.loads(capsys.readouterr().out)
     assert chosen["val_acc1"] == max(one["val_acc1"] for one in told["candidates"])
-    assert run("pick", tmp_path, "--min-acc", 1, "--max-gflops", 1.0) == 0
-    assert "chosen on val" in capsys.readouterr().out
+    assert run("pick", tmp_path, "--min-acc", 1, "--max-gflops", 1.0, "--out", tmp_path / "picked") == 0
+    captured = capsys.readouterr()
+    assert "chosen on val" in captured.out
+    assert (tmp_path / "picked.safetensors").exists() == ("wrote" in captured.err) == (chosen["run"] is not None)
     assert run("pick", tmp_path, "--min-acc", 100) == 2
     assert "no policy of this sweep" in capsys.readouterr().err
     assert run("pick", tmp_path) == 2
@@ -377,9 +380,9 @@ def test_ctrl_c_ends_workers_without_a_traceback(tmp_path: Path) -> None:
 
 
 def test_report_selectors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("report", "selectors", "--sketches", 2, "--out", tmp_path / "costs.json") == 0
+    assert run("report", "selectors", "--sketches", 2, "--out", tmp_path) == 0
     text = capsys.readouterr().out
-    stored = json.loads((tmp_path / "costs.json").read_text())
+    stored = json.loads((tmp_path / "selectors.json").read_text())
     assert stored["sketches"] == 2
     for one in stored["selectors"]:
         assert re.search(rf"{one['name']} .*{one['params']:,} .*{one['flops'] / 1e6:.4f}", text)

@@ -15,7 +15,8 @@ import agents
 from agents.cli.shared_options import typed_command
 from agents.evaluation.setting import EnvConfig
 from agents.experiments import sweep
-from agents.experiments.compare import CompareConfig, compare
+from agents.experiments.compare import compare
+from agents.experiments.settings import CompareConfig
 from sketchcanvas_env import data
 from sketchcanvas_env.data import load
 from sketchcanvas_env.data.formats.folder import SCALED_SVG
@@ -51,7 +52,7 @@ def test_ones_own_data_set_to_an_agent(tmp_path: Path, capsys: pytest.CaptureFix
     options = ["--table", table, "--algorithms", "reinforce", "--seeds", 1, "--steps", 512, "--split", "val"]
     assert run("compare", *named, *options, "--out", out) == 0
     capsys.readouterr()
-    [weights] = (out / "runs").glob("*.safetensors")
+    weights = out / "chosen.safetensors"
     selector = agents.load(weights)
     assert selector.env.dataset == f"folder:{folder}"
     assert {selector(read_svg(path)) for path in sorted((folder / "sketches").iterdir())} <= set(CANVASES)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from agents.evaluation import baselines
+from agents.evaluation.bootstrap import interval, p_above
 from agents.evaluation.evaluate import as_probabilities, evaluate, evaluate_options, evaluate_runs, sampled
 from agents.evaluation.options import Options
-from agents.evaluation.statistics import interval, p_above
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from tests.helpers import TOY_FLOPS, TOY_MILLISECONDS, Toy, table_of, toy_table
 

@@ -12,17 +12,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+import agents
 from agents.algorithms import registry as algorithms
 from agents.evaluation import baselines
 from agents.evaluation.evaluate import Evaluation, evaluate
 from agents.evaluation.setting import EnvConfig
-from agents.experiments import compare
-from agents.experiments.compare import CompareConfig, CompareResult
+from agents.experiments import compare, pack, settings, stored
+from agents.experiments.results import PROFILE_THRESHOLDS, CompareResult
 from agents.experiments.runs import StoredRun
-from agents.reports import tables as report
+from agents.experiments.settings import CompareConfig
+from agents.reports import comparison as report
 from agents.selectors import networks as selectors
 from agents.selectors import policy
 from sketchcanvas_env.envs.canvas import SketchCanvasVectorEnv
+from sketchcanvas_env.storage.files import write_json
 from tests.agents.support import weights
 from tests.helpers import Toy
 
@@ -30,7 +33,7 @@ AGENTS = ("reinforce", "ppo")
 
 
 def quick(env: EnvConfig, **changes: Any) -> CompareConfig:
-    settings: dict[str, Any] = {
+    told: dict[str, Any] = {
         "algorithms": AGENTS,
         "seeds": 2,
         "total_steps": 512,
@@ -38,7 +41,7 @@ def quick(env: EnvConfig, **changes: Any) -> CompareConfig:
         "split": "test",
         "resamples": 50,
     }
-    return CompareConfig(env=env, **{**settings, **changes})
+    return CompareConfig(env=env, **{**told, **changes})
 
 
 @pytest.fixture
@@ -139,8 +142,8 @@ def test_training_sees_the_train_split_only(
 
 
 def test_it_is_json_and_can_be_read_back(toy_env: EnvConfig, result: CompareResult, tmp_path: Path) -> None:
-    path = result.save(tmp_path / "new" / "compare.json")
-    text = path.read_text()
+    write_json(tmp_path / "new" / "compare.json", result.to_json())
+    text = (tmp_path / "new" / "compare.json").read_text()
     assert "NaN" not in text
     assert "Infinity" not in text
     fields = json.loads(text)
@@ -153,7 +156,7 @@ def test_it_is_json_and_can_be_read_back(toy_env: EnvConfig, result: CompareResu
         assert row["share"] == found.evaluation.share
         assert [seed["gflops"] for seed in row["seeds"]] == [seed.gflops for seed in found.seeds]
     np.testing.assert_array_equal(fields["hull"], result.hull)
-    assert [run["seed"] for run in fields["runs"]] == [0, 1, 0, 1]
+    assert fields["chosen"] == result.chosen
     assert fields["provenance"]["split"] == "test"
     assert fields["provenance"]["trained_on_split"] == "train"
     assert fields["provenance"]["table_hash"] == toy_env.outcomes("test").hash
@@ -163,7 +166,7 @@ def test_what_is_undefined_is_null(toy_env: EnvConfig, tmp_path: Path) -> None:
     # One canvas on offer: the oracle is no better than it, so no gap can be closed.
     env = EnvConfig(**{**vars(toy_env), "canvases": (32,)})
     found = compare.compare(quick(env, seeds=1, algorithms=("reinforce",)), tmp_path)
-    fields = json.loads(found.save(tmp_path / "one.json").read_text())
+    fields = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert {row["gap_closed"] for row in fields["rows"]} == {None}
 
 
@@ -172,8 +175,6 @@ def without_times(result: CompareResult) -> dict[str, Any]:
     del fields["seconds"]
     for row in fields["rows"]:
         del row["train_seconds"]
-        for point in (point for curve in row["curves"] for point in curve):
-            del point["seconds"]
     return fields
 
 
@@ -215,7 +216,7 @@ def test_agents_may_name_their_network(toy_env: EnvConfig) -> None:
 
 @pytest.mark.parametrize("name", ["quick", "full"])
 def test_presets_can_be_trained(name: str) -> None:
-    config = compare.preset(name)
+    config = settings.preset(name)
     every = [one for of_agent in config.runs().values() for one in of_agent]
     assert len(every) == len(config.algorithms) * config.seeds
     assert len({one.total_steps for one in every}) == 1
@@ -224,7 +225,7 @@ def test_presets_can_be_trained(name: str) -> None:
         assert {one.selector for one in every} == set(selectors.SELECTORS) - {"preference"}
         assert config.seeds >= 10
     with pytest.raises(ValueError, match="unknown preset 'slow'; there are quick, full"):
-        compare.preset("slow")
+        settings.preset("slow")
 
 
 def test_the_chosen_row_is_the_best_of_val(toy_env: EnvConfig, result: CompareResult) -> None:
@@ -257,31 +258,32 @@ def net_gap(result: CompareResult, one: Evaluation) -> float:
 
 
 class Fake:
-    """A stored run whose selector does what it is told."""
+    """A stored run that sends all sketches to one canvas and thinks for so many FLOPs."""
 
     def __init__(self, run: StoredRun, canvas: int, thinking: float) -> None:
-        self.config, self.selector, self.curve, self.seconds = run.config, self, run.curve, 1.0
-        self.path, self.canvas, self.thinking = run.path, canvas, thinking
+        self.config, self.curve, self.seconds, self.name = run.config, run.curve, 1.0, run.name
+        self.canvas, self.thinking = canvas, thinking
+
+    def decide(self, split: str) -> Any:
+        return np.full(len(self.config.env.outcomes(split)), self.canvas, dtype=np.int64)
+
+    def decided(self, split: str) -> tuple[Any, Any]:
+        choice = self.decide(split)
+        return choice, np.full(len(choice), self.thinking)
 
 
 @pytest.fixture
-def told(toy_env: EnvConfig, result: CompareResult, monkeypatch: pytest.MonkeyPatch) -> Callable[..., CompareResult]:
-    """Judges agents of which each seed sends all sketches to one canvas and thinks for so many FLOPs."""
-
-    def decide(self: EnvConfig, selector: Any, split: str) -> tuple[Any, Any]:
-        n = len(self.outcomes(split))
-        return np.full(n, selector.selector.canvas, dtype=np.int64), np.full(n, selector.selector.thinking)
-
-    monkeypatch.setattr(EnvConfig, "decide", decide)
+def told(toy_env: EnvConfig, result: CompareResult) -> Callable[..., CompareResult]:
+    """Evaluates agents of which each seed sends all sketches to one canvas and thinks for so many FLOPs."""
     run = result.trained["reinforce"][0]
 
-    def judge(agents: dict[str, list[tuple[int, float]]], split: str = "test") -> CompareResult:
+    def evaluated(agents: dict[str, list[tuple[int, float]]], split: str = "test") -> CompareResult:
         seeds = len(next(iter(agents.values())))
         config = quick(toy_env, algorithms=tuple(agents), seeds=seeds, split=split)
         fakes: Any = {name: [Fake(run, *one) for one in of_agent] for name, of_agent in agents.items()}
-        return compare.judge(config, fakes)
+        return compare.evaluate_comparison(config, fakes)
 
-    return judge
+    return evaluated
 
 
 def test_thinking_for_nothing_is_told_apart(toy_env: EnvConfig, told: Callable[..., CompareResult]) -> None:
@@ -298,6 +300,22 @@ def test_thinking_for_nothing_is_told_apart(toy_env: EnvConfig, told: Callable[.
     spread = options.flops.max() - options.flops.min()
     assert free.over_fixed.value - paying.over_fixed.value == pytest.approx(0.2 * 1e5 / spread)
     assert [cells[-1] for cells in report.verdict_cells(found)] == ["dqn", "none"]
+
+
+def test_three_sentences_say_who_is_best_how_good_and_what_it_saves(told: Callable[..., CompareResult]) -> None:
+    found = told({"dqn": [(1, 1e5)] * 5, "ppo": [(1, 0.0)] * 5, "a2c": [(0, 0.0)] * 5})
+    first, second, third = report.summary(found)
+    assert first == "Best agent: ppo, better than all 2 others."
+    own, oracle = found.row("ppo").evaluation, found.row("oracle").evaluation
+    assert second.startswith(f"It closes {100 * own.gap_closed:.0f} % of the gap")
+    assert f"its acc@1 is {100 * own.acc1:.1f} %, the oracle's {100 * oracle.acc1:.1f} %" in second
+    largest = found.row("fixed 128").evaluation
+    assert f"{100 * own.gflops / largest.gflops:.0f} % of fixed 128 px ({100 * largest.acc1:.1f} % acc@1)" in third
+    same = told({"dqn": [(1, 0.0)] * 5, "ppo": [(1, 0.0)] * 5, "a2c": [(0, 0.0)] * 5})
+    assert report.summary(same)[0] == "Best agent: dqn, better than 1 of 2; not told apart from ppo."
+    few = told({"dqn": [(1, 0.0)] * 2, "ppo": [(1, 0.0)] * 2})
+    assert report.summary(few)[0] == "Best agent: dqn; 2 seeds are too few to tell agents apart."
+    assert report.summary(told({"dqn": [(1, 0.0)] * 2}))[0] == "dqn is the only agent."
 
 
 @pytest.mark.parametrize(("seeds", "cells"), [(2, "-"), (3, "-"), (5, "none")])
@@ -371,7 +389,7 @@ def test_verdicts(toy_env: EnvConfig, result: CompareResult) -> None:
         assert verdict.gap_closed is not None
         assert verdict.gap_closed.value == pytest.approx(np.mean(closed))  # of two, nothing is trimmed
         assert verdict.profile is not None
-        share = [np.mean([value > level for value in closed]) for level in compare.PROFILE_THRESHOLDS]
+        share = [np.mean([value > level for value in closed]) for level in PROFILE_THRESHOLDS]
         np.testing.assert_allclose(verdict.profile.share, share)
         (other,) = set(verdicts) - {name}
         rival = [net_gap(result, seed) for seed in result.row(other).seeds]
@@ -389,36 +407,97 @@ def test_one_seed_says_nothing_about_seeds(toy_env: EnvConfig, tmp_path: Path) -
     assert (verdict.scores, verdict.gap_closed, verdict.profile, verdict.improvement) == ((), None, None, {})
 
 
-def test_a_stored_comparison_can_be_validated(toy_env: EnvConfig, result: CompareResult, tmp_path: Path) -> None:
-    folder = tmp_path / "result"
-    path = result.save(folder / "result.json")
-    assert compare.validate(folder) == []
-    again = compare.reread(folder)
+@pytest.fixture
+def folder(result: CompareResult, tmp_path: Path) -> Path:
+    """The stored comparison."""
+    write_json(tmp_path / "result" / stored.RESULT_FILE, result.to_json())
+    return tmp_path / "result"
+
+
+def test_a_stored_comparison_can_be_validated(result: CompareResult, folder: Path) -> None:
+    found = stored.validate(folder)
+    assert found.differences == ()
+    assert (found.runs, found.weights, found.decisions) == (4, 4, 4 * (21 + 36))
+    assert found.numbers > 200
+    again = stored.reread(folder)
     assert without_times(again)["rows"] == without_times(result)["rows"]
-    # A number that does not follow from the selectors is found, wherever it stands.
+    # A number that does not follow from the decisions is found, wherever it stands.
+    path = folder / stored.RESULT_FILE
     fields = json.loads(path.read_text())
     agent = next(row for row in fields["rows"] if row["kind"] == "agent")
     agent["seeds"][1]["acc1"] += 0.001
     fields["verdicts"][0]["above_hull_p"] = 0.0
     path.write_text(json.dumps(fields))
-    lines = compare.validate(folder)
+    lines = stored.validate(folder).differences
     assert len(lines) == 2
     assert lines[0].startswith("rows[7].seeds[1].acc1: stored ")
     assert lines[1].startswith("verdicts[0].above_hull_p: stored ")
 
 
-def test_a_run_of_another_selector_is_noticed(toy_env: EnvConfig, result: CompareResult, tmp_path: Path) -> None:
-    folder = tmp_path / "result"
-    result.save(folder / "result.json")
-    one, other = (run.path for run in result.trained["reinforce"])
-    for ending in (".json", ".safetensors"):
-        other.with_suffix(ending).write_bytes(one.with_suffix(ending).read_bytes())
-    assert compare.validate(folder)
-    other.with_suffix(".json").unlink()
-    with pytest.raises(FileNotFoundError):
-        compare.validate(folder)
+def test_decisions_of_other_weights_are_noticed(folder: Path) -> None:
+    runs = pack.read(folder)
+    one, other = (run for run in runs.values() if run.config.algorithm == "reinforce")
+    choice = one.decisions["test"].copy()
+    choice[3] = (choice[3] + 1) % 4
+    pack.write(folder, {**runs, one.name: replace(one, decisions={**one.decisions, "test": choice})}.values())
+    told = stored.validate(folder).differences
+    assert f"{one.name}: 1 of 36 decisions on test are not those of its weights" in told
+    assert any(line.startswith("rows[7]") for line in told)
+    # Without weights nobody can tell, but the numbers are still those of the decisions.
+    pack.write(folder, runs.values(), weights_of={one.config.seed})
+    found = stored.validate(folder)
+    assert (found.differences, found.weights) == ((), 2)
+    with pytest.raises(ValueError, match="neither its weights nor its decisions on the split 'train' were kept"):
+        pack.read(folder)[other.name].decide("train")
+    with pytest.raises(ValueError, match="holds no weights of a run"):
+        pack.extract(folder, other.name, folder / "x")
+    pack.write(folder, [one])
+    with pytest.raises(FileNotFoundError, match="holds no run"):
+        stored.validate(folder)
     with pytest.raises(FileNotFoundError, match=r"no comparison in .*: .*result\.json is missing"):
-        compare.validate(tmp_path)
+        stored.validate(folder.parent)
+
+
+def test_the_runs_are_one_file_that_says_all(result: CompareResult, folder: Path) -> None:
+    assert sorted(file.name for file in folder.iterdir()) == ["chosen.safetensors", "result.json", "runs.safetensors"]
+    packed = pack.read(folder)
+    every = [run for of_agent in result.trained.values() for run in of_agent]
+    assert set(packed) == {run.name for run in every}
+    for run in every:
+        again = packed[run.name]
+        assert (again.config, again.curve, again.seconds) == (run.config, run.curve, run.seconds)
+        assert weights(again.selector.selector) == weights(run.selector.selector)
+        assert again.selector.card["trained_on"] == run.selector.card["trained_on"]
+        np.testing.assert_array_equal(again.decisions["test"], run.config.env.choose(run.selector.selector, "test"))
+    chosen = agents.load(folder / compare.CHOSEN_FILE)
+    assert weights(chosen.selector) == weights(packed[result.chosen].selector.selector)
+
+
+def test_more_seeds_and_another_split_go_on_from_the_packed_runs(
+    toy_env: EnvConfig, result: CompareResult, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[int] = []
+    train = algorithms.train_run
+
+    def watching(config: Any, **more: Any) -> Any:
+        trained.append(config.seed)
+        return train(config, **more)
+
+    monkeypatch.setattr(algorithms, "train_run", watching)
+    compare.compare(quick(toy_env, split="val"), folder)
+    assert trained == []
+    compare.compare(quick(toy_env, seeds=3), folder)
+    assert trained == [2, 2]
+    assert len(pack.read(folder)) == 6
+    assert not (folder / compare.RUNS_FOLDER).exists()
+
+
+@pytest.mark.parametrize("size", [0, 10, 1_000, 5_000])
+def test_a_damaged_pack_is_told_of(folder: Path, size: int) -> None:
+    path = folder / pack.PACK_FILE
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(ValueError, match=r"runs\.safetensors"):
+        stored.validate(folder)
 
 
 @pytest.mark.parametrize("cost", ["flops", "latency"])

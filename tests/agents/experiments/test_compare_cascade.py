@@ -17,19 +17,21 @@ import agents
 from agents import cli
 from agents.evaluation.evaluate import evaluate, evaluate_options
 from agents.evaluation.setting import CascadeConfig, EnvConfig, env_from_json
-from agents.experiments import compare, runs
-from agents.experiments.compare import CompareConfig, CompareResult
+from agents.experiments import compare, pack, runs, settings, stored
+from agents.experiments.results import CompareResult
+from agents.experiments.settings import CompareConfig
+from agents.reports import comparison as report
 from agents.reports import page
-from agents.reports import tables as report
 from sketchcanvas_env.outcomes.looks import LookTable, looks_path
 from sketchcanvas_env.outcomes.table import OutcomeTable
+from sketchcanvas_env.storage.files import write_json
 
 MakeEnv = Callable[..., CascadeConfig]
 AGENTS = ("one_shot:cost_sensitive/stats", "reinforce", "maskable_ppo")
 
 
 def quick(env: EnvConfig, **changes: Any) -> CompareConfig:
-    settings: dict[str, Any] = {
+    told: dict[str, Any] = {
         "algorithms": AGENTS,
         "seeds": 2,
         "total_steps": 5_120,
@@ -37,7 +39,7 @@ def quick(env: EnvConfig, **changes: Any) -> CompareConfig:
         "split": "test",
         "resamples": 50,
     }
-    return CompareConfig(env=env, **{**settings, **changes})
+    return CompareConfig(env=env, **{**told, **changes})
 
 
 def run(*arguments: object) -> int:
@@ -56,7 +58,7 @@ def run(*arguments: object) -> int:
 def compared(doubt_env: MakeEnv, tmp_path: Path) -> tuple[CompareResult, Path]:
     folder = tmp_path / "result"
     result = compare.compare(quick(doubt_env()), folder)
-    result.save(folder / compare.RESULT_FILE)
+    write_json(folder / stored.RESULT_FILE, result.to_json())
     return result, folder
 
 
@@ -101,31 +103,26 @@ def test_agents_are_judged_where_they_learnt_and_over_all_options(compared: tupl
 
 
 def test_each_decision_is_made_once(compared: tuple[CompareResult, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    result, _ = compared
-    asked: list[str] = []
-    for kind in (EnvConfig, CascadeConfig):
-        inner = kind.decide
-
-        def counting(self: Any, selector: Any, split: str, inner: Any = inner) -> Any:
-            asked.append(split)
-            return inner(self, selector, split)
-
-        monkeypatch.setattr(kind, "decide", counting)
-    compare.judge(result.config, result.trained)
-    assert sorted(asked) == ["test"] * 6 + ["val"] * 6
+    result, folder = compared
+    monkeypatch.setattr(EnvConfig, "choose", None)
+    monkeypatch.setattr(CascadeConfig, "choose", None)
+    # The packed runs know what they decided.
+    assert [row.name for row in stored.reread(folder).rows] == [row.name for row in result.rows]
 
 
 def test_it_is_read_back_and_validated(compared: tuple[CompareResult, Path], doubt_env: MakeEnv) -> None:
     result, folder = compared
-    assert compare.read_config(folder) == result.config
-    assert compare.validate(folder) == []
-    assert [run.config for run in runs.read_all(folder / "runs")] != []
-    stored = json.loads((folder / compare.RESULT_FILE).read_text())
-    assert stored["provenance"]["looks_hash"] == doubt_env().cascade("val").looks.hash
-    row = next(row for row in stored["rows"] if row["name"] == "reinforce")
+    assert stored.read_config(folder) == result.config
+    assert stored.validate(folder).differences == ()
+    # What deciding costs follows from sizes alone.
+    pack.write(folder, pack.read(folder).values(), weights_of=())
+    assert stored.validate(folder).differences == ()
+    fields = json.loads((folder / stored.RESULT_FILE).read_text())
+    assert fields["provenance"]["looks_hash"] == doubt_env().cascade("val").looks.hash
+    row = next(row for row in fields["rows"] if row["name"] == "reinforce")
     row["share"]["16>64"] += 0.01
-    (folder / compare.RESULT_FILE).write_text(json.dumps(stored))
-    assert next(line.split(":")[0] for line in compare.validate(folder)).endswith("share.16>64")
+    (folder / stored.RESULT_FILE).write_text(json.dumps(fields))
+    assert next(line.split(":")[0] for line in stored.validate(folder).differences).endswith("share.16>64")
 
 
 def test_other_looks_are_other_runs(doubt_env: MakeEnv, tmp_path: Path) -> None:
@@ -166,15 +163,15 @@ def test_the_page_and_the_tables(compared: tuple[CompareResult, Path], tmp_path:
 
 def test_presets_and_names(doubt_env: MakeEnv) -> None:
     env = doubt_env()
-    ready = compare.preset("cascade", env)
+    ready = settings.preset("cascade", env)
     assert (ready.env, ready.seeds, ready.selector) == (env, 10, "looks")
     for of_agent in ready.runs().values():
         assert len(of_agent) == 10
         assert {one.total_steps for one in of_agent} == {ready.total_steps}
-    assert compare.preset("cascade").env == CascadeConfig()
+    assert settings.preset("cascade").env == CascadeConfig()
     for name, where in (("quick", env), ("full", env), ("cascade", env.one_shot())):
         with pytest.raises(ValueError, match=f"preset '{name}' is not for this environment"):
-            compare.preset(name, where)
+            settings.preset(name, where)
     with pytest.raises(ValueError, match="one_shot: is for cascades"):
         quick(env.one_shot(), algorithms=("one_shot:ppo/stats",), selector="stats").runs()
     for one in (env, env.one_shot(), CascadeConfig(ranking="fused", canvases=(32, 64))):
@@ -194,7 +191,8 @@ def test_the_command_line(doubt_env: MakeEnv, tmp_path: Path, capsys: pytest.Cap
     assert run("report", "--compare", out, "--validate") == 0
     assert run("report", "--compare", out) == 0
     assert (out / "report.html").is_file()
-    selector = next((out / "runs").glob("reinforce-looks-0-*.safetensors"))
+    name = next(name for name in pack.read(out) if name.startswith("reinforce-looks-0-"))
+    selector = pack.extract(out, name, tmp_path / "selector")
     capsys.readouterr()
     assert run("evaluate", selector, "fixed:64", *where[:6], "--split", "test", "--json") == 0
     judged = json.loads(capsys.readouterr().out)[str(selector)]
@@ -213,4 +211,4 @@ def test_the_command_line(doubt_env: MakeEnv, tmp_path: Path, capsys: pytest.Cap
 
 
 def test_the_stored_comparison_follows_from_its_selectors() -> None:
-    assert compare.validate(Path(agents.__file__).parent / "results" / "emoji-cascade") == []
+    assert stored.validate(Path(agents.__file__).parent / "results" / "emoji-cascade").differences == ()

@@ -14,16 +14,19 @@ import pytest
 from scipy.optimize import linprog
 
 from agents import cli
-from agents.evaluation import statistics
+from agents.evaluation import seeds
 from agents.evaluation.options import Options
 from agents.evaluation.setting import CascadeConfig
 from agents.experiments import compare, pooled
-from agents.experiments.compare import CompareConfig, CompareResult
 from agents.experiments.pooled import Member, Pooled
-from agents.reports import tables as report
+from agents.experiments.results import CHOSEN, CompareResult
+from agents.experiments.settings import CompareConfig
+from agents.experiments.stored import RESULT_FILE
+from agents.reports import comparison as report
 from sketchcanvas_env import data
 from sketchcanvas_env.data.folds import FOLDS, crossfitted
 from sketchcanvas_env.outcomes.looks import looks_path
+from sketchcanvas_env.storage.files import write_json
 from tests.helpers import TOY_CANVASES, toy_dataset, toy_looks, toy_table
 
 AGENTS = ("one_shot:cost_sensitive/stats", "maskable_ppo")
@@ -55,7 +58,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[Path
                 resamples=RESAMPLES,
             )
             result = compare.compare(config, folder)
-            result.save(folder / compare.RESULT_FILE)
+            write_json(folder / RESULT_FILE, result.to_json())
             folders.append(folder)
             results.append(result)
         yield folders, results
@@ -79,9 +82,9 @@ def test_one_comparison_stays_what_it_was(
         verdicts = {verdict.name: verdict for verdict in result.verdicts}
         by_kind = {
             pooled.RULE: next(row for row in result.rows if row.kind == "rule"),
-            compare.CHOSEN: next(row for row in result.rows if row.kind == "chosen"),
+            CHOSEN: next(row for row in result.rows if row.kind == "chosen"),
         }
-        assert [row.name for row in alone.rows] == [pooled.RULE, *AGENTS, compare.CHOSEN]
+        assert [row.name for row in alone.rows] == [pooled.RULE, *AGENTS, CHOSEN]
         for row in alone.rows:
             of_row = by_kind.get(row.name) or result.row(row.name)
             one = of_row.evaluation
@@ -144,9 +147,9 @@ def test_it_is_what_a_plain_computation_finds(members: list[Member], found: Pool
         assert row.over_fixed.interval == pytest.approx(limits[:, 3])
         each = [plainly(m.options, m.policies[row.name], m.best_fixed, range(len(m.options)))[2] for m in members]
         assert row.hull_gains == pytest.approx(each, abs=1e-9)
-    gains = statistics.holm([row.hull_gain.p_value for row in found.rows])
+    gains = seeds.holm([row.hull_gain.p_value for row in found.rows])
     assert [row.above_hull_p for row in found.rows] == gains.tolist()
-    overs = statistics.holm([row.over_fixed.p_value for row in found.rows])
+    overs = seeds.holm([row.over_fixed.p_value for row in found.rows])
     assert [row.over_fixed_p for row in found.rows] == overs.tolist()
 
 
@@ -247,7 +250,7 @@ def test_what_was_chosen_on_val_claims_nothing_there(found: Pooled) -> None:
     there = replace(found, settings={**found.settings, "split": "val"})
     for result, made in ((found, ""), (there, ", chosen on this very split")):
         cells = {row[0]: row for row in report.pooled_cells(result)}
-        for name in (pooled.RULE, compare.CHOSEN):
+        for name in (pooled.RULE, CHOSEN):
             _, _, _, gain, p, over, over_p, *_ = cells[f"{name}{made}"]
             assert ("[" in gain, "[" in over) == (not made, not made)
             assert (p, over_p) == ("-", "-") if made else "-" not in (p, over_p)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -22,10 +21,12 @@ from agents.algorithms.common.training import Run, TrainConfig
 from agents.algorithms.registry import ALGORITHMS, Algorithm, Loaded
 from agents.algorithms.reinforce import ReinforceConfig, train_reinforce
 from agents.evaluation.setting import EnvConfig
-from agents.experiments import runs
-from agents.experiments.runs import RunsError, Workers
+from agents.experiments import runs, workers
+from agents.experiments.runs import RunsError, StoredRun
+from agents.experiments.workers import Workers
 from sketchcanvas_env import load_table
 from sketchcanvas_env.data import SkippedDataWarning
+from students.store import cards
 from tests.agents.support import small, weights
 
 SMALL: dict[str, Any] = {"total_steps": 512, "num_envs": 64, "selector": "stats", "hidden": 8}
@@ -40,30 +41,38 @@ def real_jobs(seeds: int = 3, algorithm: str = "reinforce") -> list[TrainConfig]
     return [algorithms.make_config(algorithm, seed=seed, **SMALL) for seed in range(seeds)]
 
 
+def files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.safetensors"))
+
+
+def read_all(folder: Path) -> list[StoredRun]:
+    return [runs.read(file) for file in files(folder)]
+
+
 def test_rows_say_what_was_trained(toy_env: EnvConfig, tmp_path: Path) -> None:
     found = runs.run_all(jobs(toy_env), tmp_path, curve_every=64)
     assert [run.config for run in found] == jobs(toy_env)
     for run in found:
-        again = runs.read(run.path)
+        again = runs.read(tmp_path / run.name)
         assert again.config == run.config
         assert weights(again.selector.selector) == weights(algorithms.train_run(run.config).selector)
         assert [point.steps for point in run.curve] == [64, 128]
         assert run.seconds > 0
-    assert {file.suffix for file in tmp_path.iterdir()} == {".json", ".safetensors"}
-    assert [run.path for run in runs.read_all(tmp_path)] == sorted(run.path for run in found)
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(f"{run.name}.safetensors" for run in found)
 
 
 def test_a_run_made_with_other_defaults_is_found_for_what_it_was(toy_env: EnvConfig, tmp_path: Path) -> None:
     made = small("reinforce", toy_env, entropy_coef=0.25)
     table = toy_env.outcomes("train")
-    runs.run_all([made, small("reinforce", toy_env, seed=1)], tmp_path, curve_every=64)
+    found = runs.run_all([made, small("reinforce", toy_env, seed=1)], tmp_path, curve_every=64)
+    packed = {run.name: run for run in found}
     asked = small("reinforce", toy_env)
     assert made.entropy_coef != asked.entropy_coef  # type: ignore[attr-defined]
-    assert runs.find(tmp_path, asked, table, 64).config == made
-    assert runs.find(tmp_path, replace(asked, seed=1), table, 64).config == replace(asked, seed=1)
+    assert runs.find(packed, asked, table, 64, tmp_path).config == made
+    assert runs.find(packed, replace(asked, seed=1), table, 64, tmp_path).config == replace(asked, seed=1)
     for other in (replace(asked, seed=2), replace(asked, env=toy_env.at(0.7)), replace(asked, total_steps=256)):
         with pytest.raises(FileNotFoundError):
-            runs.find(tmp_path, other, table, 64)
+            runs.find(packed, other, table, 64, tmp_path)
 
 
 def test_the_last_point_is_what_the_selector_earns(toy_env: EnvConfig, tmp_path: Path) -> None:
@@ -99,7 +108,7 @@ def test_what_is_there_is_not_trained_again(
     monkeypatch.setattr(algorithms, "train_run", hooks)
     again = runs.run_all(jobs(toy_env, 3), tmp_path)
     assert trained == [2]
-    assert [run.path for run in again[:2]] == [run.path for run in first]
+    assert [run.name for run in again[:2]] == [run.name for run in first]
     assert {name: (tmp_path / name).stat().st_mtime_ns for name in before} == before
 
 
@@ -123,31 +132,29 @@ def test_another_setting_is_another_row(toy_env: EnvConfig, tmp_path: Path) -> N
         runs.run_all([config, config], tmp_path)
 
 
-def test_a_row_without_its_card_is_trained_again(toy_env: EnvConfig, tmp_path: Path) -> None:
-    # The card is written last: this is what a process leaves that was killed between the two files.
-    (run,) = runs.run_all(jobs(toy_env, 1), tmp_path)
-    run.path.with_suffix(".json").unlink()
-    (again,) = runs.run_all(jobs(toy_env, 1), tmp_path)
-    assert weights(again.selector.selector) == weights(run.selector.selector)
+def test_a_run_that_is_packed_needs_no_file(toy_env: EnvConfig, tmp_path: Path) -> None:
+    (run,) = runs.run_all(jobs(toy_env, 1), tmp_path / "here")
+    (again,) = runs.run_all(jobs(toy_env, 1), tmp_path / "there", packed={run.name: run})
+    assert again is run
+    runs.remove_files(tmp_path / "here", [run.name])
+    assert not (tmp_path / "here").exists()
+    assert not (tmp_path / "there").exists()
 
 
 def test_a_damaged_row_is_told_of(toy_env: EnvConfig, tmp_path: Path) -> None:
-    (run,) = runs.run_all(jobs(toy_env, 1), tmp_path)
-    card = run.path.with_suffix(".json")
-    fields = json.loads(card.read_text())
-    del fields["run"]
-    card.write_text(json.dumps(fields))
-    with pytest.raises(ValueError, match="no row of a finished run"):
+    runs.run_all(jobs(toy_env, 1), tmp_path)
+    [file] = files(tmp_path)
+    card, tensors = cards.read(file, "selector", lambda _: 1 << 20)
+    cards.write(file, tensors, {name: value for name, value in card.items() if name != "run"}, "selector")
+    with pytest.raises(ValueError, match="is not a finished run: its card says nothing of the run"):
         runs.run_all(jobs(toy_env, 1), tmp_path)
-    with pytest.raises(FileNotFoundError, match="no stored runs"):
-        runs.read_all(tmp_path / "elsewhere")
 
 
 def test_processes_give_what_this_one_gives(tmp_path: Path) -> None:
     here = runs.run_all(real_jobs(), tmp_path / "here")
     there = runs.run_all(real_jobs(), tmp_path / "there", workers=Workers(jobs=2))
     for one, other in zip(here, there, strict=True):
-        assert one.path.name == other.path.name
+        assert one.name == other.name
         assert weights(one.selector.selector) == weights(other.selector.selector)
         assert [point.reward for point in one.curve] == [point.reward for point in other.curve]
 
@@ -194,7 +201,7 @@ def test_a_worker_does_not_tell_again_what_is_left_out() -> None:
 
     with pytest.warns(SkippedDataWarning):
         job()
-    assert runs._named(Path("row"), job) == (Path("row"), 3)  # type: ignore[arg-type]
+    assert workers._named(Path("row"), job) == (Path("row"), 3)  # type: ignore[arg-type]
 
 
 def ignores_ctrl_c() -> bool:
@@ -204,7 +211,7 @@ def ignores_ctrl_c() -> bool:
 def test_ctrl_c_is_not_for_workers(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGINT)
     jobs: dict[Path, Any] = {tmp_path / name: ignores_ctrl_c for name in "abcdef"}
-    assert dict(runs._parallel(jobs, 2)) == dict.fromkeys(jobs, True)
+    assert dict(workers._parallel(jobs, 2)) == dict.fromkeys(jobs, True)
     assert signal.getsignal(signal.SIGINT) == before != signal.SIG_IGN
 
 
@@ -220,7 +227,7 @@ def test_a_worker_that_always_dies_is_given_up_and_the_others_kept(tmp_path: Pat
     with pytest.raises(RunsError, match=r"1 of 4 runs were lost, each with its worker 2 times"):
         runs.run_all(mortal_jobs(tmp_path / "died", always=True), tmp_path, workers=Workers(jobs=2, retries=1))
     # It takes none of the others with it, although it is among the first.
-    assert {run.config.seed for run in runs.read_all(tmp_path)} == {0, 2, 3}
+    assert {run.config.seed for run in read_all(tmp_path)} == {0, 2, 3}
 
 
 def test_a_job_that_raises_is_not_tried_again(tmp_path: Path) -> None:
@@ -231,8 +238,9 @@ def test_a_job_that_raises_is_not_tried_again(tmp_path: Path) -> None:
 
 DRIVER = """
     import os, signal, sys
-    from agents import runs, saved
-    from agents.experiments.runs import Workers
+    from agents.experiments import runs
+    from agents.store import saved
+    from agents.experiments.workers import Workers
     from tests.agents.experiments.test_runs import real_jobs
 
     if __name__ == "__main__":
@@ -254,7 +262,7 @@ DRIVER = """
 def test_a_killed_driver_goes_on_where_it_was(tmp_path: Path, workers: int) -> None:
     script = tmp_path / "driver.py"
     script.write_text(textwrap.dedent(DRIVER))
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     killed = subprocess.Popen(
         [sys.executable, str(script), str(tmp_path / "rows"), str(workers)],
         env={**os.environ, "PYTHONPATH": str(root)},
@@ -266,11 +274,11 @@ def test_a_killed_driver_goes_on_where_it_was(tmp_path: Path, workers: int) -> N
     assert killed.wait(timeout=120) == -signal.SIGKILL
     with contextlib.suppress(ProcessLookupError):
         os.killpg(killed.pid, signal.SIGKILL)  # its workers would wait for it for minutes
-    kept = {run.path: run.path.with_suffix(".json").stat().st_mtime_ns for run in runs.read_all(tmp_path / "rows")}
+    kept = {file: file.stat().st_mtime_ns for file in files(tmp_path / "rows")}
     assert len(kept) == 2
     found = runs.run_all(real_jobs(4), tmp_path / "rows")
     assert [run.config.seed for run in found] == [0, 1, 2, 3]
-    assert {path: path.with_suffix(".json").stat().st_mtime_ns for path in kept} == kept
+    assert {file: file.stat().st_mtime_ns for file in kept} == kept
 
 
 # ---------------------------------------------------------------- Ray

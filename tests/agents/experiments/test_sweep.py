@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+import agents
 from agents.evaluation.evaluate import evaluate, evaluate_runs
+from agents.evaluation.fronts import hypervolume
 from agents.evaluation.setting import EnvConfig
-from agents.evaluation.statistics import hypervolume
-from agents.experiments import runs, sweep
-from agents.experiments.compare import CompareConfig
+from agents.experiments import pack, runs, sweep
+from agents.experiments.pick import pick
+from agents.experiments.settings import CompareConfig
 from agents.experiments.sweep import Candidate, SweepConfig, SweepResult
-from agents.reports import tables as report
+from agents.reports import sweeps as report
 from agents.selectors import policy
+from sketchcanvas_env.storage.files import write_json
 from sketchcanvas_env.tasks.canvas import Task
 
 TRADEOFFS = (0.1, 0.5)
@@ -38,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def result(toy_env: EnvConfig, folder: Path) -> SweepResult:
     found = sweep.sweep(config_of(toy_env), folder)
-    found.save(folder / sweep.SWEEP_FILE)
+    write_json(folder / sweep.SWEEP_FILE, found.to_json())
     return found
 
 
@@ -53,7 +56,7 @@ def test_the_points(toy_env: EnvConfig, folder: Path, result: SweepResult) -> No
         (agent, tradeoff) for agent in ("reinforce", shared, "oracle") for tradeoff in TRADEOFFS
     }
     # Two seeds at two tradeoffs, and two seeds that serve both with the steps of both.
-    stored = runs.read_all(folder / "runs")
+    stored = list(pack.read(folder).values())
     assert sorted(run.config.total_steps for run in stored) == [512] * 4 + [1024] * 2
     for point in result.points:
         env = replace(toy_env, tradeoff=point.tradeoff)
@@ -78,7 +81,7 @@ def test_the_points(toy_env: EnvConfig, folder: Path, result: SweepResult) -> No
 
 def test_the_fronts(toy_env: EnvConfig, folder: Path, result: SweepResult) -> None:
     table, task = toy_env.outcomes("test"), toy_env.task("test")
-    stored = runs.read_all(folder / "runs")
+    stored = list(pack.read(folder).values())
 
     def seeds_of(agent: str) -> list[list[tuple[float, float]]]:
         """Each seed's points, (FLOPs, acc@1)."""
@@ -126,9 +129,10 @@ def test_the_same_command_goes_on(toy_env: EnvConfig, folder: Path, result: Swee
     def untimed(found: SweepResult) -> dict[str, Any]:
         return {name: value for name, value in found.to_json().items() if name != "seconds"}
 
-    before = {file.name: file.stat().st_mtime_ns for file in (folder / "runs").iterdir()}
+    before = (folder / pack.PACK_FILE).read_bytes()
     again = sweep.sweep(config_of(toy_env), folder)
-    assert {file.name: file.stat().st_mtime_ns for file in (folder / "runs").iterdir()} == before
+    assert (folder / pack.PACK_FILE).read_bytes() == before
+    assert json.dumps(untimed(sweep.reread(folder))) == json.dumps(untimed(result))
     assert json.dumps(untimed(again)) == json.dumps(untimed(result))
 
 
@@ -181,16 +185,15 @@ def made_up(tmp_path: Path) -> Path:
     ],
 )
 def test_what_is_picked(made_up: Path, demand: dict[str, float], name: str | None) -> None:
-    found = sweep.pick(made_up, **demand)
+    found = pick(made_up, **demand)
     assert found.candidate.run == name
-    assert found.path == (None if name is None else made_up / "runs" / name)
     assert found.candidate.canvas == (32 if name is None else None)
     assert found.split == "test"
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
 def test_a_picked_policy_stands_once_for_each_split(made_up: Path, split: str) -> None:
-    found = sweep.pick(made_up, max_gflops=0.1)
+    found = pick(made_up, max_gflops=0.1)
     if split == "val":
         found = replace(found, split=split, candidate=replace(found.candidate, acc1=found.candidate.val_acc1))
     told = [(str(column.header), *column.cells) for column in report.pick_table(found).columns][1:-1]
@@ -209,26 +212,61 @@ def test_a_picked_policy_stands_once_for_each_split(made_up: Path, split: str) -
 )
 def test_what_cannot_be_picked(made_up: Path, demand: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        sweep.pick(made_up, **demand)
+        pick(made_up, **demand)
 
 
 def test_files_that_are_no_sweep(tmp_path: Path, made_up: Path) -> None:
     with pytest.raises(FileNotFoundError, match="'sketchcanvas sweep' makes one"):
-        sweep.pick(tmp_path / "none", 1.0)
+        pick(tmp_path / "none", 1.0)
     path = made_up / sweep.SWEEP_FILE
-    stored = json.loads(path.read_text())
-    stored["candidates"][1]["run"] = "../../elsewhere"
-    for text in ("[]", "{", json.dumps(stored)):
+    for text in ("[]", "{", json.dumps({**json.loads(path.read_text()), "candidates": []})):
         path.write_text(text)
         with pytest.raises(ValueError, match=r"sweep\.json is no result of a sweep"):
-            sweep.pick(made_up, 1.0)
+            pick(made_up, 1.0)
 
 
 def test_a_picked_selector_can_be_loaded(folder: Path, result: SweepResult) -> None:
-    found = sweep.pick(folder, min_acc=0.0, max_gflops=10.0)
+    found = pick(folder, min_acc=0.0, max_gflops=10.0)
     assert found.candidate in result.candidates
-    if found.path is not None:
-        assert runs.read(found.path).config.seed == found.candidate.seed
+    for one in result.candidates:
+        chosen = replace(found, candidate=one)
+        if one.run is None:
+            with pytest.raises(ValueError, match="there is no selector to save"):
+                chosen.save_selector(folder / "picked")
+        else:
+            file = chosen.save_selector(folder / "picked")
+            assert file == folder / "picked.safetensors"
+            assert agents.load(file).card["config"]["seed"] == one.seed
+
+
+def test_fixed_canvases_one_shot_agents_and_cascades_are_picked_from_alike(doubt_env: Any, folder: Path) -> None:
+    env = doubt_env()
+    compared = CompareConfig(
+        env=env,
+        algorithms=("one_shot:reinforce/stats", "reinforce"),
+        seeds=1,
+        total_steps=2_560,
+        selector="looks",
+        split="test",
+        resamples=20,
+    )
+    with pytest.raises(ValueError, match="a cascade has no preferences"):
+        SweepConfig(compare=compared, tradeoffs=TRADEOFFS, preference=("reinforce",))
+    found = sweep.sweep(SweepConfig(compare=compared, tradeoffs=TRADEOFFS, preference=()), folder)
+    write_json(folder / sweep.SWEEP_FILE, found.to_json())
+    assert {one.agent for one in found.candidates} == {"fixed", "one_shot:reinforce/stats", "reinforce"}
+    assert len(found.candidates) == 4 + 2 * 2
+    for one in found.candidates:
+        # The cheapest that is as good, and the best that is as cheap, are never worse than any candidate.
+        assert pick(folder, min_acc=one.val_acc1).candidate.val_gflops <= one.val_gflops
+        assert pick(folder, max_gflops=one.val_gflops).candidate.val_acc1 >= one.val_acc1
+    cascade = next(one for one in found.candidates if one.agent == "reinforce")
+    run = pack.read(folder)[cascade.run]
+    choice, thinking = env.decide(run.selector.selector, "test")
+    options = env.options("test")
+    assert cascade.acc1 == pytest.approx(float((options.ranks[np.arange(len(choice)), choice] == 1).mean()))
+    assert cascade.gflops == pytest.approx(float((options.flops[choice] + thinking).mean()) / 1e9)
+    assert {front.agent for front in found.fronts} == {"fixed", "one_shot:reinforce/stats", "reinforce", "oracle"}
 
 
 @pytest.mark.parametrize("tradeoffs", [(), (0.2, 0.1), (0.1, 0.1), (-0.1,), (1.1,)])

@@ -20,6 +20,7 @@ import agents
 import students
 from agents.cli import app
 from agents.evaluation.setting import CascadeConfig
+from agents.experiments import pack
 from agents.onnx.export import TOLERANCE, export
 from agents.onnx.selector import OnnxCascade, OnnxSelector
 from agents.search.answers import Look
@@ -39,7 +40,15 @@ from students.search.index import PhotoIndex
 from students.store.weights import save_student
 from tests.helpers import toy_sketch
 
-RUNS = Path(agents.__file__).parent / "results" / "emoji-cascade" / "runs"
+RUNS = Path(agents.__file__).parent / "results" / "emoji-cascade"
+
+
+def stored(which: str, folder: Path) -> Path:
+    """One of the stored runs of a comparison, in a file of its own."""
+    [name] = [name for name in pack.read(RUNS) if name.startswith(f"{which}-")]
+    return pack.extract(RUNS, name, folder / name)
+
+
 CANVASES = (16, 32, 64)
 SKETCHES = [toy_sketch(row) for row in range(12)]
 SOME = [VectorSketch.from_strokes([[[0.5, 0.5]]]), *SKETCHES[:2]]
@@ -52,7 +61,7 @@ def lively(name: str = "looks", ranking: str = "last", scale: float = 1.0, **set
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=scale)
     env = CascadeConfig(canvases=CANVASES, max_points=40, ranking=ranking)
-    card = {"weights_sha256": "a" * 64, "algorithm": "by hand", "trained_on": {}, "config": {"env": asdict(env)}}
+    card = {"sha256": "a" * 64, "algorithm": "by hand", "trained_on": {}, "config": {"env": asdict(env)}}
     return SavedCascade(network.eval(), CANVASES, 40, card, (1.0, 3.0, 12.0))
 
 
@@ -84,12 +93,11 @@ def real() -> tuple[list[VectorSketch], list[dict[int, Look]]]:
     return sketches, [{each.canvas: each.looks[0] for each in answers} for answers in zip(*found, strict=True)]
 
 
-@pytest.mark.parametrize("which", ["backward_induction-looks-5", "dqn-looks-2"])  # with masks, and without
+@pytest.mark.parametrize("which", ["backward_induction-looks-0", "dqn-looks-0"])  # with masks, and without
 def test_stored_cascades_after_any_looks_at_real_sketches(
     real: tuple[list[VectorSketch], list[dict[int, Look]]], which: str, tmp_path: Path
 ) -> None:
-    [path] = RUNS.glob(f"{which}-*.safetensors")
-    saved = agents.load(path)
+    saved = agents.load(stored(which, tmp_path))
     assert isinstance(saved, SavedCascade)
     exported = export(saved, tmp_path, real[0][:2])
     assert isinstance(exported, OnnxCascade) and isinstance(exported, CascadeSelector)
@@ -268,10 +276,10 @@ def test_exported_on_the_command_line(
     student: Student, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     weights = save_student(student, tmp_path / "small.safetensors", {"name": "small"})
-    [run] = RUNS.glob("maskable_ppo-looks-2-*.safetensors")
+    run = stored("maskable_ppo-looks-0", tmp_path)
     words = ["export", "--onnx", str(tmp_path / "out"), "--student", str(weights), "--dataset", "toy"]
     ran = CliRunner().invoke(app, [*words, "--selector", str(run)])
     assert ran.exit_code == 0, ran.output
     exported = OnnxSelector.load(tmp_path / "out")
     assert isinstance(exported, OnnxCascade)
-    assert exported.card["source"]["weights_sha256"] == agents.load(run).card["weights_sha256"]
+    assert exported.card["source"]["weights_sha256"] == agents.load(run).card["sha256"]

@@ -37,7 +37,7 @@ CANVASES = (16, 32, 64, 128)
 MAX_POINTS = 40
 DOT = VectorSketch.from_strokes([[[0.5, 0.5]]])
 SKETCHES = [DOT, *(toy_sketch(row) for row in range(24))]  # 1 to 120 points
-CARD: dict[str, Any] = {"weights_sha256": "a" * 64, "algorithm": "by hand", "trained_on": {}}
+CARD: dict[str, Any] = {"sha256": "a" * 64, "algorithm": "by hand", "trained_on": {}}
 
 
 def make(name: str, conditioned: bool = False) -> SavedSelector:
@@ -83,14 +83,14 @@ def test_the_shipped_selector(tmp_path: Path) -> None:
     saved = agents.load("emoji")
     exported = export(saved, tmp_path, SKETCHES)
     assert [exported(sketch) for sketch in SKETCHES] == [saved(sketch) for sketch in SKETCHES]
-    assert exported.card["source"]["weights_sha256"] == saved.card["weights_sha256"]
+    assert exported.card["source"]["weights_sha256"] == saved.card["sha256"]
     assert exported.card["source"]["trained_on"]["student_hash"] == students.load("emoji").weights_hash
 
 
 @pytest.mark.parametrize("name", saved_selectors())
 def test_every_shipped_selector_comes_with_its_graph(name: str) -> None:
     saved, exported = agents.load(name), OnnxSelector.load(selector_graph(name))
-    assert exported.card["source"]["weights_sha256"] == saved.card["weights_sha256"]
+    assert exported.card["source"]["weights_sha256"] == saved.card["sha256"]
     for tradeoff in TRADEOFFS if saved.selector.conditioned else (None,):
         assert [exported(sketch, tradeoff) for sketch in SKETCHES] == [saved(sketch, tradeoff) for sketch in SKETCHES]
 

@@ -19,14 +19,16 @@ from PIL import Image
 from agents.algorithms import registry as algorithms
 from agents.evaluation.options import Options
 from agents.evaluation.setting import EnvConfig
-from agents.experiments import compare, runs, sweep
-from agents.experiments.compare import CompareConfig, CompareResult
+from agents.experiments import compare, pack, sweep
+from agents.experiments.results import CompareResult
+from agents.experiments.settings import CompareConfig
 from agents.experiments.sweep import SweepConfig, SweepResult
+from agents.reports import comparison as report
 from agents.reports import page
-from agents.reports import tables as report
 from agents.selectors import policy
 from sketchcanvas_env import data
 from sketchcanvas_env.sketches.raster import rasterise
+from sketchcanvas_env.storage.files import write_json
 from sketchcanvas_env.tasks.canvas import Task
 from tests.agents.web.pages import Page
 from tests.helpers import TOY, TOY_CANVASES, toy_dataset, toy_photo, toy_table
@@ -69,13 +71,13 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Written]:
         table = toy_table(dataset).save(folder / "toy.npz")
         env = EnvConfig(dataset=TOY, table=str(table), canvases=TOY_CANVASES, max_points=40)
         result = compare.compare(quick(env), folder / "compare")
-        stored = json.loads(result.save(folder / "compare" / "result.json").read_text())
+        stored = json.loads(json.dumps(result.to_json()))
         # As if other code had written it: the page must not give its own commit for the comparison's.
         stored["provenance"]["commit"] = EARLIER
         (folder / "compare" / "result.json").write_text(json.dumps(stored))
         config = SweepConfig(quick(env, algorithms=("reinforce",), seeds=1), (0.1, 0.3), ())
         swept = sweep.sweep(config, folder / "sweep")
-        swept.save(folder / "sweep" / "sweep.json")
+        write_json(folder / "sweep" / "sweep.json", swept.to_json())
         files = page.write(folder / "compare", folder / "sweep", folder / "out" / "report.html")
         html, markdown = (file.read_text(encoding="utf-8") for file in files[:2])
         yield Written(folder, result, swept, files, Page(html), markdown, env.task("test"))
@@ -170,7 +172,7 @@ def test_it_says_where_the_numbers_come_from(written: Written) -> None:
 def choices(written: Written) -> dict[str, list[list[int]]]:
     """What every seed chooses, from the rows on disk."""
     found: dict[str, list[list[int]]] = {agent: [] for agent in AGENTS}
-    for run in runs.read_all(written.folder / "compare" / "runs"):
+    for run in pack.read(written.folder / "compare").values():
         actions = policy.actions_of(run.selector.selector, written.task).tolist()
         found[run.config.algorithm].append(actions)
     assert {len(seeds) for seeds in found.values()} == {2}
@@ -315,7 +317,8 @@ def test_hostile_names_one_seed_no_sweep(tmp_path: Path, monkeypatch: pytest.Mon
     table = toy_table(dataset).save(tmp_path / "toy.npz")
     env = EnvConfig(dataset=TOY, table=str(table), canvases=TOY_CANVASES, max_points=40)
     folder = tmp_path / "compare"
-    compare.compare(quick(env, algorithms=(mark, break_out), seeds=1), folder).save(folder / "result.json")
+    result = compare.compare(quick(env, algorithms=(mark, break_out), seeds=1), folder)
+    write_json(folder / "result.json", result.to_json())
     files = page.write(folder, None, folder / "report.html")
     html = files[0].read_text(encoding="utf-8")
     found = Page(html)

@@ -18,6 +18,7 @@ import pytest
 import agents
 import students
 from agents.evaluation.setting import EnvConfig
+from agents.experiments import pack
 from agents.experiments.sweep import FOR_ALL
 from agents.search import pipeline as module
 from agents.search.answers import Answer
@@ -389,7 +390,7 @@ def test_the_default_is_the_shipped_selector(shipped: Pipeline) -> None:
 def test_parts_are_found_by_name_and_path(shipped: Pipeline, tmp_path: Path) -> None:
     sketch = SKETCHES[0]
     assert Pipeline.load(selector="fixed:96").search(sketch).canvas == 96
-    path = agents.store.saved.WEIGHTS_FOLDER / "emoji-preference.json"
+    path = agents.store.saved.WEIGHTS_FOLDER / "emoji-preference.safetensors"
     told = Pipeline.load(
         indexes.INDEXES_FOLDER / "emoji-test.safetensors",
         path,
@@ -416,17 +417,19 @@ def test_the_selector_that_is_told_the_tradeoff_is_the_sweeps_best_on_val() -> N
     sweep = json.loads((folder / "sweep.json").read_text())
     names = sorted({one["run"] for one in sweep["candidates"] if one["agent"].endswith(FOR_ALL)})
     assert len(names) == 3
+    runs = pack.read(folder)
     earned = {}
     for name in names:
-        found = agents.load(folder / "runs" / name)
         rewards = []
         for tradeoff in sweep["config"]["tradeoffs"]:
-            env = EnvConfig(tradeoff=tradeoff)
-            actions = policy.actions_of(found.selector, env.task("val"), tradeoff)
-            rewards.append(env.outcomes("val").rewards(**env.reward_weights())[np.arange(len(actions)), actions].mean())
+            options = EnvConfig(tradeoff=tradeoff).options("val")
+            rewards.append(options.rewards_of(runs[name].decide("val", tradeoff)).mean())
         earned[name] = np.mean(rewards)
-    best = agents.load(folder / "runs" / max(earned, key=lambda name: earned[name]))
-    assert agents.load("emoji-preference").card == best.card
+    best, shipped = runs[max(earned, key=lambda name: earned[name])], agents.load("emoji-preference")
+    assert shipped.card["config"] == best.card["config"]
+    for tradeoff in sweep["config"]["tradeoffs"]:
+        choice = policy.actions_of(shipped.selector, EnvConfig(tradeoff=tradeoff).task("val"), tradeoff)
+        np.testing.assert_array_equal(choice, best.decide("val", tradeoff))
 
 
 def test_the_example_of_the_module() -> None:

@@ -41,7 +41,7 @@ def test_it_ends_where_single_episodes_end(doubt_env: MakeEnv, masked: bool, ran
     for seed in range(3):
         selector = lively(masked, seed)
         nodes, thinking = env.decide(selector, "test")
-        np.testing.assert_array_equal(nodes, walk.nodes_of(selector, cascade, batch_size=7)[0])
+        np.testing.assert_array_equal(nodes, walk.nodes_of(selector, cascade, batch_size=7))
         single = gym.make("SketchCanvasCascade-v0", **env.kwargs("test"))
         for row in range(0, len(cascade), 9):
             obs, _ = single.reset(options={"index": row})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from agents.search.pipeline import Pipeline
 from agents.selectors.cascade_observation import SeenLook
 from agents.store.saved import SavedCascade
 from sketchcanvas_env.outcomes.looks import LookTable, looks_path
-from sketchcanvas_env.storage.files import sha256_file
+from students.store import cards
 from tests.agents.support import weights
 
 MakeEnv = Callable[..., CascadeConfig]
@@ -133,12 +132,10 @@ def test_every_canvas_seen_is_the_end(saved: Path, doubt_env: MakeEnv) -> None:
     ],
 )
 def test_damaged_cards(saved: Path, change: Callable[[dict[str, Any]], Any], message: str) -> None:
-    card_path = saved.with_suffix(".json")
-    card = json.loads(card_path.read_text())
-    assert card["weights_sha256"] == sha256_file(saved)
+    card, tensors = cards.read(saved, "selector", lambda _: 1 << 20)
     assert set(card["trained_on"]) >= {"table_hash", "looks_hash"}
     change(card)
-    card_path.write_text(json.dumps(card))
+    cards.write(saved, tensors, card, "selector")
     with pytest.raises(ValueError, match=message):
         agents.load(saved)
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from agents.evaluation.evaluate import Evaluation
+from agents.reports import saving
 from agents.studies import ceiling, forecast
 from agents.studies.ceiling import Ceiling, study
 from sketchcanvas_env.data import SketchDataset
@@ -187,7 +188,7 @@ def test_two_studies_are_equal_and_the_test_split_is_left_alone(luck: Ceiling) -
 
 
 def test_it_is_written_as_text_and_picture(luck: Ceiling, tmp_path: Path) -> None:
-    luck.save(tmp_path)
+    saving.save(luck, tmp_path)
     stored = json.loads((tmp_path / "ceiling.json").read_text())
     assert stored == json.loads(json.dumps(luck.to_json()))
     assert set(stored["policies"][0]["evaluations"]) == {"0.02", "0.2"}

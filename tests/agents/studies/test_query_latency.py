@@ -14,6 +14,8 @@ import torch
 import agents
 from agents.evaluation import baselines
 from agents.evaluation.evaluate import evaluate
+from agents.reports import saving
+from agents.reports.studies import query_markdown
 from agents.search.answers import STAGES
 from agents.search.pipeline import Pipeline
 from agents.selectors.policy import actions_of, flops_of
@@ -46,7 +48,7 @@ class Exported:
 
     def __init__(self, saved: Any) -> None:
         self._saved = saved
-        self.card = {"source": {"weights_sha256": saved.card["weights_sha256"]}}
+        self.card = {"source": {"weights_sha256": saved.card["sha256"]}}
 
     def __call__(self, sketch: VectorSketch) -> int:
         return int(self._saved(sketch))
@@ -148,10 +150,10 @@ def test_the_coin_falls_as_it_should() -> None:
 @pytest.mark.usefixtures("searches")
 def test_the_record_is_kept_and_told(tmp_path: Path) -> None:
     found = measure(**parts())
-    files = found.save(tmp_path)
+    files = saving.save(found, tmp_path)
     assert QueryLatency.read(files[0]) == found
     text = files[1].read_text(encoding="utf-8")
-    assert text == found.markdown()
+    assert text == query_markdown(found)
     # 3.5 ms beside a student of 1 ms a pixel: at 32 px an eighth of the student's time at 256.
     assert "The student takes 32.00 ms at 32 px, 12 % of its 256.00 ms at 256 px, for 2 % of the FLOPs." in text
     assert "takes 3.50 ms" in text
@@ -190,11 +192,11 @@ def test_more_threads_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_stored_table_is_the_stored_record() -> None:
     stored = QueryLatency.read(STORED / "query-latency.json")
-    assert (STORED / "query-latency.md").read_text(encoding="utf-8") == stored.markdown()
+    assert (STORED / "query-latency.md").read_text(encoding="utf-8") == query_markdown(stored)
     table = load_table("emoji")
     assert (stored.student_hash, stored.selector_hash) == (
         table.student_hash,
-        agents.load("emoji").card["weights_sha256"],
+        agents.load("emoji").card["sha256"],
     )
     saved = agents.load("emoji")
     chosen = table.select(stored.split, saved.canvases)

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import students
+from agents.reports import saving
 from agents.selectors import networks as selectors
 from agents.selectors.base import Selector
 from agents.studies import selector_latency
@@ -125,9 +126,10 @@ def test_what_is_counted(student: Student) -> None:
 @pytest.mark.usefixtures("asked", "clock")
 def test_the_record_goes_to_json(student: Student, tmp_path: Path) -> None:
     found = measure(student, SKETCHES, [selectors.create("gru", 4, hidden=8)], canvas=64, repeats=1)
-    read = json.loads(found.save(tmp_path / "costs.json").read_text())
+    file = saving.save(found, tmp_path)[0]
+    read = json.loads(file.read_text())
     assert read == found.to_json()
-    assert SelectorCosts.read(tmp_path / "costs.json") == found
+    assert SelectorCosts.read(file) == found
     (tmp_path / "other.json").write_text("{}")
     with pytest.raises(ValueError, match="no record of selector costs"):
         SelectorCosts.read(tmp_path / "other.json")
