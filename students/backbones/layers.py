@@ -45,7 +45,7 @@ class _UnevenConv(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, pads: tuple[int, ...], stride: tuple[int, ...], groups: int
     ) -> Tensor:
-        """What the operator does; pads are those of left, right, top and bottom."""
+        """Pad by (left, right, top, bottom) and convolve."""
         return F.conv2d(F.pad(x, pads), weight, None, stride, 0, 1, groups)
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""What every trunk has in common: its interface, its layers with domains, maps tapped at three strides."""
+"""Common to all trunks: the interface, its layers with domains, maps tapped at three strides."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class SequentialTrunk(Trunk):
 
 
 class LayerBuilder:
-    """What the layers of one trunk share: domains, the padding rule and the epsilon of the norms."""
+    """Makes the layers of one trunk, which share domains, the padding rule and the epsilon of the norms."""
 
     def __init__(self, domains: Sequence[str], same_padding: bool, eps: float = 1e-5) -> None:
         """With `same_padding` strided convolutions pad as TensorFlow does, else by half a kernel on every side."""

@@ -45,7 +45,7 @@ _COUNTED_BY_PASS = 256  # pixels up to which one forward pass takes little time 
 
 @dataclass(frozen=True)
 class StudentConfig:
-    """Everything needed to rebuild a student's network; stored in the card beside its weights."""
+    """Everything needed to rebuild a student's network; stored on the card in its file."""
 
     backbone: str = "mobilenet_v2"
     # Layout at a fine stride carries over to photos never seen, the deepest map alone does not: a probe scored acc@1

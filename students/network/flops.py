@@ -61,7 +61,7 @@ def _gru(layer: nn.GRU, inputs: tuple[Any, ...], output: Any) -> float:
 
 
 COUNTED: dict[type[nn.Module], Rule] = {nn.Conv1d: _conv, nn.Conv2d: _conv, nn.Linear: _linear, nn.GRU: _gru}
-"""What students, selectors and timm's convolutional networks are made of; other layers with matrices are errors."""
+"""Layers of students, selectors and timm's convolutional networks; other layers with matrices are errors."""
 
 # Layers that hold matrices and whose work is element-wise or a lookup. Layers without parameters (activations,
 # pooling, dropout, padding, upsampling, containers) or with vectors only (other norms) need no entry.
@@ -128,7 +128,7 @@ def count_params(module: nn.Module, all_domains: bool = False) -> int:
 
 
 def _rule(name: str, module: nn.Module) -> Rule | None:
-    """How to count a module's own work; None when it has none to count."""
+    """The rule that counts a module's own work; None if it has none to count."""
     for kind in type(module).__mro__:
         if kind in COUNTED:
             return COUNTED[kind]

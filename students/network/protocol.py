@@ -1,4 +1,4 @@
-"""What ranking and searching ask of a student, whoever runs its network."""
+"""The interface of a frozen student that ranking and search use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pictures of 256 px took MobileNetV2 over 2 GB."""
 
 
 def batch_of(side: int) -> int:
-    """How many pictures of `side` pixels are embedded at once, unless told."""
+    """Default number of pictures of `side` pixels that are embedded at once."""
     return max(1, min(MAX_BATCH, BATCH_PIXELS // side**2))
 
 

@@ -106,7 +106,7 @@ def export(student: Student, folder: str | os.PathLike[str], sketches: Sequence[
 
 
 def export_int8(student: Student, folder: str | os.PathLike[str], sketches: Sequence[VectorSketch]) -> OnnxStudent:
-    """Write a student's graphs at int8 beside its float32 export; what that costs in accuracy is for others to measure.
+    """Write a student's graphs at int8 beside its float32 export; the caller measures what that costs in accuracy.
 
     Static quantisation of all layers: weights (int8) for each channel, activations (uint8) by the range that all but
     1 in 10,000 of their values take on the sketches given: outliers would make the steps of all others coarse. Weights
@@ -356,7 +356,7 @@ def _check(student: Student, sketches: Sequence[VectorSketch]) -> None:
 
 
 def _card(student: Student, kind: str) -> dict[str, Any]:
-    """What the cards of both precisions say."""
+    """Fields of every card."""
     return {
         "kind": kind,
         "name": student.name,

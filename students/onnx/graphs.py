@@ -32,7 +32,7 @@ PREFIX = "student."
 """Stands in a graph before the name that a tensor has in the weights."""
 
 ENGINES = ("onnx", "torch")
-"""What runs a student's network."""
+"""Libraries that run a student's network."""
 
 MAX_GRAPH_BYTES = 1 << 26
 MAX_WEIGHTS_BYTES = 1 << 30
@@ -95,7 +95,7 @@ def load(name_or_path: str | Path = "emoji", threads: int = 0) -> OnnxStudent:
 
 
 def tensors_of(names: Iterable[str], domain: str) -> list[str]:
-    """Of the names in a student's weights, those that the graph of a domain takes: of norms only its own set."""
+    """Names of the weights that the graph of a domain takes: all but the norms of other domains."""
     return sorted(name for name in names if ".bns." not in name or f".bns.{domain}." in name)
 
 

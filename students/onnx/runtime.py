@@ -35,10 +35,10 @@ FORMAT = 1
 """Version of the cards; another one is refused."""
 
 STUDENT, STUDENT_INT8, SELECTOR = "student", "student-int8", "selector"
-"""What a folder may hold; the stem of the card and of the graphs."""
+"""Networks that a folder may hold; the stems of their cards and graphs."""
 
 PRECISIONS = {"float32": STUDENT, "int8": STUDENT_INT8}
-"""Of a student's arithmetic."""
+"""Precision of a student's arithmetic -> stem."""
 
 PHOTO = "photo"
 MAX_CARD_BYTES = 1 << 20
@@ -186,7 +186,7 @@ class OnnxStudent:
         return int(canvas)
 
     def _parts(self, n: int, side: int, batch_size: int | None, progress: bool = False) -> Iterable[slice]:
-        """Of n pictures of a side, those that are embedded at once."""
+        """Batches of n pictures of a side."""
         size = next(one for one in (batch_size, self.batch, batch_of(side)) if one is not None)
         if size < 1:
             raise ValueError(f"batch_size must be at least 1, got {size}")
@@ -201,7 +201,7 @@ class OnnxStudent:
         return np.concatenate([np.empty((0, self.dim), np.float32), *parts])
 
     def _open(self, domain: str) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
-        """What turns inputs of one domain into embeddings."""
+        """The function that embeds inputs of one domain."""
         session, path = self._open_domain(domain)
         inputs, outputs = session.get_inputs(), session.get_outputs()
         side = self._photo_side if domain == PHOTO else int(domain)
@@ -272,8 +272,8 @@ def read_card(folder: Path, kind: str) -> dict[str, Any]:
 def open_graph(folder: Path, card: Mapping[str, Any], name: str, threads: int = 0) -> Any:
     """A graph, ready to run.
 
-    A graph is a program of ONNX's operators. It can read no file and call nothing, but who made it decides how much
-    time and memory it takes: limits on those are the operating system's business.
+    A graph is a program of ONNX's operators. It can read no file and call nothing, but it can take any amount of
+    time and memory: only the operating system can limit those.
 
     Args:
         folder: of the export.
@@ -316,7 +316,7 @@ def make_session(
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # nobody could act on its warnings of how graphs were made; errors are raised anyway
+    options.log_severity_level = 4  # its warnings are about how graphs were made; errors are raised anyway
     # Or a graph of some bytes would multiply constants for minutes, or to gigabytes, while it is loaded.
     options.add_session_config_entry("optimization.constant_folding_max_output_size_in_bytes", str(MAX_FOLDED_BYTES))
     # All bytes that are run are those that were hashed. Left alone, onnxruntime reads the weights that a graph names
@@ -340,7 +340,7 @@ def make_session(
 def run_graph(
     session: Any, inputs: Mapping[str, NDArray[Any]], path: Path, shape: tuple[int, ...]
 ) -> NDArray[np.float32]:
-    """What a graph of one output makes of its inputs.
+    """Run a graph of one output.
 
     Args:
         session: of `open_graph`.
@@ -364,7 +364,7 @@ def run_graph(
 
 def _checked_bytes(folder: Path, card: Mapping[str, Any], name: str) -> bytes:
     if name not in card["files"]:
-        raise ValueError(f"{folder / card['kind']}.json does not vouch for {name[:100]!r}")
+        raise ValueError(f"{folder / card['kind']}.json names no file {name[:100]!r}")
     path = folder / name
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: export again")

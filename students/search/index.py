@@ -242,7 +242,7 @@ def build(
     progress: bool = False,
     half: bool = False,
 ) -> PhotoIndex:
-    """Embed pictures into an index on the disk; a build that was killed goes on in the folder `<path>.unfinished`.
+    """Embed pictures into an index on the disk; a killed build resumes from the folder `<path>.unfinished`.
 
     Where there is an index at `path` already, of the same folder, student and versions, its embeddings of files of the
     same name, size and time of change are taken over. Pictures are read, squared on white and embedded in blocks of
@@ -336,7 +336,7 @@ def _known(
 
 @dataclass(frozen=True)
 class _Pictures:
-    """What is to be embedded."""
+    """Pictures to embed."""
 
     kind: str
     source: str
@@ -465,7 +465,7 @@ def _file(path: str | os.PathLike[str]) -> Path:
 
 
 def _named_from(place: Path, folder: str) -> str:
-    """How a card in `place` names a folder of pictures: from there where it lies there or below, else whole."""
+    """The name of a folder on a card in `place`: relative if the folder lies there or below, else absolute."""
     whole, home = os.path.abspath(folder), os.path.abspath(place)
     return Path(whole).relative_to(home).as_posix() if Path(whole).is_relative_to(home) else whole
 
@@ -482,7 +482,7 @@ def _whole(name: str) -> str:
 
 
 def _named_student(place: Path, student: str) -> str:
-    """How a card in `place` names a student."""
+    """The name of a student on a card in `place`."""
     if not os.path.isabs(student):
         return student
     named = _named_from(place, student)
@@ -511,7 +511,7 @@ def _most_bytes(card: dict[str, Any], file: Path) -> int:
 
 
 def _widened(embeddings: NDArray[Any]) -> NDArray[np.float32]:
-    """What was stored as float16 in float32; any other type as it is, for `PhotoIndex` to judge."""
+    """float16 as float32; other types as they are, for `PhotoIndex` to check."""
     return embeddings.astype(np.float32) if embeddings.dtype == np.float16 else embeddings
 
 
@@ -527,7 +527,7 @@ def _lines(text: NDArray[np.uint8]) -> list[str]:
 
 
 def _unfit(name: str) -> str:
-    """Why a path cannot be a picture's name in an index; empty where it can."""
+    """The reason why a path cannot be a picture's name in an index; empty if it can."""
     if not name.isprintable():  # a line break, a terminal's commands, bytes that are no text
         return "its name has characters that cannot be printed"
     if len(name) > MAX_ID:

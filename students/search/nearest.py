@@ -1,4 +1,4 @@
-"""The nearest photos of a query in a large gallery: found in single precision, by faiss if it pays, and exact.
+"""The nearest photos of a query in a large gallery: exact, from candidates found in single precision.
 
 An outcome table needs the distance of every photo (`students.tables.ranking.ranked`), so nothing can be left out there.
 A search for the nearest few needs those of a handful: a pass over the gallery in single precision gives candidates, and
@@ -60,7 +60,7 @@ def nearest_photos(
         queries: (n, D) unit vectors.
         gallery: (G, D) unit vectors.
         k: how many, at least 1.
-        engine: who finds candidates in a gallery of `LARGE` photos or more: "numpy", "faiss", or "auto" for the one
+        engine: what finds candidates in a gallery of `LARGE` photos or more: "numpy", "faiss", or "auto" for the one
             that is quicker and installed.
 
     Returns:
@@ -151,7 +151,7 @@ def _by_faiss(
 
 
 def _error(dim: int) -> float:
-    """How much an inner product of two unit vectors in single precision may differ from that of `euclidean`."""
+    """Bound of the difference of two unit vectors' inner product in single precision from that of `euclidean`."""
     rounding = dim * 2.0**-24
     steps = dim**0.5 * STEP  # each vector moves by at most half of this
     bound: float = (1.0 + _UNIT_SLACK) ** 2 * rounding / (1.0 - rounding) + (1.0 + _UNIT_SLACK) * steps + _DOUBLE

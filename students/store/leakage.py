@@ -1,4 +1,4 @@
-"""Which photos a student was trained on: its card says so, and whoever ranks photos can be told when it knows some.
+"""Photos that a student was trained on, by the fingerprints on its card, and warnings when it ranks them.
 
 A student finds the photos that it was trained on far too well. A card holds fingerprints of their pixels: names would
 not do, since a data set may be written under other names, and other photos may bear these.
@@ -13,18 +13,18 @@ from typing import Any
 from sketchcanvas_env.data import DATASETS, FOLDER_DATASETS, RECOGNITION, SketchDataset
 
 _DIGITS = 12
-"""Of a SHA-256, hexadecimal: among a million photos no two will agree by chance with a million others, or hardly."""
+"""Hexadecimal digits of a SHA-256: 48 bits; accidental matches are unlikely."""
 MOST = 40_000
 """Fingerprints that a card holds, half a megabyte; of more photos the smallest ones, which is a fair sample."""
 
 
 def fingerprints(dataset: SketchDataset, photos: Iterable[str]) -> set[str]:
-    """Of the pixels of some of a data set's photos, as it gives them."""
+    """Fingerprints of some of a data set's photos: SHA-256 of their pixels, cut short."""
     return {sha256(dataset.photo(photo).tobytes()).hexdigest()[:_DIGITS] for photo in photos}
 
 
 def on_card(found: set[str]) -> str:
-    """How fingerprints stand on a card, under "seen"."""
+    """Fingerprints as text, for a card's field "seen"."""
     return " ".join(sorted(found)[:MOST])
 
 
@@ -35,7 +35,7 @@ def of_card(card: dict[str, Any]) -> set[str]:
 
 
 def leakage(card: dict[str, Any], dataset: SketchDataset, splits: Iterable[str]) -> str:
-    """Why what a student finds in the galleries of some splits may be too good; empty where nothing speaks for that.
+    """A warning that a student was, or may have been, trained on photos of some splits; empty if it was not.
 
     Args:
         card: the student's.

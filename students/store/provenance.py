@@ -1,4 +1,4 @@
-"""What the numbers of a result depend on: the commit, versions of Python and of packages."""
+"""Provenance of a result: the commit, versions of Python and of packages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 PACKAGES = ("torch", "numpy", "cairocffi", "pillow")
-"""What an embedding depends on."""
+"""Packages that embeddings depend on."""
 
 
 def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:

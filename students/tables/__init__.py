@@ -1,4 +1,4 @@
-"""What a frozen student makes of a data set: outcome tables, looks, prefixes, evaluation rows, latency.
+"""Outcomes of a frozen student on a data set: outcome tables, looks, prefixes, evaluation rows, latency.
 
 Imports `store` and `network`.
 """

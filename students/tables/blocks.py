@@ -1,4 +1,4 @@
-"""Rows of a long computation in a file, a block at a time: memory stays bounded, and a killed run goes on.
+"""Rows of a long computation in a file, a block at a time: memory stays bounded, and a killed run resumes.
 
 The file's name is to say what the rows are of (`key`), so that rows of another computation are never taken for these.
 """

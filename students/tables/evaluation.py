@@ -1,4 +1,4 @@
-"""What a student scores on a split, as a row that can be stored, read back, compared and replayed.
+"""A student's ranks on a split, as a row that can be stored, read back, compared and replayed.
 
 A row keeps the rank of every sketch at every canvas and not only the accuracies, so that any two rows of one split
 can be compared sketch by sketch, and says how it came to be: weights, seed, teacher, commit, versions, hardware.
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 ROLES = ("baseline", "teacher", "direct", "distilled")
-"""`baseline` learns nothing; `direct` is trained without a teacher; `teacher` too, and others learn from it."""
+"""`baseline` learns nothing; `direct` is trained without a teacher; `teacher` likewise, for others to learn from."""
 RESULTS_FOLDER = Path(__file__).parents[1] / "results"
 """Stored rows: <data set>/<anything>.json."""
 MAX_ROW_BYTES = 64 << 20
@@ -47,7 +47,7 @@ MAX_ROW_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class Teacher:
-    """Whom a distilled student learned from."""
+    """The teacher of a distilled student."""
 
     name: str
     sha256: str | None  # of the teacher's weights; None where the student's card does not say
@@ -74,7 +74,7 @@ class StudentRow:
         sketch_ids: the sketches, in the order of `ranks`.
         photo_ids: their true photos, the units of a bootstrap.
         weights_sha256: of the weights' file, None where there are no weights.
-        teacher: whom it learned from, None if from nobody.
+        teacher: of a distilled student, else None.
         training: what the card says of the training run (commit, command, versions ...), {} where it says nothing.
         commit: of the code that made this row, "unknown" outside a checkout.
         versions: of Python and of the packages an embedding depends on.
@@ -448,7 +448,7 @@ def _watched(canvases: Sequence[int], title: str, progress: bool) -> Iterator[in
 
 
 def _training_of(card: dict[str, Any]) -> dict[str, Any]:
-    """What the card says of the training run, without the folder where its maker keeps the data set."""
+    """The card's fields on the training run, without the path of the data set."""
     told = {key: card[key] for key in _OF_TRAINING if key in card}
     if "recipe" in told:
         told["recipe"] = {key: value for key, value in told["recipe"].items() if key != "root"}
@@ -456,7 +456,7 @@ def _training_of(card: dict[str, Any]) -> dict[str, Any]:
 
 
 def _teacher_of(card: dict[str, Any]) -> Teacher | None:
-    """Whom a student learned from.
+    """The teacher on a student's card.
 
     Its card says so under "teacher"; one trained directly has None there.
     """

@@ -1,4 +1,4 @@
-"""What sketches are ranked among, as embeddings: photos, or for recognition a prototype for each class."""
+"""Embeddings of a gallery: its photos, or for recognition a prototype of each class."""
 
 from __future__ import annotations
 

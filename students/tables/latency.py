@@ -203,7 +203,7 @@ def add_latency(
 
 
 def machine() -> dict[str, Any]:
-    """What times depend on: processor, number of cores, system, versions of Python and of packages."""
+    """Machine that times were measured on: processor, cores, system, versions of Python and of packages."""
     return {"cpu": _cpu(), "cores": os.cpu_count(), "system": platform.platform(), "versions": versions()}
 
 

@@ -84,7 +84,7 @@ def add_looks(
     fused_canvases: Sequence[int] | None = None,
     progress: bool = False,
 ) -> Path:
-    """`build_looks` for the outcome table in a file, written beside it; goes on in a folder as `build_table` does.
+    """`build_looks` for the outcome table in a file, written beside it; resumes from a folder as `build_table` does.
 
     Args:
         student: see `build_looks`.

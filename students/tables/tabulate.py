@@ -72,7 +72,7 @@ def build_table(
     canvases: Sequence[int] | None = None,
     progress: bool = False,
 ) -> OutcomeTable:
-    """`tabulate` into a file that appears whole; a build that was killed goes on in the folder `<path>.unfinished`.
+    """`tabulate` into a file that is written whole; a killed build resumes from the folder `<path>.unfinished`.
 
     Args:
         student: frozen, and saved.
@@ -109,7 +109,7 @@ def check_saved(student: Embedder) -> None:
 
 
 def settings_of(student: Embedder, dataset: SketchDataset, sides: tuple[int, ...]) -> dict[str, Any]:
-    """Everything that decides a table's rows."""
+    """Everything that a table's rows depend on."""
     return {
         "dataset": dataset.name,
         "dataset_hash": dataset.hash,
@@ -210,7 +210,7 @@ def rank_in_blocks(
     outcomes: Callable[[NDArray[np.int64], Gallery, NDArray[np.int64]], Mapping[str, NDArray[Any]]],
     progress: bool,
 ) -> NDArray[Any]:
-    """What comes of many queries: computed a block at a time, stored at once, and not computed again by the next call.
+    """Outcomes of many queries, computed and stored a block at a time; stored blocks are not computed again.
 
     Args:
         student: embeds the photos.

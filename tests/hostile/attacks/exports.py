@@ -188,7 +188,7 @@ _EXPORT_CARDS: dict[str, tuple[dict[str, Any], str]] = {
     "a hidden file": ({"files": {".secret": "a"}}, "no name of a file beside it"),
     "a hash of a number": ({"files": {"a.onnx": 1}}, "is no text"),
     "weights of a list": ({"weights": ["a"]}, "weights is no text"),
-    "weights of a stranger": ({"weights": "/etc/passwd"}, "does not vouch"),
+    "weights of a stranger": ({"weights": "/etc/passwd"}, "names no file"),
     "canvases of a number": ({"canvases": 3}, "damaged"),
     "canvases that fall": ({"canvases": [64, 32]}, "damaged"),
 }
@@ -196,7 +196,7 @@ _EXPORT_CARDS: dict[str, tuple[dict[str, Any], str]] = {
 _EXPORTED_STUDENT_CARDS: dict[str, tuple[dict[str, Any], str]] = {
     **_EXPORT_CARDS,
     "10,000 canvases": ({"canvases": [{"side": 9, "file": "student-32.onnx", "flops": 1.0}] * 10_000}, "damaged"),
-    "a graph of a stranger": ({"canvases": [{"side": 32, "file": "../a", "flops": 1.0}]}, "does not vouch"),
+    "a graph of a stranger": ({"canvases": [{"side": 32, "file": "../a", "flops": 1.0}]}, "names no file"),
     "FLOPs of NaN": ({"canvases": [{"side": 32, "file": "student-32.onnx", "flops": float("nan")}]}, "damaged"),
     "FLOPs of infinity": ({"canvases": [{"side": 32, "file": "student-32.onnx", "flops": 1e999}]}, "damaged"),
     "FLOPs below zero": ({"canvases": [{"side": 32, "file": "student-32.onnx", "flops": -1}]}, "damaged"),
