@@ -90,6 +90,7 @@ def test_stored_result_is_of_the_shipped_table() -> None:
     }
 
 
+@pytest.mark.processors
 @pytest.mark.parametrize("folder", [RESULTS, QUICK], ids=["full", "quick"])
 def test_stored_comparisons_follow_from_their_selectors(folder: Path) -> None:
     assert validate(folder).differences == ()
