@@ -185,12 +185,13 @@ def baseline_rows(outcomes: OutcomeTable, options: Options, config: CompareConfi
     """
     evaluated = _evaluator(options, config)
     best = int(outcomes.canvases[options.best_fixed()])
+    kind = "rule" if config.env.looks_again else "reference"
     return [
         *(Row(f"fixed {side}", "fixed", evaluated(baselines.fixed(outcomes, int(side)))) for side in outcomes.canvases),
         Row("random", "random", evaluated(baselines.random(outcomes))),
         Row(f"best fixed ({best})", "best_fixed", evaluated(baselines.fixed(outcomes, best))),
         Row("oracle", "oracle", evaluated(options.oracle)),
-        *(Row(name, "rule", evaluated(choice)) for name, choice in config.env.rules(config.split).items()),
+        *(Row(name, kind, evaluated(choice)) for name, choice in config.env.rules(config.split).items()),
     ]
 
 

@@ -25,7 +25,7 @@ PROFILE_THRESHOLDS = tuple(np.round(np.linspace(-0.5, 1.0, 31), 2).tolist())
 
 def made_on(kind: str, split: str) -> str:
     """What was done to policies of a kind (`Row.kind`) on a split, "" for nothing: there they prove nothing."""
-    if split == TRAIN_SPLIT and kind in ("agent", "chosen"):
+    if split == TRAIN_SPLIT and kind in ("reference", "agent", "chosen"):
         return "trained on this very split"
     return "chosen on this very split" if split == VAL_SPLIT and kind in ("rule", "chosen") else ""
 
@@ -36,7 +36,8 @@ class Row:
 
     Attributes:
         name: what to call it.
-        kind: "fixed", "random", "best_fixed", "oracle", "rule", "agent", "hull" or "chosen".
+        kind: "fixed", "random", "best_fixed", "oracle", "rule" (of a cascade, chosen on val), "reference" (told
+            all rewards of train), "agent", "hull" or "chosen".
         evaluation: how it does; of an agent, the mean over its seeds.
         seeds: an agent's seeds one by one, empty for the others.
         seconds: wall-clock training time of each seed.

@@ -238,7 +238,7 @@ def summary(result: CompareResult) -> tuple[str, str, str]:
 def finding(result: CompareResult) -> str:
     """A sentence for each agent and each rule that decides: is it above the hull of the fixed canvases?"""
     split = result.config.split
-    told = [row for row in result.rows if row.kind == "rule" and row.decides()]
+    told = [row for row in result.rows if row.kind in ("rule", "reference") and row.decides()]
     told += [row for row in result.rows if row.kind == "agent"]
     lines = [_sentence(row, row.made_on(split)) for row in told]
     if split == VAL_SPLIT:

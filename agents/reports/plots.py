@@ -57,7 +57,7 @@ def accuracy_against_gflops(result: CompareResult, path: str | Path) -> Path:
             marker, colour = markers[row.kind]
             axes.plot(e.gflops, 100 * e.acc1, marker, color=colour, markersize=9 if row.kind == "oracle" else 7)
             axes.annotate(row.name, (e.gflops, 100 * e.acc1), (6, -11), textcoords="offset points", fontsize=8)
-        elif row.kind == "rule":
+        elif row.kind in ("rule", "reference"):
             axes.plot(e.gflops, 100 * e.acc1, next(crosses), color="black", markersize=10, label=row.name, zorder=5)
         elif row.kind in ("agent", "chosen"):
             colour, marker, size = next(looks)

@@ -8,6 +8,7 @@ import numpy as np
 
 from agents.evaluation.references import boosted_trees, photo_means, references
 from agents.evaluation.setting import EnvConfig
+from agents.experiments.results import made_on
 
 
 def test_the_photos_mean_is_that_of_its_drawings_in_train() -> None:
@@ -41,6 +42,12 @@ def test_trees_learn_a_rule_that_no_linear_model_can() -> None:
 
 def test_new_photos_have_none(toy_env: EnvConfig) -> None:
     assert toy_env.rules("test") == {}
+
+
+def test_they_prove_nothing_on_the_split_that_they_learn_from_and_something_on_val() -> None:
+    assert made_on("reference", "train") == "trained on this very split"
+    assert made_on("reference", "val") == made_on("reference", "test") == ""
+    assert made_on("rule", "val") == "chosen on this very split"
 
 
 def test_a_split_of_a_known_gallery_has_both(toy_env: EnvConfig) -> None:
