@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.load_demo --seconds 60 --clients 16
 
-starts the server in a process of its own on a free port, with a rate that lets them in (they share one address), and
-prints JSON: searches, errors, milliseconds from a request to its answer, the server's memory after it has warmed up and
-at the end. Sketches are the page's own examples, drawn stroke by stroke, as the page sends them.
+starts the server in a process of its own on a free port and prints JSON: searches, errors, milliseconds from a request
+to its answer, the server's memory after it has warmed up and at the end. Sketches are the page's own examples, drawn
+stroke by stroke, as the page sends them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ WARM_SECONDS = 5.0
 @contextmanager
 def demo() -> Iterator[tuple[str, int]]:
     """The page's address and the server's process."""
-    command = [sys.executable, "-m", "agents.cli", "demo", "--port", "0", "--rate", "1000000"]
+    command = [sys.executable, "-m", "agents.cli", "demo", "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None

@@ -104,16 +104,13 @@ def take(path: str | Path, opened: Browser, url: str) -> None:
 
 def main(arguments: list[str]) -> None:
     """The command line."""
-    import torch
-
     from agents.search.pipeline import Pipeline
     from agents.web.app import create_app
     from agents.web.server import running
 
     if len(arguments) != 1:
         raise SystemExit("usage: python -m tests.tools.screenshot OUT.png")
-    torch.set_num_threads(1)
-    with running(create_app(Pipeline.load())) as url, browser() as opened:
+    with running(create_app(Pipeline.load(threads=1))) as url, browser() as opened:
         take(arguments[0], opened, url)
 
 
