@@ -257,8 +257,8 @@ def test_algorithms_with_ways_of_their_own_train_too(
     assert (tmp_path / "mine.safetensors").is_file()
     capsys.readouterr()
     if algorithm == "dqn":
-        (tmp_path / "mine.checkpoint.safetensors").touch()
-        assert run("train", algorithm, *options, "--resume") == 2
+        (tmp_path / "other.checkpoint.safetensors").touch()
+        assert run("train", algorithm, *options[:-1], tmp_path / "other", "--resume") == 2
         assert "replay buffer is not saved" in capsys.readouterr().err
 
 
