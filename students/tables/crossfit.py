@@ -82,6 +82,9 @@ def joined(tables: Sequence[OutcomeTable], dataset: SketchDataset) -> OutcomeTab
 def joined_looks(looks: Sequence[LookTable], tables: Sequence[OutcomeTable], table: OutcomeTable) -> LookTable:
     """The looks of a joint table, from those of each fold's.
 
+    Confidence is each student's own, at the temperature of its own `train`; `temperatures` holds their mean. Where one
+    fold's looks lack confidence, so do the joint ones.
+
     Args:
         looks: of each fold.
         tables: of each fold, in the same order.
@@ -95,8 +98,13 @@ def joined_looks(looks: Sequence[LookTable], tables: Sequence[OutcomeTable], tab
         if not np.array_equal(one.fused_of, looks[0].fused_of):
             raise TableError("the folds' looks are fused over different sets of canvases")
     order = _order(tables, table.sketch_ids)
-    names = ("distances", "fused_ranks", "fused_triplet")
+    names = ["distances", "fused_ranks", "fused_triplet"]
+    fitted = [one.temperatures for one in looks if one.temperatures is not None]
+    temperatures = np.mean(fitted, axis=0) if len(fitted) == len(looks) else None
+    if temperatures is not None:
+        names += ["confidence", "entropy", "apart"]
     columns: dict[str, Any] = {name: np.concatenate([getattr(one, name) for one in looks])[order] for name in names}
+    columns["temperatures"] = temperatures
     found = LookTable(outcomes_hash=table.hash, fused_of=looks[0].fused_of, **columns, meta=looks[0].meta)
     check_looks(found, table)
     return found

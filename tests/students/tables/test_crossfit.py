@@ -74,6 +74,7 @@ def test_looks_are_joined_like_their_tables(tables: list[OutcomeTable]) -> None:
         there = tables[number].sketch_ids.tolist().index(name)
         assert np.array_equal(found.distances[row], looks[number].distances[there])
         assert np.array_equal(found.fused_ranks[row], looks[number].fused_ranks[there])
+        assert np.array_equal(found.sureness()[row], looks[number].sureness()[there])
     with pytest.raises(TableError, match="another outcome table"):
         joined_looks(looks[::-1], tables, table)
 
