@@ -225,7 +225,7 @@ def _cascade() -> saved.SavedCascade:
     torch.manual_seed(0)
     network = selectors.create("looks", 4, len(FEATURE_NAMES), 8, masked=True).eval()
     env = dataclasses.asdict(CascadeConfig(canvases=(16, 32, 64), max_points=40))
-    card = {"weights_sha256": "a" * 64, "algorithm": "by hand", "trained_on": {}, "config": {"env": env}}
+    card = {"sha256": "a" * 64, "algorithm": "by hand", "trained_on": {}, "config": {"env": env}}
     return saved.SavedCascade(network, (16, 32, 64), 40, card, (1.0, 3.0, 12.0))
 
 
