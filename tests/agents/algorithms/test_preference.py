@@ -45,7 +45,7 @@ def torn(run: Run, env: EnvConfig) -> Run:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_one_network_learns_the_whole_front(counting_env: MakeEnv, seed: int) -> None:
     env = replace(counting_env(), canvases=(16, 64, 128), preferences=(0.0, 1.0))
-    settings = {"selector": "stats", "lr": 1e-2, "entropy_coef": 0.1, "total_steps": 204_800}
+    settings = {"selector": "stats", "lr": 3e-3, "entropy_coef": 0.5, "total_steps": 307_200}
     run = algorithms.train_run(algorithms.make_config("reinforce", env=env, seed=seed, **settings))
     found = {}
     for tradeoff in (0.0, 0.4, 0.65, 0.95, 1.0):
