@@ -1,8 +1,8 @@
-"""Sketches that were parsed once, as flat arrays on the disk: a data set of millions takes next to no memory.
+"""Parsed sketches as flat arrays in the user's cache, mapped from the disk: millions of them take little memory.
 
-A loader of large files hands over a key, which stands for the content of the files, and a function that parses them.
-What that function adds is laid down in the user's cache folder (`sketchcanvas_env.storage.cache`) and mapped; the next
-process with the same key maps it at once. A sketch is cut out of the arrays when it is asked for.
+A loader passes a key, a hash of its files' content, and a function that parses them. The sketches that the function
+adds are written to the cache (`sketchcanvas_env.storage.cache`) and mapped; the next process with the same key maps
+them without parsing. `Strokes.sketch` returns views of the arrays.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Strokes:
         points: (P, 2) float32, in [0, 1].
         stroke_ends: (S,) int64, rising: place after the last point of each stroke.
         sketch_ends: (N,) int64, rising: place after the last stroke of each sketch.
-        texts: (N,) str, what else is known of each sketch, by name.
-        note: what the parser said at last; JSON-able.
+        texts: further columns by name, each (N,) str.
+        note: what the parser returned, JSON-able.
     """
 
     points: NDArray[np.float32]
@@ -79,7 +79,7 @@ def stored(key: str, columns: Sequence[str], parse: Callable[[Writer], Any]) -> 
 
 
 class Writer:
-    """Takes sketches one by one and keeps them on the disk, in files without a name until the end."""
+    """Writes sketches one by one to temporary files, and all of them to one file at the end."""
 
     def __init__(self, folder: Path, columns: Sequence[str]) -> None:
         """Begin.
@@ -98,7 +98,7 @@ class Writer:
         self._counts = {"points": 0, "stroke_ends": 0, "sketch_ends": 0}
 
     def __enter__(self) -> Self:
-        """Give itself."""
+        """Return the writer."""
         return self
 
     def __exit__(self, *_: object) -> None:

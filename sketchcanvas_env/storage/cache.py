@@ -1,8 +1,8 @@
-"""Files that can be made anew at any time: in the user's cache folder, named after what decides their content.
+"""Derived files in the user's cache folder, named after a hash of what decides their content.
 
-The folder is $SKETCHCANVAS_CACHE, or where this system keeps a user's caches. What lies there may be removed at any
-time. It is bounded: beyond `KEPT_BYTES` the files that were not used for longest go. Where it cannot be written to,
-the files are temporary ones.
+The folder is $SKETCHCANVAS_CACHE, or where this system keeps a user's caches. Its files may be deleted at any time.
+Beyond `KEPT_BYTES` the least recently used files are deleted. Where the folder cannot be written to, temporary files
+are used.
 """
 
 from __future__ import annotations

@@ -105,12 +105,12 @@ def write_json(path: str | os.PathLike[str], value: Any, indent: int = 1) -> Non
 
 
 def is_special(path: str | os.PathLike[str]) -> bool:
-    """Whether there is something that is no plain file: a pipe would be waited for, a device might never end."""
+    """Whether a path names something other than a plain file; reading a pipe or a device might never end."""
     return os.path.exists(path) and not os.path.isfile(path)
 
 
 def read_json(path: str | os.PathLike[str], limit: int) -> Any:
-    """The value of a JSON file that nobody vouches for.
+    """The value of a JSON file that may be damaged or hostile.
 
     Args:
         path: a file.
@@ -141,7 +141,7 @@ def parse_json(text: str | bytes, name: str) -> Any:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object; readers differ in which of two fields of one name they believe, so there may be none."""
+    """An object; a field that occurs twice is an error, because readers differ in which one they take."""
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("an object has two fields of one name")

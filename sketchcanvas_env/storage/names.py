@@ -1,8 +1,7 @@
-"""Keeping names by the million and looking them up: exact, without a Python object for each of them.
+"""Millions of names in memory, and where they stand in an array: exact, without a Python object for each name.
 
-A list of strings takes some 90 bytes a name; `NameList` keeps their characters and little else. A set or dictionary
-takes some 150. Here every name that is looked up is reduced to 64 bits, and only names that agree in these are
-compared: few, unless somebody made them so, and then it takes longer but not less care.
+A list of strings takes some 90 bytes a name, a set or dictionary some 150; `NameList` keeps the characters and eight
+bytes more. Names are looked up by a hash of 64 bits; hash collisions are compared exactly.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """`.npz` files with the same bytes every time: no time stamps, no pickle, members in the order given.
 
 There are two forms, and `read_npz` reads both. `write_npz` deflates, for files that are small or shipped;
-`write_mapped` lays every array down as it is, aligned, to be mapped from the disk: it takes memory only where it is
-looked at.
+`write_mapped` stores arrays uncompressed and aligned, so that they can be mapped from the disk and take memory only
+where they are read.
 """
 
 from __future__ import annotations
@@ -235,7 +235,7 @@ def _array(name: str, content: memoryview, kind: str) -> NDArray[Any]:
 
 
 def _check_text(name: str, codes: NDArray[np.uint32]) -> None:
-    """Refuse what is no character: Python would stumble over it whenever it is looked at."""
+    """Refuse code points that are no characters: Python raises an error whenever such a text is used."""
     step = _BLOCK_BYTES // 4
     if any(int(codes[start : start + step].max()) > _MAX_CHARACTER for start in range(0, len(codes), step)):
         raise ValueError(f"{name}: holds something else than characters")

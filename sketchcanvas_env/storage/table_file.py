@@ -1,6 +1,6 @@
-"""Tables in files: arrays of fixed kinds and shapes, and a header of JSON with what else there is to say.
+"""Tables in files: arrays of fixed kinds and shapes, and a JSON header with all other fields.
 
-An outcome table and what lies beside it (`companion`) are checked, written and read by the same rules: those here.
+Outcome tables and the files beside them are checked, written and read by these functions.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def load_file(
     objects: Collection[str],
     optional: Collection[str] = (),
 ) -> T:
-    """Read or map a table, believing nothing in its file before it is checked.
+    """Read or map a table; everything in its file is checked first.
 
     Args:
         make: makes the table of its arrays and of the header's fields, and checks them.
