@@ -148,7 +148,7 @@ def test_what_cannot_be_used_is_named_and_left_out(folder: Path, tmp_path: Path)
         "empty.webp": "neither a PNG nor a JPEG nor a WebP file",
         "picture 3.png": "neither a PNG nor a JPEG nor a WebP file",
         "out.png": f"a link that leads out of {folder}",
-        "pipe.png": "not a plain file",
+        "pipe.png": "a pipe, not a plain file",
         "large.jpg": "22,020,096 bytes; at most 20,971,520 are read",
     }
     assert "in.png" in found.ids and len(found) == 9
