@@ -8,6 +8,7 @@ every kind of roughness can have a strength of its own (`roughness`).
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 from itertools import pairwise
 from zlib import crc32
@@ -83,9 +84,18 @@ def freehand(sketch: VectorSketch, roughness: Roughness, rng: np.random.RandomSt
         The variant, normalised to the canvas; at least one stroke stays.
     """
     strokes = [stroke.astype(np.float64) for stroke in sketch.strokes]
-    strokes = [strokes[i] for i in _kept(strokes, roughness.drop, rng)]
+    strokes = [strokes[i] for i in kept_strokes(strokes, roughness.drop, rng)]
+    simple = VectorSketch.fit(strokes).simplified(roughness.simplify).strokes
+    # The wobble's support points are dense; most of them carry nothing once the stroke has its shape.
+    return VectorSketch.fit(roughened(simple, roughness, rng)).simplified(0.002)
+
+
+def roughened(
+    strokes: Iterable[NDArray[np.floating]], roughness: Roughness, rng: np.random.RandomState
+) -> list[NDArray[np.float64]]:
+    """The strokes wobbled, shifted and scaled, each on its own and then together; they may leave the canvas."""
     rough = []
-    for stroke in VectorSketch.fit(strokes).simplified(roughness.simplify).strokes:
+    for stroke in strokes:
         points = _wobbled(_resampled(stroke.astype(np.float64)), roughness.wobble, rng)
         middle = points.mean(axis=0)
         scale = np.exp(rng.normal(0.0, roughness.rescale, 2))
@@ -93,11 +103,10 @@ def freehand(sketch: VectorSketch, roughness: Roughness, rng: np.random.RandomSt
     angle = rng.normal(0.0, roughness.rotate)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     turn = turn * np.exp(rng.normal(0.0, roughness.rescale, 2))
-    # The wobble's support points are dense; most of them carry nothing once the stroke has its shape.
-    return VectorSketch.fit([points @ turn.T for points in rough]).simplified(0.002)
+    return [points @ turn.T for points in rough]
 
 
-def _kept(strokes: list[NDArray[np.float64]], drop: float, rng: np.random.RandomState) -> list[int]:
+def kept_strokes(strokes: Sequence[NDArray[np.floating]], drop: float, rng: np.random.RandomState) -> list[int]:
     """Indices of the strokes that stay, in drawing order: ink decides, with some luck."""
     luck = np.exp(rng.normal(0.0, 0.5, len(strokes)))
     importance = np.array([ink_length(stroke) for stroke in strokes]) * luck

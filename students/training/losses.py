@@ -8,27 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sketchcanvas_env.outcomes.reward import TRIPLET_MARGIN
 
 
-def contrastive(sketches: Tensor, photos: Tensor, temperature: float) -> Tensor:
+def contrastive(sketches: Tensor, photos: Tensor, temperature: float, true: NDArray[np.int64] | None = None) -> Tensor:
     """Symmetric in-batch contrastive loss (InfoNCE; Radford et al., ICML 2021, section 2.3).
 
     Args:
-        sketches: (B, D) unit vectors.
-        photos: (B, D) unit vectors; row i is the true photo of sketch i, the other rows are its negatives.
+        sketches: (b, D) unit vectors.
+        photos: (B, D) unit vectors; all but the true photo of a sketch are its negatives.
         temperature: similarities are divided by it before the softmax, > 0.
+        true: (b,) row of the true photo of each sketch; by default row i of sketch i. Photos of no sketch are not
+            asked for theirs.
 
     Returns:
         Scalar mean of the two cross-entropies, in nats.
     """
     logits = sketches @ photos.T / temperature
-    target = torch.arange(len(logits), device=logits.device)
-    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+    rows = np.arange(len(logits)) if true is None else true
+    target = torch.from_numpy(rows).to(logits.device)
+    own = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, target) + F.cross_entropy(logits[:, target].T, own)) / 2
 
 
 def triplet(sketches: Tensor, photos: Tensor, negatives: Tensor, margin: float = TRIPLET_MARGIN) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch import Tensor
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.storage.files import atomic_write
 from students.network.embedder import Student
-from students.training.pairs import Pairs
+from students.training.pool.pairs import Pairs
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +73,20 @@ def knowledge(
             save_file(arrays, str(temporary))
     arrays = load_file(file)
     return Knowledge(arrays["sketches"].to(device), arrays["photos"].to(device))
+
+
+def combined(told: Sequence[Knowledge]) -> Knowledge:
+    """Several teachers' knowledge of one pool as one: their embeddings side by side.
+
+    The inner product of two such embeddings is the mean of the teachers' own, so distances are those of an ensemble.
+    """
+    if len(told) == 1:
+        return told[0]
+    sketches, photos = (
+        F.normalize(torch.cat([getattr(one, side).float() for one in told], dim=2), dim=2).half()
+        for side in ("sketches", "photos")
+    )
+    return Knowledge(sketches, photos)
 
 
 def mirrored(sketch: VectorSketch) -> VectorSketch:

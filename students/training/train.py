@@ -2,13 +2,14 @@
 
     sketchcanvas distill emoji-mobilenet_v2 --out runs/emoji
 
-A step embeds one batch of photos and the matching sketches at two canvases, a small and a large one. Without a teacher
-the loss is the task's alone (contrastive or triplet); this is also how a teacher is trained. With one it is
+A step embeds one batch of photos and the matching sketches at two canvases or more, small ones and a large one. Without
+a teacher the loss is the task's alone (contrastive or triplet); this is also how a teacher is trained. With one it is
 
     mix * task + (1 - mix) * sum of weighted distillation terms,
 
-the mean over the step's canvases (Sain et al., CVPR 2025). Every random choice of a step follows from (seed, step), so
-a resumed run does what an uninterrupted one would have done.
+the mean over the step's canvases (Sain et al., CVPR 2025). What a teacher says of a freehand variant drawn at the step
+is what it says of the drawing. Every random choice of a step follows from (seed, step), so a resumed run does what an
+uninterrupted one would have done.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,136 +30,54 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import students
-from sketchcanvas_env.data import SketchDataset, load
+from sketchcanvas_env.data import RECOGNITION, SketchDataset, load, recognition
 from sketchcanvas_env.sketches.raster import rasterise_batch
-from sketchcanvas_env.storage.files import read_json
 from students.backbones.switch_norm import PHOTO, parameter_groups
-from students.network.embedder import Student, StudentConfig, config_from_dict
+from students.network.embedder import Student
 from students.store import checkpoint as checkpoints
 from students.store import leakage as seen
 from students.store.pretrained import calibrate_all, load_published
 from students.store.provenance import commit, versions
 from students.store.weights import load_card, load_student, save_student
 from students.tables.evaluation import ranks_of
-from students.training import losses
-from students.training.augment import jittered, jittered_photos
-from students.training.pairs import Pairs, PoolConfig, batch, make_pairs, training_rows
-from students.training.renderings import read as read_renderings
-from students.training.teacher import Knowledge, knowledge
+from students.training import losses, recognise
+from students.training.config import CONFIGS_FOLDER, MAX_CONFIG_BYTES, TrainConfig, configs
+from students.training.pool import doodles as people
+from students.training.pool.augment import jittered, jittered_photos
+from students.training.pool.doodles import Doodles
+from students.training.pool.pairs import Near, Pairs, batch, make_pairs, neighbours, training_rows
+from students.training.pool.renderings import Renderings
+from students.training.pool.renderings import read as read_renderings
+from students.training.recognise import Classes, Recognition, begun_proxies, empty_proxies, make_classes
+from students.training.teacher import Knowledge, combined, knowledge
 
-CONFIGS_FOLDER = Path(__file__).parents[1] / "configs"
-MAX_CONFIG_BYTES = 1 << 20
+__all__ = ["CONFIGS_FOLDER", "MAX_CONFIG_BYTES", "TrainConfig", "configs", "publish", "run", "train", "val_scores"]
 
-
-def configs() -> tuple[str, ...]:
-    """Names of the configurations shipped with the package, as ``<dataset>-<backbone>``; "gpu/..." want a GPU."""
-    files = CONFIGS_FOLDER.rglob("[!.]*.json")
-    return tuple(sorted(file.relative_to(CONFIGS_FOLDER).with_suffix("").as_posix() for file in files))
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """Everything that decides a training run."""
-
-    dataset: str = "emoji"
-    root: str | None = None
-    """Folder of a data set that does not come with the package."""
-    student: StudentConfig = field(default_factory=StudentConfig)
-    pretrained: str | None = "mobilenet_v2"
-    """Published start of the trunk (a name that `students.store.pretrained.weights_of` knows, or a path), or None."""
-    start: str | None = None
-    """A trained student of the same network to go on from (shipped name or path), instead of `pretrained`."""
-    pool: PoolConfig = field(default_factory=PoolConfig)
-    renderings: str | None = None
-    """What `python -m students.training.renderings` wrote, or None for the data set alone."""
-    outside: float = 0.0
-    """Share of a batch that comes from outside the data set (needs `renderings`)."""
-    steps: int = 1_600
-    batch: int = 64
-    """Sketch-photo pairs a step; each is a negative of all others."""
-    small: dict[int, float] = field(default_factory=lambda: {32: 0.36, 48: 0.28, 64: 0.36})
-    """Canvases of a step's first pass over the sketches, and how often each is drawn. May be empty."""
-    large: dict[int, float] = field(default_factory=lambda: {96: 0.33, 128: 0.30, 160: 0.15, 192: 0.11, 256: 0.11})
-    """Canvases of the second pass. Larger ones cost more and are drawn less often."""
-    loss: str = "contrastive"
-    """The task's loss: "contrastive" or "triplet"."""
-    temperature: float = 0.06
-    """Of the contrastive loss. Learned, it sharpens on the photos of the student split and generalises no better."""
-    teacher: str | None = None
-    """Trained network to distil from (shipped name or path); None trains directly."""
-    teacher_canvases: tuple[int, ...] = (128,)
-    """The teacher's embedding of a sketch is the mean over these."""
-    mix: float = 0.5
-    """Weight of the task's loss beside the teacher's terms; the paper's lambda."""
-    terms: dict[str, float] = field(default_factory=lambda: {"relational_triplet": 1.0})
-    """Weights of the distillation terms, names in `students.training.losses.TERMS`."""
-    learning_rate: float = 1e-3
-    warmup: int = 50
-    weight_decay: float = 0.02
-    average: float = 0.995
-    """Decay per step of the running average of the weights, which is what is kept in the end."""
-    seed: int = 0
-    threads: int = 2
-    checkpoint_every: int = 100
-    evaluate_every: int = 200
-
-    def __post_init__(self) -> None:
-        """Check the fields against each other; ValueError says which is wrong and what is allowed."""
-        canvases = set(self.small) | set(self.large)
-        if odd := sorted(canvases ^ set(self.student.canvases)):
-            raise ValueError(f"small, large and the student's canvases disagree on {odd}")
-        if not self.large:
-            raise ValueError("large needs at least one canvas")
-        if self.loss not in ("contrastive", "triplet"):
-            raise ValueError(f"loss must be 'contrastive' or 'triplet', got {self.loss!r}")
-        if unknown := sorted(set(self.terms) - set(losses.TERMS)):
-            raise ValueError(f"unknown distillation terms {unknown}; there are {list(losses.TERMS)}")
-        if not 0.0 <= self.mix <= 1.0 or not 0.0 <= self.outside < 1.0:
-            raise ValueError(f"mix and outside are shares, got {self.mix} and {self.outside}")
-        if self.outside and self.renderings is None:
-            raise ValueError("outside needs renderings: where else would the pairs come from?")
-
-    @classmethod
-    def read(cls, name_or_path: str | Path) -> TrainConfig:
-        """Read a JSON file with some or all of the fields: a shipped one by its name, any other by its path.
-
-        Raises:
-            FileNotFoundError: no such file.
-            ValueError: an unknown name (the message lists what exists), not a JSON object, a field that does not exist,
-                or a value out of range.
-        """
-        text, path = str(name_or_path), Path(name_or_path)
-        if text in configs():
-            path = CONFIGS_FOLDER / f"{text}.json"
-        elif path.suffix != ".json" and not path.exists():
-            raise ValueError(f"unknown configuration {text!r}; shipped: {', '.join(configs())}; or give a path")
-        values = read_json(path, MAX_CONFIG_BYTES)
-        if not isinstance(values, dict):
-            raise ValueError(f"{path} must be a JSON object with the fields of TrainConfig")
-        unknown = sorted(set(values) - set(cls.__dataclass_fields__))
-        if unknown:
-            raise ValueError(f"{path}: unknown fields {unknown}; there are {sorted(cls.__dataclass_fields__)}")
-        try:
-            if "student" in values:
-                values["student"] = config_from_dict(values["student"])
-            if "pool" in values:
-                values["pool"] = PoolConfig(**values["pool"])
-            for name in ("small", "large"):
-                if name in values:
-                    values[name] = {int(canvas): float(share) for canvas, share in values[name].items()}
-            if "teacher_canvases" in values:
-                values["teacher_canvases"] = tuple(values["teacher_canvases"])
-            return cls(**values)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{path}: {error}") from None
+WATCHED = (32, 48, 64, 96, 128, 256)
+"""Canvases at which val is measured during a run, as far as the student has them."""
+DOODLES_WATCHED = (32, 64, 128)
+NEIGHBOURS = 8
+"""Identities of a neighbourhood in a batch of hard negatives."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Material:
     """What the steps of a run draw from."""
 
     pairs: Pairs
-    known: Knowledge | None
+    known: Mapping[int, Knowledge] | None
+    """What the teacher says, by the student's canvas."""
+    doodled: Recognition | None = None
+    near: Near | None = None
+
+
+@dataclass(frozen=True)
+class _Data:
+    """What a configuration names, read before anything is prepared."""
+
+    dataset: SketchDataset
+    renderings: Renderings | None
+    doodles: Mapping[str, Doodles]
 
 
 def train(config: TrainConfig, out: Path, device: str | None = None) -> Student:
@@ -191,35 +111,33 @@ def train(config: TrainConfig, out: Path, device: str | None = None) -> Student:
         kept = Student(config.student)
         checkpoints.restore_module(kept, resumed[0], "average.module")
         return kept.to(device)
-    teacher = _teacher(config)
+    teachers = _teachers(config)
     student = Student(config.student) if resumed else _started(config)
-    if teacher is not None:
-        _check_terms(config, student, teacher)
-    dataset = load(config.dataset, config.root)
-    _check_batch(config, dataset)
-    renderings = read_renderings(config.renderings) if config.renderings is not None else None
+    if teachers:
+        _check_terms(config, student, teachers)
+    data = _read(config)
     out.mkdir(parents=True, exist_ok=True)
-    pairs = make_pairs(dataset, config.pool, config.student.photo_side, renderings)
-    known = None
-    if teacher is not None:
-        known = knowledge(teacher, config.teacher_canvases, pairs, out.parent, device)
-    material = _Material(pairs, known)
-    if not resumed and config.start is None and config.pretrained is not None:
-        _calibrate(student, pairs)
+    material: _Material | Recognition
+    if data.dataset.task == RECOGNITION:
+        material = _classes(config, make_classes(data.dataset), student, resumed is not None)
+    else:
+        material = _pairs(config, data, student, teachers, out.parent, device, resumed is not None)
     student = student.to(device)
     decay = get_ema_multi_avg_fn(config.average)  # type: ignore[no-untyped-call]
     average = AveragedModel(student, multi_avg_fn=decay, use_buffers=True).requires_grad_(False)
     kept = cast("Student", average.module)
-    optimiser = torch.optim.AdamW(
-        parameter_groups(student, config.weight_decay), fused=True
-    )  # ten times quicker on a CPU
     modules: dict[str, nn.Module] = {"student": student, "average": average}
+    groups = parameter_groups(student, config.weight_decay)
+    if (apart := material if isinstance(material, Recognition) else material.doodled) is not None:
+        modules["proxies"] = apart.proxies.to(device)
+        groups += parameter_groups(apart.proxies, 0.0)[:1]
+    optimiser = torch.optim.AdamW(groups, fused=True)  # ten times quicker on a CPU
     if resumed:
         for name, module in modules.items():
             checkpoints.restore_module(module, resumed[0], name)
         checkpoints.restore_optimiser(optimiser, resumed[0])
 
-    watched = tuple(side for side in config.student.canvases if side <= 128)[::2]  # larger ones take long
+    _look_for_neighbours(config, material, kept)
     started = time.monotonic()
     with (
         SummaryWriter(str(out)) as writer,
@@ -236,31 +154,128 @@ def train(config: TrainConfig, out: Path, device: str | None = None) -> Student:
             for name, value in parts.items():
                 writer.add_scalar(f"train/{name}", value, step)
             done = step + 1
+            # Measured before the checkpoint is written: a run that is stopped in between measures again.
+            if done % config.evaluate_every == 0 or done == config.steps:
+                row = {"step": done, **parts, **_measured(kept, data, material)}
+                row["seconds"] = time.monotonic() - started
+                for canvas, score in row["val_acc1"].items():
+                    writer.add_scalar(f"val/acc1_at_{canvas}", score, done)
+                log.write(json.dumps(row) + "\n")
+                log.flush()
+                progress.console.print(row)
             if done % config.checkpoint_every == 0 or done == config.steps:
                 tensors = checkpoints.optimiser_tensors(optimiser)
                 for name, module in modules.items():
                     tensors |= checkpoints.module_tensors(module, name)
                 checkpoints.save(checkpoint, tensors, {"config": settings, "step": done})
-            if done % config.evaluate_every == 0 or done == config.steps:
-                acc = val_scores(kept, dataset, watched)
-                for canvas, score in acc.items():
-                    writer.add_scalar(f"val/acc1_at_{canvas}", score, done)
-                row = {"step": done, **parts, "val_acc1": acc, "seconds": time.monotonic() - started}
-                log.write(json.dumps(row) + "\n")
-                log.flush()
-                progress.console.print(row)
+                _look_for_neighbours(config, material, kept)
     # The statistics stay as averaged in training: recomputed on clean drawings they cost 1 to 4 points of acc@1 on val.
     return kept
 
 
-def _teacher(config: TrainConfig) -> Student | None:
-    """Whom to distil from; None for direct training."""
-    if config.teacher is None:
-        return None
-    teacher = students.load(config.teacher)
-    if lacking := sorted(set(config.teacher_canvases) - set(teacher.canvases)):
-        raise ValueError(f"the teacher {config.teacher} has no canvases {lacking}; it has {list(teacher.canvases)}")
-    return teacher
+def _read(config: TrainConfig) -> _Data:
+    """The data that a configuration names.
+
+    Raises:
+        FileNotFoundError: something is not there.
+        ValueError: something is not what it should be, or does not fit the rest.
+    """
+    dataset = load(config.dataset, config.root)
+    if dataset.task == RECOGNITION:
+        named = ("teacher", "renderings", "doodles")
+        if odd := [name for name in named if getattr(config, name) is not None]:
+            raise ValueError(f"{', '.join(odd)}: of no use for {config.dataset}, which has classes and no photos")
+        if not len(dataset.indices("student")):
+            raise ValueError(f"data set {dataset.name!r} has no sketches in the split 'student' to train on")
+        return _Data(dataset, None, {})
+    _check_batch(config, dataset)
+    return _Data(
+        dataset,
+        read_renderings(config.renderings) if config.renderings is not None else None,
+        people.read(config.doodles, dataset) if config.doodles is not None else {},
+    )
+
+
+def _classes(config: TrainConfig, classes: Classes, student: Student, resumed: bool) -> Recognition:
+    """What a run for recognition draws from."""
+    if resumed:
+        return Recognition(classes, empty_proxies(student, classes))
+    if config.start is None and config.pretrained is not None:
+        sides = config.student.canvases
+        few = classes.sketches[:: max(1, len(classes.sketches) // 128)]
+        calibrate_all(student, {str(side): [student.sketch_tensor(rasterise_batch(few, side))] for side in sides})
+    return Recognition(classes, begun_proxies(student, classes))
+
+
+def _pairs(
+    config: TrainConfig,
+    data: _Data,
+    student: Student,
+    teachers: Sequence[Student],
+    shared: Path,
+    device: str,
+    resumed: bool,
+) -> _Material:
+    """What a run for retrieval draws from; what the teachers say of it is kept in the folder `shared`."""
+    pairs = make_pairs(
+        data.dataset,
+        config.pool,
+        config.student.photo_side,
+        data.renderings,
+        config.threads,
+        data.doodles.get("student"),
+    )
+    known = None
+    if teachers:
+        wanted = {side: config.taught_at(side) for side in config.student.canvases}
+        told = {
+            sides: combined([knowledge(teacher, sides, pairs, shared, device) for teacher in teachers])
+            for sides in dict.fromkeys(wanted.values())
+        }
+        known = {side: told[sides] for side, sides in wanted.items()}
+    if not resumed and config.start is None and config.pretrained is not None:
+        _calibrate(student, pairs)
+    doodled = None
+    if config.doodles is not None and config.doodles.classes:
+        drawings = recognition(load("quickdraw", config.doodles.root))
+        classes = make_classes(drawings, people.held_out(config.doodles, data.dataset))
+        doodled = Recognition(classes, empty_proxies(student, classes) if resumed else begun_proxies(student, classes))
+    return _Material(pairs, known, doodled)
+
+
+def _measured(student: Student, data: _Data, material: _Material | Recognition) -> dict[str, Any]:
+    """What goes into the log beside the losses: val, and doodles where there are some."""
+    sides = student.canvases
+    watched = tuple(side for side in WATCHED if side in sides) or sides[:1]
+    if isinstance(material, Recognition):
+        return {"val_acc1": recognise.scores(student, material, data.dataset, watched)}
+    row: dict[str, Any] = {"val_acc1": val_scores(student, data.dataset, watched)}
+    if data.doodles:
+        watched = tuple(side for side in DOODLES_WATCHED if side in sides) or sides[:1]
+        row["doodles_acc1_5_10"] = people.scores(student, data.dataset, data.doodles, watched)
+    return row
+
+
+def _look_for_neighbours(config: TrainConfig, material: _Material | Recognition, student: Student) -> None:
+    """For hard negatives: neighbourhoods of the data set's identities, by the embeddings of their own photos."""
+    if not config.hard or isinstance(material, Recognition):
+        return
+    pairs = material.pairs
+    rows = [int(pairs.photo_rows[identity][0]) for identity in range(pairs.own)]
+    images = pairs.photos[rows].permute(0, 2, 3, 1).contiguous().numpy()
+    material.near = neighbours(student.embed_photos(images), NEIGHBOURS)
+
+
+def _teachers(config: TrainConfig) -> list[Student]:
+    """Whom to distil from; nobody for direct training."""
+    wanted = {side for canvas in config.student.canvases for side in config.taught_at(canvas)}
+    teachers = []
+    for name in config.teachers:
+        teacher = students.load(name)
+        if lacking := sorted(wanted - set(teacher.canvases)):
+            raise ValueError(f"the teacher {name} has no canvases {lacking}; it has {list(teacher.canvases)}")
+        teachers.append(teacher)
+    return teachers
 
 
 def _started(config: TrainConfig) -> Student:
@@ -280,11 +295,11 @@ def _started(config: TrainConfig) -> Student:
     return student
 
 
-def _check_terms(config: TrainConfig, student: Student, teacher: Student) -> None:
-    """Each term on made-up embeddings; ValueError where it cannot compare such a student with such a teacher."""
-    (ours, theirs), negative = (torch.ones(3, one.dim) for one in (student, teacher)), np.array([1, 2, 0])
+def _check_terms(config: TrainConfig, student: Student, teachers: Sequence[Student]) -> None:
+    """Each term on made-up embeddings; ValueError where it cannot compare such a student with such teachers."""
+    theirs, ours = torch.ones(3, sum(teacher.dim for teacher in teachers)), torch.ones(3, student.dim)
     for name in config.terms:
-        _term(name, (ours, ours), (theirs, theirs), negative)
+        _term(name, (ours, ours), (theirs, theirs), np.arange(3), np.array([1, 2, 0]))
 
 
 def _trained_on(dataset: SketchDataset) -> set[str]:
@@ -319,7 +334,7 @@ def _inputs(student: Student, pairs: Pairs, identities: NDArray[np.int64], domai
 
 def _step(
     config: TrainConfig,
-    material: _Material,
+    material: _Material | Recognition,
     student: Student,
     optimiser: torch.optim.Optimizer,
     step: int,
@@ -327,40 +342,74 @@ def _step(
 ) -> dict[str, float]:
     """One update; gives the loss and its parts."""
     student.train()
+    if isinstance(material, Recognition):
+        loss = recognise.backward(config, material, student, step, recognise.all_passes(config))
+        parts = {"loss": loss, "task": loss}
+    else:
+        parts = _backward(config, material, student, step, device)
+    nn.utils.clip_grad_norm_(student.parameters(), 5.0)
+    optimiser.step()
+    optimiser.zero_grad(set_to_none=True)
+    return parts
+
+
+def _backward(config: TrainConfig, material: _Material, student: Student, step: int, device: str) -> dict[str, float]:
+    """Leave the gradient of one step on the student; gives the loss and its parts."""
     pairs, known = material.pairs, material.known
     rng = np.random.RandomState([config.seed, 2, step])
-    identities = batch(pairs, config.batch, config.outside, config.seed, step)
+    hard = bool(config.hard) and np.random.RandomState([config.seed, 6, step]).rand() < config.hard
+    share = config.doodles.people if config.doodles is not None else 0.0
+    identities = batch(pairs, config.batch, config.outside, config.seed, step, share, material.near if hard else None)
     flip = rng.rand(len(identities)) < 0.5
     photo_rows = _drawn(pairs.photo_rows, pairs.photo_shares, identities, rng)
-    pixels = jittered_photos(pairs.photos[photo_rows].to(device).float(), config.student.photo_side, rng, flip)
+    pixels = jittered_photos(
+        pairs.photos[photo_rows].to(device).float(),
+        config.student.photo_side,
+        rng,
+        flip,
+        config.augment,
+        pairs.subjects[photo_rows].to(device),
+        pairs.photos,
+    )
     photos = student(student.normalised(pixels), PHOTO)
     # The photos' graph is walked once, after every canvas has left its gradient on a detached copy.
     leaf = photos.detach().requires_grad_()
     negative = np.roll(np.arange(len(identities)), rng.randint(1, len(identities)))
-    passes = [shares for shares in (config.small, config.large) if shares]
+    passes = [config.small] * config.small_passes if config.small else []
+    passes.append(config.large)
     parts: dict[str, float] = {}
     for shares in passes:
         canvas = int(rng.choice(list(shares), p=np.array(list(shares.values())) / sum(shares.values())))
-        sketch_rows = _drawn(pairs.sketch_rows, pairs.sketch_shares, identities, rng)
-        sketches = [jittered(pairs.sketches[r], rng, bool(f)) for r, f in zip(sketch_rows, flip, strict=True)]
+        chosen = _within(config.most_pixels, canvas, len(identities), rng)
+        sketch_rows = _drawn(pairs.sketch_rows, pairs.sketch_shares, identities[chosen], rng)
+        drawings = [pairs.sketch(int(row), config.pool.levels, rng) for row in sketch_rows]
+        sketches = [jittered(one, rng, bool(f), config.augment) for one, f in zip(drawings, flip[chosen], strict=True)]
         embedded = student(student.sketch_tensor(rasterise_batch(sketches, canvas)), str(canvas))
-        terms = {"task": _task(config, embedded, leaf, negative)}
+        terms = {"task": _task(config, embedded, leaf, chosen, negative)}
         weights = {"task": 1.0}
         if known is not None:
-            theirs = known.of_sketches(sketch_rows, flip), known.of_photos(photo_rows, flip)
+            theirs = known[canvas].of_sketches(sketch_rows, flip[chosen]), known[canvas].of_photos(photo_rows, flip)
             weights = {"task": config.mix} | {n: (1.0 - config.mix) * w for n, w in config.terms.items()}
             for name in config.terms:
-                terms[name] = _term(name, (embedded, leaf), theirs, negative)
+                terms[name] = _term(name, (embedded, leaf), theirs, chosen, negative)
         loss = torch.stack([weights[name] * value for name, value in terms.items()]).sum() / len(passes)
         loss.backward()  # type: ignore[no-untyped-call]
         parts["loss"] = parts.get("loss", 0.0) + float(loss.detach())
         for name, value in terms.items():
             parts[name] = parts.get(name, 0.0) + float(value.detach()) / len(passes)
     photos.backward(leaf.grad)
-    nn.utils.clip_grad_norm_(student.parameters(), 5.0)
-    optimiser.step()
-    optimiser.zero_grad(set_to_none=True)
+    if material.doodled is not None and config.doodles is not None:
+        beside = recognise.one_pass(config, step)
+        parts["classes"] = recognise.backward(config, material.doodled, student, step, beside, config.doodles.classes)
+        parts["loss"] += parts["classes"]
     return parts
+
+
+def _within(most_pixels: int | None, canvas: int, count: int, rng: np.random.RandomState) -> NDArray[np.int64]:
+    """Places in the batch whose sketches are embedded at a canvas: all, or as many random ones as pixels allow."""
+    if most_pixels is None or count * canvas**2 <= most_pixels:
+        return np.arange(count)
+    return np.sort(rng.permutation(count)[: most_pixels // canvas**2])
 
 
 def _drawn(
@@ -373,16 +422,33 @@ def _drawn(
     return np.array([rng.choice(rows[identity], p=shares[identity]) for identity in identities])
 
 
-def _task(config: TrainConfig, sketches: Tensor, photos: Tensor, negative: NDArray[np.int64]) -> Tensor:
+def _task(
+    config: TrainConfig,
+    sketches: Tensor,
+    photos: Tensor,
+    chosen: NDArray[np.int64],
+    negative: NDArray[np.int64],
+) -> Tensor:
+    """The task's loss of sketches (b, D) of the identities at the places `chosen`, against all photos (B, D)."""
     if config.loss == "triplet":
-        return losses.triplet(sketches, photos, photos[negative])
-    return losses.contrastive(sketches, photos, config.temperature)
+        return losses.triplet(sketches, photos[chosen], photos[negative[chosen]])
+    return losses.contrastive(sketches, photos, config.temperature, chosen)
 
 
-def _term(name: str, ours: tuple[Tensor, Tensor], theirs: tuple[Tensor, Tensor], negative: NDArray[np.int64]) -> Tensor:
+def _term(
+    name: str,
+    ours: tuple[Tensor, Tensor],
+    theirs: tuple[Tensor, Tensor],
+    chosen: NDArray[np.int64],
+    negative: NDArray[np.int64],
+) -> Tensor:
+    """A distillation term over sketches (b, D) and photos (B, D), the student's and the teacher's."""
+    photos, known = ours[1][chosen], theirs[1][chosen]
     if name == "relational_triplet":
-        return losses.relational_triplet(*ours, ours[1][negative], *theirs, theirs[1][negative])
-    return losses.PAIR_TERMS[name](*ours, *theirs)
+        return losses.relational_triplet(
+            ours[0], photos, ours[1][negative[chosen]], theirs[0], known, theirs[1][negative[chosen]]
+        )
+    return losses.PAIR_TERMS[name](ours[0], photos, theirs[0], known)
 
 
 def _learning_rate(config: TrainConfig, step: int) -> float:
@@ -413,21 +479,29 @@ def run(config: TrainConfig, out: Path, save: Path | None, command: str) -> Path
     recipe = asdict(config)
     del recipe["student"]  # the card's own "config"
     del recipe["root"]  # where somebody keeps the data decides nothing: the card has their hash
+    if config.doodles is not None:
+        recipe["doodles"] = {"people": config.doodles.people, "classes": config.doodles.classes}
     path = save or out / "student.safetensors"
     publish(student, load(config.dataset, config.root), path, recipe, command)
     return path
 
 
-def _card_of_teacher(name: str | None) -> dict[str, str] | None:
-    if name is None:
+def _card_of_teachers(names: Sequence[str]) -> dict[str, str] | None:
+    """Names and hashes of the teachers, joined by a plus sign."""
+    if not names:
         return None
-    teacher = students.load(name)
-    return {"name": teacher.name, "sha256": teacher.weights_hash}
+    teachers = [students.load(name) for name in names]
+    return {
+        "name": " + ".join(teacher.name for teacher in teachers),
+        "sha256": "+".join(teacher.weights_hash for teacher in teachers),
+    }
 
 
 def _seen(dataset: SketchDataset, start: str | None) -> set[str]:
     """Fingerprints of the photos trained on, here and before, as far as the start's card tells of them."""
-    own = seen.fingerprints(dataset, _trained_on(dataset))
+    own: set[str] = set()
+    if dataset.task != RECOGNITION:  # which has no photos
+        own = seen.fingerprints(dataset, _trained_on(dataset))
     if start is not None:
         with suppress(OSError, ValueError):  # gone since the run began
             own |= seen.of_card(load_card(students.find(start)))
@@ -445,7 +519,9 @@ def publish(student: Student, dataset: SketchDataset, path: Path, recipe: dict[s
         "dataset_hash": dataset.hash,
         "trained_on": "split 'student'",
         "seen": seen.on_card(_seen(dataset, recipe.get("start"))),
-        "teacher": _card_of_teacher(recipe.get("teacher")),
+        "teacher": _card_of_teachers(
+            [recipe["teacher"], *recipe.get("more_teachers", ())] if recipe.get("teacher") is not None else []
+        ),
         "recipe": recipe,
         "command": command,
         "commit": commit(),

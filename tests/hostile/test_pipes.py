@@ -25,7 +25,7 @@ from students.store import checkpoint
 from students.store.pretrained import read_state_dict
 from students.store.weights import load_student
 from students.tables.evaluation import read_row
-from students.training import renderings
+from students.training.pool import renderings
 from students.training.train import TrainConfig
 
 if not hasattr(os, "mkfifo"):

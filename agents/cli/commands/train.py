@@ -149,7 +149,7 @@ def distill(
 
     Example: sketchcanvas distill folder-mobilenet_v2 --root mine --out runs/mine
 
-    The next one needs further pictures; 'python -m students.training.renderings --help' says how to get them.
+    The next one needs further pictures; 'python -m students.training.pool.renderings --help' says how to get them.
 
     Example: sketchcanvas distill emoji-mobilenet_v2 --out runs/emoji --seed 1
     """

@@ -16,7 +16,7 @@ from sketchcanvas_env.data.formats.folder_writer import write_folder
 from students.store import leakage as seen
 from students.store.leakage import leakage
 from students.store.weights import load_card, load_student
-from students.training.pairs import training_rows
+from students.training.pool.pairs import training_rows
 from students.training.train import publish
 from tests.helpers import toy_dataset, toy_photo
 from tests.students.training.test_train import TINY, train

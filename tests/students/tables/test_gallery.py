@@ -20,7 +20,7 @@ from students.tables.evaluation import ranks_of
 from students.tables.gallery import embed_gallery
 from students.tables.retriever import StudentRetriever
 from students.tables.tabulate import check_student, tabulate
-from students.training.pairs import PoolConfig, make_pairs
+from students.training.pool.pairs import PoolConfig, make_pairs
 from tests.helpers import Pixels, toy_dataset, toy_photo, unit
 
 

@@ -10,8 +10,8 @@ import torch
 
 from students.network.embedder import Head, Student, StudentConfig
 from students.store.weights import load_student, save_student
-from students.training.pairs import Pairs, PoolConfig, make_pairs
-from students.training.teacher import knowledge, mirrored
+from students.training.pool.pairs import Pairs, PoolConfig, make_pairs
+from students.training.teacher import combined, knowledge, mirrored
 from tests.helpers import toy_dataset
 
 CONFIG = StudentConfig(canvases=(16, 32), photo_side=16, heads=(Head(8, 2, 8, 1.0),))
@@ -61,3 +61,14 @@ def test_mirrored() -> None:
     for a, b in zip(sketch.strokes, there.strokes, strict=True):
         np.testing.assert_allclose(b, np.stack([1.0 - a[:, 0], a[:, 1]], axis=1), atol=1e-6)
         assert b.dtype == np.float32
+
+
+def test_distances_of_combined_teachers_are_those_of_an_ensemble(pairs: Pairs, tmp_path: Path) -> None:
+    told = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        one = load_student(save_student(Student(CONFIG), tmp_path / f"{seed}.safetensors", {}))
+        told.append(knowledge(one, (32,), pairs, tmp_path, "cpu", progress=False))
+    both = combined(told)
+    cosines = [one.photos[0].float() @ one.photos[0].float().T for one in (*told, both)]
+    torch.testing.assert_close(cosines[2], (cosines[0] + cosines[1]) / 2, atol=4e-3, rtol=0)

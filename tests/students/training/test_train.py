@@ -15,12 +15,15 @@ import students
 from sketchcanvas_env import data
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.sketches.raster import rasterise
+from sketchcanvas_env.sketches.sketch import VectorSketch
 from students.network.embedder import Head, Student, StudentConfig
 from students.store import checkpoint
 from students.store.weights import load_card, load_student, save_student
 from students.training import train as training
 from students.training.losses import TERMS
-from students.training.pairs import PoolConfig
+from students.training.pool.augment import AugmentConfig
+from students.training.pool.doodles import DoodleConfig
+from students.training.pool.pairs import PoolConfig, training_rows
 from students.training.train import TrainConfig, publish, run, train, val_scores
 from tests.helpers import toy_dataset
 
@@ -74,6 +77,59 @@ def test_resumed_run_equals_an_uninterrupted_one(
     rows = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [4]
     assert list((tmp_path / "whole").glob("events.out.tfevents*"))
+
+
+def everything(folder: Path) -> TrainConfig:
+    """A run with freehand at every step, doodles and their classes, backgrounds, hard negatives and few pixels."""
+    for k, category in enumerate(("anvil", "boot", "cup")):
+        lines = [
+            json.dumps({"key_id": f"{k}{n:03}", "word": category, "drawing": [[[0, 50 + n, 99], [k * 9, 40, 80]]]})
+            for n in range(12)
+        ]
+        (folder / f"{category}.ndjson").write_text("\n".join(lines))
+    (folder / "names.json").write_text(json.dumps({"anvil": ["student-0"], "boot": ["student-1"], "cup": ["val-2"]}))
+    return replace(
+        TINY,
+        pool=PoolConfig(variants=0, doodles=0.5),
+        doodles=DoodleConfig(str(folder), str(folder / "names.json"), people=0.4, classes=0.5),
+        augment=AugmentConfig(sketch_moves=0.5, photo_moves=0.5, backgrounds=0.5, lost=0.5),
+        small_passes=2,
+        most_pixels=2048,  # two sketches of three at 32 pixels
+        hard=0.5,
+    )
+
+
+def test_a_run_with_everything_resumes_too(toy: SketchDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = everything(tmp_path)
+    whole = weights(train(config, tmp_path / "whole"))
+    row = json.loads((tmp_path / "whole" / "log.jsonl").read_text())
+    assert row["loss"] == pytest.approx(row["task"] + row["classes"]) and row["classes"] > 0.0
+    assert set(row["doodles_acc1_5_10"]) == {"val"} and set(row["val_acc1"]) == {"32"}
+    real = training._step
+
+    def breaks_at_three(*args: object) -> dict[str, float]:
+        if args[4] == 3:
+            raise KeyboardInterrupt
+        return real(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(training, "_step", breaks_at_three)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "broken")
+    monkeypatch.setattr(training, "_step", real)
+    resumed = weights(train(config, tmp_path / "broken"))
+    assert all(torch.equal(resumed[name], whole[name]) for name in whole)
+
+
+def test_classes_of_held_out_photos_are_not_trained_on(toy: SketchDataset, tmp_path: Path) -> None:
+    config = everything(tmp_path)
+    data_of_run = training._read(config)
+    material = training._pairs(config, data_of_run, training._started(config), [], tmp_path, "cpu", False)
+    assert material.doodled is not None and material.doodled.classes.names == ("anvil", "boot")
+
+
+def test_where_the_doodles_were_is_not_on_the_card(toy: SketchDataset, tmp_path: Path) -> None:
+    card = load_card(run(replace(everything(tmp_path), steps=1), tmp_path / "run", None, "a command"))
+    assert card["recipe"]["doodles"] == {"people": 0.4, "classes": 0.5}
 
 
 def test_a_finished_run_is_not_prepared_again(
@@ -139,6 +195,36 @@ def test_every_term_trains(toy: SketchDataset, tmp_path: Path, teacher: str, los
     parts = {name: row[name] for name in ("task", *TERMS)}
     assert all(np.isfinite(value) and value >= 0 for value in parts.values())
     assert row["loss"] == pytest.approx(0.5 * sum(parts.values()), rel=1e-5)
+
+
+def test_targets_of_a_canvas_of_their_own(toy: SketchDataset, tmp_path: Path, teacher: str) -> None:
+    config = replace(TINY, teacher=teacher, teacher_canvases=(32,), teacher_canvases_at={16: (16,)})
+    material = training._pairs(
+        config, training._read(config), training._started(config), [load_student(teacher)], tmp_path, "cpu", True
+    )
+    known, sketch = material.known, toy.sketch(int(training_rows(toy)[0]))
+    assert known is not None
+    row, flip = next(k for k, s in enumerate(material.pairs.sketches) if same(s, sketch)), np.zeros(1, dtype=bool)
+    for canvas in (16, 32):
+        theirs = load_student(teacher).embed([sketch], canvas)
+        ours = known[canvas].of_sketches(np.array([row]), flip).numpy()
+        np.testing.assert_allclose(ours, theirs, atol=2e-3)
+
+
+def test_two_teachers_are_one_ensemble(toy: SketchDataset, tmp_path: Path, teacher: str) -> None:
+    torch.manual_seed(2)
+    other = str(save_student(Student(TINY.student), tmp_path / "other.safetensors", {}))
+    config = replace(TINY, steps=1, teacher=teacher, more_teachers=(other,), teacher_canvases=(32,))
+    card = load_card(run(config, tmp_path / "run", None, "a command"))
+    assert card["teacher"]["name"] == "mobilenet_v2 + mobilenet_v2" and "+" in card["teacher"]["sha256"]
+    with pytest.raises(ValueError, match="'mimic' needs a teacher with the student's dimensions"):
+        train(replace(config, terms={"mimic": 1.0}), tmp_path / "mimic")
+
+
+def same(one: VectorSketch, other: VectorSketch) -> bool:
+    return len(one.strokes) == len(other.strokes) and all(
+        np.array_equal(a, b) for a, b in zip(one.strokes, other.strokes, strict=True)
+    )
 
 
 def test_mix_of_one_is_direct_training(toy: SketchDataset, tmp_path: Path, teacher: str) -> None:
@@ -230,9 +316,9 @@ def test_mistakes_are_found_before_anything_is_prepared_or_written(
         ({"student": {"backbone": "alexnet"}}, "unknown backbone"),
         ({"loss": "hinge"}, "loss must be"),
         ({"terms": {"hints": 1.0}}, r"unknown distillation terms \['hints'\]"),
-        ({"mix": 1.5}, "are shares"),
+        ({"mix": 1.5}, "mix must be a number from 0 to 1, got 1.5"),
         ({"outside": 0.3}, "outside needs renderings"),
-        ({"pool": {"stroke": 1}}, "stroke"),
+        ({"pool": {"stroke": 1}}, r"pool: unknown fields \['stroke'\]"),
     ],
 )
 def test_bad_configurations(values: dict[str, object], message: str, tmp_path: Path) -> None:

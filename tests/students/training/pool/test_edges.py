@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from students.training.edges import chains, edge_sketch
+from students.training.pool.edges import chains, edge_sketch
 
 pytest.importorskip("skimage")
 

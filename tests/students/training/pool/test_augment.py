@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from sketchcanvas_env.sketches.sketch import VectorSketch
-from students.training.augment import jittered, jittered_photos
+from students.training.pool.augment import jittered, jittered_photos
 
 CORNER = VectorSketch.from_strokes([[(0.1, 0.1), (0.4, 0.1), (0.4, 0.3)]])
 

@@ -9,10 +9,11 @@ import pytest
 
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.sketches.sketch import VectorSketch
-from students.training.pairs import PoolConfig, batch, make_pairs
-from students.training.renderings import Renderings
+from students.training.pool.pairs import PoolConfig, batch, make_pairs
+from students.training.pool.renderings import Renderings
 from tests.helpers import toy_dataset
 
+NONE = np.array([], dtype=np.str_)
 LINE = VectorSketch.from_strokes([[(0.2, 0.2), (0.8, 0.2)]])
 
 
@@ -25,7 +26,7 @@ def with_photos(dataset: SketchDataset) -> Renderings:
     photos = np.zeros((3, 20, 20, 3), dtype=np.uint8)
     photos[:, 5:15, 5:15] = np.array([50, 100, 150], dtype=np.uint8)[:, None, None, None]
     first = identities(dataset)[0]
-    return Renderings(photos, np.array([first, first, "outside"]), np.array(["outside"]), (LINE,))
+    return Renderings(photos, np.array([first, first, "outside"]), np.array(["outside"]), (LINE,), NONE, ())
 
 
 def test_every_identity_of_the_student_split_and_no_other() -> None:
@@ -59,6 +60,16 @@ def test_renderings_add_photos_and_identities() -> None:
     assert int(pairs.photos[pairs.photo_rows[pairs.own][0], 0, 9, 9]) == 150
     others = [i for i in range(pairs.own) if i != first]
     assert all(pairs.photo_shares[i].tolist() == [1.0] for i in others)
+
+
+def test_icons_are_further_sketches_of_the_data_sets_identities() -> None:
+    dataset = toy_dataset()
+    first, second = identities(dataset)[:2]
+    renderings = replace(with_photos(dataset), icon_names=np.array([second, "unknown"]), icons=(LINE, LINE))
+    pairs = make_pairs(dataset, PoolConfig(variants=0), 16, renderings, workers=1)
+    counts = {name: len(rows) for name, rows in zip(pairs.names, pairs.sketch_rows, strict=True)}
+    assert counts == dict.fromkeys(identities(dataset), 1) | {second: 2, "outside": 1}
+    assert counts[first] == 1
 
 
 def test_edges_are_a_share_of_the_sketches() -> None:

@@ -1,0 +1,251 @@
+"""The settings of a training run, checked whole before anything is prepared.
+
+A configuration is a JSON object with some or all fields of `TrainConfig`; those that come with the package are in the
+folder `configs`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sketchcanvas_env.storage.files import read_json
+from students.network.embedder import StudentConfig, config_from_dict
+from students.training import losses
+from students.training.checks import check_choice, check_number, check_text, check_whole
+from students.training.pool.augment import AugmentConfig
+from students.training.pool.doodles import DoodleConfig
+from students.training.pool.pairs import PoolConfig
+
+CONFIGS_FOLDER = Path(__file__).parents[1] / "configs"
+MAX_CONFIG_BYTES = 1 << 20
+MAX_STEPS = 10_000_000
+MAX_BATCH = 65_536
+MAX_SEED = 2**32 - 1
+"""NumPy's generator takes no larger seed."""
+
+
+def configs() -> tuple[str, ...]:
+    """Names of the configurations shipped with the package, as ``<dataset>-<backbone>``; "gpu/..." want a GPU."""
+    files = CONFIGS_FOLDER.rglob("[!.]*.json")
+    return tuple(sorted(file.relative_to(CONFIGS_FOLDER).with_suffix("").as_posix() for file in files))
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides a training run."""
+
+    dataset: str = "emoji"
+    root: str | None = None
+    """Folder of a data set that does not come with the package."""
+    student: StudentConfig = field(default_factory=StudentConfig)
+    pretrained: str | None = "mobilenet_v2"
+    """Published start of the trunk (a name that `students.store.pretrained.weights_of` knows, or a path), or None."""
+    start: str | None = None
+    """A trained student of the same network to go on from (shipped name or path), instead of `pretrained`."""
+    pool: PoolConfig = field(default_factory=PoolConfig)
+    renderings: str | None = None
+    """What `python -m students.training.pool.renderings` wrote, or None for the data set alone."""
+    outside: float = 0.0
+    """Share of a batch that comes from outside the data set (needs `renderings`)."""
+    doodles: DoodleConfig | None = None
+    """People's doodles of the photos: for training by `pool.doodles`, and measured beside val."""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    steps: int = 1_600
+    batch: int = 64
+    """Sketch-photo pairs a step; each is a negative of all others."""
+    small: dict[int, float] = field(default_factory=lambda: {32: 0.36, 48: 0.28, 64: 0.36})
+    """Canvases of a step's first passes over the sketches, and how often each is drawn. May be empty."""
+    small_passes: int = 1
+    """Passes over the sketches at a small canvas. They cost little beside that over the photos, which they share."""
+    large: dict[int, float] = field(default_factory=lambda: {96: 0.33, 128: 0.30, 160: 0.15, 192: 0.11, 256: 0.11})
+    """Canvases of the last pass. Larger ones cost more and are drawn less often."""
+    most_pixels: int | None = None
+    """Most pixels of the sketches in a pass: at larger canvases only some of the batch's sketches are embedded."""
+    hard: float = 0.0
+    """Share of the steps whose batch is made of neighbours, as the averaged student saw them at the last checkpoint."""
+    loss: str = "contrastive"
+    """The task's loss: "contrastive" or "triplet"."""
+    temperature: float = 0.06
+    """Of the contrastive loss. Learned, it sharpens on the photos of the student split and generalises no better."""
+    teacher: str | None = None
+    """Trained network to distil from (shipped name or path); None trains directly."""
+    more_teachers: tuple[str, ...] = ()
+    """Further teachers; distances are those of all teachers' embeddings side by side."""
+    teacher_canvases: tuple[int, ...] = (128,)
+    """The teacher's embedding of a sketch is the mean over these."""
+    teacher_canvases_at: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    """The same for some of the student's canvases, instead: what a teacher sees at 128 pixels may be too much to ask
+    of 32."""
+    mix: float = 0.5
+    """Weight of the task's loss beside the teacher's terms; the paper's lambda."""
+    terms: dict[str, float] = field(default_factory=lambda: {"relational_triplet": 1.0})
+    """Weights of the distillation terms, names in `students.training.losses.TERMS`."""
+    learning_rate: float = 1e-3
+    warmup: int = 50
+    weight_decay: float = 0.02
+    average: float = 0.995
+    """Decay per step of the running average of the weights, which is what is kept in the end."""
+    seed: int = 0
+    threads: int = 2
+    checkpoint_every: int = 100
+    evaluate_every: int = 200
+
+    def __post_init__(self) -> None:
+        """Check every field, and the fields against each other; ValueError says which is wrong and what is allowed."""
+        check_text("dataset", self.dataset)
+        for name in ("root", "pretrained", "start", "renderings", "teacher"):
+            check_text(name, getattr(self, name), optional=True)
+        self._check_teachers()
+        _check_kind("student", self.student, StudentConfig)
+        _check_kind("pool", self.pool, PoolConfig)
+        _check_kind("augment", self.augment, AugmentConfig)
+        if self.doodles is not None:
+            _check_kind("doodles", self.doodles, DoodleConfig)
+        check_whole("steps", self.steps, 1, MAX_STEPS)
+        check_whole("batch", self.batch, 2, MAX_BATCH)
+        check_whole("small_passes", self.small_passes, 1, 8)
+        check_whole("warmup", self.warmup, 0, MAX_STEPS)
+        check_whole("seed", self.seed, 0, MAX_SEED)
+        check_whole("threads", self.threads, 1, 1024)
+        check_whole("checkpoint_every", self.checkpoint_every, 1, MAX_STEPS)
+        check_whole("evaluate_every", self.evaluate_every, 1, MAX_STEPS)
+        check_number("temperature", self.temperature, 1e-4, 1e4)
+        check_number("learning_rate", self.learning_rate, 0.0, 10.0, above=True)
+        check_number("weight_decay", self.weight_decay, 0.0, 1.0)
+        for name in ("mix", "hard"):
+            check_number(name, getattr(self, name), 0.0, 1.0)
+        check_number("average", self.average, 0.0, 1.0)
+        check_number("outside", self.outside, 0.0, 0.99)
+        check_choice("loss", self.loss, ("contrastive", "triplet"))
+        self._check_canvases()
+        _check_shares("terms", self.terms, empty=False)
+        if unknown := sorted(set(self.terms) - set(losses.TERMS)):
+            raise ValueError(f"terms: unknown distillation terms {unknown}; there are {list(losses.TERMS)}")
+        if self.outside and self.renderings is None:
+            raise ValueError("outside needs renderings, where these pairs come from")
+        if self.pool.doodles and self.doodles is None:
+            raise ValueError("pool.doodles needs doodles, which says where they are")
+
+    def _check_teachers(self) -> None:
+        """ValueError unless `more_teachers` are names beside `teacher`."""
+        if not isinstance(self.more_teachers, (list, tuple)):
+            raise ValueError(f"more_teachers must be a list of texts, got {self.more_teachers!r}")
+        for number, name in enumerate(self.more_teachers):
+            check_text(f"more_teachers[{number}]", name)
+        object.__setattr__(self, "more_teachers", tuple(self.more_teachers))
+
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        """All teachers; none for direct training, whatever `more_teachers` holds."""
+        return () if self.teacher is None else (self.teacher, *self.more_teachers)
+
+    def _check_canvases(self) -> None:
+        """ValueError unless the canvases of both passes, the student's and the teacher's can be drawn and agree."""
+        _check_shares("small", self.small, empty=True)
+        _check_shares("large", self.large, empty=False)
+        if odd := sorted((set(self.small) | set(self.large)) ^ set(self.student.canvases)):
+            raise ValueError(f"small, large and student.canvases disagree on {odd}")
+        if self.most_pixels is not None:
+            check_whole("most_pixels", self.most_pixels, 2 * max(self.student.canvases) ** 2, 2**40)
+        object.__setattr__(self, "teacher_canvases", _checked_sides("teacher_canvases", self.teacher_canvases))
+        if not isinstance(self.teacher_canvases_at, Mapping):
+            raise ValueError(f"teacher_canvases_at must be a JSON object, got {self.teacher_canvases_at!r}")
+        if odd := sorted(set(self.teacher_canvases_at) - set(self.student.canvases)):
+            raise ValueError(f"teacher_canvases_at names {odd}, which student.canvases lack")
+        at = {k: _checked_sides(f"teacher_canvases_at[{k}]", sides) for k, sides in self.teacher_canvases_at.items()}
+        object.__setattr__(self, "teacher_canvases_at", at)
+
+    def taught_at(self, canvas: int) -> tuple[int, ...]:
+        """The teacher's canvases whose mean embedding is the target at a canvas of the student."""
+        return self.teacher_canvases_at.get(canvas, self.teacher_canvases)
+
+    @classmethod
+    def read(cls, name_or_path: str | Path) -> TrainConfig:
+        """Read a JSON file with some or all of the fields: a shipped one by its name, any other by its path.
+
+        Raises:
+            FileNotFoundError: no such file.
+            ValueError: an unknown name (the message lists what exists), not a JSON object, a field that does not exist,
+                or a value out of range.
+        """
+        text, path = str(name_or_path), Path(name_or_path)
+        if text in configs():
+            path = CONFIGS_FOLDER / f"{text}.json"
+        elif path.suffix != ".json" and not path.exists():
+            raise ValueError(f"unknown configuration {text!r}; shipped: {', '.join(configs())}; or give a path")
+        values = read_json(path, MAX_CONFIG_BYTES)
+        if not isinstance(values, dict):
+            raise ValueError(f"{path} must be a JSON object with the fields of TrainConfig")
+        unknown = sorted(set(values) - set(cls.__dataclass_fields__))
+        if unknown:
+            raise ValueError(f"{path}: unknown fields {unknown}; there are {sorted(cls.__dataclass_fields__)}")
+        try:
+            return cls(**{name: _parsed(name, value) for name, value in values.items()})
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}: {error}") from None
+
+
+def _parsed(name: str, value: Any) -> Any:
+    """The value of a field as JSON has it -> as `TrainConfig` has it."""
+    parts: dict[str, Callable[[dict[str, Any]], Any]] = {
+        "student": _student,
+        "pool": lambda fields: _built(PoolConfig, name, fields),
+        "augment": lambda fields: _built(AugmentConfig, name, fields),
+        "doodles": lambda fields: _built(DoodleConfig, name, fields),
+        "small": lambda shares: _canvases(name, shares),
+        "large": lambda shares: _canvases(name, shares),
+        "teacher_canvases_at": lambda sides: _canvases(name, sides),
+    }
+    if name not in parts or (name == "doodles" and value is None):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} must be a JSON object, got {value!r}")
+    return parts[name](value)
+
+
+def _student(fields: dict[str, Any]) -> StudentConfig:
+    try:
+        return config_from_dict(fields)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"student: {error}") from None
+
+
+def _built(kind: type, name: str, fields: dict[str, Any]) -> Any:
+    known = sorted(kind.__dataclass_fields__)  # type: ignore[attr-defined]
+    if unknown := sorted(set(fields) - set(known)):
+        raise ValueError(f"{name}: unknown fields {unknown}; there are {known}")
+    return kind(**fields)
+
+
+def _canvases(name: str, shares: dict[str, Any]) -> dict[int, Any]:
+    try:
+        return {int(canvas): share for canvas, share in shares.items()}
+    except ValueError:
+        raise ValueError(f"{name} must have canvas sides in pixels as its keys, got {list(shares)}") from None
+
+
+def _check_kind(field: str, value: Any, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise ValueError(f"{field} must be a {kind.__name__}, got {value!r}")
+
+
+def _checked_sides(field: str, sides: Any) -> tuple[int, ...]:
+    """Canvas sides as a tuple; ValueError for anything else."""
+    if not isinstance(sides, (list, tuple)) or not sides:
+        raise ValueError(f"{field} must be a list of canvas sides, got {sides!r}")
+    for side in sides:
+        check_whole(field, side, 8, 512)
+    return tuple(sides)
+
+
+def _check_shares(field: str, shares: Any, empty: bool) -> None:
+    """ValueError unless `shares` maps names or sides to numbers that are not negative, one at least above 0."""
+    if not isinstance(shares, Mapping):
+        raise ValueError(f"{field} must be a JSON object, got {shares!r}")
+    for key, share in shares.items():
+        check_number(f"{field}[{key}]", share, 0.0, 1e6)
+    if (shares or not empty) and not sum(shares.values()) > 0.0:
+        raise ValueError(f"{field} needs at least one number above 0")

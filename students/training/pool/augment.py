@@ -1,0 +1,138 @@
+"""What a student sees in training: affine changes, mirrored pairs, lost strokes, other colours and backgrounds.
+
+Every number comes from the given generator, so that a step can be repeated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sketchcanvas_env.sketches.sketch import VectorSketch
+from students.training.checks import check_number
+from students.training.pool.backgrounds import random_backgrounds
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """How far sketches and photos are changed beyond the small changes that all undergo. All are shares from 0 to 1."""
+
+    sketch_moves: float = 0.0
+    """Of the sketches, those that get another size and place: people do not keep the photo's."""
+    photo_moves: float = 0.0
+    """The same of the photos."""
+    backgrounds: float = 0.0
+    """Of the photos, those whose paper is replaced by a random background."""
+    lost: float = 0.0
+    """The largest share of a sketch's strokes that are left out at once; never less than one stroke."""
+
+    def __post_init__(self) -> None:
+        """Check every field; ValueError says which is wrong and what is allowed."""
+        for name in self.__dataclass_fields__:
+            check_number(f"augment.{name}", getattr(self, name), 0.0, 1.0)
+
+
+PLAIN = AugmentConfig()
+"""Small changes only."""
+
+
+def jittered(
+    sketch: VectorSketch, rng: np.random.RandomState, flip: bool, augment: AugmentConfig = PLAIN
+) -> VectorSketch:
+    """A sketch slightly turned, scaled and moved, mirrored when `flip`, and with strokes left out at times."""
+    strokes = list(sketch.strokes)
+    if len(strokes) > 3 and rng.rand() < 0.3:
+        for _ in range(1 + int(augment.lost and rng.uniform(0.0, augment.lost) * len(strokes))):
+            del strokes[rng.randint(len(strokes))]
+    angle, scale = rng.normal(0.0, 0.06), np.exp(rng.normal(-0.03, 0.06, 2))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * scale
+    if flip:
+        turn[:, 0] *= -1.0
+    shift = 0.5 + rng.normal(0.0, 0.02, 2)
+    moved = [(stroke - 0.5) @ turn.T + shift for stroke in strokes]
+    if augment.sketch_moves and rng.rand() < augment.sketch_moves:
+        moved = _elsewhere(moved, rng)
+    return VectorSketch(tuple(np.clip(stroke, 0.0, 1.0).astype(np.float32) for stroke in moved))
+
+
+def _elsewhere(strokes: list[NDArray[np.float64]], rng: np.random.RandomState) -> list[NDArray[np.float64]]:
+    """The strokes at another size, anywhere on the canvas."""
+    points = np.concatenate(strokes)
+    low, extent = points.min(axis=0), np.ptp(points, axis=0)
+    scale = rng.uniform(0.45, 0.95) / max(float(extent.max()), 1e-6)
+    corner = rng.uniform(0.0, 1.0, 2) * np.maximum(1.0 - extent * scale, 0.0)
+    return [(stroke - low) * scale + corner for stroke in strokes]
+
+
+def jittered_photos(
+    photos: Tensor,
+    side: int,
+    rng: np.random.RandomState,
+    flip: NDArray[np.bool_],
+    augment: AugmentConfig = PLAIN,
+    subjects: Tensor | None = None,
+    pieces: Tensor | None = None,
+) -> Tensor:
+    """Photos slightly turned, scaled and moved, mirrored where `flip`, recoloured and set on backgrounds.
+
+    A sketch carries no colour, so the photo's should not count: channels are mixed at random or dropped.
+
+    Args:
+        photos: (B, 3, H, W) float32 in 0..255.
+        side: side of the result, pixels.
+        rng: where the luck comes from.
+        flip: (B,) bool.
+        augment: how many are moved further or get a background.
+        subjects: (B, 1, H, W) uint8 masks (`students.training.pool.backgrounds.subjects`), for backgrounds.
+        pieces: (m, 3, S, S) uint8, photos whose pieces may lie in the background.
+
+    Returns:
+        (B, 3, side, side) float32 in 0..255.
+    """
+    count = len(photos)
+    angle = rng.normal(0.0, 0.06, count)
+    scale = np.exp(rng.normal(0.0, 0.06, count))
+    theta = np.zeros((count, 2, 3), dtype=np.float32)
+    mirror = np.where(flip, -1.0, 1.0)
+    shift = rng.normal(0.0, 0.04, (count, 2))
+    if augment.photo_moves:
+        further = rng.rand(count) < augment.photo_moves
+        # What is sampled grows, so the photo shrinks; the shift keeps most of it on the page.
+        larger = rng.uniform(1.0, 1.8, count)
+        scale = np.where(further, scale * larger, scale)
+        shift = np.where(further[:, None], rng.uniform(-1.0, 1.0, (count, 2)) * (larger - 0.85)[:, None], shift)
+    theta[:, 0, 0] = np.cos(angle) * scale * mirror
+    theta[:, 0, 1] = -np.sin(angle) * scale
+    theta[:, 1, 0] = np.sin(angle) * scale * mirror
+    theta[:, 1, 1] = np.cos(angle) * scale
+    theta[:, :, 2] = shift
+    grid = F.affine_grid(torch.from_numpy(theta).to(photos.device), [count, 3, side, side], align_corners=False)
+    # White paper outside: sample the negative, whose padding is zero.
+    moved = 255.0 - F.grid_sample(255.0 - photos, grid, align_corners=False)
+    mix = np.stack([_colour_mix(rng) for _ in range(count)])
+    mixed = torch.einsum("bij,bjhw->bihw", torch.from_numpy(mix).to(photos.device), moved)
+    contrast = torch.from_numpy(np.exp(rng.normal(0.0, 0.15, (count, 1, 1, 1))).astype(np.float32))
+    coloured = (255.0 - (255.0 - mixed) * contrast.to(photos.device)).clamp(0.0, 255.0)
+    if augment.backgrounds and subjects is not None and pieces is not None:
+        chosen = np.flatnonzero(rng.rand(count) < augment.backgrounds)
+        if len(chosen):
+            rows = torch.from_numpy(chosen).to(photos.device)
+            mask = F.grid_sample(subjects[rows].float() / 255.0, grid[rows], align_corners=False)
+            behind = random_backgrounds(len(chosen), side, pieces, rng).to(photos.device)
+            coloured[rows] = behind + (coloured[rows] - behind) * mask
+    return coloured
+
+
+def _colour_mix(rng: np.random.RandomState) -> NDArray[np.float32]:
+    """A (3, 3) matrix whose rows sum to one: the identity, grey, or random channels."""
+    kind = rng.rand()
+    if kind < 0.3:
+        return np.eye(3, dtype=np.float32)
+    if kind < 0.5:
+        return np.tile(np.array([[0.299, 0.587, 0.114]], dtype=np.float32), (3, 1))
+    return rng.dirichlet(np.full(3, 0.5), 3).astype(np.float32)

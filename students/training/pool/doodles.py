@@ -1,0 +1,136 @@
+"""People's doodles of the things that photos show: Quick, Draw! drawings by photo.
+
+The drawings are read from where the user keeps them (`sketchcanvas_env.data.formats.quickdraw`); nothing of them is
+copied. Doodles of photos in the split `student` train. Those of photos in other splits only measure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sketchcanvas_env.data import SketchDataset, load
+from sketchcanvas_env.outcomes.reward import rank_of_true
+from sketchcanvas_env.sketches.sketch import VectorSketch
+from sketchcanvas_env.storage.files import read_json
+from students.tables.gallery import embed_gallery
+from students.tables.ranking import euclidean
+from students.training.checks import check_number, check_text
+
+if TYPE_CHECKING:
+    from students.network.protocol import Embedder
+
+MAX_NAMES_BYTES = 1 << 20
+MEASURED = 12
+"""Doodles of a photo that are looked for when measuring, the first ones."""
+TOP = (1, 5, 10)
+
+
+@dataclass(frozen=True)
+class DoodleConfig:
+    """Where doodles come from, and how often identities that have some are drawn."""
+
+    root: str = "quickdraw"
+    """Folder of Quick, Draw!."""
+    names: str = "quickdraw_emoji.json"
+    """JSON file: category -> ids of the photos that show the same thing."""
+    people: float = 0.0
+    """Share of the data set's part of a batch that has doodles; 0: as many as the shuffle brings."""
+    classes: float = 0.0
+    """Weight of a further loss, that of telling apart the categories of doodles (`students.training.recognise`)."""
+
+    def __post_init__(self) -> None:
+        """Check every field; ValueError says which is wrong and what is allowed."""
+        check_text("doodles.root", self.root)
+        check_text("doodles.names", self.names)
+        check_number("doodles.people", self.people, 0.0, 1.0)
+        check_number("doodles.classes", self.classes, 0.0, 1e3)
+
+
+Doodles = Mapping[str, Sequence[VectorSketch]]
+"""Drawings by photo id."""
+
+
+def read(config: DoodleConfig, dataset: SketchDataset) -> Mapping[str, Doodles]:
+    """Doodles of a data set's photos by split.
+
+    For photos of `student` they are the drawings in Quick, Draw!'s own split `student`, so that a student trained on
+    them can still be trained to recognise new drawings; for the others they are the first `MEASURED` of all.
+
+    Raises:
+        FileNotFoundError: no such folder or file.
+        ValueError: not such a file, or no doodle of any photo of `student`.
+    """
+    drawings = load("quickdraw", config.root)
+    split_of = _split_of(dataset)
+    found: dict[str, dict[str, list[VectorSketch]]] = {}
+    for category, photos in _names(config).items():
+        rows = np.flatnonzero(drawings.photo_ids == category)
+        for photo in photos:
+            if (split := split_of.get(photo)) is None:
+                continue
+            own = rows[drawings.split[rows] == "student"] if split == "student" else rows[:MEASURED]
+            if len(own):
+                found.setdefault(split, {}).setdefault(photo, []).extend(drawings.sketch(int(row)) for row in own)
+    if "student" not in found:
+        raise ValueError(f"doodles.names: {config.names} names no category of {config.root} for a photo to train on")
+    return found
+
+
+def held_out(config: DoodleConfig, dataset: SketchDataset) -> set[str]:
+    """Categories that show what a photo outside the split `student` shows: nothing of them is for training."""
+    split_of = _split_of(dataset)
+    return {
+        category
+        for category, photos in _names(config).items()
+        if any(split_of.get(photo, "student") != "student" for photo in photos)
+    }
+
+
+def _split_of(dataset: SketchDataset) -> dict[str, str]:
+    return dict(zip(dataset.photo_ids.tolist(), dataset.split.tolist(), strict=True))
+
+
+def _names(config: DoodleConfig) -> dict[str, list[str]]:
+    names = read_json(Path(config.names), MAX_NAMES_BYTES)
+    if isinstance(names, dict) and all(
+        isinstance(ids, list) and all(isinstance(one, str) for one in ids) for ids in names.values()
+    ):
+        return names
+    raise ValueError(f"doodles.names: {config.names} must be a JSON object: category -> list of photo ids")
+
+
+def ranks(
+    student: Embedder, dataset: SketchDataset, split: str, doodles: Doodles, canvases: Sequence[int]
+) -> NDArray[np.int64]:
+    """Ranks (n, K) of the true photo of doodles in the gallery of a split, at each canvas."""
+    gallery = dataset.gallery(split).tolist()
+    place = {photo: column for column, photo in enumerate(gallery)}
+    sketches = [sketch for photo in doodles for sketch in doodles[photo]]
+    true = np.array([place[photo] for photo in doodles for _ in doodles[photo]])
+    photos = embed_gallery(student, dataset, gallery)
+    columns = [rank_of_true(euclidean(student.embed(sketches, side), photos), true) for side in canvases]
+    return np.stack(columns, axis=1)
+
+
+def scores(
+    student: Embedder,
+    dataset: SketchDataset,
+    doodles: Mapping[str, Doodles],
+    canvases: Sequence[int],
+    splits: Sequence[str] = ("train", "val"),
+) -> dict[str, dict[int, list[float]]]:
+    """acc@1, acc@5 and acc@10 (shares of doodles) by split and canvas; a split without doodles is left out."""
+    measured = {}
+    for split in splits:
+        if split in doodles:
+            found = ranks(student, dataset, split, doodles[split], canvases)
+            measured[split] = {
+                side: [float((found[:, k] <= top).mean()) for top in TOP] for k, side in enumerate(canvases)
+            }
+    return measured

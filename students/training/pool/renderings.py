@@ -1,0 +1,297 @@
+r"""More training pairs for `emoji`: other artists' renderings of its `student` split, and drawings outside it.
+
+    npm pack openmoji@17.0.0 @iconify-json/noto@1.2.9 @iconify-json/twemoji@1.2.5 @iconify-json/noto-v1@1.2.5 \
+        @iconify-json/emojione@1.2.3 @iconify-json/fluent-emoji-flat@1.2.6 @iconify-json/streamline-emojis@1.2.4 \
+        lucide-static@1.62.0 @tabler/icons@3.52.0 @iconify-json/icon-park@1.2.4 @iconify-json/icon-park-outline@1.2.4 \
+        @iconify-json/streamline-ultimate@1.2.2 @iconify-json/streamline-ultimate-color@1.2.2
+    python -m students.training.pool.renderings --archives . --out runs/renderings.npz
+
+Line icons of two sets become further sketches of the photos whose name they bear. Two sets that have each icon both
+drawn and coloured bring further identities.
+
+No identity of the splits `train`, `val` and `test` is used, no OpenMoji drawing or icon that looks like one of theirs,
+and no icon whose name shares a word with one of theirs. The pictures train students and are not shipped. Licences:
+OpenMoji CC BY-SA 4.0; Noto Emoji (both versions) and IconPark Apache 2.0; Twemoji, Emoji One and Streamline CC BY 4.0;
+Fluent Emoji and Tabler MIT; Lucide ISC.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tarfile
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from sketchcanvas_env.data import SPLITS, SketchDataset, load
+from sketchcanvas_env.sketches.raster import rasterise_batch
+from sketchcanvas_env.sketches.sketch import VectorSketch
+from sketchcanvas_env.storage.npz import write_npz
+from sketchcanvas_env.svg.reader import SvgError, read_svg
+
+OPENMOJI = "openmoji-17.0.0.tgz"
+ICONIFY = tuple(
+    f"iconify-json-{name}.tgz"
+    for name in (
+        "noto-1.2.9",
+        "twemoji-1.2.5",
+        "noto-v1-1.2.5",
+        "emojione-1.2.3",
+        "fluent-emoji-flat-1.2.6",
+        "streamline-emojis-1.2.4",
+    )
+)
+"""Iconify's archives. The first names the code points for those that have icons under the same names, but no list."""
+LINE_ICONS = {"lucide-static-1.62.0.tgz": "package/icons/", "tabler-icons-3.52.0.tgz": "package/icons/outline/"}
+"""Archives of icons drawn with strokes, and the folder in each that holds them."""
+DRAWN_AND_COLOURED = (
+    ("iconify-json-icon-park-outline-1.2.4.tgz", "iconify-json-icon-park-1.2.4.tgz"),
+    ("iconify-json-streamline-ultimate-1.2.2.tgz", "iconify-json-streamline-ultimate-color-1.2.2.tgz"),
+)
+"""Pairs of Iconify's archives that have the same icons, with strokes and in colour."""
+SIDE = 144
+ALIKE = 0.98
+"""Cosine of two drawings' ink at 64 px above which they count as one (as in `tests.tools.build_emoji`)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Renderings:
+    """Further photos, and sketches for those identities that the data set does not have.
+
+    Attributes:
+        photos: (M, S, S, 3) uint8.
+        photo_names: (M,) str, the identity that each shows.
+        sketch_names: (N,) str, identities outside the data set.
+        sketches: N drawings, one for each of `sketch_names`.
+        icon_names: (K,) str, identities of the data set that an icon shows.
+        icons: K drawings, one for each of `icon_names`.
+    """
+
+    photos: NDArray[np.uint8]
+    photo_names: NDArray[np.str_]
+    sketch_names: NDArray[np.str_]
+    sketches: tuple[VectorSketch, ...]
+    icon_names: NDArray[np.str_]
+    icons: tuple[VectorSketch, ...]
+
+
+def read(path: str | Path) -> Renderings:
+    """Read what `build` wrote.
+
+    Raises:
+        FileNotFoundError: no such file; the message says how to make it.
+        ValueError: not such a file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no renderings at {path}: make them with 'python -m students.training.pool.renderings' (see --help)"
+        )
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            stroke5 = np.split(arrays["stroke5"], arrays["ends"][:-1])
+            sketches = tuple(VectorSketch.from_stroke5(rows) for rows in stroke5)
+            outside = len(arrays["sketch_names"])
+            return Renderings(
+                photos=arrays["photos"],
+                photo_names=arrays["photo_names"],
+                sketch_names=arrays["sketch_names"],
+                sketches=sketches[:outside],
+                icon_names=arrays["icon_names"],
+                icons=sketches[outside:],
+            )
+    except (KeyError, OSError) as error:
+        raise ValueError(f"{path} holds no renderings: {error}") from None
+
+
+def build(archives: Path, out: Path, dataset: SketchDataset, progress: bool = False) -> Renderings:
+    """Render the published sets and write `out`.
+
+    Args:
+        archives: folder with the npm archives.
+        out: an .npz file.
+        dataset: `emoji`; its held-out identities are left out.
+        progress: show a progress bar on standard error.
+
+    Raises:
+        FileNotFoundError: an archive is missing; the message says how to get it.
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    needed = (OPENMOJI, *ICONIFY, *LINE_ICONS, *(name for pair in DRAWN_AND_COLOURED for name in pair))
+    missing = [name for name in needed if not (archives / name).is_file()]
+    if missing:
+        raise FileNotFoundError(f"{archives} lacks {missing}; get them with 'npm pack' as in {__name__}'s description")
+    openmoji = _members(archives / OPENMOJI)
+    known = {str(photo) for photo in dataset.photo_ids}
+    held_out = {str(photo) for photo in dataset.photo_ids[dataset.split != SPLITS[0]]}
+    entries = [e for e in json.loads(openmoji["package/data/openmoji.json"]) if not e["skintone"]]
+    names = [e["hexcode"] for e in entries if e["hexcode"] not in held_out]
+
+    fresh = {}
+    for name in names:
+        if name not in known:
+            try:
+                fresh[name] = read_svg(openmoji[f"package/black/svg/{name}.svg"]).simplified(0.002)
+            except SvgError:
+                continue  # a handful use features that the strict reader refuses
+    words = {word for e in entries if e["hexcode"] in held_out for word in _hyphenated(e["annotation"]).split("-")}
+    coloured: dict[str, bytes] = {}
+    for lines, fills in DRAWN_AND_COLOURED:
+        found = _twice_drawn(archives / lines, archives / fills, words)
+        fresh |= {name: sketch for name, (sketch, _) in found.items()}
+        coloured |= {name: svg for name, (_, svg) in found.items()}
+    fresh = _unlike_held_out(fresh, dataset)
+    wanted = [name for name in names if name in known or name in fresh]
+
+    sets = [{name: openmoji[f"package/color/svg/{name}.svg"] for name in wanted}]
+    packages = [_members(archives / archive) for archive in ICONIFY]
+    listed: dict[str, str] = json.loads(packages[0]["package/chars.json"])
+    sets += [_icons(members, listed) for members in packages]
+    jobs = [(name, svgs[key]) for svgs in sets for name in wanted if (key := _key(name, svgs)) is not None]
+    jobs += [(name, svg) for name, svg in coloured.items() if name in fresh]
+    bar = track(jobs, "rendering", console=Console(stderr=True), disable=not progress)
+    drawn = [(name, photo) for name, svg in bar if (photo := _render(svg)) is not None]
+    shown = {name for name, _ in drawn}
+    fresh = {name: sketch for name, sketch in fresh.items() if name in shown}
+    called = {e["hexcode"]: e["annotation"] for e in entries if e["hexcode"] in known - held_out}
+    icons = [pair for name, folder in LINE_ICONS.items() for pair in _line_icons(archives / name, folder, called)]
+    rows = [sketch.to_stroke5(sketch.n_points + 1) for sketch in [*fresh.values(), *(icon for _, icon in icons)]]
+    arrays = {
+        "photos": np.stack([photo for _, photo in drawn]),
+        "photo_names": np.array([name for name, _ in drawn]),
+        "sketch_names": np.array(list(fresh), dtype=np.str_),
+        "icon_names": np.array([name for name, _ in icons], dtype=np.str_),
+        "stroke5": np.concatenate(rows),
+        "ends": np.cumsum([len(r) for r in rows]),
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_npz(out, arrays)
+    return read(out)
+
+
+def _line_icons(archive: Path, folder: str, called: Mapping[str, str]) -> list[tuple[str, VectorSketch]]:
+    """(identity, drawing) of the icons in an archive that are called as an identity is, by its name.
+
+    Args:
+        archive: an npm archive.
+        folder: where in it the icons are, NAME.svg.
+        called: names of identities, such as "alarm clock"; an icon "alarm-clock-2" is another drawing of it.
+    """
+    owner = {_hyphenated(text): name for name, text in called.items()}
+    found = []
+    for path, svg in sorted(_members(archive).items()):
+        title = path.removeprefix(folder).removesuffix(".svg")
+        if path != f"{folder}{title}.svg" or (name := owner.get(re.sub(r"-\d$", "", title))) is None:
+            continue
+        try:
+            found.append((name, VectorSketch.fit(read_svg(svg).simplified(0.002).strokes)))
+        except SvgError:
+            continue  # a few use features that the strict reader refuses
+    return found
+
+
+def _twice_drawn(drawn: Path, colour: Path, without: Collection[str]) -> dict[str, tuple[VectorSketch, bytes]]:
+    """(drawing, coloured SVG) by name of the icons in both archives, but for names that have a word in `without`."""
+    lines, fills = _named_icons(_members(drawn)), _named_icons(_members(colour))
+    prefix = colour.name.removeprefix("iconify-json-").rsplit("-", 1)[0]
+    found = {}
+    for name in sorted(lines.keys() & fills.keys()):
+        words = set(name.split("-"))
+        if "logo" in words or words & set(without):
+            continue
+        try:
+            sketch = VectorSketch.fit(read_svg(lines[name]).simplified(0.002).strokes)
+        except SvgError:
+            continue  # a few use features that the strict reader refuses
+        found[f"{prefix}:{name}"] = (sketch, fills[name])
+    return found
+
+
+def _named_icons(members: dict[str, bytes]) -> dict[str, bytes]:
+    """SVGs by name from one of Iconify's packages."""
+    data: dict[str, Any] = json.loads(members["package/icons.json"])
+    width, height = data.get("width", 16), data.get("height", 16)
+    svgs = {}
+    for name, icon in data["icons"].items():
+        box = f"0 0 {icon.get('width', width)} {icon.get('height', height)}"
+        body = icon["body"].replace("currentColor", "#000")
+        svgs[name] = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}">{body}</svg>'.encode()
+    return svgs
+
+
+def _hyphenated(text: str) -> str:
+    """ "Face with tears" -> "face-with-tears"; a face or a button is called by what it shows."""
+    return re.sub(r"-(face|button)$", "", re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-"))
+
+
+def _unlike_held_out(drawings: dict[str, VectorSketch], dataset: SketchDataset) -> dict[str, VectorSketch]:
+    held_out = np.flatnonzero((dataset.split != SPLITS[0]) & (dataset.level == 0))
+    theirs = _unit_ink([dataset.sketch(int(row)) for row in held_out])
+    ours = _unit_ink(list(drawings.values()))
+    nearest = (ours @ theirs.T).max(axis=1)
+    return {name: d for (name, d), cosine in zip(drawings.items(), nearest, strict=True) if cosine <= ALIKE}
+
+
+def _unit_ink(sketches: list[VectorSketch]) -> NDArray[np.float64]:
+    ink = 255.0 - rasterise_batch(sketches, 64).reshape(len(sketches), -1)
+    return np.asarray(ink / np.linalg.norm(ink, axis=1, keepdims=True))
+
+
+def _members(archive: Path) -> dict[str, bytes]:
+    with tarfile.open(archive) as tar:
+        files = ((member.name, tar.extractfile(member)) for member in tar if member.isfile())
+        return {name: stream.read() for name, stream in files if stream is not None}
+
+
+def _icons(members: dict[str, bytes], listed: dict[str, str]) -> dict[str, bytes]:
+    """SVGs by code points, lower case without variation selectors, from one of Iconify's packages.
+
+    A package with an empty list of code points is read by the names in `listed` (code points -> name).
+    """
+    icons = _named_icons(members)
+    chars: dict[str, str] = json.loads(members["package/chars.json"]) or listed
+    return {code.lower(): icons[name] for code, name in chars.items() if name in icons}
+
+
+def _key(name: str, svgs: dict[str, bytes]) -> str | None:
+    """How a set calls the code points `name`; None when it lacks them."""
+    parts = name.lower().split("-")
+    bare = "-".join(part for part in parts if part != "fe0f")
+    return next((key for key in (name, name.lower(), bare) if key in svgs), None)
+
+
+def _render(svg: bytes) -> NDArray[np.uint8] | None:
+    """Draw a published SVG on white, (SIDE, SIDE, 3) uint8; None for one that CairoSVG cannot draw."""
+    import cairosvg
+    from PIL import Image
+
+    try:
+        png = cairosvg.svg2png(bytestring=svg, output_width=SIDE, output_height=SIDE, background_color="white")
+    except AttributeError:  # what it raises for a reference to nothing
+        return None
+    with Image.open(io.BytesIO(png)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def main(
+    archives: Annotated[Path, typer.Option(help="Folder with the npm archives.")],
+    out: Annotated[Path, typer.Option(help="The .npz file to write.")] = Path("runs/renderings.npz"),
+) -> None:
+    """Render other artists' emoji as further training photos."""
+    made = build(archives, out, load("emoji"), progress=True)
+    typer.echo(
+        f"{out}: {len(made.photos)} photos, {len(made.sketches)} drawings outside the data set, {len(made.icons)} icons"
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)

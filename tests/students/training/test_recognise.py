@@ -1,0 +1,134 @@
+"""Training for recognition: it learns classes, resumes bit by bit, and refuses what only retrieval has."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sketchcanvas_env import data
+from sketchcanvas_env.data import SketchDataset, recognition
+from sketchcanvas_env.sketches.sketch import VectorSketch
+from students.network.embedder import Head, Student, StudentConfig
+from students.store.weights import load_card
+from students.tables.evaluation import ranks_of
+from students.training import recognise
+from students.training import train as training
+from students.training.pool.augment import AugmentConfig
+from students.training.pool.pairs import PoolConfig
+from students.training.train import TrainConfig, run, train
+from tests.helpers import toy_dataset
+
+TINY = TrainConfig(
+    dataset="toy_recognition",
+    student=StudentConfig(canvases=(16, 32), photo_side=24, heads=(Head(8, 2, 8, 0.5), Head(16, 1, 8, 0.5))),
+    pretrained=None,
+    steps=4,
+    batch=6,
+    small={16: 1.0},
+    large={32: 1.0},
+    pool=PoolConfig(variants=0, levels=(1.0, 1.0, 0.0, 0.0)),
+    augment=AugmentConfig(lost=0.3),
+    warmup=1,
+    threads=1,
+    checkpoint_every=2,
+    evaluate_every=4,
+)
+
+
+def strokes_of(name: str, row: int) -> VectorSketch:
+    """A cross, a box or a zigzag, a little different for each row."""
+    rng = np.random.RandomState(row)
+    shapes = {
+        "cross": [[(0.2, 0.2), (0.8, 0.8)], [(0.8, 0.2), (0.2, 0.8)]],
+        "box": [[(0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8), (0.2, 0.2)]],
+        "zigzag": [[(0.2, 0.2), (0.8, 0.35), (0.2, 0.5), (0.8, 0.65), (0.2, 0.8)]],
+    }
+    return VectorSketch.fit([np.array(stroke) + rng.normal(0, 0.03, (len(stroke), 2)) for stroke in shapes[name]])
+
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch) -> SketchDataset:
+    """The toy data set with three classes of drawings that differ."""
+    plain = toy_dataset()
+    classes = np.array([("cross", "box", "zigzag")[row % 3] for row in range(len(plain))])
+    dataset = replace(
+        plain,
+        classes=classes,
+        level=np.zeros(len(plain), dtype=np.int8),
+        read_sketch=lambda row: strokes_of(str(classes[row]), row),
+    )
+    known = recognition(dataset)
+    monkeypatch.setitem(data.DATASETS, "toy_recognition", lambda: known)
+    monkeypatch.setitem(data.DATASETS, "toy", lambda: dataset)
+    return known
+
+
+def weights(student: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in student.state_dict().items()}
+
+
+def test_classes_are_drawn_by_the_root_of_their_number(toy: SketchDataset) -> None:
+    classes = recognise.make_classes(toy)
+    assert classes.names == ("box", "cross", "zigzag")
+    own = [len(rows) for rows in classes.rows]
+    assert sum(own) == len(classes.sketches) == len(toy.indices("student"))
+    np.testing.assert_allclose(classes.shares, np.sqrt(own) / np.sqrt(own).sum())
+
+
+def test_proxies_begin_as_unit_vectors_that_point_apart(toy: SketchDataset) -> None:
+    torch.manual_seed(0)
+    proxies = recognise.begun_proxies(Student(TINY.student), recognise.make_classes(toy))
+    similar = proxies.weight @ proxies.weight.T
+    torch.testing.assert_close(similar.diagonal(), torch.ones(3))
+    assert similar.fill_diagonal_(0.0).max() < 0.9
+
+
+def test_it_learns_to_tell_classes_apart(toy: SketchDataset, tmp_path: Path) -> None:
+    config = replace(TINY, pretrained="mobilenet_v2", steps=60, average=0.9, checkpoint_every=60, evaluate_every=60)
+    student = train(config, tmp_path)
+    row = json.loads((tmp_path / "log.jsonl").read_text())
+    assert row["val_acc1"]["32"] > 0.9
+    ranks, _ = ranks_of(student, toy, "val", (16, 32))  # by prototypes, as everywhere else
+    assert ((ranks == 1).mean(axis=0) > 0.8).all()
+
+
+def test_resumed_run_equals_an_uninterrupted_one(
+    toy: SketchDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = weights(train(TINY, tmp_path / "whole"))
+    real = training._step
+
+    def breaks_at_three(*args: object) -> dict[str, float]:
+        if args[4] == 3:
+            raise KeyboardInterrupt
+        return real(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(training, "_step", breaks_at_three)
+    with pytest.raises(KeyboardInterrupt):
+        train(TINY, tmp_path / "broken")
+    monkeypatch.setattr(training, "_step", real)
+    resumed = weights(train(TINY, tmp_path / "broken"))
+    assert all(torch.equal(resumed[name], whole[name]) for name in whole)
+
+
+def test_a_student_for_recognition_is_published(toy: SketchDataset, tmp_path: Path) -> None:
+    card = load_card(run(replace(TINY, steps=1), tmp_path / "run", None, "a command"))
+    assert card["dataset"] == "toy_recognition" and card["seen"] == ""
+    assert set(card["measured"]["val"]) == {"16", "32"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"teacher": "emoji", "teacher_canvases": (32,)}, "teacher: of no use"), ({"renderings": "a.npz"}, "renderings")],
+)
+def test_what_only_retrieval_has_is_refused(
+    toy: SketchDataset, tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        train(replace(TINY, **changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
