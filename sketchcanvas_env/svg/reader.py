@@ -203,9 +203,7 @@ class _Walk:
         """What is seen, as if there were no page."""
         for shape in self._shapes([_Step(self._root, self._page.matrix, self._page.box, {})]):
             lines, windows, fills = shape.lines, shape.windows, filled(shape.style)
-            if not stroked(shape.style):
-                lines = [_closed(line) for line in lines if fills and not _is_flat(line)]
-            if not lines or (not stroked(shape.style) and self._is_background(shape)):
+            if not lines or not (stroked(shape.style) or (fills and not self._is_background(shape))):
                 continue
             if windows:
                 if windows not in self._merged:
@@ -463,17 +461,6 @@ def _children(element: Element) -> list[Element]:
         return list(element)
     asks = ("requiredExtensions", "systemLanguage")
     return [child for child in element if not any(name in child.attrib for name in asks)][:1]
-
-
-def _is_flat(line: Line) -> bool:
-    """Whether all points lie on one straight line, so that there is nothing to fill."""
-    from_first = line - line[0]
-    x, y = from_first[np.argmax((from_first**2).sum(axis=1))]
-    return bool(np.abs(from_first @ [y, -x]).max() <= 1e-9 * (x * x + y * y))
-
-
-def _closed(line: Line) -> Line:
-    return line if np.array_equal(line[0], line[-1]) else np.concatenate([line, line[:1]])
 
 
 def _moved(line: list[tuple[float, float]] | Line, matrix: Matrix) -> Line:

@@ -64,7 +64,7 @@ def test_shapes_lie_where_cairosvg_draws_them(name: str) -> None:
 
 def test_document_order_is_drawing_order() -> None:
     drawing = svg(
-        '<line x2="10" y2="0"/><g stroke="black"><path d="M0 0L0 20M5 5L5 25"/></g><line x2="40" y2="0"/>'.replace(
+        '<line x2="10" y2="0"/><g><path d="M0 0L0 20M5 5L5 25"/></g><line x2="40" y2="0"/>'.replace(
             "<line", '<line stroke="black"'
         )
     )
@@ -206,9 +206,7 @@ def test_any_bytes_give_one_clear_error(data: bytes) -> None:
 
 
 def test_half_circle_arc_by_hand() -> None:
-    (stroke,) = read_svg(
-        svg('<path fill="none" stroke="#000" d="M10 50 A 40 40 0 0 1 90 50"/>'), keep_place=True
-    ).strokes
+    (stroke,) = read_svg(svg('<path d="M10 50 A 40 40 0 0 1 90 50"/>'), keep_place=True).strokes
     radii = np.hypot(*(stroke.astype(float) - 0.5).T)
     np.testing.assert_allclose(radii, 0.4, atol=1e-6)
     assert stroke[:, 1].min() == pytest.approx(0.1, abs=1e-3)  # sweep 1 goes over the top
