@@ -371,7 +371,7 @@ def test_the_configuration_for_a_folder_of_ones_own_trains(tmp_path: Path) -> No
         (tmp_path / "mine" / name).mkdir(parents=True)
     for i in range(40):
         Image.new("RGB", (40, 30), (6 * i, 99, 255 - 6 * i)).save(tmp_path / "mine" / "photos" / f"p{i}.jpg")
-        line = [[[0, 0], [i + 1, 40], [40, 20 + i]]]
+        line = [[[0, 0], [i + 1, 40], [40, 20 + i], [9, 9]]]
         (tmp_path / "mine" / "sketches" / f"p{i}__0.json").write_text(json.dumps(line))
     shipped = TrainConfig.read("folder-mobilenet_v2")
     config = replace(shipped, root=str(tmp_path / "mine"), steps=2, threads=1)
