@@ -18,7 +18,7 @@ MakeEnv = Callable[..., EnvConfig]
 # Generous entropy keeps every canvas in play until the strokes are understood: the learning rates are steep.
 SAMPLED: dict[str, Any] = {"total_steps": 51_200, "lr": 1e-2, "entropy_coef": 0.1}
 SHORT: dict[str, Any] = {"total_steps": 25_600, "lr": 1e-2}
-GRU: dict[str, Any] = {"selector": "gru", "hidden": 24, "lr": 2e-2}
+GRU: dict[str, Any] = {"selector": "gru", "hidden": 24, "lr": 2e-2, "total_steps": 76_800}
 # Little penalty: here the statistics do tell which canvas is right.
 BANDIT: dict[str, Any] = {"total_steps": 25_600, "ridge": 1.0}
 

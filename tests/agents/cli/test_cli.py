@@ -504,7 +504,7 @@ def test_evaluate_needs_something(toy: Toy, tmp_path: Path, capsys: pytest.Captu
         ("--dataset", "toy", "--student", "hog", "--canvases", "20"): "canvases must be some of",
         ("--dataset", "toy", "--student", "hog", "--role", "genius", "--canvases", "32"): "role must be one of",
         ("--dataset", "toy", "--student", "hog", "--root", "folder"): "needs no root",
-        ("--dataset", "chairv2", "--student", "hog"): "root=",
+        ("--dataset", "chairv2", "--student", "hog"): "name it as chairv2:DIR",
     }.items():
         assert run("evaluate", *arguments) == 2
         error = capsys.readouterr().err.strip().splitlines()[-1]

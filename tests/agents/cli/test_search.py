@@ -240,7 +240,7 @@ def test_a_picture_shows_strokes_canvas_and_photos(place: Path, capsys: pytest.C
         (["--canvas", "33"], "'fixed:33' names no canvas of the student"),
         (["--canvas", "64", "--tradeoff", "0.1"], "--canvas leaves nothing to choose"),
         (["--canvas", "64", "--selector", "emoji"], "--canvas leaves nothing to choose"),
-        (["--index", "nowhere/my.index"], "no index: nowhere/my.index.safetensors is missing"),
+        (["--index", "nowhere/my.index"], "no index nowhere/my.index.safetensors"),
         (["--selector", "nowhere"], "no saved selector: nowhere.safetensors is missing"),
         (["--student", "chairv2"], "with other weights than this student's"),
         (["--engine", "abacus"], "unknown engine 'abacus'"),

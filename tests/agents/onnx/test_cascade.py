@@ -267,7 +267,7 @@ print([name for name in ("torch", "stable_baselines3", "onnx") if name in sys.mo
     wanted = here.search(read_svg(drawing))
     assert [look["canvas"] for look in answer["looks"]] == [look.canvas for look in wanted.looks]
     assert [hit["photo"] for hit in answer["hits"]] == [hit.photo for hit in wanted.hits]
-    shown = CliRunner().invoke(app, words).stdout
+    shown = CliRunner().invoke(app, [*words, "--verbose"]).stdout
     assert "look 1" in shown and f"look {len(wanted.looks)}" in shown
 
 

@@ -126,9 +126,9 @@ def test_a_broken_file_is_named(made: PrefixTable, tmp_path: Path) -> None:
 
 
 def test_a_missing_file_says_how_to_make_it(table: OutcomeTable, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no prefixes at .*students\.prefixes"):
+    with pytest.raises(FileNotFoundError, match=r"no prefixes at .*students\.tables\.prefixes"):
         load_prefixes(table, tmp_path / "none.npz")
-    with pytest.raises(FileNotFoundError, match=r"toy-made_up\.prefixes\.npz.*students\.prefixes"):
+    with pytest.raises(FileNotFoundError, match=r"toy-made_up\.prefixes\.npz.*students\.tables\.prefixes"):
         load_prefixes(table)
 
 

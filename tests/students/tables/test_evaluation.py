@@ -195,7 +195,7 @@ def test_students_by_name() -> None:
         assert embedder.weights_hash == card["sha256"]
     with pytest.raises(ValueError, match=r"unknown student 'mobilenet_v2'.*emoji-mobilenet_v2"):
         open_student("mobilenet_v2", "toy")
-    with pytest.raises(FileNotFoundError, match="no weights file"):
+    with pytest.raises(FileNotFoundError, match="no student nowhere"):
         open_student("nowhere/x.safetensors", "emoji")
 
 
