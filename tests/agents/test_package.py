@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from setuptools import find_packages
 
 import agents
 from agents.algorithms import registry as algorithms
@@ -42,7 +43,7 @@ def test_every_public_name_is_there() -> None:
 
 
 def test_every_folder_of_code_is_installed() -> None:
-    listed = set(SETTINGS["tool"]["setuptools"]["packages"])
+    listed = set(find_packages(str(ROOT), include=SETTINGS["tool"]["setuptools"]["packages"]["find"]["include"]))
     rooms = ("sketchcanvas_env", "students", "agents")
     found = {file.parent.relative_to(ROOT) for room in rooms for file in (ROOT / room).rglob("*.py")}
     assert listed == {".".join(folder.parts) for folder in found}

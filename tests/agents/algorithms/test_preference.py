@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import agents
 from agents.algorithms import registry as algorithms
@@ -18,6 +18,7 @@ from agents.evaluation.evaluate import evaluate
 from agents.evaluation.setting import EnvConfig
 from agents.selectors import policy
 from agents.store.saved import SavedSelector
+from students.store import cards
 from tests.agents.support import ALGORITHMS, small, weights
 from tests.helpers import Toy
 
@@ -135,18 +136,18 @@ def test_a_card_whose_network_and_environment_disagree_is_refused(
     env = replace(toy_env, preferences=preferences)
     path = agents.save(tmp_path / "x", algorithms.train_run(small("reinforce", env)), env.outcomes("train"))
     agents.load(path)
-    card = json.loads(path.with_suffix(".json").read_text())
+    card = cards.read_card(path, "selector")
     card["config"]["env"]["preferences"] = [0.0, 0.8] if preferences is None else None
-    path.with_suffix(".json").write_text(json.dumps(card))
+    cards.write(path, load_file(path), card, "selector")
     with pytest.raises(ValueError, match="just when its environment has preferences"):
         agents.load(path)
 
 
 def test_a_card_from_before_there_were_preferences_is_read(toy_env: EnvConfig, tmp_path: Path) -> None:
     path = agents.save(tmp_path / "x", algorithms.train_run(small("reinforce", toy_env)), toy_env.outcomes("train"))
-    card = json.loads(path.with_suffix(".json").read_text())
+    card = cards.read_card(path, "selector")
     del card["config"]["env"]["preferences"]
-    path.with_suffix(".json").write_text(json.dumps(card))
+    cards.write(path, load_file(path), card, "selector")
     assert agents.load(path).env == toy_env
 
 

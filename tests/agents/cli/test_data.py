@@ -128,6 +128,7 @@ def test_info_and_show_of_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture
             "test": 7,
         }
         assert run("data", "show", *asked, "--photos", 3, "--out", tmp_path / "sheet.png") == 0
+        assert len(capsys.readouterr().out.splitlines()) == 3  # the ids shown
         assert np.asarray(Image.open(tmp_path / "sheet.png")).std() > 10
         (tmp_path / "sheet.png").unlink()
 

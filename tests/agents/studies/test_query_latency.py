@@ -26,7 +26,7 @@ from sketchcanvas_env.sketches.sketch import VectorSketch
 from students.search import index as indexes
 
 POLICIES = [*(f"fixed:{side}" for side in FIXED), SELECTOR, TOSS]
-STORED = Path(query_latency.__file__).parent / "results"
+STORED = Path(agents.__file__).parent / "results"
 
 
 class Blind:
