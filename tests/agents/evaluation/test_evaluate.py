@@ -12,7 +12,7 @@ import pytest
 
 from agents.evaluation import baselines
 from agents.evaluation.bootstrap import interval, p_above
-from agents.evaluation.evaluate import as_probabilities, evaluate, evaluate_options, evaluate_runs, sampled
+from agents.evaluation.evaluate import evaluate, evaluate_options, evaluate_runs, sampled
 from agents.evaluation.options import Options
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from tests.helpers import TOY_FLOPS, TOY_MILLISECONDS, Toy, table_of, toy_table
@@ -115,8 +115,8 @@ def test_one_cost_for_all_is_that_cost_for_each(table: OutcomeTable) -> None:
 
 def test_probabilities_are_expectations(table: OutcomeTable) -> None:
     rng = np.random.default_rng(0)
-    policies = [rng.integers(0, 4, len(table)) for _ in range(5)]
-    mixed = evaluate(table, np.mean([as_probabilities(table, p) for p in policies], axis=0), resamples=5, **WEIGHTS)
+    policies, options = [rng.integers(0, 4, len(table)) for _ in range(5)], Options.of_table(table)
+    mixed = evaluate(table, np.mean([options.probabilities(p) for p in policies], axis=0), resamples=5, **WEIGHTS)
     apart = [evaluate(table, p, resamples=5, **WEIGHTS) for p in policies]
     for name in ("acc1", "acc5", "acc10", "mrr", "gflops", "reward", "regret", "gap_closed"):
         assert getattr(mixed, name) == pytest.approx(np.mean([getattr(e, name) for e in apart])), name
