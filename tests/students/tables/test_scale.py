@@ -219,6 +219,7 @@ def test_distances_are_those_of_exact_arithmetic(dim: int) -> None:
             assert distance == math.sqrt(min(max(2.0 - 2.0 * cosine, 0.0), 4.0))
 
 
+@pytest.mark.processors
 @pytest.mark.parametrize("dim", [5, 576, 2304])
 def test_equal_photos_are_at_equal_distances_wherever_they_stand(dim: int) -> None:
     """BLAS rounds what is left over beside its tiles otherwise; a tie must not be lost to that."""
