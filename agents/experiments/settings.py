@@ -82,7 +82,7 @@ CASCADE = (
     "dqn",
     "backward_induction",
 )
-"""Agents of the preset `cascade`: who looks once beside who may look again, over ten seeds."""
+"""Agents of the preset `cascade`: selectors of one look beside selectors of several, over ten seeds."""
 
 QUICK = ("reinforce", "reinforce/gru", "ppo", "cost_sensitive")
 """Agents of the preset `quick`: what the README runs in a few minutes, over three seeds."""

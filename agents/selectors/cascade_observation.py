@@ -22,7 +22,7 @@ from sketchcanvas_env.sketches.sketch import VectorSketch
 
 
 class Seen(Protocol):
-    """What a cascade is told of a look: `SeenLook` has it, and so has `agents.search.answers.Look`."""
+    """What a cascade reads of a look: `SeenLook` has it, and so has `agents.search.answers.Look`."""
 
     @property
     def canvas(self) -> int:

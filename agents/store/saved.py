@@ -294,7 +294,7 @@ def network_of(card: Mapping[str, Any], where: str | Path) -> Selector:
 
 
 def _bytes_of(selector: Selector) -> int:
-    """Room for a network's weights, with some to spare: a wrong shape is told of by name."""
+    """Room for a network's weights, with some to spare, so that a wrong shape is reported by name."""
     return 4096 + 2 * sum(int(tensor.nbytes) for tensor in selector.state_dict().values())
 
 

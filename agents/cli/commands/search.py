@@ -166,7 +166,7 @@ def demo(
 
 
 def _who_can_ask(names: Sequence[str]) -> str:
-    """What to say to somebody who lets other machines in."""
+    """The warning for a page that other machines can reach."""
     asked = f"under {', '.join(names)}" if names else "under no name yet"
     return f"Other machines can search now, {asked}; allow a further name or address with --name, or it is refused."
 

@@ -30,7 +30,7 @@ splits.json names photos, or sketches (`<id>__<anything>`):
 Without splits.json the photos are divided by a fixed seed: a fifth each to `train`, `val` and `test`, whose galleries
 then have one size, and the rest to `student`. Photos that cannot be used count as well, and are then missing from the
 gallery of their split: when one is damaged, mended, or read only by a later version, no other moves to another split,
-so that nobody is tested on what a student has learned.
+so that no student is tested on photos that it was trained on.
 
 conditions.csv gives sketches a condition, such as who drew or how long; sketches that it does not name have none. Where
 all conditions are called 0, 1, 2 or 3 they are abstraction levels.

@@ -6,7 +6,7 @@ between releases, so the files themselves say what there is:
     ROOT/ChairV2_Coordinate     a pickle {"/train/<photo>_<suffix>": float array (N, 3), "/test/<photo>_<suffix>": ...}
     ROOT/photo/<photo>.png      or ROOT/photo_chairV2/; ShoeV2 likewise
 
-A suffix is a number nearly always; three test sketches of ChairV2 have the id of who drew them instead.
+A suffix is a number nearly always; in three test sketches of ChairV2 it is a worker's id.
 A row of the array is x, y on a canvas of 256 x 256 and whether the point is the last one of its stroke.
 
 Splits: the official test keys are `test`. A fifth of the training photos, chosen by a fixed seed among the sorted ids,

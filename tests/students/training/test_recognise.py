@@ -17,11 +17,11 @@ from students.network.embedder import Head, Student, StudentConfig
 from students.store.weights import load_card
 from students.tables.evaluation import ranks_of
 from students.training import recognise
-from students.training import train as training
 from students.training.pool.augment import AugmentConfig
 from students.training.pool.pairs import PoolConfig
 from students.training.train import TrainConfig, run, train
 from tests.helpers import toy_dataset
+from tests.students.training.support import train_until_interrupted
 
 TINY = TrainConfig(
     dataset="toy_recognition",
@@ -101,17 +101,7 @@ def test_resumed_run_equals_an_uninterrupted_one(
     toy: SketchDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = weights(train(TINY, tmp_path / "whole"))
-    real = training._step
-
-    def breaks_at_three(*args: object) -> dict[str, float]:
-        if args[4] == 3:
-            raise KeyboardInterrupt
-        return real(*args)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(training, "_step", breaks_at_three)
-    with pytest.raises(KeyboardInterrupt):
-        train(TINY, tmp_path / "broken")
-    monkeypatch.setattr(training, "_step", real)
+    train_until_interrupted(TINY, tmp_path / "broken", monkeypatch)
     resumed = weights(train(TINY, tmp_path / "broken"))
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
 

@@ -26,6 +26,7 @@ from students.training.pool.doodles import DoodleConfig
 from students.training.pool.pairs import PoolConfig, training_rows
 from students.training.train import TrainConfig, publish, run, train, val_scores
 from tests.helpers import toy_dataset
+from tests.students.training.support import train_until_interrupted
 
 TINY = TrainConfig(
     dataset="toy",
@@ -59,19 +60,9 @@ def test_resumed_run_equals_an_uninterrupted_one(
 ) -> None:
     whole = weights(train(TINY, tmp_path / "whole"))
 
-    real = training._step
-
-    def breaks_at_three(*args: object) -> dict[str, float]:
-        if args[4] == 3:
-            raise KeyboardInterrupt
-        return real(*args)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(training, "_step", breaks_at_three)
-    with pytest.raises(KeyboardInterrupt):
-        train(TINY, tmp_path / "broken")
+    train_until_interrupted(TINY, tmp_path / "broken", monkeypatch)
     settings = json.loads(json.dumps(asdict(TINY)))
     assert checkpoint.load(tmp_path / "broken" / "checkpoint.safetensors", settings)[1]["step"] == 2
-    monkeypatch.setattr(training, "_step", real)
     resumed = weights(train(TINY, tmp_path / "broken"))
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
     rows = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
@@ -105,17 +96,7 @@ def test_a_run_with_everything_resumes_too(toy: SketchDataset, tmp_path: Path, m
     row = json.loads((tmp_path / "whole" / "log.jsonl").read_text())
     assert row["loss"] == pytest.approx(row["task"] + row["classes"]) and row["classes"] > 0.0
     assert set(row["doodles_acc1_5_10"]) == {"val"} and set(row["val_acc1"]) == {"32"}
-    real = training._step
-
-    def breaks_at_three(*args: object) -> dict[str, float]:
-        if args[4] == 3:
-            raise KeyboardInterrupt
-        return real(*args)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(training, "_step", breaks_at_three)
-    with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "broken")
-    monkeypatch.setattr(training, "_step", real)
+    train_until_interrupted(config, tmp_path / "broken", monkeypatch)
     resumed = weights(train(config, tmp_path / "broken"))
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
 
