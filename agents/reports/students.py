@@ -73,14 +73,15 @@ def canvas_cells(section: Section) -> list[tuple[str, ...]]:
     ]
 
 
+DIFFERENCE_COLUMNS = ("difference of acc@1, points", *(f"{side} px" for side in SHOWN), f"{SMALL} minus {LARGE} px")
+
+
 def difference_cells(section: Section) -> list[tuple[str, ...]]:
-    """Differences in points of acc@1 with their intervals: (what, where, points)."""
-    shown = {f"{side} px" for side in SHOWN} | {f"{SMALL} px minus {LARGE} px"}
+    """Differences in points of acc@1 with their intervals, `DIFFERENCE_COLUMNS` as text."""
+    places = (*(f"{side} px" for side in SHOWN), f"{SMALL} px minus {LARGE} px")
     return [
-        (one.what, where, _share(value, interval, signed=True))
+        (one.what, *(_share(*one.values[at], signed=True) if at in one.values else "-" for at in places))
         for one in section.differences
-        for where, (value, interval) in one.values.items()
-        if where in shown
     ]
 
 
@@ -103,9 +104,6 @@ def place(row: StudentRow) -> str:
 def section_title(section: Section) -> str:
     """Data set, split and sizes."""
     return _place(section.dataset, section.split, section.sketches, section.photos, section.gallery)
-
-
-DIFFERENCE_COLUMNS = ("difference of acc@1", "at", "points")
 
 
 def students_markdown(result: StudentReport) -> str:

@@ -25,7 +25,7 @@ from sketchcanvas_env.storage.files import read_json
 from students.tables.evaluation import ROLES, StudentRow
 
 SMALL, LARGE = 64, 256
-"""How much a distilled student loses on a small canvas is asked of these two."""
+"""What a student loses on a small canvas is the difference between these two, pixels."""
 COMPARE_RESULTS = Path(__file__).parents[1] / "results"
 """Stored results of `sketchcanvas compare`: <name>/result.json."""
 
@@ -77,7 +77,7 @@ class Line:
 
 @dataclass(frozen=True)
 class SelectorLine:
-    """A distilled student behind a selector that picks the canvas, from a stored result of `sketchcanvas compare`.
+    """A student behind a selector that picks the canvas, from a stored result of `sketchcanvas compare`.
 
     Attributes:
         selector: name of the algorithm.
@@ -293,32 +293,42 @@ def line_of(row: StudentRow, resamples: int = bootstrap.RESAMPLES) -> Line:
 def _differences(
     groups: list[_Group], lines: list[Line], samples: list[dict[int, FloatArray]]
 ) -> tuple[list[Difference], list[str]]:
-    """Distilled minus direct, distilled minus teacher, small minus large canvas; and what could not be compared."""
+    """What is compared, and what could not be.
+
+    Every network minus the baseline that learns nothing; a student's small canvas minus its large one; a distilled
+    student minus those trained directly and minus its teacher.
+    """
     found, notes = [], []
+
+    def minus(mine: int, other: int) -> Difference:
+        values = {
+            f"{side} px": (
+                lines[mine].scores[side].acc1 - lines[other].scores[side].acc1,
+                bootstrap.interval(samples[mine][side] - samples[other][side]),
+            )
+            for side in samples[mine]
+            if side in samples[other]
+        }
+        return Difference(f"{_title(groups[mine])} minus {_title(groups[other])}", values)
+
+    baselines = [i for i, group in enumerate(groups) if group[0].role == "baseline"]
     for mine, group in enumerate(groups):
         row = group[0]
+        if row.role == "baseline":
+            continue
+        found += [minus(mine, other) for other in baselines]
+        own, scores = samples[mine], lines[mine].scores
+        if row.role != "teacher" and SMALL in own and LARGE in own:
+            value = scores[SMALL].acc1 - scores[LARGE].acc1, bootstrap.interval(own[SMALL] - own[LARGE])
+            found.append(Difference(_title(group), {f"{SMALL} px minus {LARGE} px": value}))
         if row.role != "distilled":
             continue
-        title = _title(group)
         for role, fits in (("direct", _is_rival), ("teacher", _taught)):
             others = [i for i, other in enumerate(groups) if other[0].role == role and fits(other, group)]
             if not others:
                 lacking = _no_teacher(groups, group) if role == "teacher" else _no_rival(row)
-                notes.append(f"{title}: not compared with {role}, {lacking}.")
-            for other in others:
-                values = {
-                    f"{side} px": (
-                        lines[mine].scores[side].acc1 - lines[other].scores[side].acc1,
-                        bootstrap.interval(samples[mine][side] - samples[other][side]),
-                    )
-                    for side in samples[mine]
-                    if side in samples[other]
-                }
-                found.append(Difference(f"{title} minus {_title(groups[other])}", values))
-        own, scores = samples[mine], lines[mine].scores
-        if SMALL in own and LARGE in own:
-            value = scores[SMALL].acc1 - scores[LARGE].acc1, bootstrap.interval(own[SMALL] - own[LARGE])
-            found.append(Difference(title, {f"{SMALL} px minus {LARGE} px": value}))
+                notes.append(f"{_title(group)}: not compared with {role}, {lacking}.")
+            found += [minus(mine, other) for other in others]
     return found, notes
 
 
@@ -358,9 +368,9 @@ def _no_teacher(groups: list[_Group], group: _Group) -> str:
 
 
 def _selectors(groups: list[_Group], folder: Path) -> tuple[list[SelectorLine], list[str]]:
-    """Agents of stored comparisons that stand on the outcomes of a distilled student of this section."""
+    """Agents of stored comparisons that stand on the outcomes of a student of this section."""
     first = groups[0][0]
-    students = {row.weights_sha256: row for group in groups for row in group if row.role == "distilled"}
+    students = {row.weights_sha256: row for group in groups for row in group if row.role in ("distilled", "direct")}
     found, notes = [], []
     for file in sorted(folder.glob("*/result.json")):
         try:
@@ -375,7 +385,7 @@ def _selectors(groups: list[_Group], folder: Path) -> tuple[list[SelectorLine], 
                 digest = made["student_hash"] if student is None else made["dataset_hash"]
                 notes.append(
                     f"Selectors of {name} are left out: made with another {what} (sha256 {digest[:12]}) than the "
-                    "distilled rows here."
+                    "rows here."
                 )
                 continue
             # Of many selectors the one that was chosen among them on val; an old result names none. On val it says so.

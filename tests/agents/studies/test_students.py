@@ -147,7 +147,8 @@ def test_differences_are_paired(tmp_path: Path) -> None:
     section = build(files(row(), taught(0, 0.0), teacher()), nothing(tmp_path), R).sections[0]
     by_what = {one.what: one.values for one in section.differences}
     mine = "small, distilled (100 steps, taught by big)"
-    assert set(by_what) == {f"{mine} minus small, direct (100 steps)", f"{mine} minus big, teacher (100 steps)", mine}
+    other = "small, direct (100 steps)"
+    assert set(by_what) == {f"{mine} minus {other}", f"{mine} minus big, teacher (100 steps)", mine, other}
     for value, interval in by_what[f"{mine} minus small, direct (100 steps)"].values():
         assert (value, interval) == (0.0, (0.0, 0.0))
     assert section.lines[0].scores[256].interval != (0.0, 0.0)
@@ -165,10 +166,21 @@ def test_differences_are_paired(tmp_path: Path) -> None:
     assert interval == pytest.approx(bootstrap.interval(bootstrap.resampled_means(change, row().photo_ids, R)[:, 0]))
 
 
+def test_every_network_is_held_against_what_learns_nothing(tmp_path: Path) -> None:
+    hog = row(role="baseline", name="hog", backbone="hog", seed=None, steps=None, params=0)
+    section = build(files(hog, row(), taught(), teacher()), nothing(tmp_path), R).sections[0]
+    values = {one.what: one.values for one in section.differences if one.what.endswith("minus hog, baseline")}
+    assert [what.split(" (")[0] for what in values] == ["big, teacher", "small, direct", "small, distilled"]
+    mine = np.array(taught().ranks[64]) == 1
+    value, _ = values["small, distilled (100 steps, taught by big) minus hog, baseline"]["64 px"]
+    assert value == pytest.approx(mine.mean() - (np.array(hog.ranks[64]) == 1).mean())
+
+
 def test_distillation_that_helps_is_told(tmp_path: Path) -> None:
     rows = [*(row(seed) for seed in range(3)), *(taught(seed) for seed in range(3))]
     section = build(files(*rows), nothing(tmp_path), R).sections[0]
-    value, (low, high) = section.differences[0].values["256 px"]
+    [values] = [one.values for one in section.differences if "minus small" in one.what]
+    value, (low, high) = values["256 px"]
     assert 0 < low < value < high
     [note] = [note for note in section.notes if "not compared with teacher" in note]
     assert "there is no row of the teacher big: 'sketchcanvas evaluate --student WEIGHTS --role teacher" in note
@@ -187,7 +199,7 @@ def test_a_teacher_that_is_not_called_one_is_found_out(tmp_path: Path) -> None:
 def test_only_the_same_network_trained_as_long_is_a_rival(tmp_path: Path) -> None:
     for other in (row(steps=90), row(backbone="vgg16"), row(dim=32)):
         section = build(files(other, taught()), nothing(tmp_path), R).sections[0]
-        assert [one.what.count("minus small") for one in section.differences] == [0]
+        assert not [one.what for one in section.differences if "minus small" in one.what]
         assert any("not compared with direct" in note and "100 steps" in note for note in section.notes)
     # By hash where there is one, else by name.
     unlike = build(files(teacher(weights_sha256="d" * 64), taught()), nothing(tmp_path), R).sections[0]
@@ -285,7 +297,8 @@ def test_the_same_every_time(tmp_path: Path) -> None:
 def test_canvases_that_a_row_lacks(tmp_path: Path) -> None:
     few = row(ranks={32: row().ranks[32]}, gflops={32: 0.01})
     section = build(files(few, taught()), nothing(tmp_path), R).sections[0]
-    assert set(section.differences[0].values) == {"32 px"}
+    [values] = [one.values for one in section.differences if "minus small" in one.what]
+    assert set(values) == {"32 px"}
     assert shown.headline_cells(section)[0][5] == "32"
     assert shown.canvas_cells(section)[0][5:] == ("-", "-", "-")
 
