@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from agents.evaluation.setting import CascadeConfig, EnvConfig
     from agents.experiments.results import CompareResult
     from agents.experiments.settings import CompareConfig
-    from agents.selectors.cascade_observation import SeenLook
+    from agents.selectors.observation import SeenLook
     from agents.store.saved import SavedCascade, SavedSelector, load, save
 
 # Public name -> module.
@@ -33,7 +33,7 @@ _LAZY = {
     "Evaluation": "evaluation.evaluate",
     "SavedCascade": "store.saved",
     "SavedSelector": "store.saved",
-    "SeenLook": "selectors.cascade_observation",
+    "SeenLook": "selectors.observation",
     "load": "store.saved",
     "make_config": "algorithms.registry",
     "save": "store.saved",

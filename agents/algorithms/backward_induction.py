@@ -26,7 +26,7 @@ from agents.algorithms.common.loop import Batch, RunHooks, train
 from agents.algorithms.common.training import Run, refuse_checkpoint
 from agents.evaluation.setting import CascadeConfig, EnvConfig
 from agents.selectors.base import Selector, as_tensors
-from agents.selectors.walk import choose
+from agents.selectors.policy import cascade_actions
 from sketchcanvas_env.tasks.cascade import CascadeTask, Looks
 
 
@@ -115,7 +115,7 @@ class _Backward(GradientLearner[BackwardConfig]):
         """See the module."""
         states, k = self._states, len(self._states.price)
         with torch.no_grad():
-            batch.choose(choose(self.network, batch.obs, torch.as_tensor(batch.started)))
+            batch.choose(cascade_actions(self.network, batch.obs, torch.as_tensor(batch.started)))
         rows, size = torch.from_numpy(batch.rows), len(states.seen)
         looked, last = np.tile(states.seen, len(rows)), np.tile(states.last, len(rows))
         seen = self._cascade.observe(Looks(batch.rows.repeat(size), looked, last))

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import sketchcanvas_env  # noqa: F401  (registers the environments)
 from agents.evaluation.options import Options, charge_of
 from agents.evaluation.references import references
-from agents.selectors import margin, policy, walk
+from agents.selectors import margin, policy
 from agents.selectors.base import Selector
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.tasks.arguments import DEFAULT_CANVASES
@@ -266,11 +266,11 @@ class CascadeConfig(EnvConfig):
 
     def choose(self, selector: Selector, split: str) -> npt.NDArray[np.int64]:
         """As `EnvConfig.choose`."""
-        return walk.nodes_of(selector, self.cascade(split))
+        return policy.nodes_of(selector, self.cascade(split))
 
     def thinking(self, selector: Selector, split: str, choice: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """As `EnvConfig.thinking`; the selector is asked before each look, and paid each time."""
-        return walk.flops_of(selector, self.cascade(split), choice)
+        return policy.node_flops_of(selector, self.cascade(split), choice)
 
     def rules(self, split: str) -> dict[str, npt.NDArray[np.int64]]:
         """The margin rule that is best on `val`, first, and looking twice always."""

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from agents.evaluation import bootstrap
 from agents.onnx.selector import OnnxCascade, OnnxSelector, selector_graph
 from agents.selectors.base import Selector
-from agents.selectors.cascade_observation import SeenLook
-from agents.selectors.choice import NEAR_TIE
+from agents.selectors.decision import NEAR_TIE
+from agents.selectors.observation import SeenLook
 from agents.store.saved import SavedCascade, SavedSelector, load, shipped
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.outcomes.columns import TOP

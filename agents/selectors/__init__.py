@@ -1,4 +1,4 @@
-"""Selector networks: what a selector sees of a sketch, the networks, and rules that need no training.
+"""Selector networks: observations, networks, the choice from scores, and rules that need no training.
 
 Imports no other room of this package.
 """

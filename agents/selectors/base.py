@@ -1,4 +1,4 @@
-"""What every selector network has: an encoder of cheap observations and a linear head over the canvases."""
+"""The base of the selector networks: an encoder of cheap observations and a linear head over the canvases."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from agents.selectors.observation import check_told, observe
+from agents.selectors.observation import observe
 from sketchcanvas_env.sketches.sketch import VectorSketch
 
 MAX_SIZE = 4096
-"""The most canvases, statistics or hidden units: far beyond use, and a damaged file cannot ask for all memory."""
+"""Limit on canvases, statistics and hidden units, so that a damaged file cannot ask for all memory."""
 
 HEAD_GAIN = 0.01
-"""Gain of the head's orthogonal start: near-uniform choices at first, as in SB3's policies."""
+"""Gain of the head's orthogonal initialisation: choices are near uniform at first, as in SB3's policies."""
 
 
 class Selector(nn.Module):
@@ -25,27 +25,33 @@ class Selector(nn.Module):
 
     Attributes:
         name: the network's name in `SELECTORS`.
-        reads: the parts of an observation that it looks at, of "points", "stats", "thumbnail" and "tradeoff", in a
-            cascade also of "looks" and "last".
+        reads: the parts of an observation that it looks at: "points", "stats", "thumbnail", "tradeoff" and, in a
+            cascade, "looks" and "last".
         n_actions: number of canvases, K; in a cascade one more, for stopping.
-        features_dim: width of what `encode` gives.
-        n_stats: length of the statistics vector that it reads, F; None for a network that reads none.
+        features_dim: width of the features that `encode` returns.
+        n_stats: length of the statistics vector, F; None for a network that does not read it.
+        hidden: units of the hidden layers, None for a network without any.
     """
 
     name: str
     reads: tuple[str, ...]
     head: nn.Linear
 
-    def __init__(self, n_actions: int, features_dim: int, n_stats: int | None = None) -> None:
-        """Check the sizes; subclasses check their own, build their encoder and then call `_make_head`."""
+    def __init__(
+        self, n_actions: int, features_dim: int, n_stats: int | None = None, hidden: int | None = None
+    ) -> None:
+        """Check the sizes; subclasses then build their encoder and call `_make_head`."""
         super().__init__()
         if not 1 <= n_actions <= MAX_SIZE:
             raise ValueError(f"a selector chooses from 1 to {MAX_SIZE} canvases, not {n_actions}")
         if n_stats is not None and not 1 <= n_stats <= MAX_SIZE:
             raise ValueError(f"selector {self.name!r} reads 1 to {MAX_SIZE} statistics, not {n_stats}")
+        if hidden is not None and not 1 <= hidden <= MAX_SIZE:
+            raise ValueError(f"a selector has 1 to {MAX_SIZE} hidden units, not {hidden}")
         self.n_actions = n_actions
         self.features_dim = features_dim
         self.n_stats = n_stats
+        self.hidden = hidden
 
     def _make_head(self) -> None:
         self.head = nn.Linear(self.features_dim, self.n_actions)
@@ -61,27 +67,23 @@ class Selector(nn.Module):
 
         Args:
             obs: "points" (B, P * 5) or (B, P, 5) stroke-5 rows, "stats" (B, F), "thumbnail" (B, 256) and "tradeoff"
-                (B, 1), float32, as the environment gives them; a network reads its own part.
+                (B, 1), float32, as the environment gives them; other parts than `reads` are ignored.
         """
         logits: Tensor = self.head(self.encode(obs))
         return logits
 
     @property
     def conditioned(self) -> bool:
-        """Whether it is told the tradeoff at which to choose."""
+        """Whether the tradeoff is an input."""
         return "tradeoff" in self.reads
 
-    def check_tradeoff(self, tradeoff: float | None) -> None:
-        """Raise ValueError unless a conditioned network is given a tradeoff in [0, 1], and another one None."""
-        check_told(self.conditioned, tradeoff)
-
     def observe(self, sketch: VectorSketch, max_points: int, tradeoff: float | None = None) -> dict[str, Tensor]:
-        """What the environment would show of one sketch, as a batch of one, without the parts nobody reads.
+        """The environment's observation of one sketch, as a batch of one, with only the parts that are read.
 
         Args:
             sketch: the drawing.
-            max_points: points that it is bounded to.
-            tradeoff: at which a conditioned network is to choose, in [0, 1]; None for the others.
+            max_points: points that it is simplified to.
+            tradeoff: at which a conditioned network is to choose, in [0, 1]; None for other networks.
 
         Raises:
             ValueError: a tradeoff that is missing, not wanted or out of range.
@@ -89,37 +91,31 @@ class Selector(nn.Module):
         return as_tensors(observe(self.reads, sketch, max_points, tradeoff))
 
     def fit_inputs(self, observations: Mapping[str, npt.NDArray[np.float32]]) -> None:
-        """Learn the scale of the inputs before training; networks that do not standardise them do nothing.
+        """Fit the standardisation of the inputs before training; does nothing in networks without one.
 
         Args:
-            observations: "stats" (n, F) of all sketches to learn from, and "thumbnail" (n, 256) where it is shown.
+            observations: "stats" (n, F) of the training sketches, and "thumbnail" (n, 256) where it is shown.
         """
 
     def flops(self, obs: Mapping[str, Tensor]) -> Tensor:
-        """FLOPs (2 x MAC) of deciding about each sketch alone, (B,) float64; always above zero."""
+        """FLOPs (2 x MAC) of deciding about each sketch, (B,) float64, above zero."""
         return self.encoder_flops(obs) + 2.0 * self.features_dim * self.n_actions
 
     def encoder_flops(self, obs: Mapping[str, Tensor]) -> Tensor:
-        """FLOPs (2 x MAC) of `encode` for each sketch alone, (B,) float64; the head's come on top."""
+        """FLOPs (2 x MAC) of `encode` for each sketch, (B,) float64; those of the head are added in `flops`."""
         raise NotImplementedError
 
     def settings(self) -> dict[str, Any]:
-        """The keyword arguments of `create` that rebuild this network."""
-        raise NotImplementedError
+        """The keyword arguments of `networks.create` that rebuild this network."""
+        sizes = {"n_actions": self.n_actions, "n_stats": self.n_stats, "hidden": self.hidden}
+        return {"name": self.name, **{name: size for name, size in sizes.items() if size is not None}}
 
     @property
     def device(self) -> torch.device:
-        """Where the weights lie."""
+        """The device of the weights."""
         return self.head.weight.device
 
 
 def as_tensors(obs: Mapping[str, npt.NDArray[Any]]) -> dict[str, Tensor]:
     """Observations as tensors that share the arrays' memory."""
     return {name: torch.from_numpy(array) for name, array in obs.items()}
-
-
-def checked_width(hidden: int) -> int:
-    """The width of a hidden layer; ValueError where none can be that wide."""
-    if not 1 <= hidden <= MAX_SIZE:
-        raise ValueError(f"a selector has 1 to {MAX_SIZE} hidden units, not {hidden}")
-    return hidden

@@ -1,4 +1,4 @@
-"""Any selector as one that is told the tradeoff at which to choose: one network for the whole front."""
+"""Makes any selector take the tradeoff as an input: one network for the whole front of accuracy and cost."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from torch import Tensor, nn
 from agents.selectors.base import Selector
 
 WIDTH = 64
-"""Units of the layer in which a tradeoff meets what was seen of the sketch. Our choice."""
+"""Units of the layer that joins the tradeoff and the features of the sketch. Our choice."""
 
 SMALLEST_TRADEOFF = 1e-3
-"""Tradeoffs well below this are all alike to the logarithm that the network sees."""
+"""Scale of the logarithm in `tradeoff_features`: tradeoffs well below this look alike to the network."""
 
 
 class ConditionedSelector(Selector):
-    """Another selector's encoder, a layer in which its features meet the tradeoff, a linear head.
+    """Another selector's encoder, a layer that joins its features and the tradeoff, and a linear head.
 
-    The layer has to be there, and curved: a tradeoff that went straight to the linear head would move the logits of
-    all sketches alike, but how far one may save depends on the sketch.
+    The layer has to be nonlinear: a tradeoff that went straight to the linear head would shift the logits of all
+    sketches alike, but how much can be saved depends on the sketch.
     """
 
     def __init__(self, inner: Selector) -> None:
-        """Take over the encoder of `inner`; random weights from torch's global generator.
+        """Take the encoder of `inner`; the new layers get random weights from torch's global generator.
 
         Args:
-            inner: any selector that is not itself conditioned; its head is taken away.
+            inner: any selector that is not itself conditioned; its head is removed.
         """
         if inner.conditioned:
-            raise ValueError("this selector is told the tradeoff already")
+            raise ValueError("this selector takes a tradeoff already")
         super().__init__(inner.n_actions, WIDTH, inner.n_stats)
         self.name, self.reads = inner.name, (*inner.reads, "tradeoff")
         del inner.head
@@ -47,12 +47,12 @@ class ConditionedSelector(Selector):
         self.inner.fit_inputs(observations)
 
     def encode(self, obs: Mapping[str, Tensor]) -> Tensor:
-        """Sketch and tradeoff together, (B, WIDTH)."""
+        """Features of sketch and tradeoff, (B, WIDTH)."""
         seen = torch.cat([self.inner.encode(obs), tradeoff_features(obs["tradeoff"])], dim=1)
         return torch.tanh(self.mix(seen))
 
     def encoder_flops(self, obs: Mapping[str, Tensor]) -> Tensor:
-        """Those of the inner encoder and of the layer."""
+        """FLOPs of the inner encoder and of the joining layer, (B,) float64."""
         return self.inner.encoder_flops(obs) + 2.0 * self.mix.in_features * self.mix.out_features
 
     def settings(self) -> dict[str, Any]:
@@ -65,6 +65,6 @@ TRADEOFF_FEATURES = 2
 
 
 def tradeoff_features(tradeoff: Tensor) -> Tensor:
-    """The tradeoff, and its logarithm scaled to [0, 1]: what is best changes fastest near zero; (B, 2) from (B, 1)."""
+    """The tradeoff, and its logarithm scaled to [0, 1], (B, 2) from (B, 1): the best choice changes fastest near 0."""
     span = math.log(1.0 + 1.0 / SMALLEST_TRADEOFF)
     return torch.cat([tradeoff, torch.log1p(tradeoff / SMALLEST_TRADEOFF) / span], dim=1)

@@ -1,4 +1,4 @@
-"""Networks that read fixed-length summaries: stroke statistics, a thumbnail, and what earlier looks have shown."""
+"""Networks on inputs of fixed length: stroke statistics, a thumbnail, features of earlier looks."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from agents.selectors.base import Selector, checked_width
+from agents.selectors.base import Selector
 from sketchcanvas_env.outcomes.looks import look_feature_names
 from sketchcanvas_env.sketches.thumbnail import SIZE
 from sketchcanvas_env.tasks.cascade_making import MAX_CANVASES
 
 SMALL_MARGIN = 0.01
-"""Margins between first and second photo are seen as log(1 + margin / this): the small ones are those that matter."""
+"""Margins between first and second photo enter as log(1 + margin / this), which spreads out small ones."""
 
-_CONSTANT = 1e-3  # inputs that vary by less are not scaled up
+_CONSTANT = 1e-3  # inputs with a smaller standard deviation are not scaled
 
 FORBIDDEN = -1e8
-"""The logit of an action that is out of reach: below all others, finite so that its gradient is."""
+"""Logit of an action that is not allowed: far below all others, but finite, so that gradients are."""
 
 
 class LinearSelector(Selector):
-    """One linear layer on the hand-made stroke statistics: what linear bandits can learn, and a floor for the rest."""
+    """One linear layer on the stroke statistics: what linear bandits can learn, and a baseline for the others."""
 
     name = "linear"
     reads = ("stats",)
@@ -41,47 +41,43 @@ class LinearSelector(Selector):
         self._make_head()
 
     def encode(self, obs: Mapping[str, Tensor]) -> Tensor:
-        """The statistics as they are, (B, F)."""
+        """The statistics themselves, (B, F)."""
         return obs["stats"]
 
     def encoder_flops(self, obs: Mapping[str, Tensor]) -> Tensor:
-        """None: there is the head alone."""
+        """Zeros: there is only the head."""
         return torch.zeros(len(obs["stats"]), dtype=torch.float64)
-
-    def settings(self) -> dict[str, Any]:
-        """As `Selector.settings`."""
-        return {"name": self.name, "n_actions": self.n_actions, "n_stats": self.n_stats}
 
 
 class Standardise(nn.Module):
-    """Inputs less their mean, over their standard deviation; before `fit` the inputs as they are.
+    """Inputs minus their mean, divided by their standard deviation; the identity before `fit`.
 
-    The statistics lie in [0, 1] and differ between sketches by 0.04 to 0.3. A perceptron that is shown them so, with
-    Adam's usual step sizes, learns little but their mean (agents/README.md has the figures).
+    The statistics lie in [0, 1] and differ between sketches by 0.04 to 0.3. On the raw values a perceptron with Adam's
+    usual step sizes learns little (figures in agents/README.md).
     """
 
     mean: Tensor
     deviation: Tensor
 
     def __init__(self, size: int) -> None:
-        """For that many inputs."""
+        """Mean 0 and deviation 1 for `size` inputs."""
         super().__init__()
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("deviation", torch.ones(size))
 
     def fit(self, rows: npt.NDArray[np.float32]) -> None:
-        """Take mean and deviation of (n, size) observations; an input that never changes is only centred."""
+        """Take mean and deviation of (n, size) observations; an input that hardly varies is only centred."""
         spread = rows.std(axis=0, dtype=np.float64)
         self.mean.copy_(torch.from_numpy(rows.mean(axis=0, dtype=np.float64)))
         self.deviation.copy_(torch.from_numpy(np.where(spread > _CONSTANT, spread, 1.0)))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(B, size) from the same."""
+        """Standardised inputs, (B, size)."""
         return (inputs - self.mean) / self.deviation
 
 
 class StatsSelector(Selector):
-    """A two-layer perceptron on the hand-made stroke statistics (`sketchcanvas_env.sketches.features`)."""
+    """A two-layer perceptron on the stroke statistics (`sketchcanvas_env.sketches.features`)."""
 
     name = "stats"
     reads = ("stats",)
@@ -93,9 +89,9 @@ class StatsSelector(Selector):
             n_actions: number of canvases, K.
             n_stats: length of the statistics vector, F.
             hidden: units of each hidden layer.
-            standardised: standardise the inputs, and use ReLU; else they are read as they are, and tanh is used.
+            standardised: standardise the inputs and use ReLU; else raw inputs and tanh.
         """
-        super().__init__(n_actions, checked_width(hidden), n_stats)
+        super().__init__(n_actions, hidden, n_stats, hidden)
         self.standardised = standardised
         self.body = _standardised_perceptron(n_stats, hidden) if standardised else _perceptron(n_stats, hidden)
         self._make_head()
@@ -111,24 +107,18 @@ class StatsSelector(Selector):
         return features
 
     def encoder_flops(self, obs: Mapping[str, Tensor]) -> Tensor:
-        """The two matrix products; taking the statistics (a few operations a point) is not counted."""
+        """FLOPs of the two matrix products; computing the statistics (a few operations a point) is not counted."""
         return _perceptron_flops(obs["stats"].shape, self.features_dim)
 
     def settings(self) -> dict[str, Any]:
         """As `Selector.settings`."""
-        return {
-            "name": self.name,
-            "n_actions": self.n_actions,
-            "n_stats": self.n_stats,
-            "hidden": self.features_dim,
-            "standardised": self.standardised,
-        }
+        return {**super().settings(), "standardised": self.standardised}
 
 
 class ThumbSelector(Selector):
     """A two-layer perceptron on the stroke statistics and a 16 x 16 thumbnail (`sketchcanvas_env.sketches.thumbnail`).
 
-    The thumbnail tells which photo is meant, at least roughly; which canvas a sketch needs depends on that.
+    The thumbnail shows roughly which photo is meant, and the canvas that a sketch needs depends on the photo.
     """
 
     name = "thumb"
@@ -142,7 +132,7 @@ class ThumbSelector(Selector):
             n_stats: length of the statistics vector, F.
             hidden: units of each hidden layer.
         """
-        super().__init__(n_actions, checked_width(hidden), n_stats)
+        super().__init__(n_actions, hidden, n_stats, hidden)
         self.body = _standardised_perceptron(n_stats + SIZE, hidden)
         self._make_head()
 
@@ -157,19 +147,15 @@ class ThumbSelector(Selector):
         return features
 
     def encoder_flops(self, obs: Mapping[str, Tensor]) -> Tensor:
-        """The two matrix products; taking the statistics and drawing the thumbnail is not counted."""
+        """FLOPs of the two matrix products; computing statistics and thumbnail is not counted."""
         rows, inputs = obs["stats"].shape
         return _perceptron_flops((rows, inputs + SIZE), self.features_dim)
 
-    def settings(self) -> dict[str, Any]:
-        """As `Selector.settings`."""
-        return {"name": self.name, "n_actions": self.n_actions, "n_stats": self.n_stats, "hidden": self.features_dim}
-
 
 class LooksSelector(Selector):
-    """A two-layer perceptron on the stroke statistics and on what earlier looks at the sketch have shown.
+    """A two-layer perceptron on the stroke statistics and `look_features` of earlier looks.
 
-    It is for `SketchCanvasCascade-v0`. What it sees of looks is `sketchcanvas_env.outcomes.looks.look_features`.
+    For `SketchCanvasCascade-v0`; the features are in `sketchcanvas_env.outcomes.looks`.
     """
 
     name = "looks"
@@ -182,10 +168,10 @@ class LooksSelector(Selector):
             n_actions: number of canvases, K, and one for stopping.
             n_stats: length of the statistics vector, F.
             hidden: units of each hidden layer.
-            masked: never choose a canvas that was looked at already, nor stop before the first look. Else these are
-                left to the rules, by which asking for a canvas again is stopping.
+            masked: never choose a canvas that was looked at already, nor stop before the first look. Else the
+                environment decides: asking for a canvas again is stopping.
         """
-        super().__init__(n_actions, checked_width(hidden), n_stats)
+        super().__init__(n_actions, hidden, n_stats, hidden)
         if not 2 <= n_actions <= MAX_CANVASES + 1:
             raise ValueError(f"a cascade has 1 to {MAX_CANVASES} canvases and stopping, not {n_actions} actions")
         self.masked = masked
@@ -204,38 +190,32 @@ class LooksSelector(Selector):
         return features
 
     def forward(self, obs: Mapping[str, Tensor]) -> Tensor:
-        """As `Selector.forward`, with the logits of what is forbidden, if it is `masked`, out of reach."""
+        """As `Selector.forward`; if `masked`, actions that are not allowed get the logit `FORBIDDEN`."""
         logits = super().forward(obs)
         return logits.masked_fill(~self.allowed(obs), FORBIDDEN) if self.masked else logits
 
     def allowed(self, obs: Mapping[str, Tensor]) -> Tensor:
-        """(B, K + 1) bool: canvases not looked at and, after a look, stopping; what the environment's masks say."""
+        """(B, K + 1) bool: canvases not looked at and, after a look, stopping; as the environment's action masks."""
         seen = obs["looks"][:, self._seen] > 0.5
         return torch.cat([~seen, seen.any(dim=1, keepdim=True)], dim=1)
 
     def encoder_flops(self, obs: Mapping[str, Tensor]) -> Tensor:
-        """The two matrix products; taking the statistics and comparing looks is not counted."""
+        """FLOPs of the two matrix products; computing statistics and look features is not counted."""
         inputs = obs["stats"].shape[1] + obs["looks"].shape[1] + obs["last"].shape[1]
         return _perceptron_flops((len(obs["stats"]), inputs), self.features_dim)
 
     def settings(self) -> dict[str, Any]:
         """As `Selector.settings`."""
-        return {
-            "name": self.name,
-            "n_actions": self.n_actions,
-            "n_stats": self.n_stats,
-            "hidden": self.features_dim,
-            "masked": self.masked,
-        }
+        return {**super().settings(), "masked": self.masked}
 
 
 def _perceptron(inputs: int, hidden: int) -> nn.Sequential:
-    """Two hidden layers of one width."""
+    """Two hidden layers of one width, with tanh."""
     return nn.Sequential(nn.Linear(inputs, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
 
 
 def _standardised_perceptron(inputs: int, hidden: int) -> nn.Sequential:
-    """As `_perceptron`, on standardised inputs and with ReLU."""
+    """Standardised inputs and two hidden layers of one width, with ReLU."""
     return nn.Sequential(
         Standardise(inputs), nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()
     )

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from agents.selectors.base import Selector, checked_width
-
-POINT_DIM = 5
-"""Columns of a stroke-5 row: x, y, p1, p2, p3."""
+from agents.selectors.base import Selector
+from agents.selectors.observation import POINT_DIM
 
 BUCKET = 128
-"""Rows that go through the GRU together. Short drawings share a bucket and skip the padding of the longest."""
+"""Drawings that go through the GRU together, sorted by length: short ones are not padded to the longest of all."""
 
 KERNEL = 5
 """Points that a convolution sees at once."""
 
 TYPICAL_POINTS = 64
-"""Points of a usual drawing, which scale sums over points to about 1."""
+"""Points of a typical drawing; divides sums over points, so that they are about 1."""
 
 HEADS = 4
 """Attention heads of each block of the transformer."""
@@ -33,11 +30,11 @@ WIDENING = 2
 """Width of a block's hidden layer over that of the block."""
 
 WAVELENGTH = 10_000.0
-"""The longest wave of the transformer's positions, in points over 2 pi (Vaswani et al., 2017, section 3.5)."""
+"""Longest wavelength of the positional encoding, in points over 2 pi (Vaswani et al., 2017, section 3.5)."""
 
 
 class GRUSelector(Selector):
-    """The paper's selector: a one-layer GRU over the stroke-5 points, its last state, a linear head.
+    """The paper's selector: a one-layer GRU over the stroke-5 points, its last state, and a linear head.
 
     Sain et al., "Sketch Down the FLOPs" (CVPR 2025, arXiv 2505.23763), with about 128 units.
     """
@@ -52,7 +49,7 @@ class GRUSelector(Selector):
             n_actions: number of canvases, K.
             hidden: units of the GRU.
         """
-        super().__init__(n_actions, checked_width(hidden))
+        super().__init__(n_actions, hidden, hidden=hidden)
         self.gru = nn.GRU(POINT_DIM, hidden, batch_first=True)
         self._make_head()
 
@@ -62,14 +59,13 @@ class GRUSelector(Selector):
         lengths = true_lengths(points)
         if len(points) == 1:
             return self._last_state(points, lengths)
-        # Sorted by length and cut into buckets, each trimmed to its longest drawing: on a CPU the forward and
-        # backward passes together are quicker than with packed sequences.
+        # Buckets of similar length: on a CPU forward and backward passes are faster than with packed sequences.
         order = torch.argsort(lengths, stable=True)
         states = [self._last_state(points[rows], lengths[rows]) for rows in torch.split(order, BUCKET)]
         return torch.cat(states)[torch.argsort(order)]
 
     def _last_state(self, points: Tensor, lengths: Tensor) -> Tensor:
-        # No int(): an exported graph would have the length of the example that it was traced with.
+        # No int(): an exported graph would keep the length of the example that it was traced with.
         states, _ = self.gru(points[:, : lengths.max()].contiguous())
         last: Tensor = states[torch.arange(len(points), device=points.device), lengths - 1]
         return last
@@ -79,16 +75,12 @@ class GRUSelector(Selector):
         per_point = 2.0 * 3.0 * self.features_dim * (POINT_DIM + self.features_dim)
         return true_lengths(stroke5_rows(obs["points"])).double() * per_point
 
-    def settings(self) -> dict[str, Any]:
-        """As `Selector.settings`."""
-        return {"name": self.name, "n_actions": self.n_actions, "hidden": self.features_dim}
-
 
 class ConvSelector(Selector):
     """Two convolutions along the points with ReLU, pooled over the drawing's own points, a linear head.
 
-    Pooled are the maximum (is there such a place?) and the sum over `TYPICAL_POINTS` (how many are there?): a mean
-    would not tell a short drawing from a long one.
+    The maximum says whether a pattern occurs, the sum over points how often; a mean would not tell a short drawing
+    from a long one.
     """
 
     name = "conv"
@@ -101,8 +93,7 @@ class ConvSelector(Selector):
             n_actions: number of canvases, K.
             hidden: channels of each convolution.
         """
-        super().__init__(n_actions, 2 * checked_width(hidden))
-        self.hidden = hidden
+        super().__init__(n_actions, 2 * hidden, hidden=hidden)
         self.first = nn.Conv1d(POINT_DIM, hidden, KERNEL, padding=KERNEL // 2)
         self.second = nn.Conv1d(hidden, hidden, KERNEL, padding=KERNEL // 2)
         self._make_head()
@@ -111,28 +102,24 @@ class ConvSelector(Selector):
         """Maximum and scaled sum of each channel, (B, 2 * hidden)."""
         points, real = _trimmed(obs["points"])
         padding = ~real[:, None]
-        # After every layer, too: its bias stands on padding, from where the next kernel would read it.
+        # Mask after every layer: its bias makes padding nonzero, and the next kernel would read that.
         x = points.transpose(1, 2).masked_fill(padding, 0.0)
         x = torch.relu(self.first(x)).masked_fill(padding, 0.0)
         x = torch.relu(self.second(x)).masked_fill(padding, 0.0)
-        # Nothing is below zero, so the zeros on padding never are a maximum of their own.
+        # After ReLU nothing is below zero, so the zeros on padding never raise a maximum.
         return torch.cat([x.amax(dim=2), x.sum(dim=2) / TYPICAL_POINTS], dim=1)
 
     def encoder_flops(self, obs: Mapping[str, Tensor]) -> Tensor:
         """2 x kernel x hidden x (5 + hidden) for each point."""
-        per_point = 2.0 * KERNEL * self.hidden * (POINT_DIM + self.hidden)
+        per_point = KERNEL * self.features_dim * (POINT_DIM + self.features_dim / 2)
         return true_lengths(stroke5_rows(obs["points"])).double() * per_point
-
-    def settings(self) -> dict[str, Any]:
-        """As `Selector.settings`."""
-        return {"name": self.name, "n_actions": self.n_actions, "hidden": self.hidden}
 
 
 class TransformerSelector(Selector):
     """`BLOCKS` blocks of attention over the points, their mean over the drawing's own points, a linear head.
 
     Vaswani et al., "Attention is all you need" (NeurIPS 2017, arXiv 1706.03762), encoder only, with sinusoidal
-    positions (so that no length is out of reach) and the norms before the layers (Xiong et al., ICML 2020, arXiv
+    positions, which need no maximum length, and the norms before the layers (Xiong et al., ICML 2020, arXiv
     2002.04745), which trains without a warm-up.
     """
 
@@ -146,7 +133,7 @@ class TransformerSelector(Selector):
             n_actions: number of canvases, K.
             hidden: width, a multiple of `HEADS`.
         """
-        super().__init__(n_actions, checked_width(hidden))
+        super().__init__(n_actions, hidden, hidden=hidden)
         if hidden % HEADS:
             raise ValueError(f"the width of a transformer must be a multiple of its {HEADS} heads, not {hidden}")
         self.embed = nn.Linear(POINT_DIM, hidden)
@@ -174,10 +161,6 @@ class TransformerSelector(Selector):
         per_pair = BLOCKS * 2.0 * 2.0 * d
         return n * per_point + n.square() * per_pair
 
-    def settings(self) -> dict[str, Any]:
-        """As `Selector.settings`."""
-        return {"name": self.name, "n_actions": self.n_actions, "hidden": self.features_dim}
-
 
 class _Block(nn.Module):
     """Attention and a two-layer perceptron, each on normed inputs and added to them."""
@@ -185,7 +168,7 @@ class _Block(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.before_attention = nn.LayerNorm(width)
-        # Queries, keys and values. No name of a weight may have "value" in it: TRPO takes such for the critic's.
+        # Queries, keys and values. TRPO of sb3-contrib takes weights with "value" in their name for the critic's.
         self.projections = nn.Linear(width, 3 * width)
         self.mixed = nn.Linear(width, width)
         self.before_layers = nn.LayerNorm(width)
@@ -193,7 +176,7 @@ class _Block(nn.Module):
         self.down = nn.Linear(WIDENING * width, width)
 
     def forward(self, x: Tensor, real: Tensor) -> Tensor:
-        """(B, P, width) from the same; `real` (B, P) bool says which points are no padding."""
+        """(B, P, width) from the same shape; `real` (B, P) bool is False on padding."""
         batch, length, width = x.shape
         apart = self.projections(self.before_attention(x)).reshape(batch, length, 3, HEADS, width // HEADS)
         queries, keys, values = apart.permute(2, 0, 3, 1, 4)
@@ -204,7 +187,7 @@ class _Block(nn.Module):
 
 
 def _attend(queries: Tensor, keys: Tensor, values: Tensor, real: Tensor) -> Tensor:
-    """Every point looks at the drawing's own points, (B, HEADS, P, width / HEADS)."""
+    """Attention over the drawing's own points, (B, HEADS, P, width / HEADS)."""
     return F.scaled_dot_product_attention(queries, keys, values, attn_mask=real[:, None, None])
 
 
@@ -216,7 +199,7 @@ def _positions(length: int, width: int, device: torch.device) -> Tensor:
 
 
 def stroke5_rows(points: Tensor) -> Tensor:
-    """Observed points as (B, P, 5), whether they came so or flattened to (B, P * 5)."""
+    """Observed points as (B, P, 5), from that shape or from (B, P * 5)."""
     return points if points.ndim == 3 else points.reshape(len(points), points.shape[1] // POINT_DIM, POINT_DIM)
 
 
@@ -226,7 +209,7 @@ def true_lengths(points: Tensor) -> Tensor:
 
 
 def _trimmed(points: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows up to the end of the longest drawing, (B, P, 5), and which of them are no padding, (B, P) bool."""
+    """Points up to the end of the longest drawing, (B, P, 5), and a mask that is False on padding, (B, P) bool."""
     rows = stroke5_rows(points)
     lengths = true_lengths(rows)
     rows = rows[:, : lengths.max()]

@@ -1,7 +1,7 @@
-"""Selectors on disk: weights and card in one safetensors file (`students.store.cards`); `agents.load` reads them back.
+"""Saves and loads selectors: weights and card in one safetensors file (`students.store.cards`).
 
-The card names network, canvases, algorithm and its settings, versions, and the hashes of the outcome table, the student
-and the data that the selector was trained on.
+The card names the network, canvases, algorithm and its settings, versions, and the hashes of the outcome table, student
+and data of the training.
 """
 
 from __future__ import annotations
@@ -20,20 +20,15 @@ import students.store.provenance
 import students.tables.latency
 from agents.algorithms.common.curves import CurvePoint
 from agents.algorithms.common.training import Run
-from agents.evaluation.evaluate import GIGA
 from agents.evaluation.setting import CascadeConfig, EnvConfig, env_from_json
 from agents.selectors import networks as selectors
 from agents.selectors.base import Selector, as_tensors
-from agents.selectors.cascade_observation import Cascade, Seen, checked_costs, observe_looks
-from agents.selectors.choice import choose
-from agents.selectors.observation import counted_points
-from agents.selectors.points import POINT_DIM
+from agents.selectors.decision import SketchCascade, SketchSelector, checked_costs
+from agents.selectors.observation import POINT_DIM, part_sizes
 from agents.store import provenance
 from sketchcanvas_env.outcomes.columns import check_canvases
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.sketches.features import FEATURE_NAMES
-from sketchcanvas_env.sketches.sketch import VectorSketch
-from sketchcanvas_env.sketches.thumbnail import SIZE
 from sketchcanvas_env.tasks.arguments import MAX_POINTS
 from students.store import cards
 
@@ -41,7 +36,7 @@ KIND = "selector"
 SUFFIX = ".safetensors"
 
 WEIGHTS_FOLDER = Path(__file__).parents[1] / "weights"
-"""Where the shipped selectors lie, as <data set>.safetensors."""
+"""Folder of the shipped selectors, NAME.safetensors."""
 
 _FIELDS = (
     "algorithm",
@@ -55,17 +50,16 @@ _FIELDS = (
 
 
 @dataclass(frozen=True)
-class SavedSelector:
-    """A trained selector: call it with a sketch and it names the canvas.
+class SavedSelector(SketchSelector):
+    """A trained selector: called with a sketch, it returns the canvas.
 
-    One that was trained with preferences is called with a tradeoff beside the sketch. `env.preferences` says for
-    which it was trained; it answers for others, too, but has learnt nothing of them.
+    `env.preferences` is the range of tradeoffs that it was trained for; it accepts others too.
 
     Attributes:
         selector: the network, in eval mode.
-        canvases: sides it chooses from, pixels.
-        max_points: points that a sketch is bounded to before the network sees it.
-        card: everything that the file says of it; "sha256" is that of the weights.
+        canvases: sides to choose from, pixels, rising.
+        max_points: points that a sketch is simplified to before the network sees it.
+        card: the file's card; "sha256" is that of the weights.
     """
 
     selector: Selector
@@ -73,69 +67,36 @@ class SavedSelector:
     max_points: int
     card: dict[str, Any]
 
-    def __call__(self, sketch: VectorSketch, tradeoff: float | None = None) -> int:
-        """The side, in pixels, on which to draw a sketch.
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """As `SketchSelector.reads`."""
+        return self.selector.reads
 
-        Args:
-            sketch: the drawing.
-            tradeoff: weight of cost against accuracy in [0, 1], for a selector trained with preferences only.
-
-        Raises:
-            ValueError: a tradeoff that is missing, not wanted or out of range.
-        """
-        return self.canvases[int(choose(self.logits(sketch, tradeoff)))]
-
-    def logits(self, sketch: VectorSketch, tradeoff: float | None = None) -> NDArray[np.float32]:
-        """The network's answer, (K,) float32; arguments and errors are those of a call."""
-        return self._answer(self._observed(sketch, tradeoff))
-
-    def _answer(self, obs: dict[str, torch.Tensor]) -> NDArray[np.float32]:
+    def scores(self, obs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """As `SketchSelector.scores`."""
         with torch.inference_mode():
-            answer: NDArray[np.float32] = self.selector(obs)[0].numpy()
+            answer: NDArray[np.float32] = self.selector(as_tensors(obs))[0].numpy()
         return answer
 
-    def gflops(self, sketch: VectorSketch, tradeoff: float | None = None) -> float:
-        """What deciding about a sketch costs, in GFLOPs (2 x MAC), at any tradeoff and after any looks.
-
-        Arguments and errors are those of a call.
-        """
-        self.selector.check_tradeoff(tradeoff)
-        return self.flops(counted_points(self.selector.reads, sketch, self.max_points)) / GIGA
-
     def flops(self, n_points: int) -> float:
-        """FLOPs (2 x MAC) of deciding about a drawing of so many points: on nothing else does a network's work depend.
-
-        Args:
-            n_points: 1 to `max_points`.
-        """
+        """As `SketchSelector.flops`; each number of points is counted once."""
         if n_points not in self._counted:
             self._counted[n_points] = float(self.selector.flops(self.example(n_points))[0])
         return self._counted[n_points]
 
     @cached_property
     def _counted(self) -> dict[int, float]:
-        """FLOPs by number of points, as far as they were asked for."""
         return {}
 
     def example(self, n_points: int) -> dict[str, torch.Tensor]:
-        """An observation of a drawing of so many points, in the order of what the network reads."""
-        parts = self._blank(n_points)
-        return {name: parts[name] for name in self.selector.reads}
-
-    def _blank(self, n_points: int) -> dict[str, torch.Tensor]:
-        """All that there may be of an observation, nothing in it but the number of points."""
-        points = torch.zeros((1, self.max_points, POINT_DIM))
-        points[:, :n_points, 2] = 1.0  # pen down throughout
-        points[:, n_points:, 4] = 1.0
-        return {
-            "points": points.reshape(1, -1),
-            "stats": torch.zeros((1, len(FEATURE_NAMES))),
-            "thumbnail": torch.zeros((1, SIZE)),
-            "tradeoff": torch.zeros((1, 1)),
-        }
-
-    def _observed(self, sketch: VectorSketch, tradeoff: float | None) -> dict[str, torch.Tensor]:
-        return self.selector.observe(sketch, self.max_points, tradeoff)
+        """An observation of a drawing with `n_points` points, zero but for the pen states, in the order of `reads`."""
+        sizes = part_sizes(self.max_points, self.canvases if self.looks_again else None)
+        parts = {name: torch.zeros((1, sizes[name])) for name in self.reads}
+        if "points" in parts:
+            points = parts["points"].view(self.max_points, POINT_DIM)
+            points[:n_points, 2] = 1.0  # pen down throughout
+            points[n_points:, 4] = 1.0  # padding
+        return parts
 
     @property
     def env(self) -> EnvConfig:
@@ -144,48 +105,29 @@ class SavedSelector:
 
 
 @dataclass(frozen=True)
-class SavedCascade(Cascade, SavedSelector):
+class SavedCascade(SketchCascade, SavedSelector):
     """A trained selector that may look at a sketch several times.
 
-    Ask `next` with the looks so far until it says None: the last look is the answer then, or with
-    `env.ranking == "fused"` all of them together. A call names the first canvas.
-
     Attributes:
-        costs: what a look at each canvas costs, in FLOPs or milliseconds, as where it was trained.
+        costs: cost of a look at each canvas, in FLOPs or milliseconds, as in training.
     """
 
     costs: tuple[float, ...]
 
     @property
     def ranking(self) -> str:
-        """What its answer is: the ranking of the "last" look, or of all looks "fused"."""
-        assert isinstance(self.env, CascadeConfig)  # `load` looks
-        return self.env.ranking
-
-    def logits(
-        self, sketch: VectorSketch, tradeoff: float | None = None, looks: Sequence[Seen] = ()
-    ) -> NDArray[np.float32]:
-        """As `Cascade.logits`."""
-        self.selector.check_tradeoff(tradeoff)
-        return self._answer(self._shown(sketch, looks))
-
-    def _blank(self, n_points: int) -> dict[str, torch.Tensor]:
-        return {**super()._blank(n_points), **as_tensors(observe_looks(self.canvases, self.costs, ()))}
-
-    def _shown(self, sketch: VectorSketch, looks: Sequence[Seen]) -> dict[str, torch.Tensor]:
-        """The observation that the environment would give."""
-        seen = as_tensors(observe_looks(self.canvases, self.costs, looks))
-        return {**self._observed(sketch, None), **seen}
+        """As `SketchCascade.ranking`."""
+        return str(self.card["config"]["env"]["ranking"])
 
 
 def save(path: str | Path, run: Run, table: OutcomeTable, curve: Sequence[CurvePoint] = ()) -> Path:
     """Write a run's selector, atomically.
 
     Args:
-        path: where to, with or without the ending .safetensors.
+        path: the file, with or without the ending .safetensors.
         run: the finished run.
-        table: the outcomes that it was trained on, at the canvases on offer, for their hashes.
-        curve: what it earned in the course of training.
+        table: the outcomes that it was trained on, at the canvases on offer; the card has their hashes.
+        curve: the learning curve, to be kept on the card.
 
     Returns:
         The path of the file.
@@ -209,18 +151,18 @@ def save(path: str | Path, run: Run, table: OutcomeTable, curve: Sequence[CurveP
 
 
 def shipped() -> tuple[str, ...]:
-    """Names of the selectors that come with the package, one for each data set that has one."""
+    """Names of the selectors that come with the package."""
     return tuple(sorted(path.stem for path in WEIGHTS_FOLDER.glob(f"[!.]*{SUFFIX}")))
 
 
 def load(path: str | Path) -> SavedSelector:
-    """Read a selector; nothing in the file is trusted before it is checked.
+    """Read and check a selector.
 
     Args:
-        path: of the file, with or without the ending .safetensors; or the name of a shipped selector, "emoji".
+        path: the file, with or without the ending .safetensors, or the name of a shipped selector, such as "emoji".
 
     Returns:
-        A callable, sketch -> canvas, or (sketch, tradeoff) -> canvas; of a cascade a `SavedCascade`.
+        A callable, sketch -> canvas, or (sketch, tradeoff) -> canvas; for a cascade a `SavedCascade`.
 
     Raises:
         FileNotFoundError: no such file.
@@ -239,7 +181,7 @@ def from_card(card: dict[str, Any], tensors: Mapping[str, torch.Tensor], where: 
     Args:
         card: as `save` writes it.
         tensors: the weights, by name.
-        where: what messages call them, usually the file.
+        where: their name in error messages, usually the file.
 
     Raises:
         ValueError: as `load`.
@@ -276,9 +218,9 @@ def network_of(card: Mapping[str, Any], where: str | Path) -> Selector:
     except (TypeError, KeyError, ValueError, OverflowError) as error:
         raise ValueError(f"{where} is damaged: {error}") from None
     if (canvases, points) != (env.canvases, env.max_points):
-        raise ValueError(f"{where}: canvases or max_points are not those of the run in its config")
+        raise ValueError(f"{where}: canvases or max_points differ from those in its config")
     if selector.conditioned != (env.preferences is not None):
-        raise ValueError(f"{where}: a network is told the tradeoff just when its environment has preferences")
+        raise ValueError(f"{where}: conditioned must be true exactly where the environment has preferences")
     cascade = isinstance(env, CascadeConfig)
     if selector.n_actions != len(canvases) + cascade:
         raise ValueError(f"{where}: {selector.n_actions} actions for {len(canvases)} canvases")
@@ -294,7 +236,7 @@ def network_of(card: Mapping[str, Any], where: str | Path) -> Selector:
 
 
 def _bytes_of(selector: Selector) -> int:
-    """Room for a network's weights, with some to spare, so that a wrong shape is reported by name."""
+    """Limit on the bytes of the tensors; generous, so that a wrong shape is reported by name."""
     return 4096 + 2 * sum(int(tensor.nbytes) for tensor in selector.state_dict().values())
 
 
@@ -315,6 +257,6 @@ def _fill(selector: Selector, tensors: Mapping[str, torch.Tensor], where: str | 
 
 
 def weights_path(path: str | Path) -> Path:
-    """The file meant by a path with or without the ending .safetensors."""
+    """The path with the ending .safetensors."""
     plain = Path(path)
     return plain if plain.suffix == SUFFIX else plain.with_name(f"{plain.name}{SUFFIX}")

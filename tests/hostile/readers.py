@@ -24,7 +24,7 @@ import students
 from agents.algorithms.common.training import Run
 from agents.onnx.selector import OnnxCascade, OnnxSelector
 from agents.selectors import networks as selectors
-from agents.selectors.cascade_observation import SeenLook
+from agents.selectors.observation import SeenLook
 from agents.store import saved
 from sketchcanvas_env.data.formats.unpickle import arrays_of
 from sketchcanvas_env.data.photos import on_white, padded, read_picture, read_png

@@ -27,7 +27,7 @@ from agents.search.answers import Look
 from agents.search.parts import CascadeSelector, FixedCanvas
 from agents.search.pipeline import Pipeline
 from agents.selectors import networks as selectors
-from agents.selectors.cascade_observation import SeenLook
+from agents.selectors.observation import SeenLook
 from agents.store.saved import SavedCascade
 from sketchcanvas_env import load_dataset
 from sketchcanvas_env.outcomes.columns import TOP

@@ -77,7 +77,7 @@ def test_equal_margins_go_together(doubt_env: MakeEnv) -> None:
 def test_one_canvas_leaves_no_rule(doubt_env: MakeEnv) -> None:
     env = doubt_env(canvases=(64,))
     assert env.rules("test") == {}
-    with pytest.raises(ValueError, match="takes two canvases"):
+    with pytest.raises(ValueError, match="needs two canvases"):
         best_rule(env.cascade("val"))
 
 

@@ -474,7 +474,7 @@ def test_settings_rebuild_a_conditioned_network(name: str) -> None:
     obs = at(observations(), 0.3)
     assert torch.equal(again(obs), net(obs))
     assert net.device == torch.device("cpu")
-    with pytest.raises(ValueError, match="told the tradeoff already"):
+    with pytest.raises(ValueError, match="takes a tradeoff already"):
         ConditionedSelector(net)
 
 

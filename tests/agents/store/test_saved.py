@@ -93,7 +93,7 @@ def test_counting_observes_nothing(
     found = agents.load(agents.save(tmp_path / "x", run, toy_env.outcomes("train")))
     sketches = [toy.dataset.sketch(row) for row in range(6)]
     observed = [float(found.selector.flops(found.selector.observe(sketch, 40))[0]) / 1e9 for sketch in sketches]
-    monkeypatch.setattr("agents.selectors.base.observe", None)
+    monkeypatch.setattr("agents.selectors.decision.observe", None)
     assert [found.gflops(sketch) for sketch in sketches] == observed
     assert len(set(observed)) == (1 if selector == "stats" else len({min(one.n_points, 40) for one in sketches}))
 
@@ -197,14 +197,14 @@ def change_selector(**changes: Any) -> Callable[[dict[str, Any]], Any]:
     ("change", "message"),
     [
         (lambda c: c.update(canvases=[16, 32, 64]), "canvases"),
-        (lambda c: c.update(canvases=[16, 32, 64, 256]), "not those of the run"),
+        (lambda c: c.update(canvases=[16, 32, 64, 256]), "differ from those in its config"),
         (lambda c: c.update(canvases=[128, 64, 32, 16]), "damaged.*rise"),
         (lambda c: c.update(canvases=None), "damaged"),
         (lambda c: c.update(canvases=["16", "32", "64", "128"]), "damaged.*integers"),
         (lambda c: c.update(max_points=1), "max_points must be an integer from 2 to"),
         (lambda c: c.update(max_points=10**12), "max_points must be an integer from 2 to"),
         (lambda c: c.update(max_points=True), "max_points"),
-        (lambda c: c.update(max_points=41), "not those of the run"),
+        (lambda c: c.update(max_points=41), "differ from those in its config"),
         (lambda c: c.update(selector=None), "damaged"),
         (lambda c: c.update(selector={"name": "gru"}), "damaged.*n_actions"),
         (change_selector(name="lstm"), "damaged.*unknown selector 'lstm'"),

@@ -16,7 +16,7 @@ from agents.algorithms.common.training import Run
 from agents.evaluation.setting import CascadeConfig
 from agents.search.parts import CascadeSelector
 from agents.search.pipeline import Pipeline
-from agents.selectors.cascade_observation import SeenLook
+from agents.selectors.observation import SeenLook
 from agents.store.saved import SavedCascade
 from sketchcanvas_env.outcomes.looks import LookTable, looks_path
 from students.store import cards

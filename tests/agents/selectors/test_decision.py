@@ -12,8 +12,7 @@ import agents
 from agents.algorithms import registry as algorithms
 from agents.evaluation.setting import CascadeConfig, EnvConfig
 from agents.selectors import policy
-from agents.selectors.cascade_observation import best_actions
-from agents.selectors.choice import NEAR_TIE, choose
+from agents.selectors.decision import NEAR_TIE, best_actions, choose
 from tests.agents.support import small
 from tests.helpers import Toy
 

@@ -1,4 +1,4 @@
-"""Walking through looks: against one episode at a time in the single environment, and what deciding costs."""
+"""What a cascade does on a split: against one episode at a time in the single environment, and what deciding costs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from agents.evaluation.setting import CascadeConfig
 from agents.selectors import networks as selectors
-from agents.selectors import walk
+from agents.selectors import policy
 from agents.selectors.base import Selector, as_tensors
 from agents.selectors.perceptrons import LooksSelector
 from sketchcanvas_env.outcomes.looks import look_feature_names
@@ -41,7 +41,7 @@ def test_it_ends_where_single_episodes_end(doubt_env: MakeEnv, masked: bool, ran
     for seed in range(3):
         selector = lively(masked, seed)
         nodes, thinking = env.decide(selector, "test")
-        np.testing.assert_array_equal(nodes, walk.nodes_of(selector, cascade, batch_size=7))
+        np.testing.assert_array_equal(nodes, policy.nodes_of(selector, cascade, batch_size=7))
         single = gym.make("SketchCanvasCascade-v0", **env.kwargs("test"))
         for row in range(0, len(cascade), 9):
             obs, _ = single.reset(options={"index": row})
