@@ -40,8 +40,8 @@ def save_student(student: Student, path: str | Path, card: dict[str, Any], half:
 
     `path` is a .safetensors file, or a folder (then the name is the card's "name", or the backbone's). `card`
     is any JSON-able dictionary; format, config, precision, dim, params and sha256 are filled in from the
-    student itself. With `half`, convolution kernels are stored as float16 (about 4.7 MB less); measure the
-    student after loading it back. Raises ValueError, before anything is written, for NaN or infinity in the
+    student itself. With `half`, all weights are stored as float16, in half the bytes; measure the student after
+    loading it back. Raises ValueError, before anything is written, for NaN or infinity in the
     weights, a card that is not JSON or another suffix.
     """
     import torch
@@ -53,7 +53,7 @@ def save_student(student: Student, path: str | Path, card: dict[str, Any], half:
         raise ValueError(f"weights are saved as .safetensors, not {path.name}")
     state = student.state_dict()
     if half:
-        state = {name: t.half() if t.ndim == 4 else t for name, t in state.items()}
+        state = {name: t.half() for name, t in state.items()}
     bad = sorted(name for name, t in state.items() if not torch.isfinite(t).all())
     if bad:
         raise ValueError(f"not saved: {len(bad)} tensors hold NaN or infinity, first {bad[:3]}")
@@ -61,7 +61,7 @@ def save_student(student: Student, path: str | Path, card: dict[str, Any], half:
         **card,
         "format": FORMAT,
         "config": asdict(student.config),
-        "precision": "float16 convolutions, float32 norms" if half else "float32",
+        "precision": "float16" if half else "float32",
         "dim": student.dim,
         "params": student.params,
     }

@@ -511,7 +511,7 @@ def _seen(dataset: SketchDataset, start: str | None) -> set[str]:
 def publish(student: Student, dataset: SketchDataset, path: Path, recipe: dict[str, Any], command: str) -> None:
     """Save a trained student with a card that says where it comes from and what it scores on val.
 
-    Kernels are saved in half precision. The test split is not touched here: `students.tables.evaluation` does that.
+    Weights are saved in half precision. The test split is not touched here: `students.tables.evaluation` does that.
     """
     card = {
         "name": student.config.backbone,
