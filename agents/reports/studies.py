@@ -142,7 +142,7 @@ def _percent(part: float, whole: float) -> str:
     return f"{100 * part / whole:.0f} %"
 
 
-COST_COLUMNS = ("network", "parameters", "MFLOPs", "% of the student's", "ms", "p95 ms", "% of the student's")
+COST_COLUMNS = ("network", "parameters", "MFLOPs", "% of student", "ms", "p95 ms", "% of its ms")
 
 
 def cost_cells(found: SelectorCosts) -> list[tuple[str, ...]]:
