@@ -47,6 +47,9 @@ def read_search(data: bytes) -> Search:
     Raises:
         ValueError: anything else; the message says what is wrong.
     """
+    # Counted before it is parsed: a megabyte of empty lists takes most of a second.
+    if data.count(b"[") + data.count(b"{") > MAX_POINTS + MAX_STROKES + 2:
+        raise ValueError(f"a drawing may have {MAX_STROKES:,} strokes and {MAX_POINTS:,} points, this one has more")
     try:
         text = data.decode()
     except UnicodeDecodeError:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from sketchcanvas_env.data import SPLITS
 from sketchcanvas_env.outcomes import reward as rules
 from sketchcanvas_env.storage.names import Places, blocks, repeats
-from sketchcanvas_env.storage.table_file import Columns, TableError, check_meta, check_shapes
+from sketchcanvas_env.storage.table_file import Columns, TableError, check_meta, check_shapes, shapes_of
 
 if TYPE_CHECKING:
     from sketchcanvas_env.outcomes.table import OutcomeTable
@@ -65,7 +65,7 @@ def check_columns(table: OutcomeTable) -> None:
     for name in TEXTS:
         if not isinstance(getattr(table, name), str) or not getattr(table, name):
             raise TableError(f"{name} must be a string, not empty")
-    sizes = check_shapes(table._arrays(), ARRAYS)
+    sizes = check_shapes(shapes_of(table._arrays()), ARRAYS)
     if 0 in sizes.values():
         raise TableError("the table is empty: no sketch, no canvas or no photo")
     _check_columns(table)

@@ -26,7 +26,7 @@ from sketchcanvas_env.outcomes import reward as rules
 from sketchcanvas_env.outcomes.columns import TOP
 from sketchcanvas_env.outcomes.sidecar import Companion, check_distances, load_beside
 from sketchcanvas_env.outcomes.table import OutcomeTable
-from sketchcanvas_env.storage.table_file import TableError, check_shapes
+from sketchcanvas_env.storage.table_file import TableError, check_shapes, shapes_of
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -120,7 +120,7 @@ class LookTable(Companion):
 
 def _check(looks: LookTable) -> None:
     """Raise TableError for the first thing that cannot be, whatever the outcome table says."""
-    sizes = check_shapes(looks._arrays(), looks.ARRAYS)
+    sizes = check_shapes(shapes_of(looks._arrays()), looks.ARRAYS)
     if 0 in (sizes["N"], sizes["K"]):
         raise TableError("there are no looks: no sketch or no canvas")
     distances, sets = looks.distances, looks.fused_of

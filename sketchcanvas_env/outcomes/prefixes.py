@@ -22,7 +22,7 @@ from sketchcanvas_env.outcomes.columns import TOP, check_canvases
 from sketchcanvas_env.outcomes.sidecar import Companion, check_distances, load_beside
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.sketches.sketch import VectorSketch
-from sketchcanvas_env.storage.table_file import TableError, check_shapes
+from sketchcanvas_env.storage.table_file import TableError, check_shapes, shapes_of
 
 MAX_STEPS = 8
 """The most steps in which a drawing appears. Our choice: half of `emoji`'s drawings have five strokes or fewer."""
@@ -126,7 +126,7 @@ def _check(prefixes: PrefixTable) -> None:
     """Raise TableError for the first thing that cannot be, whatever the outcome table says."""
     if prefixes.strokes.ndim != 1 or not prefixes.strokes.size or (prefixes.strokes < 1).any():
         raise TableError("strokes must be a row of numbers of at least 1")
-    check_shapes(prefixes._arrays(), prefixes.ARRAYS, R=int(prefixes.steps.sum()))
+    check_shapes(shapes_of(prefixes._arrays()), prefixes.ARRAYS, R=int(prefixes.steps.sum()))
     try:
         check_canvases(prefixes.canvases.tolist())
     except ValueError as error:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from sketchcanvas_env.outcomes import finding
 from sketchcanvas_env.outcomes import reward as rules
 from sketchcanvas_env.outcomes.table import OutcomeTable
-from sketchcanvas_env.storage.npz import write_npz
+from sketchcanvas_env.storage.npz import write_either
 from sketchcanvas_env.storage.table_file import (
     HEADER,
     Columns,
@@ -82,7 +82,7 @@ class Companion:
         raise NotImplementedError
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write a compressed .npz without pickles, atomically; equal contents give equal bytes.
+        """Write an .npz without pickles, atomically; equal contents give equal bytes.
 
         Args:
             path: where to, beside the table (`path_beside`); the folder is made if it is missing.
@@ -91,7 +91,7 @@ class Companion:
             The path.
         """
         header = header_text({"outcomes_hash": self.outcomes_hash, "meta": self.meta})
-        write_npz(Path(path), {HEADER: np.array(header), **self._arrays()})
+        write_either(Path(path), {HEADER: np.array(header), **self._arrays()})
         return Path(path)
 
     @classmethod

@@ -36,11 +36,8 @@ from sketchcanvas_env.outcomes.columns import (
 from sketchcanvas_env.outcomes.hull import best_columns, upper_hull
 from sketchcanvas_env.storage.files import atomic_write
 from sketchcanvas_env.storage.names import blocks
-from sketchcanvas_env.storage.npz import Rows, write_mapped, write_npz
+from sketchcanvas_env.storage.npz import Rows, write_either, write_mapped
 from sketchcanvas_env.storage.table_file import HEADER, header_text, load_file, own_column
-
-MAPPED_FROM = 64 << 20
-"""Tables of as many bytes or more are written in the form that is mapped from the disk instead of read."""
 
 
 @dataclass(frozen=True)
@@ -369,7 +366,7 @@ class OutcomeTable:
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the table as an .npz without pickles, atomically; equal tables give equal bytes.
 
-        A table of less than `MAPPED_FROM` bytes is compressed, a larger one is laid down so that it can be mapped.
+        A table of less than `npz.MAPPED_FROM` bytes is compressed, a larger one is laid down so that it can be mapped.
 
         Args:
             path: where to; the folder is made if it is missing.
@@ -377,9 +374,7 @@ class OutcomeTable:
         Returns:
             The path.
         """
-        members = {HEADER: np.array(self._header()), **self._arrays()}
-        large = sum(array.nbytes for array in members.values()) >= MAPPED_FROM
-        (write_mapped if large else write_npz)(Path(path), members)
+        write_either(path, {HEADER: np.array(self._header()), **self._arrays()})
         return Path(path)
 
     @classmethod

@@ -14,7 +14,7 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -27,7 +27,10 @@ from sketchcanvas_env.storage.files import atomic_write, is_special
 MAX_MAPPED_BYTES = 16 << 30
 """Largest file that is mapped. Nothing is read ahead, but every check looks at all of it, at about 1 GB a second."""
 
-MAX_READ_BYTES = 512 << 20
+MAPPED_FROM = 64 << 20
+"""Bytes from which on arrays are laid down so that they can be mapped, not compressed."""
+
+MAX_READ_BYTES = MAPPED_FROM + (1 << 20)
 """Most bytes that members which cannot be mapped may take together; they lie in memory."""
 
 _MAX_DIRECTORY_BYTES = 1 << 16
@@ -64,6 +67,15 @@ class Rows:
     def nbytes(self) -> int:
         """Bytes of the whole."""
         return math.prod(self.shape) * self.dtype.itemsize
+
+
+Shape = tuple[int, ...]
+
+
+def write_either(path: str | Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """`write_npz` for less than `MAPPED_FROM` bytes, `write_mapped` for more; arguments and errors as of these."""
+    large = sum(array.nbytes for array in arrays.values()) >= MAPPED_FROM
+    (write_mapped if large else write_npz)(path, arrays)
 
 
 def write_npz(path: str | Path, arrays: Mapping[str, NDArray[Any]], compress: bool = True) -> None:
@@ -137,12 +149,14 @@ def read_npz(
     optional: Collection[str] = (),
     most: int = MAX_READ_BYTES,
     most_mapped: int = MAX_MAPPED_BYTES,
+    check: Callable[[Mapping[str, Shape]], object] = dict,
 ) -> dict[str, NDArray[Any]]:
     """The arrays of an `.npz` that nobody vouches for.
 
-    Members that are stored and aligned are mapped from the file, the others are read. All of them are compared with
-    their checksums. A mapped file may be replaced (`files.atomic_write`) or removed, and what was mapped stays; but to
-    cut it short in place ends the process that looks at it.
+    Members that are stored and aligned are mapped from the file, the others are read, once the headers of all are
+    found to be right. All of them are compared with their checksums. A mapped file may be replaced
+    (`files.atomic_write`) or removed, and what was mapped stays; but to cut it short in place ends the process that
+    looks at it.
 
     Args:
         path: the file.
@@ -150,6 +164,7 @@ def read_npz(
         optional: names out of `kinds` that may be missing.
         most: bytes that all members together may have that are read.
         most_mapped: bytes that the file may have.
+        check: called with the shapes of all arrays by name before any is read; raises ValueError for wrong ones.
 
     Returns:
         Arrays by name, read-only.
@@ -167,18 +182,23 @@ def read_npz(
         size = os.fstat(file.fileno()).st_size
         check_members(members, size)
         body = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        described = {}
+        for member in members:
+            name = member.filename.removesuffix(".npy")
+            described[name] = _described(name, _beginning(archive, body, member), member.file_size, kinds[name])
+        check({name: one.shape for name, one in described.items()})
         found: dict[str, NDArray[Any]] = {}
         read = 0
         for member in members:
             name = member.filename.removesuffix(".npy")
             content = _stored(body, member)
-            array = None if content is None else _array(name, content, kinds[name])
+            array = None if content is None else _array(name, content, described[name])
             if array is None or not array.flags.aligned:
                 read += member.file_size
                 if read > most:
                     raise ValueError(f"unpacks to more than {most >> 20} MiB")
                 with archive.open(member) as stream:
-                    array = _array(name, memoryview(stream.read(member.file_size)), kinds[name])
+                    array = _array(name, memoryview(stream.read(member.file_size)), described[name])
             elif content is not None and _checksum(content) != member.CRC:
                 raise ValueError(f"{name}: damaged, its checksum is another")
             found[name] = array
@@ -215,9 +235,28 @@ def _checksum(content: memoryview) -> int:
     return value
 
 
-def _array(name: str, content: memoryview, kind: str) -> NDArray[Any]:
-    """One array over the bytes of a member, once its header has been found to speak of exactly those."""
-    head = io.BytesIO(content[: 2 * _MAX_NPY_HEADER])
+def _beginning(archive: zipfile.ZipFile, body: memoryview, member: zipfile.ZipInfo) -> bytes:
+    """The first bytes of a member, enough for its header."""
+    content = _stored(body, member)
+    if content is not None:
+        return bytes(content[: 2 * _MAX_NPY_HEADER])
+    with archive.open(member) as stream:
+        return stream.read(2 * _MAX_NPY_HEADER)
+
+
+@dataclass(frozen=True)
+class _Described:
+    """What a member's own header says of its array, and where in the member the array starts."""
+
+    shape: Shape
+    fortran: bool
+    dtype: np.dtype[Any]
+    start: int
+
+
+def _described(name: str, beginning: bytes, size: int, kind: str) -> _Described:
+    """What the header says that a member of `size` bytes begins with."""
+    head = io.BytesIO(beginning)
     version = np.lib.format.read_magic(head)
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in readers:
@@ -225,11 +264,19 @@ def _array(name: str, content: memoryview, kind: str) -> NDArray[Any]:
     shape, fortran, dtype = readers[version](head, max_header_size=_MAX_NPY_HEADER)
     if dtype.kind != kind:
         raise ValueError(f"{name}: dtype {dtype} where one of kind {kind!r} is due")
-    rest = content[head.tell() :]
-    if dtype.itemsize == 0 or min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(rest):
-        raise ValueError(f"{name}: says it is {shape} of {dtype} but {len(rest)} bytes follow")
-    array = np.frombuffer(rest, dtype=dtype).reshape(shape, order="F" if fortran else "C")
-    if kind == "U":
+    rest = size - head.tell()
+    if dtype.itemsize == 0 or min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != rest:
+        raise ValueError(f"{name}: says it is {shape} of {dtype} but {rest} bytes follow")
+    return _Described(shape, fortran, dtype, head.tell())
+
+
+def _array(name: str, content: memoryview, described: _Described) -> NDArray[Any]:
+    """One array over the bytes of a member."""
+    rest, dtype = content[described.start :], described.dtype
+    if math.prod(described.shape) * dtype.itemsize != len(rest):
+        raise ValueError(f"{name}: damaged, it ends early")
+    array = np.frombuffer(rest, dtype=dtype).reshape(described.shape, order="F" if described.fortran else "C")
+    if dtype.kind == "U":
         _check_text(name, np.frombuffer(rest, np.dtype(np.uint32).newbyteorder(dtype.byteorder)))
     return array
 

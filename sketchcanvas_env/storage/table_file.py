@@ -78,11 +78,11 @@ def _unchangeable(array: npt.NDArray[Any]) -> bool:
         return False
 
 
-def check_shapes(arrays: Mapping[str, npt.NDArray[Any]], columns: Columns, **known: int) -> dict[str, int]:
+def check_shapes(shapes: Mapping[str, tuple[int, ...]], columns: Columns, **known: int) -> dict[str, int]:
     """Raise TableError unless every array has the shape of its column.
 
     Args:
-        arrays: by name, all in `columns`.
+        shapes: of the arrays by name, all in `columns`.
         columns: what there may be.
         known: sizes that letters must stand for; the first array decides about the others.
 
@@ -90,14 +90,19 @@ def check_shapes(arrays: Mapping[str, npt.NDArray[Any]], columns: Columns, **kno
         What each letter stands for.
     """
     sizes = dict(known)
-    for name, array in arrays.items():
+    for name, given in shapes.items():
         shape = columns[name][1]
         expected = tuple(sizes.setdefault(axis, size) if isinstance(axis, str) else axis
-                         for axis, size in zip(shape, array.shape, strict=False))  # fmt: skip
-        if len(shape) != array.ndim or array.shape != expected:
+                         for axis, size in zip(shape, given, strict=False))  # fmt: skip
+        if len(shape) != len(given) or given != expected:
             words = ", ".join(str(sizes.get(axis, axis)) for axis in shape)
-            raise TableError(f"{name} must have shape ({words}), got {array.shape}")
+            raise TableError(f"{name} must have shape ({words}), got {given}")
     return sizes
+
+
+def shapes_of(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, tuple[int, ...]]:
+    """The shapes of arrays, by name."""
+    return {name: array.shape for name, array in arrays.items()}
 
 
 def check_meta(meta: Mapping[str, Any]) -> None:
@@ -145,7 +150,12 @@ def load_file(
     """
     kinds = {column: np.dtype(kind).kind for column, (kind, _) in columns.items()}
     try:
-        arrays = read_npz(path, {HEADER: "U", **kinds}, optional=optional)
+        arrays = read_npz(
+            path,
+            {HEADER: "U", **kinds},
+            optional=optional,
+            check=lambda shapes: check_shapes({name: shapes[name] for name in columns if name in shapes}, columns),
+        )
         return make(**_fields(arrays.pop(HEADER), texts, objects), **arrays)
     except FileNotFoundError:
         raise FileNotFoundError(missing) from None

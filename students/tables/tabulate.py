@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from sketchcanvas_env.data import SPLITS, SketchDataset
 from sketchcanvas_env.outcomes import reward as rules
-from sketchcanvas_env.outcomes import table as tables
 from sketchcanvas_env.outcomes.columns import ROWS, TOP
 from sketchcanvas_env.outcomes.table import OutcomeTable
-from sketchcanvas_env.storage import names
+from sketchcanvas_env.storage import names, npz
 from sketchcanvas_env.storage.npz import Rows
 from sketchcanvas_env.storage.table_file import own_column
 from students import WEIGHTS_FOLDER
@@ -40,7 +39,7 @@ def tabulate(
     """Rank the true photo of every sketch outside the `student` split, at every canvas.
 
     Photos and sketches are read, embedded and ranked in blocks of `students.tables.blocks.BLOCK`, and each block is
-    stored at once; a large table (`table.MAPPED_FROM`) is put together on the disk and mapped. So memory is bounded by
+    stored at once; a large table (`npz.MAPPED_FROM`) is put together on the disk and mapped. So memory is bounded by
     a block and the gallery, whatever the number of sketches. A table depends neither on the blocks nor on how often
     the work was interrupted.
 
@@ -140,7 +139,7 @@ def _tabulated(
     if kept:
         check_saved(student)
     rows, others = _outcomes(student, dataset, canvases, progress, folder)
-    if sum(each.nbytes for each in rows.values()) >= tables.MAPPED_FROM:
+    if sum(each.nbytes for each in rows.values()) >= npz.MAPPED_FROM:
         key = blocks.key(settings_of(student, dataset, tuple(others["canvases"].tolist())))
         return OutcomeTable.write(final or folder / f"{key}.npz", rows, **others)
     whole: dict[str, Any] = {name: np.concatenate([*each.blocks]) for name, each in rows.items()}

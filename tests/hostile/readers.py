@@ -31,6 +31,7 @@ from sketchcanvas_env.data.photos import on_white, padded, read_picture, read_pn
 from sketchcanvas_env.outcomes.looks import load_looks
 from sketchcanvas_env.outcomes.prefixes import load_prefixes
 from sketchcanvas_env.outcomes.table import OutcomeTable
+from sketchcanvas_env.storage.npz import write_npz
 from sketchcanvas_env.storage.table_file import TableError
 from sketchcanvas_env.storage.untrusted import read_inside
 from sketchcanvas_env.svg.reader import SvgError, read_svg
@@ -39,6 +40,7 @@ from students.search.index import PhotoIndex
 from students.search.index import load as load_index
 from students.store import checkpoint
 from students.store.weights import load_student, save_student
+from students.training.pool import renderings
 from tests.agents.support import small
 from tests.helpers import qmul_arrays, toy_looks, toy_prefixes, toy_sketch, toy_table
 
@@ -182,6 +184,21 @@ def _prefixes() -> tuple[bytes, None]:
         return toy_prefixes(_toy()).save(Path(folder) / "t.npz").read_bytes(), None
 
 
+@lru_cache
+def _renderings() -> tuple[bytes, None]:
+    arrays = {
+        "photos": np.zeros((2, renderings.SIDE, renderings.SIDE, 3), np.uint8),
+        "photo_names": np.array(["a", "b"]),
+        "sketch_names": np.array(["c"]),
+        "icon_names": np.array(["a"]),
+        "stroke5": np.array([[0.1, 0.1, 1, 0, 0], [0.2, 0.3, 0, 1, 0]] * 2, np.float32),
+        "ends": np.array([2, 4]),
+    }
+    with TemporaryDirectory() as folder:
+        write_npz(Path(folder) / "r.npz", arrays)
+        return (Path(folder) / "r.npz").read_bytes(), None
+
+
 def _read_looks(path: Path) -> object:
     return load_looks(_toy(), path)
 
@@ -323,6 +340,7 @@ READERS = {
     "table": Reader(".npz", OutcomeTable.load, TableError, _table),
     "looks": Reader(".npz", _read_looks, TableError, _looks),
     "prefixes": Reader(".npz", _read_prefixes, TableError, _prefixes),
+    "renderings": Reader(".npz", renderings.read, ValueError, _renderings),
     "student": Reader(".safetensors", load_student, ValueError, _student, card=None),
     "selector": Reader(".safetensors", saved.load, ValueError, _selector, card=None),
     "index": Reader(".safetensors", load_index, ValueError, _index, card=None),

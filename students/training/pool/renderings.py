@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from sketchcanvas_env.data import SPLITS, SketchDataset, load
 from sketchcanvas_env.sketches.raster import rasterise_batch
 from sketchcanvas_env.sketches.sketch import VectorSketch
-from sketchcanvas_env.storage.npz import write_npz
+from sketchcanvas_env.storage.npz import read_npz, write_npz
 from sketchcanvas_env.svg.reader import SvgError, read_svg
 
 OPENMOJI = "openmoji-17.0.0.tgz"
@@ -57,6 +57,11 @@ DRAWN_AND_COLOURED = (
 )
 """Pairs of Iconify's archives that have the same icons, with strokes and in colour."""
 SIDE = 144
+MAX_PHOTOS = 20_000
+"""Most photos of a file that is read: 1.2 GB in memory."""
+MAX_DRAWINGS = 20_000
+MAX_ROWS = 2_000_000
+"""Most drawings, and rows of all drawings together, of a file that is read."""
 ALIKE = 0.98
 """Cosine of two drawings' ink at 64 px above which they count as one (as in `tests.tools.build_emoji`)."""
 
@@ -82,33 +87,55 @@ class Renderings:
     icons: tuple[VectorSketch, ...]
 
 
+_KINDS = {"photos": "u", "photo_names": "U", "sketch_names": "U", "icon_names": "U", "stroke5": "f", "ends": "i"}
+
+
 def read(path: str | Path) -> Renderings:
-    """Read what `build` wrote.
+    """Read what `build` wrote; sizes are checked before anything is unpacked.
 
     Raises:
         FileNotFoundError: no such file; the message says how to make it.
-        ValueError: not such a file.
+        ValueError: not such a file, or more than is read; the message names it.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(
             f"no renderings at {path}: make them with 'python -m students.training.pool.renderings' (see --help)"
         )
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            stroke5 = np.split(arrays["stroke5"], arrays["ends"][:-1])
-            sketches = tuple(VectorSketch.from_stroke5(rows) for rows in stroke5)
-            outside = len(arrays["sketch_names"])
-            return Renderings(
-                photos=arrays["photos"],
-                photo_names=arrays["photo_names"],
-                sketch_names=arrays["sketch_names"],
-                sketches=sketches[:outside],
-                icon_names=arrays["icon_names"],
-                icons=sketches[outside:],
-            )
-    except (KeyError, OSError) as error:
-        raise ValueError(f"{path} holds no renderings: {error}") from None
+        arrays = read_npz(path, _KINDS, most=2 * MAX_PHOTOS * SIDE * SIDE * 3, check=_check)
+        ends = arrays["ends"]
+        if (np.diff(ends, prepend=0) <= 0).any() or (len(ends) and ends[-1] != len(arrays["stroke5"])):
+            raise ValueError("ends must rise, and the last one be the number of rows")
+        sketches = tuple(VectorSketch.from_stroke5(rows) for rows in np.split(arrays["stroke5"], ends[:-1]))
+    except Exception as error:  # NumPy and zipfile stumble in many ways over a damaged file
+        raise ValueError(f"{path} holds no renderings: {str(error)[:300] or type(error).__name__}") from None
+    outside = len(arrays["sketch_names"])
+    return Renderings(
+        photos=arrays["photos"],
+        photo_names=arrays["photo_names"],
+        sketch_names=arrays["sketch_names"],
+        sketches=sketches[:outside],
+        icon_names=arrays["icon_names"],
+        icons=sketches[outside:],
+    )
+
+
+def _check(shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise ValueError unless arrays of these shapes belong together and are few enough."""
+    photos, drawings = shapes["photos"][:1], shapes["ends"]
+    names = [shapes[name] for name in ("photo_names", "sketch_names", "icon_names")]
+    if any(len(shape) != 1 for shape in (*names, drawings)) or shapes["photos"] != (*names[0], SIDE, SIDE, 3):
+        raise ValueError(f"there must be a picture of {SIDE} x {SIDE} pixels for each photo's name")
+    if drawings[0] != names[1][0] + names[2][0] or shapes["stroke5"][1:] != (5,):
+        raise ValueError("there must be a drawing in stroke-5 for each sketch's and icon's name")
+    for what, number, most in (
+        ("photos", photos[0], MAX_PHOTOS),
+        ("drawings", drawings[0], MAX_DRAWINGS),
+        ("rows of drawings", shapes["stroke5"][0], MAX_ROWS),
+    ):
+        if number > most:
+            raise ValueError(f"{number:,} {what}; at most {most:,} are read")
 
 
 def build(archives: Path, out: Path, dataset: SketchDataset, progress: bool = False) -> Renderings:

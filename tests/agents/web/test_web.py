@@ -156,7 +156,7 @@ def test_looks_of_a_cascade_are_shown(pictures: Path) -> None:
     assert got["looks"][1]["first"] == got["hits"][0]["label"]
 
 
-DEEP = "[" * 100_000
+DEEP = "[" * 4_000 + "]" * 4_000
 BAD_SEARCHES = {
     "nothing": ("", "not JSON"),
     "no JSON": ("{strokes}", "not JSON"),
@@ -222,6 +222,13 @@ def test_bad_searches_are_refused_with_the_reason(
     assert answer.status_code == 400
     assert reason in answer.json()["error"]
     assert len(answer.text) < 500
+
+
+def test_lists_are_counted_before_a_search_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, "parse_json", None)
+    for body in ("[]," * 340_000, "{}," * 340_000, "[" * 100_000, "[[0,0]]," * 100_000):
+        with pytest.raises(ValueError, match="400 strokes and 4,000 points, this one has more"):
+            messages.read_search(f'{{"strokes": [{body}'.encode())
 
 
 NUMBERS = {
@@ -536,6 +543,30 @@ def test_connections_that_wait_shut_nobody_out(
         for _ in range(3):
             assert httpx.get(url).status_code == 200
             assert httpx.post(f"{url}api/search", json={"strokes": STROKES}).status_code == 200
+
+
+@pytest.mark.parametrize(("sent", "number"), [(HALF_HEAD, 300), (HALF_BODY, 300), (b"", 1_500)])
+@pytest.mark.parametrize("addresses", [1, 40])
+def test_hundreds_of_connections_that_wait_shut_nobody_out(
+    pipeline: Pipeline, sent: bytes, number: int, addresses: int
+) -> None:
+    """With the limits as they are; the client's end of each connection needs a file, too."""
+    resource = pytest.importorskip("resource")
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < number + connections.MAX_CONNECTIONS + 200:
+        pytest.skip("too few open files are allowed here")
+    with running(create_app(pipeline, FREE)) as url, ExitStack() as held:
+        place = (urlsplit(url).hostname, urlsplit(url).port)
+        for one in range(number):
+            source = (f"127.0.0.{2 + one % addresses}", 0) if addresses > 1 else None
+            try:
+                waiting = held.enter_context(socket.create_connection(place, source_address=source))
+            except OSError:
+                pytest.skip("this machine has one loopback address")
+            with suppress(ConnectionError):  # room was made for others before it was sent
+                waiting.sendall(sent)
+            if one % 100 == 99:
+                assert httpx.post(f"{url}api/search", json={"strokes": STROKES}).status_code == 200
+        assert httpx.get(url).status_code == 200
 
 
 def test_the_head_of_a_request_has_to_come_in_time(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:

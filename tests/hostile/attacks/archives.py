@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from students.training.pool import renderings
 from tests.hostile.attacks.attack import Attack, Content, files
 from tests.hostile.attacks.pickles import OBJECT
 from tests.hostile.readers import READERS
@@ -309,8 +310,34 @@ def _many_sets(count: int) -> bytes:
     return npz({f"{name}.npy": _npy_of(array) for name, array in changes.items()}, reader="looks")
 
 
+SIDE = renderings.SIDE
+
+RENDERINGS: dict[str, tuple[Content, str | None]] = {
+    **{
+        name: (content, reason.replace("not a usable", "holds no renderings"))
+        for name, (content, reason) in _archive("renderings", "ends.npy", "photo_names.npy").items()
+        if "header" not in name and name not in ("a deep meta", "another format")
+    },
+    "a bomb of pixels": (
+        lambda: npz({"photos.npy": npy(f"({841 << 20},)", "'|u1'", bytes(841 << 20))}, reader="renderings"),
+        "unpacks to",
+    ),
+    "pictures without names": (_arrays("renderings", photos=_shaped(250, SIDE, SIDE, 3)), "for each photo's name"),
+    "pictures of another size": (_arrays("renderings", photos=_shaped(2, 4096, 4096, 1)), "unpacks to|144 x 144"),
+    "drawings without names": (_arrays("renderings", ends=lambda a: np.arange(3_000_000)), "for each sketch's"),
+    "three million drawings": (
+        _arrays("renderings", ends=lambda a: np.arange(3_000_000), sketch_names=_shaped(2_999_999)),
+        "3,000,000 drawings; at most 20,000",
+    ),
+    "three million rows": (_arrays("renderings", stroke5=_shaped(3_000_000, 5)), "3,000,000 rows of drawings"),
+    "ends that fall": (_arrays("renderings", ends=lambda a: a[::-1]), "ends must rise"),
+    "an end of 2^62": (_arrays("renderings", ends=_set((1,), 2**62)), "ends must rise"),
+    "NaN in a drawing": (_arrays("renderings", stroke5=_set((0, 0), np.nan)), "finite|NaN"),
+}
+
 ATTACKS: dict[str, Attack] = {
     **files("table", TABLE),
     **files("looks", LOOKS),
     **files("prefixes", PREFIXES),
+    **files("renderings", RENDERINGS),
 }

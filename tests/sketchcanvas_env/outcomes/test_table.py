@@ -20,11 +20,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sketchcanvas_env.outcomes import columns, finding
-from sketchcanvas_env.outcomes import table as tables
 from sketchcanvas_env.outcomes.columns import ROWS
 from sketchcanvas_env.outcomes.finding import available_tables, load_cached, load_table
 from sketchcanvas_env.outcomes.table import OutcomeTable
-from sketchcanvas_env.storage import names
+from sketchcanvas_env.storage import names, npz
 from sketchcanvas_env.storage.npz import Rows
 from sketchcanvas_env.storage.table_file import TableError
 from tests.helpers import TOY_CANVASES, TOY_FLOPS, TOY_LATENCY, TOY_MILLISECONDS, Toy, table_of, toy_table
@@ -519,7 +518,7 @@ def large(monkeypatch: pytest.MonkeyPatch) -> OutcomeTable:
     rows = ordered(table)
     table = replace(table, **{name: getattr(table, name)[rows] for name in ROWS})
     members = [np.array(table._header()), *table._arrays().values()]
-    monkeypatch.setattr(tables, "MAPPED_FROM", sum(array.nbytes for array in members))
+    monkeypatch.setattr(npz, "MAPPED_FROM", sum(array.nbytes for array in members))
     return table
 
 
@@ -532,7 +531,7 @@ def test_a_large_table_is_mapped_and_equal(
     assert mapped.hash == large.hash
     assert mapped.save(path) == path  # over the file that it is mapped from
     assert OutcomeTable.load(path).hash == mapped.hash == large.hash
-    monkeypatch.setattr(tables, "MAPPED_FROM", tables.MAPPED_FROM + 1)
+    monkeypatch.setattr(npz, "MAPPED_FROM", npz.MAPPED_FROM + 1)
     small = OutcomeTable.load(mapped.save(tmp_path / "s.npz"))
     assert not any(is_mapped(array) for array in small._arrays().values())
     assert small.hash == large.hash

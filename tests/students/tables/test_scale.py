@@ -17,11 +17,10 @@ import numpy as np
 import pytest
 
 from sketchcanvas_env.data import SketchDataset
-from sketchcanvas_env.outcomes import table as tables
 from sketchcanvas_env.outcomes.reward import rank_of_true
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.sketches.sketch import VectorSketch
-from sketchcanvas_env.storage import names
+from sketchcanvas_env.storage import names, npz
 from students.network.embedder import Student
 from students.tables import blocks, ranking, tabulate
 from students.tables.ranking import euclidean, nearest
@@ -186,7 +185,7 @@ def test_a_large_table_goes_from_blocks_to_its_file(
 ) -> None:
     dataset, path = toy_dataset(), tmp_path / "table.npz"
     small = build_table(Counting(), dataset, tmp_path / "small.npz")
-    monkeypatch.setattr(tables, "MAPPED_FROM", 0)
+    monkeypatch.setattr(npz, "MAPPED_FROM", 0)
     if interrupted:
         with pytest.raises(KeyboardInterrupt):
             build_table(Counting(5), dataset, path)
@@ -281,7 +280,7 @@ def test_memory_does_not_grow_with_the_number_of_sketches(monkeypatch: pytest.Mo
 
     Without mapping it would be over 200 bytes: two canvases and the names of a sketch, and copies of them.
     """
-    monkeypatch.setattr(tables, "MAPPED_FROM", 0)
+    monkeypatch.setattr(npz, "MAPPED_FROM", 0)
     monkeypatch.setattr(names, "BLOCK", 512)
     streaming, whole, lengths = [], [], []
     for times in (40, 400):

@@ -98,5 +98,5 @@ def test_missing_and_foreign_files(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"python -m students\.training\.pool\.renderings"):
         renderings.read(tmp_path / "none.npz")
     np.savez(tmp_path / "other.npz", something=np.zeros(3))
-    with pytest.raises(ValueError, match="holds no renderings"):
+    with pytest.raises(ValueError, match=r"other\.npz holds no renderings"):
         renderings.read(tmp_path / "other.npz")
