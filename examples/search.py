@@ -11,7 +11,7 @@ from PIL import Image
 import students
 from agents.search.pipeline import Pipeline
 from sketchcanvas_env import load_dataset, read_svg
-from students.search import index
+from students.search.building import build
 
 # The shipped index: the photos of the emoji test split.
 drawing = b"""<svg xmlns="http://www.w3.org/2000/svg" fill="none" stroke="black"><circle cx="9" cy="9" r="8"/>
@@ -29,7 +29,7 @@ rows = dataset.indices("val")[:80:4]  # one drawing of each of 20 photos
 with tempfile.TemporaryDirectory() as folder:
     for photo in dataset.photo_ids[rows].tolist():
         Image.fromarray(dataset.photo(photo)).save(Path(folder) / f"{photo}.png")
-    index.build(students.load("emoji"), "emoji", folder, Path(folder) / "my.index")
+    build(students.load("emoji"), "emoji", folder, Path(folder) / "my.index")
     mine = Pipeline.load(Path(folder) / "my.index", selector="fixed:64")
 answers = mine.search_many([dataset.sketch(int(row)) for row in rows], top=1)
 for row, found in zip(rows[:4], answers, strict=False):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from students.search.index import FOLDER, PhotoIndex
+from students.search.index import PhotoIndex
+from students.search.pictures import FOLDER
 
 ALL_EMOJI = "emoji:all"
 """Source of the shipped index that holds photos that its student was trained on, too."""

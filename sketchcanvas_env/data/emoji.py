@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
 from functools import lru_cache
 from hashlib import sha256
@@ -85,8 +86,16 @@ def emoji_names() -> dict[str, str]:
 
 
 def _photo_bytes(name: str) -> bytes:
-    with zipfile.ZipFile(FOLDER / "photos.zip") as archive:
-        return archive.read(name)
+    return _archive(os.getpid()).read(name)
+
+
+@lru_cache(maxsize=1)
+def _archive(process: int) -> zipfile.ZipFile:
+    """The photos' archive, opened once: reading its directory takes longer than decoding a photo.
+
+    Each process opens its own: after a fork both would move one place in one file.
+    """
+    return zipfile.ZipFile(FOLDER / "photos.zip")
 
 
 def _decode(data: bytes) -> NDArray[np.uint8]:

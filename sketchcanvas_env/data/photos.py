@@ -53,12 +53,7 @@ def on_white(image: Picture) -> NDArray[np.uint8]:
 
     Another size is resampled (bicubic, antialiased) and stretched where it is not square.
     """
-    from PIL import Image
-
-    rgba = image.convert("RGBA")
-    page = Image.new("RGBA", rgba.size, "white")
-    page.alpha_composite(rgba)
-    rgb = page.convert("RGB")
+    rgb = _without_alpha(image)
     return np.asarray(rgb if rgb.size == (SIDE, SIDE) else rgb.resize((SIDE, SIDE)))
 
 
@@ -199,11 +194,24 @@ def padded(image: Picture) -> Picture:
     """The picture in the middle of a white square: nothing is stretched when `on_white` resizes it."""
     from PIL import Image
 
-    rgba = image.convert("RGBA")
-    side = max(rgba.size)
-    page = Image.new("RGBA", (side, side), "white")
-    page.alpha_composite(rgba, ((side - rgba.width) // 2, (side - rgba.height) // 2))
+    rgb, side = _without_alpha(image), max(image.size)
+    if rgb.size == (side, side):
+        return rgb
+    page = Image.new("RGB", (side, side), "white")
+    page.paste(rgb, ((side - rgb.width) // 2, (side - rgb.height) // 2))
     return page
+
+
+def _without_alpha(image: Picture) -> Picture:
+    """A picture laid on white paper of its size."""
+    from PIL import Image
+
+    if image.mode in ("RGB", "L") and "transparency" not in image.info:
+        return image.convert("RGB")
+    rgba = image.convert("RGBA")
+    page = Image.new("RGBA", rgba.size, "white")
+    page.alpha_composite(rgba)
+    return page.convert("RGB")
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:

@@ -15,9 +15,9 @@ UNSAVED = "unsaved"
 
 
 MAX_BATCH = 64
-BATCH_PIXELS = MAX_BATCH * 128**2
-"""Pixels of the pictures that are embedded at once: 64 of up to 128 px, 16 of 256 px. The first layers' maps of 64
-pictures of 256 px took MobileNetV2 over 2 GB."""
+BATCH_PIXELS = 8 * 128**2
+"""Pixels of the pictures that are embedded at once: 32 of 64 px, 8 of 128 px, 2 of 256 px. The maps of the first layers
+then stay in the processor's caches: larger batches take more memory and, above 64 px, more time."""
 
 
 def batch_of(side: int) -> int:

@@ -64,7 +64,10 @@ class OnnxStudent:
         weights_hash: SHA-256 (hex) of the weights that it was exported from: what those embedded can be searched.
         canvases: sides in pixels, rising.
         dim: length of an embedding.
+        parallel: whether several threads may embed at once.
     """
+
+    parallel = True
 
     def __init__(
         self, card: Mapping[str, Any], open_domain: Callable[[str], tuple[Any, Path]], photos: OnnxStudent | None = None
@@ -391,12 +394,15 @@ def resized(images: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
     Returns:
         (n, side, side, 3) float32 on the 0..255 scale.
     """
-    height, width = images.shape[1:3]
-    pixels = images.astype(np.float32)
-    if (height, width) != (side, side):
-        pixels = np.einsum("ih,nhwc->niwc", _interpolation(height, side), pixels, optimize=True)
-        pixels = np.einsum("jw,niwc->nijc", _interpolation(width, side), pixels, optimize=True)
-    return np.ascontiguousarray(pixels, dtype=np.float32)
+    count, height, width = images.shape[:3]
+    if (height, width) == (side, side):
+        return images.astype(np.float32)
+    down, across = _interpolation(height, side), _interpolation(width, side)
+    pixels = np.empty((count, side, side, 3), np.float32)
+    for image, small in zip(images, pixels, strict=True):  # one at a time, which stays in the processor's caches
+        rows = down @ image.astype(np.float32).reshape(height, width * 3)
+        np.matmul(across, rows.reshape(side, width, 3), out=small)
+    return pixels
 
 
 @lru_cache(maxsize=16)

@@ -23,27 +23,20 @@ gallery of the test split, on which none was. A folder of one's own stands in pl
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sketchcanvas_env.data import DATASETS, SPLITS
-from sketchcanvas_env.data.file_dataset import MAX_PHOTO_BYTES
-from sketchcanvas_env.data.photos import SIDE, on_white, padded, read_picture
-from sketchcanvas_env.storage.untrusted import is_left_behind, read_inside
+from sketchcanvas_env.data import load as load_dataset
 from students import DEFAULT_STUDENT, available
-from students.network.protocol import UNSAVED, Embedder
+from students.search.pictures import DATASET, FOLDER, MAX_ID, MAX_PHOTOS, parse_split, read_photo, told, unfit
 from students.store import cards, provenance
-from students.tables import blocks
-from students.tables.blocks import BlockFile
 
 FORMAT = 1
 KIND = "index"
@@ -51,23 +44,12 @@ KIND = "index"
 INDEXES_FOLDER = Path(__file__).parents[1] / "indexes"
 """Where the indexes lie that come with the package."""
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
-"""Endings of the files that are looked at."""
-
-FOLDER, DATASET = "folder", "dataset"
-ALL = "all"
-"""Stands in the place of a split for the photos of all galleries."""
-MAX_PHOTOS = 1_000_000
 MAX_DIM = 1 << 16
-MAX_ID = 512
-"""Characters of a picture's path below its folder."""
-_MAX_REASON = 200
+MAX_REASON = 200
+"""Characters at most of the reason why a picture was left out."""
 _NORM_SLACK = 1e-3
 _TENSORS = ("embeddings", "ids", "skipped", "states")
 _FROM_HERE = "./"
-
-Advance = Callable[[int], object]
-"""Progress callback: number of pictures just finished."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,9 +86,9 @@ class PhotoIndex:
         if self.kind not in (FOLDER, DATASET):
             raise ValueError(f"kind must be {FOLDER!r} or {DATASET!r}, not {self.kind[:100]!r}")
         if self.kind == DATASET:
-            _parse_split(self.source)
+            parse_split(self.source)
         for name in self.ids:
-            if reason := _unfit(name):
+            if reason := unfit(name):
                 raise ValueError(f"{name[:100]!r} cannot be the name of a picture: {reason}")
         if not self.ids or len(set(self.ids)) != len(self.ids):
             raise ValueError("an index needs pictures, each with a name of its own")
@@ -141,13 +123,13 @@ class PhotoIndex:
         if name not in self._names:
             raise KeyError(f"picture {name!r} is not in this index of {len(self)}")
         if self.kind == DATASET:
-            return DATASETS[_parse_split(self.source)[0]]().photo(name)
+            return load_dataset(parse_split(self.source)[0]).photo(name)
         if not os.path.isdir(self.source):
-            raise ValueError(f"{_told(self.source)}: the folder with the pictures of this index is not there any more")
+            raise ValueError(f"{told(self.source)}: the folder with the pictures of this index is not there any more")
         try:
-            return _read_photo(Path(self.source), name)
+            return read_photo(Path(self.source), name)
         except ValueError as error:
-            raise ValueError(f"{_told(self.source)}/{name}: {error}") from None
+            raise ValueError(f"{told(self.source)}/{name}: {error}") from None
 
     @cached_property
     def _names(self) -> frozenset[str]:
@@ -166,7 +148,7 @@ class PhotoIndex:
         Raises:
             OSError: the disk is full.
         """
-        file = _file(path)
+        file = file_of(path)
         tensors = {
             "embeddings": self.embeddings.astype(np.float16 if half else np.float32, copy=False),
             "ids": _as_bytes(self.ids),
@@ -205,7 +187,7 @@ def load(name_or_path: str | os.PathLike[str] = "emoji") -> PhotoIndex:
         ValueError: a damaged file.
     """
     known = isinstance(name_or_path, str) and name_or_path in shipped()
-    file = _file(INDEXES_FOLDER / name_or_path if known else name_or_path)
+    file = file_of(INDEXES_FOLDER / name_or_path if known else name_or_path)
     if not file.exists():
         raise FileNotFoundError(
             f"no index {file} ('sketchcanvas index FOLDER --out NAME' makes NAME.safetensors; shipped: "
@@ -233,232 +215,7 @@ def load(name_or_path: str | os.PathLike[str] = "emoji") -> PhotoIndex:
     return index
 
 
-def build(
-    student: Embedder,
-    name: str,
-    source: str | os.PathLike[str],
-    path: str | os.PathLike[str],
-    strict: bool = False,
-    progress: bool = False,
-    half: bool = False,
-) -> PhotoIndex:
-    """Embed pictures into an index on the disk; a killed build resumes from the folder `<path>.unfinished`.
-
-    Where there is an index at `path` already, of the same folder, student and versions, its embeddings of files of the
-    same name, size and time of change are taken over. Pictures are read, squared on white and embedded in blocks of
-    `students.tables.blocks.BLOCK`, each stored at once. An index depends neither on the blocks nor on how often the
-    work was interrupted.
-
-    Args:
-        student: frozen, and saved.
-        name: what `students.load` finds it by; stands in the index, a path whole.
-        source: a folder, searched with the folders below it for files that end in one of `PICTURES`; or "NAME:SPLIT",
-            the gallery of a data set that comes with the package, or all its galleries with `ALL` as the split.
-        path: where the index is to be, with or without ".safetensors".
-        strict: refuse the source for any file that cannot be used, instead of leaving it out.
-        progress: show a progress bar on standard error.
-        half: see `PhotoIndex.save`.
-
-    Returns:
-        The index, as it was written. `skipped` names what was left out.
-
-    Raises:
-        FileNotFoundError: no such folder.
-        ValueError: nothing that can be used, a student that was never saved, or `strict` and something cannot be used.
-        OSError: the disk is full; what was finished is kept.
-    """
-    from rich.console import Console
-    from rich.progress import Progress
-
-    if student.weights_hash == UNSAVED:
-        raise ValueError("a student that was never saved has no hash to know its embeddings by: save it first")
-    pictures = _open(source)
-    file = _file(path)
-    folder = file.with_name(f"{file.stem}.unfinished")
-    versions = provenance.versions((*provenance.PACKAGES, "sketchcanvas"))
-    settings = {
-        "pictures": pictures.fingerprint,
-        "student_hash": student.weights_hash,
-        "versions": versions,
-        "block": blocks.BLOCK,
-    }
-    known = {} if pictures.kind == DATASET else _known(path, student.weights_hash, versions, pictures)
-    rows = folder / f"{blocks.key(settings)}.photos"
-    with Progress(console=Console(stderr=True), disable=not progress) as bar:
-        task = bar.add_task("pictures", total=len(pictures.ids))
-        embeddings, reasons = _embed(student, pictures, known, rows, lambda n: bar.advance(task, n))
-    bad = [(one, str(reason)) for one, reason in zip(pictures.ids, reasons, strict=True) if reason]
-    skipped = (*pictures.skipped, *bad)
-    if strict and skipped:
-        raise ValueError("\n  ".join([f"{len(skipped)} files of {source} cannot be used", *map(": ".join, skipped)]))
-    good = np.flatnonzero(reasons == "")
-    if not len(good):
-        first = f", the first: {': '.join(skipped[0])}" if skipped else ""
-        raise ValueError(f"{source} holds no picture that can be used ({', '.join(PICTURES)}){first}")
-    index = PhotoIndex(
-        ids=tuple(pictures.ids[place] for place in good),
-        embeddings=embeddings[good],
-        student=_whole(name),
-        student_hash=student.weights_hash,
-        kind=pictures.kind,
-        source=pictures.source,
-        skipped=skipped,
-        states=pictures.states[good],
-    )
-    index.save(path, half)
-    # With what earlier builds left of a folder that has changed since; one that still runs keeps its file open.
-    for left in folder.glob("*.photos"):
-        left.unlink(missing_ok=True)
-    with suppress(OSError):  # not there, or not empty
-        folder.rmdir()
-    return index
-
-
-def _known(
-    path: str | os.PathLike[str], student_hash: str, versions: Mapping[str, str], pictures: _Pictures
-) -> dict[str, NDArray[np.float32]]:
-    """Embeddings of pictures that have not changed since an earlier build to the same path, by name."""
-    try:
-        card, before = cards.read_card(_file(path), KIND), load(path)
-    except (OSError, ValueError):  # none, or damaged: what is made anew takes its place
-        return {}
-    if before.states is None or before.student_hash != student_hash or card.get("versions") != versions:
-        return {}
-    if before.source != pictures.source:
-        return {}
-    now = dict(zip(pictures.ids, pictures.states.tolist(), strict=True))
-    rows = zip(before.ids, before.states.tolist(), before.embeddings, strict=True)
-    return {name: embedding for name, state, embedding in rows if now.get(name) == state}
-
-
-# ------------------------------------------------------------------------------------------------------- pictures
-
-
-@dataclass(frozen=True)
-class _Pictures:
-    """Pictures to embed."""
-
-    kind: str
-    source: str
-    ids: tuple[str, ...]
-    states: NDArray[np.int64]  # (n, 2), as of an index
-    read: Callable[[str], NDArray[np.uint8]]  # (256, 256, 3); ValueError says why there is none
-    fingerprint: str  # changes with any picture
-    skipped: tuple[tuple[str, str], ...] = ()  # what cannot be used whatever it holds
-
-
-def _open(source: str | os.PathLike[str]) -> _Pictures:
-    folder = Path(source).expanduser()
-    if not folder.is_dir():
-        try:
-            name, split = _parse_split(os.fspath(source))
-        except ValueError as error:
-            raise FileNotFoundError(f"{source} is no folder of pictures, and {error}") from None
-        dataset = DATASETS[name]()
-        splits = SPLITS if split == ALL else (split,)
-        ids = tuple(dict.fromkeys(photo for one in splits for photo in dataset.gallery(one).tolist()))
-        unknown = np.zeros((len(ids), 2), np.int64)
-        return _Pictures(DATASET, f"{name}:{split}", ids, unknown, dataset.photo, f"{dataset.hash} {split}")
-    names, states, skipped = [], [], []
-    digest = hashlib.sha256(os.path.realpath(folder).encode(errors="surrogateescape"))
-    for path in _walk(folder):
-        name = path.relative_to(folder).as_posix()
-        reason = _unfit(name)
-        if path.suffix.lower() not in PICTURES:
-            reason = f"its ending is none of {', '.join(PICTURES)}"
-        elif path.is_symlink() and path.is_dir():
-            reason = "a link to a folder: only folders themselves are searched"
-        try:
-            state = os.stat(path)
-        except OSError as error:  # a link to nowhere
-            reason = reason or f"cannot be read: {error.strerror}"
-        if reason:
-            skipped.append((_told(name), reason))
-            continue
-        digest.update(f"{name}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
-        names.append(name)
-        states.append((state.st_size, state.st_mtime_ns))
-    if len(names) > MAX_PHOTOS:
-        raise ValueError(f"{source} holds {len(names):,} pictures; an index has at most {MAX_PHOTOS:,}")
-    return _Pictures(
-        FOLDER,
-        os.path.abspath(folder),
-        tuple(names),
-        np.array(states, np.int64).reshape(-1, 2),
-        lambda name: _read_photo(folder, name),
-        digest.hexdigest(),
-        tuple(skipped),
-    )
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    """Every file below a folder, in a fixed order; nothing that systems leave behind."""
-    for place, folders, files in os.walk(folder):
-        links = [name for name in folders if os.path.islink(os.path.join(place, name))]
-        folders[:] = sorted(name for name in folders if not is_left_behind(name) and name not in links)
-        for name in sorted((*files, *links)):
-            if not is_left_behind(name):
-                yield Path(place, name)
-
-
-def _parse_split(source: str) -> tuple[str, str]:
-    """Data set and split of "NAME:SPLIT"; ValueError where there is no such."""
-    name, _, split = source.partition(":")
-    if name not in DATASETS or split not in (*SPLITS, ALL):
-        raise ValueError(f"{source[:100]!r} is no split of a data set that comes with the package, as emoji:test is")
-    return name, split
-
-
-def _read_photo(folder: Path, name: str) -> NDArray[np.uint8]:
-    """A picture below a folder, (256, 256, 3) uint8; ValueError says why there is none."""
-    return on_white(padded(read_picture(read_inside(folder, folder / name, MAX_PHOTO_BYTES))))
-
-
-def _embed(
-    student: Embedder, pictures: _Pictures, known: Mapping[str, NDArray[np.float32]], rows: Path, advance: Advance
-) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
-    """Embeddings (n, D), zero where there is none, and (n,) the reasons, empty where there is one."""
-    if not pictures.ids:
-        return np.empty((0, 1), np.float32), np.empty(0, np.str_)
-    dim = student.embed_photos(np.full((1, SIDE, SIDE, 3), 255, np.uint8)).shape[1]
-    columns = {"embedding": (np.float32, (dim,)), "reason": (f"U{_MAX_REASON}", ())}
-    with BlockFile(rows, columns, len(pictures.ids)) as stored:
-        for block, done in stored.blocks(0, len(pictures.ids)):
-            if not done:
-                embeddings, reasons = _embed_block(student, pictures.read, known, pictures.ids[block], dim)
-                stored.store(block, embedding=embeddings, reason=reasons)
-            advance(block.stop - block.start)
-    return stored.rows["embedding"], stored.rows["reason"]
-
-
-def _embed_block(
-    student: Embedder,
-    read: Callable[[str], NDArray[np.uint8]],
-    known: Mapping[str, NDArray[np.float32]],
-    names: Sequence[str],
-    dim: int,
-) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
-    embeddings = np.zeros((len(names), dim), np.float32)
-    reasons = np.full(len(names), "", f"U{_MAX_REASON}")
-    good, images = [], []
-    for place, name in enumerate(names):
-        if name in known:
-            embeddings[place] = known[name]
-            continue
-        try:
-            images.append(read(name))
-            good.append(place)
-        except ValueError as error:
-            reasons[place] = " ".join(str(error).split())  # a line of its own
-    if good:
-        embeddings[good] = student.embed_photos(np.stack(images))
-    return embeddings, reasons
-
-
-# ------------------------------------------------------------------------------------------------------- files
-
-
-def _file(path: str | os.PathLike[str]) -> Path:
+def file_of(path: str | os.PathLike[str]) -> Path:
     """The file of an index; a name may have dots in it."""
     plain = Path(path)
     return plain if plain.suffix == ".safetensors" else plain.with_name(f"{plain.name}.safetensors")
@@ -475,7 +232,7 @@ def _found_from(place: Path, source: str) -> str:
     return os.path.normpath(os.path.join(os.path.abspath(place), source))
 
 
-def _whole(name: str) -> str:
+def whole_name(name: str) -> str:
     """A shipped student by its name, one's own by its whole path."""
     name = DEFAULT_STUDENT.get(name, name)
     return os.path.abspath(name) if name not in available() and os.path.exists(name) else name
@@ -506,7 +263,7 @@ def _most_bytes(card: dict[str, Any], file: Path) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise ValueError(f"{file}: {name!r} must be a whole number from {low} to {high:,}")
     row: int = 4 * card["dim"] + 4 * MAX_ID + 16
-    most: int = card["photos"] * row + card["skipped"] * 4 * (MAX_ID + _MAX_REASON)
+    most: int = card["photos"] * row + card["skipped"] * 4 * (MAX_ID + MAX_REASON)
     return most
 
 
@@ -526,26 +283,11 @@ def _lines(text: NDArray[np.uint8]) -> list[str]:
     return text.tobytes().decode().split("\n") if len(text) else []
 
 
-def _unfit(name: str) -> str:
-    """The reason why a path cannot be a picture's name in an index; empty if it can."""
-    if not name.isprintable():  # a line break, a terminal's commands, bytes that are no text
-        return "its name has characters that cannot be printed"
-    if len(name) > MAX_ID:
-        return f"its path is longer than {MAX_ID} characters"
-    if not name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-        return "it is no path below the folder"
-    return ""
-
-
-def _told(name: str) -> str:
-    """A name that a terminal can print."""
-    return name[:MAX_ID] if name[:MAX_ID].isprintable() else ascii(name[:MAX_ID])
-
-
 if __name__ == "__main__":
     import argparse
 
     import students
+    from students.search.building import build
 
     parser = argparse.ArgumentParser(description="Embed a folder of pictures, or NAME:SPLIT of a data set.")
     parser.add_argument("source")

@@ -44,10 +44,14 @@ def index(
 
     Example: sketchcanvas index emoji:val --out val.index
     """
-    from students.onnx import graphs
-    from students.search.index import build
+    import os
 
-    made = build(graphs.embedder(student, engine), student, photos, out, strict, progress=True)
+    from students.onnx import graphs
+    from students.search.building import build
+
+    # One thread for each processor reads and embeds; with more inside an embedding they would wait for each other.
+    embedder = graphs.embedder(student, engine, threads=1)
+    made = build(embedder, student, photos, out, strict, progress=True, threads=os.cpu_count() or 1)
     for file, reason in made.skipped:
         tell(f"left out: {file}: {reason}")
     left_out = [list(one) for one in made.skipped]
