@@ -1,24 +1,19 @@
-"""Millions of names in memory, and where they stand in an array: exact, without a Python object for each name.
+"""Long lists of names: stored compactly, and looked up in sorted arrays.
 
-A list of strings takes some 90 bytes a name, a set or dictionary some 150; `NameList` keeps the characters and eight
-bytes more. Names are looked up by a hash of 64 bits; hash collisions are compared exactly.
+A list of strings takes about 90 bytes a name and a dictionary about 150. The classes here take 16 bytes a name beside
+the characters, so that a data set of a million sketches fits into memory.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 BLOCK = 1 << 14
-"""Rows that are looked at together."""
-
-# Fowler, Noll and Vo's hash (FNV-1a, 64 bits), a character at a time.
-_BASIS = np.uint64(0xCBF29CE484222325)
-_PRIME = np.uint64(0x100000001B3)
+"""Rows that are processed together."""
 
 
 def blocks(length: int) -> Iterator[slice]:
@@ -27,7 +22,7 @@ def blocks(length: int) -> Iterator[slice]:
 
 
 class NameList:
-    """Names one after another in UTF-8; eight bytes each beside their characters.
+    """Growing list of names in UTF-8.
 
     Example:
         >>> names = NameList()
@@ -38,12 +33,12 @@ class NameList:
     """
 
     def __init__(self) -> None:
-        """Begin without names."""
+        """Make an empty list."""
         self._text = bytearray()
         self._ends = array("q", [0])
 
     def append(self, name: str) -> None:
-        """Add a name; a file's name that is no UTF-8 may be one."""
+        """Add a name. File names that are not valid UTF-8 are kept as Python gives them."""
         self._text += name.encode(errors="surrogatepass")
         self._ends.append(len(self._text))
 
@@ -52,36 +47,34 @@ class NameList:
         return len(self._ends) - 1
 
     def __getitem__(self, place: int) -> str:
-        """The name at a place from 0.
+        """Name at index `place`.
 
         Raises:
-            IndexError: no such place.
+            IndexError: no such index.
         """
         if not 0 <= place < len(self):
             raise IndexError(f"no name at {place} of {len(self)}")
         return self._text[self._ends[place] : self._ends[place + 1]].decode(errors="surrogatepass")
 
     def __iter__(self) -> Iterator[str]:
-        """The names in order."""
+        """Iterate over the names in order."""
         return (self[place] for place in range(len(self)))
 
     def array(self) -> NDArray[np.str_]:
-        """(N,) the names."""
+        """The names as an array, (N,)."""
         width = max(1, max(map(len, self), default=1))
         return np.fromiter(self, np.dtype(f"U{width}"), len(self))
 
 
 def repeats(names: NDArray[np.str_]) -> bool:
     """Whether any of (N,) names occurs twice."""
-    hashes = _hashes(names)
-    order = np.argsort(hashes, kind="stable")
-    same = np.flatnonzero(hashes[order[1:]] == hashes[order[:-1]])
-    suspects = names[order[np.union1d(same, same + 1)]].tolist()
-    return len(set(suspects)) != len(suspects)
+    order = np.argsort(names, kind="stable")
+    pairs = (order[rows.start : rows.stop + 1] for rows in blocks(len(names)))
+    return any((names[some[1:]] == names[some[:-1]]).any() for some in pairs)
 
 
 class Places:
-    """Where names stand in an array of names that are all different.
+    """Index of the names in an array of distinct names.
 
     Example:
         >>> Places(np.array(["cat", "dog"])).of(np.array(["dog", "cow"])).tolist()
@@ -89,38 +82,17 @@ class Places:
     """
 
     def __init__(self, names: NDArray[np.str_]) -> None:
-        """Take (N,) names, none of them twice."""
+        """Sort (N,) distinct names."""
         self._names = names
-        hashes = _hashes(names)
-        self._order = np.argsort(hashes, kind="stable")
-        self._sorted = hashes[self._order]
+        self._order = np.argsort(names, kind="stable")
 
     def of(self, wanted: NDArray[np.str_]) -> NDArray[np.int64]:
-        """Place of each of (n,) names, (n,) int64; -1 for one that is not there."""
-        if not len(self._names):
-            return np.full(len(wanted), -1)
-        found = np.empty(len(wanted), dtype=np.int64)
-        for rows in blocks(len(wanted)):
-            near = np.searchsorted(self._sorted, _hashes(wanted[rows]))
-            found[rows] = self._order[np.minimum(near, len(self._names) - 1)]
-            # Not there, or another name of the same 64 bits stands in front of it.
-            for row in (rows.start + np.flatnonzero(self._names[found[rows]] != wanted[rows])).tolist():
-                found[row] = self._exact.get(str(wanted[row]), -1)
+        """Index of each of (n,) names in the array, (n,) int64; -1 where it is missing."""
+        found = np.full(len(wanted), -1, dtype=np.int64)
+        for rows in blocks(len(wanted)) if len(self._names) else ():
+            some = wanted[rows]
+            # searchsorted would copy all names into a wider dtype. A wanted name that is cut here differs below.
+            near = np.searchsorted(self._names, some.astype(self._names.dtype), sorter=self._order)
+            index = self._order[np.minimum(near, len(self._names) - 1)]
+            found[rows] = np.where(self._names[index] == some, index, -1)
         return found
-
-    @cached_property
-    def _exact(self) -> dict[str, int]:
-        return {name: place for place, name in enumerate(self._names.tolist())}
-
-
-def _hashes(names: NDArray[np.str_]) -> NDArray[np.uint64]:
-    """64 bits of each of (N,) names; equal names have equal ones, however wide their arrays are."""
-    found = np.full(len(names), _BASIS)
-    width = names.dtype.itemsize // 4
-    for rows in blocks(len(names)) if width else ():
-        codes = np.ascontiguousarray(names[rows]).astype(f"=U{width}", copy=False).view(np.uint32).reshape(-1, width)
-        value = found[rows]
-        for column in codes.T:
-            value = np.where(column == 0, value, (value ^ column) * _PRIME)
-        found[rows] = value
-    return found
