@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from sketchcanvas_env.envs.multi_objective import MOSketchCanvasEnv
     from sketchcanvas_env.envs.stroke import SketchCanvasStrokeEnv, SketchCanvasStrokeVectorEnv
     from sketchcanvas_env.outcomes.finding import available_tables, load_table
-    from sketchcanvas_env.outcomes.looks import LookTable, load_looks
-    from sketchcanvas_env.outcomes.prefixes import PrefixTable, load_prefixes
+    from sketchcanvas_env.outcomes.looks import LookTable
+    from sketchcanvas_env.outcomes.prefixes import PrefixTable
     from sketchcanvas_env.outcomes.table import OutcomeTable
     from sketchcanvas_env.sketches.features import FEATURE_NAMES, stroke_features
     from sketchcanvas_env.sketches.raster import rasterise
@@ -62,8 +62,6 @@ _LAZY = {
     "VectorSketch": ("sketches.sketch", "VectorSketch"),
     "available_tables": ("outcomes.finding", "available_tables"),
     "load_dataset": ("data", "load"),
-    "load_looks": ("outcomes.looks", "load_looks"),
-    "load_prefixes": ("outcomes.prefixes", "load_prefixes"),
     "load_table": ("outcomes.finding", "load_table"),
     "rasterise": ("sketches.raster", "rasterise"),
     "read_svg": ("svg.reader", "read_svg"),
@@ -91,8 +89,6 @@ __all__ = [
     "__version__",
     "available_tables",
     "load_dataset",
-    "load_looks",
-    "load_prefixes",
     "load_table",
     "rasterise",
     "read_svg",

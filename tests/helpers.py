@@ -17,8 +17,8 @@ import pytest
 
 from sketchcanvas_env import data
 from sketchcanvas_env.data import SketchDataset
-from sketchcanvas_env.outcomes.looks import LookTable, looks_path
-from sketchcanvas_env.outcomes.prefixes import PrefixTable, prefixes_path, strokes_drawn
+from sketchcanvas_env.outcomes.looks import LookTable
+from sketchcanvas_env.outcomes.prefixes import PrefixTable, strokes_drawn
 from sketchcanvas_env.outcomes.reward import rank_of_true, triplet_loss
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.sketches.sketch import VectorSketch
@@ -296,8 +296,8 @@ def toy_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[SketchDataset, 
     dataset = toy_dataset()
     table = toy_table(dataset)
     path = table.save(tmp_path_factory.mktemp("toy") / "toy.npz")
-    toy_looks(table, dataset).save(looks_path(path))
-    toy_prefixes(table, dataset).save(prefixes_path(path))
+    toy_looks(table, dataset).save(LookTable.path_beside(path))
+    toy_prefixes(table, dataset).save(PrefixTable.path_beside(path))
     return dataset, table, path
 
 

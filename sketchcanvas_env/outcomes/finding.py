@@ -1,4 +1,4 @@
-"""Finding outcome tables: the shipped ones by data set and student, others by path, each read once in a process."""
+"""The shipped outcome tables, by data set and student."""
 
 from __future__ import annotations
 
@@ -8,24 +8,28 @@ from pathlib import Path
 
 from sketchcanvas_env import data
 from sketchcanvas_env.data import SketchDataset
-from sketchcanvas_env.outcomes.table import OutcomeTable, missing
-from sketchcanvas_env.storage.table_file import TableError, load_once
+from sketchcanvas_env.outcomes.table import OutcomeTable
+from sketchcanvas_env.storage.table_file import TableError
 
 DEFAULT_STUDENT = {"emoji": "mobilenet_v2"}
-"""Which student's table is read where none is named, for each data set."""
+"""Student whose table is read by default, for each data set."""
 
 TABLES = Path(__file__).parents[1] / "tables"
-"""Where the shipped tables lie, as <dataset>-<student>.npz."""
+"""Folder of the shipped tables, <dataset>-<student>.npz."""
 
-COMPANIONS = (".looks.npz", ".prefixes.npz")
-"""How the names of files end that lie beside a table and belong to it: `emoji-hog.looks.npz` to `emoji-hog.npz`."""
+SIDECARS = (".looks.npz", ".prefixes.npz")
+"""Suffixes of the files that lie beside a table: `emoji-hog.looks.npz` belongs to `emoji-hog.npz`."""
 
 
 def available_tables(folder: str | os.PathLike[str] | None = None) -> dict[str, list[str]]:
-    """The students whose tables are shipped, for each data set, by the names of the files."""
+    """Students with a table, for each data set.
+
+    Args:
+        folder: where to look; None for the shipped tables.
+    """
     found: dict[str, list[str]] = {}
     for file in sorted(Path(folder or TABLES).glob("[!.]*-*.npz")):
-        if file.name.endswith(COMPANIONS):
+        if file.name.endswith(SIDECARS):
             continue
         dataset, _, student = file.stem.partition("-")
         found.setdefault(dataset, []).append(student)
@@ -33,26 +37,23 @@ def available_tables(folder: str | os.PathLike[str] | None = None) -> dict[str, 
 
 
 def load_table(dataset: str = "emoji", student: str | None = None) -> OutcomeTable:
-    """Read a shipped outcome table.
-
-    The file is read once in a process. Its data set's hash is compared with that of the embedded data set, so
-    a table never meets drawings that it was not made from.
+    """Read a shipped outcome table, once per process.
 
     Args:
         dataset: name of a data set.
-        student: name of a student, None for the data set's default one.
+        student: name of a student, None for the data set's default.
 
     Returns:
-        The table, with rows of the splits train, val and test.
+        The table, with the splits train, val and test.
 
     Raises:
-        ValueError: a data set or a student that has no table; the message lists those that have.
-        TableError: a damaged file, or one made from other data.
+        ValueError: no table for that data set or student; the message lists the tables.
+        TableError: a damaged file, or one made from another version of the data set.
     """
     shipped = available_tables()
     if dataset not in shipped:
         raise ValueError(
-            f"no outcome table comes with data set {dataset!r}: build one with 'sketchcanvas tabulate' and name it "
+            f"no outcome table is shipped for data set {dataset!r}: build one with 'sketchcanvas tabulate' and name it "
             f"with table=; {_listing(shipped)}"
         )
     if student is None:
@@ -60,7 +61,7 @@ def load_table(dataset: str = "emoji", student: str | None = None) -> OutcomeTab
     if student not in shipped[dataset]:
         raise ValueError(f"no outcome table of student {student!r} for {dataset!r}: {_listing(shipped)}")
     path = TABLES / f"{dataset}-{student}.npz"
-    table = load_cached(path)
+    table = OutcomeTable.load_cached(path)
     if (table.dataset, table.student) != (dataset, student):
         raise TableError(
             f"{path}: holds the outcomes of {table.student!r} on {table.dataset!r}, not what its name says"
@@ -69,13 +70,8 @@ def load_table(dataset: str = "emoji", student: str | None = None) -> OutcomeTab
     return table
 
 
-def load_cached(path: str | os.PathLike[str]) -> OutcomeTable:
-    """`OutcomeTable.load`, once in a process for each state of a file; tables are immutable and shared."""
-    return load_once(OutcomeTable.load, path, missing(path))
-
-
 def check_dataset(table: OutcomeTable, dataset: SketchDataset | None) -> None:
-    """Raise TableError unless `table` was made from `dataset` (None: nothing to compare with)."""
+    """Raise TableError unless `table` was made from `dataset`; None is not checked."""
     if dataset is None:
         return
     if table.dataset != dataset.name:
@@ -88,7 +84,7 @@ def check_dataset(table: OutcomeTable, dataset: SketchDataset | None) -> None:
 
 
 def _dataset_or_none(name: str) -> SketchDataset | None:
-    """The data set of that name, None if it is not at hand."""
+    """The data set of that name, None if it is not available."""
     if name not in data.DATASETS:
         return None
     try:

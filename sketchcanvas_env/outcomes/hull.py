@@ -1,4 +1,4 @@
-"""Geometry of rewards and costs: the best column of each row, and the upper hull of points."""
+"""Best column of each row, and the upper hull of points."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import numpy.typing as npt
 
 
 def best_columns(rewards: npt.NDArray[np.float64], costs: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Column of the highest of (..., K) rewards; ties go to the cheapest; (...) int64."""
-    # argmax takes the first of equals: look at the columns in the order of their costs.
+    """Column of the highest reward, (...) int64, for rewards (..., K); ties go to the cheapest."""
+    # argmax takes the first of equal values, so sort the columns by cost.
     order = np.argsort(costs, kind="stable")
     return np.asarray(order[np.argmax(rewards[..., order], axis=-1)], dtype=np.int64)
 
 
 def upper_hull(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Upper concave hull of (x, y) points from the leftmost to the highest; (M, 2), slopes falling."""
-    # By x, the higher first where x is equal; then only points that are higher than everything cheaper matter.
+    """Upper concave hull of points (x, y), from the leftmost to the highest: (M, 2) vertices, slopes falling."""
+    # Sort by x, then by falling y; keep only points that are higher than all before.
     order = np.lexsort((-points[:, 1], points[:, 0]))
     rising: list[tuple[float, float]] = []
     for x, y in points[order].tolist():

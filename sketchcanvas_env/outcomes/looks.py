@@ -1,22 +1,20 @@
-"""What a sequence of looks at one sketch needs beside an outcome table, and what an agent is shown of its looks.
+"""The table of looks: what several looks at one sketch need beside an outcome table, and what an agent sees of them.
 
-An outcome table says what comes of each canvas alone. Who looks at one sketch several times is also to know how far
-away the nearest photos were at each look, and what a ranking by several looks together is worth. Both are facts of the
-same frozen student, computed once and stored in a file beside the table's.
+An outcome table has the result of each canvas alone. An agent that looks several times also sees how near the nearest
+photos were at each look, and its answer may be a ranking by several looks together. Both are computed once from the
+same frozen student and stored beside the outcome table.
 
-What is shown of looks (`look_features`) is what a deployed system would know, too: distances of the nearest photos,
-agreement between looks, and costs. Nothing in it needs the true photo.
+`look_features` uses only what a deployed system has: distances of the nearest photos, agreement between looks, and
+costs. Nothing in it depends on the true photo.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
-from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -24,35 +22,32 @@ import numpy.typing as npt
 
 from sketchcanvas_env.outcomes import reward as rules
 from sketchcanvas_env.outcomes.columns import TOP
-from sketchcanvas_env.outcomes.sidecar import Companion, check_distances, load_beside
+from sketchcanvas_env.outcomes.sidecar import SidecarTable, check_distances, gallery_sizes, true_photos
 from sketchcanvas_env.outcomes.table import OutcomeTable
-from sketchcanvas_env.storage.table_file import TableError, check_shapes, shapes_of
+from sketchcanvas_env.storage.table_file import TableError
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LookTable(Companion):
-    """What an outcome table lacks for sequences of looks; it belongs to one table, row by row and column by column.
-
-    Arrays are copied, checked and made read-only. `check_looks` holds it against its table.
+class LookTable(SidecarTable):
+    """Looks at N sketches at K canvases; rows and columns are those of one outcome table.
 
     Attributes:
         outcomes_hash: `OutcomeTable.hash` of the whole table.
-        distances: (N, K, 5) float32, Euclidean distances to the photos in `OutcomeTable.top`, not falling, in [0, 2]; 2
+        distances: (N, K, 5) float32, Euclidean distances to the photos in `OutcomeTable.top`, ascending, in [0, 2]; 2
             where there is no photo.
-        fused_of: (F,) int64, sets of two or more canvases, rising, each as the sum of 2^j over its columns j.
-        fused_ranks: (N, F) int32, rank of the true photo by the distances of these looks together
-            (`reward.fused_distance`).
+        fused_of: (F,) int64, sets of two or more canvases, ascending, each as the sum of 2^j over its columns j.
+        fused_ranks: (N, F) int32, rank of the true photo by the looks of a set together (`reward.fused_distance`).
         fused_triplet: (N, F) float32, triplet loss likewise.
-        meta: where it comes from; JSON-able.
+        meta: provenance, JSON-able.
         temperatures: (K,) float64, temperature of the softmax at each canvas, fitted on `train`
-            (`outcomes.confidence`); None, with the next three, in a table that was built without.
-        confidence: (N, K) float32, share of the nearest photo in the softmax over the gallery, in (0, 1].
-        entropy: (N, K) float32, entropy of that softmax as a share of the highest, in [0, 1].
-        apart: (N, K) float32, Euclidean distance between the embeddings of the two nearest photos, in [0, 2]: near 0
-            where they are alike; 2 where the gallery has one photo.
+            (`outcomes.confidence`). This and the next three are all given or all None.
+        confidence: (N, K) float32, softmax share of the nearest photo over the gallery, in (0, 1].
+        entropy: (N, K) float32, entropy of that softmax divided by the highest possible, in [0, 1].
+        apart: (N, K) float32, Euclidean distance between the embeddings of the two nearest photos, in [0, 2]; 2 where
+            the gallery has one photo.
 
     Raises:
-        TableError: shapes or ranges that cannot be.
+        TableError: wrong shapes, or values out of range.
     """
 
     # Shapes in terms of N rows, K canvases, F sets of canvases.
@@ -91,7 +86,7 @@ class LookTable(Companion):
 
     @cached_property
     def hash(self) -> str:
-        """Hex SHA-256 of the content: the table that it belongs to, every array's shape and bytes; not `meta`."""
+        """SHA-256 (hex) of the outcome table's hash and of every array's shape and bytes; `meta` does not count."""
         digest = hashlib.sha256(self.outcomes_hash.encode())
         for name, array in self._arrays().items():
             digest.update(f"\n{name} {array.dtype.kind}{array.shape}\n".encode())
@@ -99,10 +94,10 @@ class LookTable(Companion):
         return digest.hexdigest()
 
     def sureness(self) -> npt.NDArray[np.float32]:
-        """(N, K, 3) float32, confidence, entropy and `apart` of each look.
+        """Confidence, entropy and `apart` of each look, (N, K, 3) float32.
 
         Raises:
-            ValueError: a table that was built without; the message says how to build it anew.
+            ValueError: the table was built without them; the message says how to build it anew.
         """
         if self.confidence is None or self.entropy is None or self.apart is None:
             raise ValueError(
@@ -110,114 +105,63 @@ class LookTable(Companion):
             )
         return np.stack([self.confidence, self.entropy, self.apart], axis=-1)
 
-    def _check(self) -> None:
-        _check(self)
+    def _check(self, sizes: Mapping[str, int]) -> None:
+        if 0 in (sizes["N"], sizes["K"]):
+            raise TableError("there are no looks: no sketch or no canvas")
+        check_distances(self.distances)
+        sets = self.fused_of
+        if (np.diff(sets) <= 0).any() or any(
+            not 0 < each < 1 << sizes["K"] or each.bit_count() < 2 for each in sets.tolist()
+        ):
+            raise TableError("fused_of must hold rising sets of two or more of the canvases")
+        if (self.fused_ranks < 1).any():
+            raise TableError("fused_ranks must not be below 1")
+        if not np.isfinite(self.fused_triplet).all() or (self.fused_triplet < 0).any():
+            raise TableError("fused_triplet must be finite and not negative")
+        have = [name for name in self.OPTIONAL if getattr(self, name) is not None]
+        if have and len(have) < len(self.OPTIONAL):
+            raise TableError(f"{', '.join(self.OPTIONAL)} belong together: there is only {', '.join(have)}")
+        for name, low, high in (
+            ("temperatures", 0.0, np.inf),
+            ("confidence", 0.0, 1.0),
+            ("entropy", 0.0, 1.0),
+            ("apart", 0.0, rules.MAX_DISTANCE + rules.DISTANCE_SLACK),
+        ):
+            array = getattr(self, name)
+            # NaN compares false with everything.
+            if array is not None and not ((array >= low) & (array <= high) & np.isfinite(array)).all():
+                raise TableError(f"{name} must be finite and lie in [{low:g}, {high:g}]")
+        if self.temperatures is not None and not self.temperatures.all():
+            raise TableError("temperatures must be above zero")
 
     def check_against(self, table: OutcomeTable) -> None:
-        """As `check_looks`."""
-        check_looks(self, table)
+        """Check that the looks belong to an outcome table; see `SidecarTable.check_against`."""
+        if self.outcomes_hash != table.hash:
+            raise TableError(
+                f"the looks were made for another outcome table: hash {self.outcomes_hash[:12]} there, "
+                f"{table.hash[:12]} of that of {table.student!r} on {table.dataset!r}; build both anew with "
+                "'sketchcanvas tabulate --looks'"
+            )
+        if self.distances.shape != table.top.shape:
+            raise TableError(f"distances must have the shape of the table's top, {table.top.shape}")
+        if (self.distances[table.top < 0] != rules.MAX_DISTANCE).any():
+            raise TableError(f"distances must be {rules.MAX_DISTANCE:g} where the gallery has no photo")
+        # The distance of a true photo among the nearest is in both tables.
+        true = true_photos(table)[:, None, None]
+        own = np.where(table.top == true, self.distances, table.distances[..., None])
+        if not np.allclose(own, table.distances[..., None], rtol=0, atol=rules.DISTANCE_SLACK):
+            raise TableError("the distance of a true photo is another than in the outcome table")
+        if (self.fused_ranks > gallery_sizes(table)[:, None]).any():
+            raise TableError("fused_ranks must not be above the size of the split's gallery")
+        if (self.fused_triplet > rules.MAX_DISTANCE + table.margin + rules.DISTANCE_SLACK).any():
+            raise TableError(f"fused_triplet must not be above {rules.MAX_DISTANCE + table.margin:g}")
 
 
-def _check(looks: LookTable) -> None:
-    """Raise TableError for the first thing that cannot be, whatever the outcome table says."""
-    sizes = check_shapes(shapes_of(looks._arrays()), looks.ARRAYS)
-    if 0 in (sizes["N"], sizes["K"]):
-        raise TableError("there are no looks: no sketch or no canvas")
-    distances, sets = looks.distances, looks.fused_of
-    check_distances(distances)
-    if (np.diff(sets) <= 0).any() or any(
-        not 0 < each < 1 << sizes["K"] or each.bit_count() < 2 for each in sets.tolist()
-    ):
-        raise TableError("fused_of must hold rising sets of two or more of the canvases")
-    if (looks.fused_ranks < 1).any():
-        raise TableError("fused_ranks must not be below 1")
-    if not np.isfinite(looks.fused_triplet).all() or (looks.fused_triplet < 0).any():
-        raise TableError("fused_triplet must be finite and not negative")
-    have = [name for name in looks.OPTIONAL if getattr(looks, name) is not None]
-    if have and len(have) < len(looks.OPTIONAL):
-        raise TableError(f"{', '.join(looks.OPTIONAL)} belong together: there is only {', '.join(have)}")
-    for name, low, high in (
-        ("temperatures", 0.0, np.inf),
-        ("confidence", 0.0, 1.0),
-        ("entropy", 0.0, 1.0),
-        ("apart", 0.0, rules.MAX_DISTANCE + rules.DISTANCE_SLACK),
-    ):
-        array = getattr(looks, name)
-        # NaN compares false with everything.
-        if array is not None and not ((array >= low) & (array <= high) & np.isfinite(array)).all():
-            raise TableError(f"{name} must be finite and lie in [{low:g}, {high:g}]")
-    if looks.temperatures is not None and not looks.temperatures.all():
-        raise TableError("temperatures must be above zero")
-
-
-def check_looks(looks: LookTable, table: OutcomeTable) -> None:
-    """Refuse looks that do not belong to an outcome table.
-
-    Args:
-        looks: the looks.
-        table: the whole table, all rows and columns.
-
-    Raises:
-        TableError: made for another table, or at odds with it.
-    """
-    if looks.outcomes_hash != table.hash:
-        raise TableError(
-            f"the looks were made for another outcome table: hash {looks.outcomes_hash[:12]} there, {table.hash[:12]} "
-            f"of that of {table.student!r} on {table.dataset!r}; build both anew with 'sketchcanvas tabulate --looks'"
-        )
-    if looks.distances.shape != table.top.shape:
-        raise TableError(f"distances must have the shape of the table's top, {table.top.shape}")
-    none = table.top < 0
-    if (looks.distances[none] != rules.MAX_DISTANCE).any():
-        raise TableError(f"distances must be {rules.MAX_DISTANCE:g} where the gallery has no photo")
-    # Where the true photo is among the nearest, its distance is in both.
-    place = {photo: index for index, photo in enumerate(table.photos.tolist())}
-    true = np.array([place[photo] for photo in table.photo_ids.tolist()])[:, None, None]
-    own = np.where(table.top == true, looks.distances, table.distances[..., None])
-    if not np.allclose(own, table.distances[..., None], rtol=0, atol=rules.DISTANCE_SLACK):
-        raise TableError("the distance of a true photo is another than in the outcome table")
-    gallery = np.array([table.gallery_size[name] for name in table.split.tolist()])[:, None]
-    if (looks.fused_ranks > gallery).any():
-        raise TableError("fused_ranks must not be above the size of the split's gallery")
-    if (looks.fused_triplet > rules.MAX_DISTANCE + table.margin + rules.DISTANCE_SLACK).any():
-        raise TableError(f"fused_triplet must not be above {rules.MAX_DISTANCE + table.margin:g}")
-
-
-# -------------------------------------------------------------------- finding files
-
-
-def looks_path(table: str | os.PathLike[str]) -> Path:
-    """Where the looks lie that belong to the outcome table in a file.
-
-    Example:
-        >>> looks_path("runs/mine.npz").as_posix()
-        'runs/mine.looks.npz'
-    """
-    return LookTable.path_beside(table)
-
-
-def load_looks(table: OutcomeTable, path: str | os.PathLike[str] | None = None) -> LookTable:
-    """Read the looks of an outcome table, once in a process for each state of the file.
-
-    Args:
-        table: the whole table.
-        path: the looks' file; None for the one that is shipped with the student's table.
-
-    Returns:
-        The looks.
-
-    Raises:
-        FileNotFoundError: no such file; the message says how to make it.
-        TableError: a damaged file, or one that was made for another table.
-    """
-    return load_beside(LookTable, table, path)
-
-
-# -------------------------------------------------------------------- what an agent is shown
+# -------------------------------------------------------------------- observations
 
 
 def sureness_names(canvases: Iterable[int]) -> tuple[str, ...]:
-    """Names of the numbers in the observation `confidence`, in order.
+    """Names of the elements of the observation `confidence`, in order.
 
     Example:
         >>> sureness_names([32, 64])[:4]
@@ -227,10 +171,10 @@ def sureness_names(canvases: Iterable[int]) -> tuple[str, ...]:
 
 
 def look_feature_names(canvases: Iterable[int]) -> tuple[str, ...]:
-    """Names of the numbers that `look_features` gives, in order.
+    """Names of the elements of `look_features`, in order.
 
     Args:
-        canvases: (K,) sides on offer.
+        canvases: (K,) canvas sides.
 
     Example:
         >>> look_feature_names([32, 64])[4:8]
@@ -254,19 +198,18 @@ def look_features(
     seen: npt.NDArray[np.bool_],
     costs: Sequence[float] | npt.NDArray[np.float64],
 ) -> npt.NDArray[np.float32]:
-    """What is known after some looks at a sketch, named in `look_feature_names`.
+    """What an agent sees after some looks at a sketch; `look_feature_names` names the elements.
 
-    For each canvas: 1 if it was looked at, distances of the five nearest photos there, and the margin between the first
-    two. For each pair of canvases: the share of the nearest photos that both have, and 1 if the first is the same. At
-    last what the looks cost, as a share of what all canvases on offer cost together. All that speaks of a canvas that
-    was not looked at is 0.
+    For each canvas: 1 if the agent looked at it, the distances of the five nearest photos, and the difference between
+    the first two (the margin). For each pair of canvases: the share of nearest photos in common, and 1 if the first is
+    the same. Last, the cost of all looks divided by the cost of looking at every canvas. Elements of canvases that the
+    agent did not look at are 0.
 
     Args:
-        top: (..., K, 5) nearest photos by any numbers that tell them apart, -1 where the gallery has fewer.
-        distances: (..., K, 5) their distances, not falling, finite; those of canvases that were not looked at may be
-            anything finite.
-        seen: (..., K) which canvases were looked at.
-        costs: (K,) what a look at each canvas costs, in any unit.
+        top: (..., K, 5) nearest photos as any integers that tell them apart, -1 where the gallery has fewer.
+        distances: (..., K, 5) their distances, ascending and finite. Values at canvases without a look do not matter.
+        seen: (..., K) canvases that the agent looked at.
+        costs: (K,) cost of a look at each canvas, in any unit.
 
     Returns:
         (..., L) float32, in [0, 2].
@@ -275,7 +218,7 @@ def look_features(
 
 
 def look_signals(top: npt.NDArray[np.integer], distances: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
-    """`look_features` as if every canvas had been looked at, (..., L) float32."""
+    """`look_features` after looks at all canvases, (..., L) float32."""
     k = top.shape[-2]
     near = np.clip(distances, 0.0, rules.MAX_DISTANCE).astype(np.float32)
     ones = np.ones((*near.shape[:-1], 1), dtype=np.float32)
@@ -294,7 +237,7 @@ def look_signals(top: npt.NDArray[np.integer], distances: npt.NDArray[np.floatin
 def look_weights(
     seen: npt.NDArray[np.bool_], costs: Sequence[float] | npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float32]:
-    """What `look_signals` is multiplied with where only some canvases were looked at, (..., L) float32."""
+    """Factors that turn `look_signals` into `look_features` after looks at some canvases, (..., L) float32."""
     price = np.asarray(costs, dtype=np.float64)
     shown = seen.astype(np.float32)
     parts = [np.repeat(shown, TOP + 2, axis=-1)]

@@ -14,7 +14,7 @@ from sketchcanvas_env import data
 from sketchcanvas_env.data import RECOGNITION, SketchDataset, check_split
 from sketchcanvas_env.outcomes import reward as rules
 from sketchcanvas_env.outcomes.columns import check_canvases
-from sketchcanvas_env.outcomes.finding import check_dataset, load_cached, load_table
+from sketchcanvas_env.outcomes.finding import check_dataset, load_table
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.storage.names import Places, blocks
 from sketchcanvas_env.storage.table_file import TableError
@@ -83,7 +83,7 @@ def find_table(dataset: SketchDataset, arguments: Arguments) -> OutcomeTable:
     if table is None:
         found = load_table(dataset.name, student)
     else:
-        found = table if isinstance(table, OutcomeTable) else load_cached(table)
+        found = table if isinstance(table, OutcomeTable) else OutcomeTable.load_cached(table)
         if student is not None and student != found.student:
             raise ValueError(f"the table holds outcomes of student {found.student!r}, not of {student!r}")
     check_dataset(found, dataset)

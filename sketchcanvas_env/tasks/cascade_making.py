@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sketchcanvas_env.outcomes import reward as rules
-from sketchcanvas_env.outcomes.looks import LookTable, check_looks, load_looks, look_signals, looks_path
+from sketchcanvas_env.outcomes.looks import LookTable, look_signals
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.tasks.arguments import Arguments, path_or
 from sketchcanvas_env.tasks.canvas import Task
@@ -62,7 +62,7 @@ class CascadeArguments(Arguments):
         """
         task = CanvasArguments.shared_by(self).make()
         whole = find_table(task.dataset, self)
-        return _cascade_task(task, whole, _find_looks(whole, self), self)
+        return _cascade_task(task, whole, LookTable.resolve(self.looks, whole, self.table), self)
 
 
 def make_cascade_task(**arguments: Any) -> CascadeTask:
@@ -74,16 +74,6 @@ def make_cascade_task(**arguments: Any) -> CascadeTask:
     if "retriever" in arguments:
         raise ValueError("sequences of looks have no live mode: everything that may be seen is looked up")
     return CascadeArguments(**arguments).make()
-
-
-def _find_looks(whole: OutcomeTable, arguments: CascadeArguments) -> LookTable:
-    looks, table = arguments.looks, arguments.table
-    if isinstance(looks, LookTable):
-        check_looks(looks, whole)
-        return looks
-    if looks is None and isinstance(table, str):
-        looks = looks_path(table)
-    return load_looks(whole, looks)
 
 
 @lru_cache(maxsize=32)

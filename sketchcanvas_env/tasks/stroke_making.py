@@ -14,13 +14,7 @@ import numpy.typing as npt
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.outcomes import reward as rules
 from sketchcanvas_env.outcomes.columns import TOP
-from sketchcanvas_env.outcomes.prefixes import (
-    PrefixTable,
-    check_prefixes,
-    drawing_steps,
-    load_prefixes,
-    prefixes_path,
-)
+from sketchcanvas_env.outcomes.prefixes import PrefixTable, drawing_steps
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.sketches.features import batch_features
 from sketchcanvas_env.sketches.sketch import VectorSketch
@@ -71,7 +65,7 @@ class StrokeArguments(Arguments):
         """
         task = CanvasArguments.shared_by(self).make()
         whole = find_table(task.dataset, self)
-        return _stroke_task(task, whole, _find_prefixes(whole, self), self)
+        return _stroke_task(task, whole, PrefixTable.resolve(self.prefixes, whole, self.table), self)
 
 
 def make_stroke_task(**arguments: Any) -> StrokeTask:
@@ -81,16 +75,6 @@ def make_stroke_task(**arguments: Any) -> StrokeTask:
         arguments: those of `StrokeArguments`, which says what is raised.
     """
     return StrokeArguments(**arguments).make()
-
-
-def _find_prefixes(whole: OutcomeTable, arguments: StrokeArguments) -> PrefixTable:
-    prefixes, table = arguments.prefixes, arguments.table
-    if isinstance(prefixes, PrefixTable):
-        check_prefixes(prefixes, whole)
-        return prefixes
-    if prefixes is None and isinstance(table, str):
-        prefixes = prefixes_path(table)
-    return load_prefixes(whole, prefixes)
 
 
 @lru_cache(maxsize=32)

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sketchcanvas_env.data import SketchDataset, load
-from sketchcanvas_env.outcomes.looks import LookTable, check_looks, looks_path
+from sketchcanvas_env.outcomes.looks import LookTable
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.storage.table_file import TableError
 
@@ -94,7 +94,7 @@ def joined_looks(looks: Sequence[LookTable], tables: Sequence[OutcomeTable], tab
         TableError: looks that belong to other tables, or sets of canvases that differ.
     """
     for one, own in zip(looks, tables, strict=True):
-        check_looks(one, own)
+        one.check_against(own)
         if not np.array_equal(one.fused_of, looks[0].fused_of):
             raise TableError("the folds' looks are fused over different sets of canvases")
     order = _order(tables, table.sketch_ids)
@@ -106,7 +106,7 @@ def joined_looks(looks: Sequence[LookTable], tables: Sequence[OutcomeTable], tab
     columns: dict[str, Any] = {name: np.concatenate([getattr(one, name) for one in looks])[order] for name in names}
     columns["temperatures"] = temperatures
     found = LookTable(outcomes_hash=table.hash, fused_of=looks[0].fused_of, **columns, meta=looks[0].meta)
-    check_looks(found, table)
+    found.check_against(table)
     return found
 
 
@@ -139,10 +139,10 @@ def _join(paths: Sequence[Path], dataset: str, out: Path) -> None:
     tables = [OutcomeTable.load(path) for path in paths]
     table = joined(tables, load(dataset))
     print(table.save(out))
-    beside = [looks_path(path) for path in paths]
+    beside = [LookTable.path_beside(path) for path in paths]
     if all(path.is_file() for path in beside):
         looks = joined_looks([LookTable.load(path) for path in beside], tables, table)
-        print(looks.save(looks_path(out)))
+        print(looks.save(LookTable.path_beside(out)))
 
 
 if __name__ == "__main__":

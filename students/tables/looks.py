@@ -18,7 +18,7 @@ from sketchcanvas_env.outcomes import reward as rules
 from sketchcanvas_env.outcomes.columns import TOP
 from sketchcanvas_env.outcomes.confidence import TEMPERATURES, confidence_of, entropy_of, fitted, partition
 from sketchcanvas_env.outcomes.finding import check_dataset
-from sketchcanvas_env.outcomes.looks import LookTable, looks_path
+from sketchcanvas_env.outcomes.looks import LookTable
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.storage.names import Places
 from sketchcanvas_env.tasks.arguments import DEFAULT_CANVASES
@@ -100,7 +100,7 @@ def add_looks(
         ValueError: see `build_looks`.
         FileNotFoundError: no table at `path`.
     """
-    table, final = OutcomeTable.load(path), looks_path(path)
+    table, final = OutcomeTable.load(path), LookTable.path_beside(path)
     folder = final.with_name(f"{final.name}.unfinished")
     build_looks(student, dataset, table, fused_canvases, progress, folder).save(final)
     rmtree(folder, ignore_errors=True)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.outcomes.columns import TOP
 from sketchcanvas_env.outcomes.finding import check_dataset
-from sketchcanvas_env.outcomes.prefixes import MAX_STEPS, PrefixTable, drawing_steps, prefixes_path
+from sketchcanvas_env.outcomes.prefixes import MAX_STEPS, PrefixTable, drawing_steps
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.storage.names import Places
 from sketchcanvas_env.tasks.arguments import DEFAULT_CANVASES
@@ -132,7 +132,7 @@ def main(
     from sketchcanvas_env import load_dataset
 
     outcomes = OutcomeTable.load(table)
-    path = prefixes_path(table)
+    path = PrefixTable.path_beside(table)
     folder = path.with_name(f"{path.name}.unfinished")
     dataset = load_dataset(outcomes.dataset) if root is None else load_dataset(outcomes.dataset, root=root)
     made = build_prefixes(students.load(student), dataset, outcomes, progress=True, folder=folder)

@@ -11,7 +11,7 @@ import pytest
 from agents.evaluation.setting import CascadeConfig, EnvConfig
 from sketchcanvas_env import data
 from sketchcanvas_env.data import SketchDataset
-from sketchcanvas_env.outcomes.looks import looks_path
+from sketchcanvas_env.outcomes.looks import LookTable
 from tests.agents.support import COUNTING, counting_dataset, counting_table, doubt_tables
 from tests.helpers import Toy, toy, toy_files
 
@@ -59,7 +59,7 @@ def doubt_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[SketchDataset
     dataset = counting_dataset()
     table, looks = doubt_tables(dataset)
     path = table.save(tmp_path_factory.mktemp("doubt") / "doubt.npz")
-    looks.save(looks_path(path))
+    looks.save(LookTable.path_beside(path))
     return dataset, path
 
 

@@ -18,7 +18,7 @@ import torch
 
 from agents.experiments import runs
 from sketchcanvas_env import data
-from sketchcanvas_env.outcomes.finding import available_tables, load_cached
+from sketchcanvas_env.outcomes.finding import available_tables
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.storage.files import atomic_write
 from sketchcanvas_env.storage.npz import write_mapped
@@ -108,10 +108,10 @@ def test_a_full_disk_leaves_the_old_file_and_names_the_new(
 
 def test_a_table_that_vanishes_is_missed_by_name(tmp_path: Path) -> None:
     path = toy_table().save(tmp_path / "t.npz")
-    load_cached(path)
+    OutcomeTable.load_cached(path)
     path.unlink()
     with pytest.raises(FileNotFoundError, match=r"t\.npz"):
-        load_cached(path)
+        OutcomeTable.load_cached(path)
 
 
 def test_a_photo_that_vanishes_during_a_build_stops_it_by_name(tmp_path: Path) -> None:

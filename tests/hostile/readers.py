@@ -28,8 +28,8 @@ from agents.selectors.observation import SeenLook
 from agents.store import saved
 from sketchcanvas_env.data.formats.unpickle import arrays_of
 from sketchcanvas_env.data.photos import on_white, padded, read_picture, read_png
-from sketchcanvas_env.outcomes.looks import load_looks
-from sketchcanvas_env.outcomes.prefixes import load_prefixes
+from sketchcanvas_env.outcomes.looks import LookTable
+from sketchcanvas_env.outcomes.prefixes import PrefixTable
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.storage.npz import write_npz
 from sketchcanvas_env.storage.table_file import TableError
@@ -200,11 +200,11 @@ def _renderings() -> tuple[bytes, None]:
 
 
 def _read_looks(path: Path) -> object:
-    return load_looks(_toy(), path)
+    return LookTable.load_beside(_toy(), path)
 
 
 def _read_prefixes(path: Path) -> object:
-    return load_prefixes(_toy(), path)
+    return PrefixTable.load_beside(_toy(), path)
 
 
 @lru_cache

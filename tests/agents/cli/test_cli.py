@@ -34,7 +34,7 @@ from agents.experiments.settings import CompareConfig, preset
 from agents.store import saved
 from sketchcanvas_env import data, load_table
 from sketchcanvas_env.data import SketchDataset
-from sketchcanvas_env.outcomes.looks import load_looks
+from sketchcanvas_env.outcomes.looks import LookTable
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from students.network.embedder import Head, Student, StudentConfig
 from students.search import index as indexes
@@ -490,7 +490,7 @@ def test_tabulate_with_looks(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFix
     assert [file.name for file in tmp_path.iterdir()] == ["hog.npz"]
     assert run(*asked, "--looks") == 0
     assert "hog.looks.npz" in capsys.readouterr().err
-    looks = load_looks(OutcomeTable.load(out), tmp_path / "hog.looks.npz")
+    looks = LookTable.load_beside(OutcomeTable.load(out), tmp_path / "hog.looks.npz")
     assert looks.fused_of.tolist() == [3]
 
 

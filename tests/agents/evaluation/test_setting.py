@@ -12,7 +12,7 @@ import pytest
 from agents.evaluation.setting import CascadeConfig, EnvConfig
 from sketchcanvas_env import load_table
 from sketchcanvas_env.envs.canvas import SketchCanvasVectorEnv
-from sketchcanvas_env.outcomes.looks import load_looks, looks_path
+from sketchcanvas_env.outcomes.looks import LookTable
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.tasks import canvas_making as task
 
@@ -57,7 +57,7 @@ def retrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shipped = load_table("emoji")
     own = replace(shipped, student_hash="0" * 64)
     path = own.save(tmp_path_factory.mktemp("retrained") / "own.npz")
-    replace(load_looks(shipped), outcomes_hash=own.hash).save(looks_path(path))
+    replace(LookTable.load_beside(shipped), outcomes_hash=own.hash).save(LookTable.path_beside(path))
     return path
 
 
@@ -75,4 +75,4 @@ def test_a_shipped_table_must_be_of_the_shipped_student(retrained: Path, monkeyp
     with pytest.raises(ValueError, match=message):
         EnvConfig().task("val")
     with pytest.raises(ValueError, match=message):
-        CascadeConfig(looks=str(looks_path(retrained))).cascade("val")
+        CascadeConfig(looks=str(LookTable.path_beside(retrained))).cascade("val")

@@ -22,7 +22,7 @@ from agents.experiments.results import CompareResult
 from agents.experiments.settings import CompareConfig
 from agents.reports import comparison as report
 from agents.reports import page
-from sketchcanvas_env.outcomes.looks import LookTable, looks_path
+from sketchcanvas_env.outcomes.looks import LookTable
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.storage.files import write_json
 
@@ -128,7 +128,7 @@ def test_it_is_read_back_and_validated(compared: tuple[CompareResult, Path], dou
 def test_other_looks_are_other_runs(doubt_env: MakeEnv, tmp_path: Path) -> None:
     env = doubt_env()
     assert env.table is not None
-    table, looks = OutcomeTable.load(env.table), LookTable.load(looks_path(env.table))
+    table, looks = OutcomeTable.load(env.table), LookTable.load(LookTable.path_beside(env.table))
     moved = replace(looks, fused_triplet=looks.fused_triplet + 0.1)
     other = replace(env, looks=str(moved.save(tmp_path / "moved.looks.npz")))
     config = quick(env).runs()["reinforce"][0]

@@ -25,7 +25,7 @@ from agents.experiments.stored import RESULT_FILE
 from agents.reports import comparison as report
 from sketchcanvas_env import data
 from sketchcanvas_env.data.folds import FOLDS, crossfitted
-from sketchcanvas_env.outcomes.looks import looks_path
+from sketchcanvas_env.outcomes.looks import LookTable
 from sketchcanvas_env.storage.files import write_json
 from tests.helpers import TOY_CANVASES, toy_dataset, toy_looks, toy_table
 
@@ -46,7 +46,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[Path
             table = toy_table(dataset, seed=rotation)
             folder = tmp_path_factory.mktemp(f"rotation{rotation}")
             path = table.save(folder / "table.npz")
-            toy_looks(table, dataset, seed=rotation).save(looks_path(path))
+            toy_looks(table, dataset, seed=rotation).save(LookTable.path_beside(path))
             env = CascadeConfig(dataset=dataset.name, table=str(path), canvases=TOY_CANVASES, max_points=12)
             config = CompareConfig(
                 env=env,

@@ -12,7 +12,7 @@ from agents.evaluation.evaluate import evaluate_options
 from agents.evaluation.setting import CascadeConfig
 from agents.selectors.margin import MarginRule, best_rule, margins, rules_of
 from sketchcanvas_env import load_table
-from sketchcanvas_env.outcomes.looks import load_looks
+from sketchcanvas_env.outcomes.looks import LookTable
 from tests.agents.support import is_easy
 
 MakeEnv = Callable[..., CascadeConfig]
@@ -93,7 +93,7 @@ def test_it_is_chosen_on_val_and_judged_elsewhere(doubt_env: MakeEnv) -> None:
 
 def test_margins_are_those_of_the_stored_distances() -> None:
     table = load_table("emoji")
-    looks = load_looks(table)
+    looks = LookTable.load_beside(table)
     rows = table.split == "val"
     cascade = CascadeConfig().cascade("val")
     column = table.columns([64])[0]

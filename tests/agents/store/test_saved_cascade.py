@@ -18,7 +18,7 @@ from agents.search.parts import CascadeSelector
 from agents.search.pipeline import Pipeline
 from agents.selectors.observation import SeenLook
 from agents.store.saved import SavedCascade
-from sketchcanvas_env.outcomes.looks import LookTable, looks_path
+from sketchcanvas_env.outcomes.looks import LookTable
 from students.store import cards
 from tests.agents.support import weights
 
@@ -58,7 +58,7 @@ def test_asked_look_by_look_it_ends_where_it_does_in_the_environment(
     assert weights(found.selector) == weights(run.selector)
     cascade, whole = env.cascade("test"), env.outcomes("test")
     assert env.table is not None
-    everything = LookTable.load(looks_path(env.table))
+    everything = LookTable.load(LookTable.path_beside(env.table))
     rows = np.flatnonzero(cascade.task.dataset.split == "test")
     nodes, thinking = env.decide(found.selector, "test")
     names = np.array(env.options("test").names)[nodes]

@@ -10,7 +10,7 @@ import pytest
 
 from sketchcanvas_env import data
 from sketchcanvas_env.data import SketchDataset
-from sketchcanvas_env.outcomes.prefixes import PrefixTable, prefixes_path
+from sketchcanvas_env.outcomes.prefixes import PrefixTable
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from tests.helpers import TOY, TOY_CANVASES, Toy, toy_dataset, toy_prefixes, toy_sketch, toy_table
@@ -33,7 +33,7 @@ def long_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[SketchDataset,
     table = toy_table(dataset)
     prefixes = toy_prefixes(table, dataset)
     path = table.save(tmp_path_factory.mktemp("long") / "toy.npz")
-    prefixes.save(prefixes_path(path))
+    prefixes.save(PrefixTable.path_beside(path))
     return dataset, table, prefixes, path
 
 

@@ -14,14 +14,7 @@ import pytest
 from sketchcanvas_env.outcomes import finding
 from sketchcanvas_env.outcomes import looks as looks_module
 from sketchcanvas_env.outcomes.finding import available_tables, load_table
-from sketchcanvas_env.outcomes.looks import (
-    LookTable,
-    check_looks,
-    load_looks,
-    look_feature_names,
-    look_features,
-    looks_path,
-)
+from sketchcanvas_env.outcomes.looks import LookTable, look_feature_names, look_features
 from sketchcanvas_env.outcomes.reward import fused_distance
 from sketchcanvas_env.storage.npz import write_npz
 from sketchcanvas_env.storage.table_file import TableError
@@ -70,15 +63,15 @@ def test_without_fused_sets(toy: Toy, tmp_path: Path) -> None:
 
 
 def test_a_table_has_its_looks_beside_it(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert looks_path(tmp_path / "v1.2.npz") == tmp_path / "v1.2.looks.npz"
+    assert LookTable.path_beside(tmp_path / "v1.2.npz") == tmp_path / "v1.2.looks.npz"
     with pytest.raises(FileNotFoundError, match=r"nothing\.npz.*tabulate.*--looks"):
-        load_looks(toy.table, tmp_path / "nothing.npz")
+        LookTable.load_beside(toy.table, tmp_path / "nothing.npz")
     file = toy.table.save(tmp_path / "toy-made_up.npz")
     monkeypatch.setattr(finding, "TABLES", tmp_path)
     with pytest.raises(FileNotFoundError, match=r"toy-made_up\.looks\.npz"):
-        load_looks(toy.table)
-    toy_looks(toy.table).save(looks_path(file))
-    assert load_looks(toy.table) is load_looks(toy.table, looks_path(file))
+        LookTable.load_beside(toy.table)
+    toy_looks(toy.table).save(LookTable.path_beside(file))
+    assert LookTable.load_beside(toy.table) is LookTable.load_beside(toy.table, LookTable.path_beside(file))
     # Looks are no table: nobody is told of a student "made_up.looks".
     assert available_tables() == {"toy": ["made_up"]}
 
@@ -165,11 +158,11 @@ def test_shapes_that_cannot_be(toy: Toy, changes: dict[str, Any], message: str) 
 
 def test_looks_of_another_table_are_refused(toy: Toy) -> None:
     looks = toy_looks(toy.table)
-    check_looks(looks, toy.table)
+    looks.check_against(toy.table)
     with pytest.raises(TableError, match="made for another outcome table"):
-        check_looks(looks, replace(toy.table, meta={**toy.table.meta, "made_by": "somebody else"}))
+        looks.check_against(replace(toy.table, meta={**toy.table.meta, "made_by": "somebody else"}))
     with pytest.raises(TableError, match="made for another outcome table"):
-        check_looks(looks, toy.table.select("train"))
+        looks.check_against(toy.table.select("train"))
 
 
 def test_looks_at_odds_with_their_table_are_refused(toy: Toy) -> None:
@@ -178,16 +171,16 @@ def test_looks_at_odds_with_their_table_are_refused(toy: Toy) -> None:
     seen = np.flatnonzero(table.ranks[:, 3] == 1)[0]
     off = changed(good.distances, (seen, 3, 0), good.distances[seen, 3, 0] / 2)
     with pytest.raises(TableError, match="distance of a true photo"):
-        check_looks(toy_looks(table, distances=off), table)
+        toy_looks(table, distances=off).check_against(table)
     with pytest.raises(TableError, match="size of the split's gallery"):
-        check_looks(toy_looks(table, fused_ranks=changed(good.fused_ranks, (row, 2), 8)), table)
+        toy_looks(table, fused_ranks=changed(good.fused_ranks, (row, 2), 8)).check_against(table)
     with pytest.raises(TableError, match=r"not be above 2\.3"):
-        check_looks(toy_looks(table, fused_triplet=changed(good.fused_triplet, (row, 2), 2.4)), table)
+        toy_looks(table, fused_triplet=changed(good.fused_triplet, (row, 2), 2.4)).check_against(table)
     fewer: dict[str, Any] = {
         name: getattr(good, name)[..., :4] for name in ("fused_of", "fused_ranks", "fused_triplet")
     }
     with pytest.raises(TableError, match="shape of the table's top"):
-        check_looks(toy_looks(table, distances=good.distances[:, :3], **fewer), table)
+        toy_looks(table, distances=good.distances[:, :3], **fewer).check_against(table)
 
 
 # ---------------------------------------------------------------- fusing
@@ -286,17 +279,17 @@ def test_any_number_of_sketches_at_once() -> None:
 
 def test_the_shipped_looks_belong_to_the_shipped_table(tmp_path: Path) -> None:
     table = load_table("emoji")
-    looks = load_looks(table)
+    looks = LookTable.load_beside(table)
     assert looks.distances.shape == (len(table), 8, 5)
     assert looks.meta["fused_canvases"] == [32, 64, 128, 256]
     assert len(looks.fused_of) == 11
-    path = looks_path(finding.TABLES / "emoji-mobilenet_v2.npz")
+    path = LookTable.path_beside(finding.TABLES / "emoji-mobilenet_v2.npz")
     assert path.stat().st_size < 1_200_000
     assert "mobilenet_v2.looks" not in available_tables()["emoji"]
     # Another student's table does not take them.
     shutil.copy(path, tmp_path / "hog.looks.npz")
     with pytest.raises(TableError, match="made for another outcome table"):
-        load_looks(load_table("emoji", "hog"), tmp_path / "hog.looks.npz")
+        LookTable.load_beside(load_table("emoji", "hog"), tmp_path / "hog.looks.npz")
 
 
 def test_examples_in_the_docstrings() -> None:

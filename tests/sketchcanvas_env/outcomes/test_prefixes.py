@@ -16,15 +16,7 @@ from sketchcanvas_env import load_table
 from sketchcanvas_env.data import load
 from sketchcanvas_env.outcomes import prefixes as module
 from sketchcanvas_env.outcomes.finding import available_tables
-from sketchcanvas_env.outcomes.prefixes import (
-    MAX_STEPS,
-    PrefixTable,
-    check_prefixes,
-    drawing_steps,
-    load_prefixes,
-    prefixes_path,
-    strokes_drawn,
-)
+from sketchcanvas_env.outcomes.prefixes import MAX_STEPS, PrefixTable, drawing_steps, strokes_drawn
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.storage.table_file import TableError
 from tests.helpers import toy_dataset, toy_prefixes, toy_sketch, toy_table
@@ -127,22 +119,22 @@ def test_a_broken_file_is_named(made: PrefixTable, tmp_path: Path) -> None:
 
 def test_a_missing_file_says_how_to_make_it(table: OutcomeTable, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no prefixes at .*students\.tables\.prefixes"):
-        load_prefixes(table, tmp_path / "none.npz")
+        PrefixTable.load_beside(table, tmp_path / "none.npz")
     with pytest.raises(FileNotFoundError, match=r"toy-made_up\.prefixes\.npz.*students\.tables\.prefixes"):
-        load_prefixes(table)
+        PrefixTable.load_beside(table)
 
 
 def test_a_file_is_read_once_and_anew_when_it_changes(table: OutcomeTable, made: PrefixTable, tmp_path: Path) -> None:
     path = made.save(tmp_path / "a.npz")
-    first = load_prefixes(table, path)
-    assert load_prefixes(table, path) is first
+    first = PrefixTable.load_beside(table, path)
+    assert PrefixTable.load_beside(table, path) is first
     replace(made, meta={"made_by": "somebody else"}).save(path)
-    assert load_prefixes(table, path).meta == {"made_by": "somebody else"}
+    assert PrefixTable.load_beside(table, path).meta == {"made_by": "somebody else"}
 
 
 def test_no_prefixes_are_taken_for_a_table(made: PrefixTable, table: OutcomeTable, tmp_path: Path) -> None:
     path = table.save(tmp_path / "toy-made_up.npz")
-    made.save(prefixes_path(path))
+    made.save(PrefixTable.path_beside(path))
     assert available_tables(tmp_path) == {"toy": ["made_up"]}
 
 
@@ -177,12 +169,12 @@ def test_what_cannot_be_is_refused(made: PrefixTable, name: str, change: Any, me
 
 
 def test_they_belong_to_their_table(table: OutcomeTable, made: PrefixTable) -> None:
-    check_prefixes(made, table)
+    made.check_against(table)
     with pytest.raises(TableError, match="made for another outcome table"):
-        check_prefixes(made, toy_table(seed=1))
+        made.check_against(toy_table(seed=1))
     part = table.select("val")
     with pytest.raises(TableError, match=f"prefixes of {len(table)} sketches for a table of {len(part)}"):
-        check_prefixes(replace(made, outcomes_hash=part.hash), part)
+        replace(made, outcomes_hash=part.hash).check_against(part)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +198,7 @@ def test_what_contradicts_the_table_is_refused(
     sketch = next(i for i in range(len(made) - 1) if made.steps[i] > 1 and made.steps[i + 1] > 3)
     whole = int(made.first[sketch] + made.steps[sketch] - 1)
     with pytest.raises(TableError, match=message):
-        check_prefixes(replace(made, **{name: change(getattr(made, name), whole)}), table)
+        replace(made, **{name: change(getattr(made, name), whole)}).check_against(table)
 
 
 # ---------------------------------------------------------------- the shipped file
@@ -214,7 +206,7 @@ def test_what_contradicts_the_table_is_refused(
 
 def test_the_shipped_prefixes_are_those_of_the_shipped_table_and_drawings() -> None:
     table, dataset = load_table("emoji"), load("emoji")
-    shipped = load_prefixes(table)
+    shipped = PrefixTable.load_beside(table)
     assert shipped.canvases.tolist() == [32, 64, 128, 256]
     row_of = {name: row for row, name in enumerate(dataset.sketch_ids.tolist())}
     for i in range(0, len(table), 41):

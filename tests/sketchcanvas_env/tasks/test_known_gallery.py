@@ -11,7 +11,6 @@ from gymnasium.utils.env_checker import check_env
 
 from sketchcanvas_env import data
 from sketchcanvas_env.data import SketchDataset
-from sketchcanvas_env.outcomes.looks import check_looks
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.tasks.canvas_making import make_task
 from sketchcanvas_env.tasks.cascade_making import make_cascade_task
@@ -82,7 +81,7 @@ def test_rewards_are_those_of_ranks_in_the_shared_gallery(known: tuple[SketchDat
 def test_looks_belong_to_such_a_table(known: tuple[SketchDataset, OutcomeTable]) -> None:
     dataset, table = known
     looks = toy_looks(table, dataset)
-    check_looks(looks, table)
+    looks.check_against(table)
     task = make_cascade_task(dataset=dataset, table=table, looks=looks, split="test", canvases=TOY_CANVASES)
     assert len(task) == 9
 

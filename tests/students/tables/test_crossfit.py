@@ -10,7 +10,7 @@ import pytest
 
 from sketchcanvas_env.data import FOLDS, crossfitted, fold
 from sketchcanvas_env.outcomes.finding import check_dataset
-from sketchcanvas_env.outcomes.looks import LookTable, check_looks, looks_path
+from sketchcanvas_env.outcomes.looks import LookTable
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.storage.table_file import TableError
 from students.tables.crossfit import joined, joined_looks, main
@@ -87,11 +87,11 @@ def test_the_command_joins_tables_and_looks(
     paths = []
     for number, table in enumerate(tables):
         paths.append(table.save(tmp_path / f"{number}.npz"))
-        build_looks(Shifted(number), fold(whole, number), table, (16, 32)).save(looks_path(paths[-1]))
+        build_looks(Shifted(number), fold(whole, number), table, (16, 32)).save(LookTable.path_beside(paths[-1]))
     main(["--dataset", "toy_crossfit0", "--out", str(tmp_path / "all.npz"), *map(str, paths)])
     table = OutcomeTable.load(tmp_path / "all.npz")
     assert table.hash == joined(tables, turned).hash
-    check_looks(LookTable.load(tmp_path / "all.looks.npz"), table)
+    LookTable.load(tmp_path / "all.looks.npz").check_against(table)
 
 
 def test_a_mistake_is_one_line(

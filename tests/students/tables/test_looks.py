@@ -12,9 +12,9 @@ import pytest
 
 import sketchcanvas_env
 import students
-from sketchcanvas_env import load_looks, load_table
+from sketchcanvas_env import load_table
 from sketchcanvas_env.data import load
-from sketchcanvas_env.outcomes.looks import LookTable, check_looks, looks_path
+from sketchcanvas_env.outcomes.looks import LookTable
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.storage.table_file import TableError
 from students.tables import blocks
@@ -52,7 +52,7 @@ def test_by_brute_force(monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
     names = ("ranks", "distances", "triplet", "top", "sketch_ids", "photo_ids", "split", "level")
     table = replace(table, **{name: getattr(table, name)[order] for name in names})  # type: ignore[arg-type]
     looks = build_looks(embedder, dataset, table, fused_canvases=embedder.canvases)
-    check_looks(looks, table)
+    looks.check_against(table)
     assert looks.fused_of.tolist() == [3]
     assert looks.meta["fused_canvases"] == [16, 32]
     for i in range(0, len(table), 5):
@@ -87,7 +87,7 @@ def test_a_gallery_of_three_photos(monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = toy_dataset()
     table = tabulate(Pixels(), dataset)
     looks = build_looks(Pixels(), dataset, table)
-    check_looks(looks, table)
+    looks.check_against(table)
     few = table.split == "train"
     assert (table.top[few][..., 3:] == -1).all()
     assert (looks.distances[few][..., 3:] == 2.0).all()
@@ -126,14 +126,14 @@ def test_a_build_that_was_killed_goes_on(tmp_path: Path, monkeypatch: pytest.Mon
     table = build_table(Pixels(), dataset, path)
     with pytest.raises(KeyboardInterrupt):
         add_looks(Counting(most=7), dataset, path)
-    assert not looks_path(path).exists()
+    assert not LookTable.path_beside(path).exists()
     again = Counting()
     assert add_looks(again, dataset, path) == tmp_path / "mine.looks.npz"
     # Three blocks of ten sketches, at both canvases, were kept.
     assert again.sketches == 2 * (len(table) - 30)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["mine.looks.npz", "mine.npz"]
     whole = build_looks(Pixels(), dataset, table)
-    assert LookTable.load(looks_path(path)).hash == whole.hash
+    assert LookTable.load(LookTable.path_beside(path)).hash == whole.hash
     with pytest.raises(FileNotFoundError, match="nothing"):
         add_looks(Pixels(), dataset, tmp_path / "nothing.npz")
 
@@ -154,7 +154,7 @@ def test_a_table_of_ones_own_has_a_cascade(tmp_path: Path, monkeypatch: pytest.M
 def test_the_shipped_looks_follow_from_sketches_and_weights() -> None:
     """A sample of val, embedded anew; another machine's float noise may swap near-equal photos."""
     whole, dataset, student = load_table("emoji"), load("emoji"), students.load("emoji")
-    looks = load_looks(whole)
+    looks = LookTable.load_beside(whole)
     gallery = dataset.gallery("val")
     photos = student.embed_photos(np.stack([dataset.photo(photo) for photo in gallery.tolist()])).astype(float)
     rows = np.flatnonzero(whole.split == "val")[::43]

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import students
-from sketchcanvas_env import load_dataset, load_prefixes, load_table
+from sketchcanvas_env import load_dataset, load_table
 from sketchcanvas_env.data import SketchDataset
-from sketchcanvas_env.outcomes.prefixes import PrefixTable, check_prefixes, drawing_steps
+from sketchcanvas_env.outcomes.prefixes import PrefixTable, drawing_steps
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.storage.table_file import TableError
 from students.network.protocol import UNSAVED
@@ -78,7 +78,7 @@ def test_by_hand(dataset: SketchDataset) -> None:
     embedder = Ends()
     table = tabulate(embedder, dataset)
     made = build_prefixes(embedder, dataset, table, canvases=(16, 64))
-    check_prefixes(made, table)
+    made.check_against(table)
     assert made.canvases.tolist() == [16, 64]
     assert (made.strokes > 8).any()
     for i in range(0, len(table), 3):
@@ -177,7 +177,7 @@ def test_the_command_writes_beside_the_table(
     main("ends", path)
     assert "mine.prefixes.npz: 81 sketches" in capsys.readouterr().out
     assert sorted(file.name for file in tmp_path.iterdir()) == ["mine.npz", "mine.prefixes.npz"]
-    found = load_prefixes(table, tmp_path / "mine.prefixes.npz")
+    found = PrefixTable.load_beside(table, tmp_path / "mine.prefixes.npz")
     # Of the default canvases those that the table has.
     assert equal(found, build_prefixes(Ends(), dataset, table, (32, 64)))
 
@@ -185,7 +185,7 @@ def test_the_command_writes_beside_the_table(
 def test_the_shipped_prefixes_follow_from_sketches_and_weights() -> None:
     """A sample of the val split, embedded anew: how near the photos are that are said to be nearest."""
     table, dataset, student = load_table("emoji"), load_dataset("emoji"), students.load("emoji")
-    shipped = load_prefixes(table)
+    shipped = PrefixTable.load_beside(table)
     row_of = {name: row for row, name in enumerate(dataset.sketch_ids.tolist())}
     drawings, at = [], []
     for i in np.flatnonzero(table.split == "val")[3::250].tolist():
