@@ -20,7 +20,10 @@ done for the first time (a graph that is read, a buffer that is made) is done on
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from time import perf_counter
@@ -41,7 +44,7 @@ from students.search.index import PhotoIndex
 from students.search.nearest import nearest_photos
 from students.tables.ranking import euclidean, nearest
 
-BATCH = 64
+BATCH = 16
 """Sketches that are drawn, embedded and ranked together at most."""
 
 _GIGA = 1e9
@@ -50,7 +53,8 @@ _GIGA = 1e9
 class Pipeline:
     """Searches an index for the photos that a sketch is likest to.
 
-    Threads may share one: they take turns at the student, whose layers know only one canvas at a time.
+    Threads may share one. They take turns at a student that is not `parallel`: torch's layers know only one canvas at
+    a time.
 
     Attributes:
         index: what is searched.
@@ -99,7 +103,7 @@ class Pipeline:
         self._preference = preference
         self._told: PreferenceSelector | None = None
         self.names = names
-        self._turn = Lock()
+        self._turn: AbstractContextManager[object] = nullcontext() if getattr(student, "parallel", False) else Lock()
         self._warm: set[int | str] = set()  # canvases that were seen and selectors that were asked
 
     @classmethod
@@ -154,9 +158,11 @@ class Pipeline:
         return self.search_many([sketch], top, tradeoff)[0]
 
     def search_many(
-        self, sketches: Sequence[VectorSketch], top: int = 10, tradeoff: float | None = None
+        self, sketches: Sequence[VectorSketch], top: int = 10, tradeoff: float | None = None, threads: int = 1
     ) -> list[Answer]:
-        """`search` for many sketches: those that go to the same canvas are drawn and embedded together.
+        """`search` for many sketches: of `BATCH`, those that go to the same canvas are drawn and embedded together.
+
+        `threads` search at once; `load` with `threads=1` then keeps onnxruntime from adding its own to them.
 
         Distances may differ from those of `search` in their last bits, as products of matrices of other sizes do.
         """
@@ -166,12 +172,14 @@ class Pipeline:
         if top < 1:
             raise ValueError(f"top must be at least 1, got {top}")
         chooser = self._chooser(tradeoff)
-        answers: list[Answer] = []
-        for start in range(0, len(sketches), BATCH):
-            answers += self._search(chooser, sketches[start : start + BATCH], top)
-        return answers
+        batches = [sketches[start : start + BATCH] for start in range(0, len(sketches), BATCH)]
+        search = partial(self._search, chooser, top)
+        if min(threads, len(batches)) < 2:
+            return [answer for batch in batches for answer in search(batch)]
+        with ThreadPoolExecutor(threads) as pool:
+            return [answer for answers in pool.map(search, batches) for answer in answers]
 
-    def _search(self, chooser: _Chooser, sketches: Sequence[VectorSketch], top: int) -> list[Answer]:
+    def _search(self, chooser: _Chooser, top: int, sketches: Sequence[VectorSketch]) -> list[Answer]:
         if chooser.name not in self._warm:
             chooser.choose(sketches[0], [])
             self._warm.add(chooser.name)

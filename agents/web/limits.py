@@ -199,7 +199,8 @@ class Batches(Generic[T]):
     async def _work(self) -> None:
         """Answer until the queue is empty."""
         while self._queue:
-            taken = [self._queue.popleft() for _ in range(min(self._most, len(self._queue)))]
+            share = -(-len(self._queue) // self._threads)  # or one thread would take all and the others rest
+            taken = [self._queue.popleft() for _ in range(min(self._most, share))]
             try:
                 answers = await anyio.to_thread.run_sync(
                     self._function, [body for body, _ in taken], limiter=self._limiter

@@ -26,11 +26,11 @@ from students.tables.ranking import STEP, distance_of, euclidean, nearest
 
 ENGINES = ("auto", "numpy", "faiss")
 
-# All measured by tests/benchmarks/bench_nearest.py, on one thread and with 576 numbers a photo.
-LARGE = 2_000
-"""Photos below which the whole gallery is measured at once, for several queries."""
-LARGE_FOR_ONE = 100
-"""The same for a single query."""
+LARGE = 100
+"""Photos below which the whole gallery is measured at once."""
+LARGE_FOR_EACH = 8
+"""The same for several queries: photos for each of them. Both measured on one thread with 2,304 numbers a photo."""
+# These are measured by tests/benchmarks/bench_nearest.py, on one thread and with 576 numbers a photo.
 FAISS_FROM = 16_000
 """Photos from which faiss is no slower than NumPy at finding candidates, for one query or `FAISS_QUERIES`."""
 FAISS_QUERIES = 256
@@ -86,7 +86,7 @@ def nearest_photos(
     if engine == "faiss" and not installed:
         raise ModuleNotFoundError("faiss is not installed: pip install 'sketchcanvas[faiss]'")
     k = min(k, len(gallery))
-    if len(gallery) < (LARGE if len(queries) > 1 else min(LARGE, LARGE_FOR_ONE)):
+    if len(gallery) < max(LARGE, LARGE_FOR_EACH * len(queries)):
         return _measured(queries, gallery, k)
     return _narrowed(queries, gallery, k, k + _SPARE, _by_faiss if installed else _by_numpy)
 

@@ -97,6 +97,8 @@ def query(
 
     Example: sketchcanvas query a.svg b.svg --index my.index --tradeoff 0.1 --show found.png
     """
+    import os
+
     from agents.search.answers import summary
     from agents.search.names import ALL_EMOJI, TRAINED
     from agents.search.pipeline import Pipeline
@@ -105,8 +107,8 @@ def query(
     if canvas is not None and (selector is not None or tradeoff is not None):
         raise ValueError("--canvas leaves nothing to choose: give it without --selector and --tradeoff")
     drawn = [read_drawing(path) for path in sketches]
-    pipeline = Pipeline.load(index, selector if canvas is None else f"fixed:{canvas}", student, engine)
-    answers = pipeline.search_many(drawn, top, tradeoff)
+    pipeline = Pipeline.load(index, selector if canvas is None else f"fixed:{canvas}", student, engine, threads=1)
+    answers = pipeline.search_many(drawn, top, tradeoff, threads=os.cpu_count() or 1)
     names = [str(path) for path in sketches]
     if as_json:
         found = []

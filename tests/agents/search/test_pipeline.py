@@ -345,6 +345,17 @@ def test_threads_take_turns_at_the_student() -> None:
     assert [found[i] for i in range(len(SKETCHES))] == alone
 
 
+@pytest.mark.parametrize("parallel", [False, True])
+def test_threads_share_many_sketches(monkeypatch: pytest.MonkeyPatch, parallel: bool) -> None:
+    monkeypatch.setattr(module, "BATCH", 2)
+    student = Cells()
+    student.parallel = parallel  # type: ignore[attr-defined]
+    pipeline = Pipeline(photo_index(), student, ByStrokes())
+    alone = [answer.hits for answer in pipeline.search_many(SKETCHES)]
+    assert [answer.hits for answer in pipeline.search_many(SKETCHES, threads=3)] == alone
+    assert parallel or not student.disturbed
+
+
 # ---------------------------------------------------------------- the shipped parts
 
 
