@@ -1,7 +1,6 @@
-"""The settings of a training run, checked whole before anything is prepared.
+"""Settings of a training run, all checked when they are read.
 
-A configuration is a JSON object with some or all fields of `TrainConfig`; those that come with the package are in the
-folder `configs`.
+A configuration is a JSON object with some or all fields of `TrainConfig`; the shipped ones are in `students/configs`.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ from typing import Any
 from sketchcanvas_env.storage.files import read_json
 from students.network.embedder import StudentConfig, config_from_dict
 from students.training import losses
-from students.training.checks import check_choice, check_number, check_text, check_whole
 from students.training.pool.augment import AugmentConfig
+from students.training.pool.checks import check_choice, check_number, check_text, check_whole
 from students.training.pool.doodles import DoodleConfig
 from students.training.pool.pairs import PoolConfig
 
@@ -24,77 +23,77 @@ MAX_CONFIG_BYTES = 1 << 20
 MAX_STEPS = 10_000_000
 MAX_BATCH = 65_536
 MAX_SEED = 2**32 - 1
-"""NumPy's generator takes no larger seed."""
+"""Largest seed of NumPy's generator."""
 
 
 def configs() -> tuple[str, ...]:
-    """Names of the configurations shipped with the package, as ``<dataset>-<backbone>``; "gpu/..." want a GPU."""
+    """Names of the shipped configurations, as ``<dataset>-<backbone>``; those named "gpu/..." are meant for a GPU."""
     files = CONFIGS_FOLDER.rglob("[!.]*.json")
     return tuple(sorted(file.relative_to(CONFIGS_FOLDER).with_suffix("").as_posix() for file in files))
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything that decides a training run."""
+    """All settings that determine a training run."""
 
     dataset: str = "emoji"
     root: str | None = None
     """Folder of a data set that does not come with the package."""
     student: StudentConfig = field(default_factory=StudentConfig)
     pretrained: str | None = "mobilenet_v2"
-    """Published start of the trunk (a name that `students.store.pretrained.weights_of` knows, or a path), or None."""
+    """Published weights for the trunk, by name (`students.store.pretrained.weights_of`) or path; None: random ones."""
     start: str | None = None
     """A trained student of the same network to go on from (shipped name or path), instead of `pretrained`."""
     pool: PoolConfig = field(default_factory=PoolConfig)
     renderings: str | None = None
-    """What `python -m students.training.pool.renderings` wrote, or None for the data set alone."""
+    """File written by `python -m students.training.pool.renderings`; None: the data set alone."""
     outside: float = 0.0
-    """Share of a batch that comes from outside the data set (needs `renderings`)."""
+    """Share of a batch from outside the data set (needs `renderings`)."""
     doodles: DoodleConfig | None = None
-    """People's doodles of the photos: for training by `pool.doodles`, and measured beside val."""
+    """People's doodles of the photos: scored beside val, and trained on as `pool.doodles` says."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     steps: int = 1_600
     batch: int = 64
-    """Sketch-photo pairs a step; each is a negative of all others."""
+    """Sketch-photo pairs per step; each pair's photo is a negative of all other pairs."""
     small: dict[int, float] = field(default_factory=lambda: {32: 0.36, 48: 0.28, 64: 0.36})
-    """Canvases of a step's first passes over the sketches, and how often each is drawn. May be empty."""
+    """Canvases of a step's first passes over the sketches, with the probability of each. May be empty."""
     small_passes: int = 1
-    """Passes over the sketches at a small canvas. They cost little beside that over the photos, which they share."""
+    """Passes over the sketches at a small canvas. They cost little beside the photos' pass, which they share."""
     large: dict[int, float] = field(default_factory=lambda: {96: 0.33, 128: 0.30, 160: 0.15, 192: 0.11, 256: 0.11})
-    """Canvases of the last pass. Larger ones cost more and are drawn less often."""
+    """Canvases of the last pass, with the probability of each; the larger, the more costly and the rarer."""
     most_pixels: int | None = None
-    """Most pixels of the sketches in a pass: at larger canvases only some of the batch's sketches are embedded."""
+    """Most pixels of all sketches in a pass: at larger canvases only some of the batch's sketches are embedded."""
     hard: float = 0.0
-    """Share of the steps whose batch is made of neighbours, as the averaged student saw them at the last checkpoint."""
+    """Share of steps with hard negatives: batches of neighbours in the averaged student's space at the checkpoint."""
     loss: str = "contrastive"
-    """The task's loss: "contrastive" or "triplet"."""
+    """Loss of the task: "contrastive" or "triplet"."""
     temperature: float = 0.06
-    """Of the contrastive loss. Learned, it sharpens on the photos of the student split and generalises no better."""
+    """Temperature of the contrastive loss. A learnt one fits the training photos better and generalises no better."""
     teacher: str | None = None
     """Trained network to distil from (shipped name or path); None trains directly."""
     more_teachers: tuple[str, ...] = ()
-    """Further teachers; distances are those of all teachers' embeddings side by side."""
+    """Further teachers; distances are then those of all teachers' concatenated embeddings."""
     teacher_canvases: tuple[int, ...] = (128,)
-    """The teacher's embedding of a sketch is the mean over these."""
+    """Canvases over which the teacher's embeddings of a sketch are averaged."""
     teacher_canvases_at: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    """The same for some of the student's canvases, instead: what a teacher sees at 128 pixels may be too much to ask
-    of 32."""
+    """`teacher_canvases` for some of the student's canvases: targets from 128 px may be out of reach at 32 px."""
     mix: float = 0.5
-    """Weight of the task's loss beside the teacher's terms; the paper's lambda."""
+    """Weight of the task's loss against the distillation terms; the paper's lambda."""
     terms: dict[str, float] = field(default_factory=lambda: {"relational_triplet": 1.0})
-    """Weights of the distillation terms, names in `students.training.losses.TERMS`."""
+    """Weights of the distillation terms by name (`students.training.losses.TERMS`)."""
     learning_rate: float = 1e-3
     warmup: int = 50
+    """Steps in which the learning rate rises to `learning_rate`; it then falls to 0 along a cosine."""
     weight_decay: float = 0.02
     average: float = 0.995
-    """Decay per step of the running average of the weights, which is what is kept in the end."""
+    """Decay per step of the running average of the weights, which is the result of the run."""
     seed: int = 0
     threads: int = 2
     checkpoint_every: int = 100
     evaluate_every: int = 200
 
     def __post_init__(self) -> None:
-        """Check every field, and the fields against each other; ValueError says which is wrong and what is allowed."""
+        """Check all fields, alone and together; ValueError names the wrong one and what is allowed."""
         check_text("dataset", self.dataset)
         for name in ("root", "pretrained", "start", "renderings", "teacher"):
             check_text(name, getattr(self, name), optional=True)
@@ -125,9 +124,9 @@ class TrainConfig:
         if unknown := sorted(set(self.terms) - set(losses.TERMS)):
             raise ValueError(f"terms: unknown distillation terms {unknown}; there are {list(losses.TERMS)}")
         if self.outside and self.renderings is None:
-            raise ValueError("outside needs renderings, where these pairs come from")
+            raise ValueError("outside needs renderings: the file with pairs from outside the data set")
         if self.pool.doodles and self.doodles is None:
-            raise ValueError("pool.doodles needs doodles, which says where they are")
+            raise ValueError("pool.doodles needs doodles: their folder and the file of names")
 
     def _check_teachers(self) -> None:
         """ValueError unless `more_teachers` are names beside `teacher`."""
@@ -139,11 +138,16 @@ class TrainConfig:
 
     @property
     def teachers(self) -> tuple[str, ...]:
-        """All teachers; none for direct training, whatever `more_teachers` holds."""
+        """Names of all teachers; empty for direct training (`teacher` None)."""
         return () if self.teacher is None else (self.teacher, *self.more_teachers)
 
+    @property
+    def passes(self) -> list[dict[int, float]]:
+        """Probabilities of the canvases in each pass over a step's sketches: the small passes, then the large one."""
+        return [*([self.small] * self.small_passes if self.small else []), self.large]
+
     def _check_canvases(self) -> None:
-        """ValueError unless the canvases of both passes, the student's and the teacher's can be drawn and agree."""
+        """ValueError unless both passes have the student's canvases, and the teacher's canvases are in range."""
         _check_shares("small", self.small, empty=True)
         _check_shares("large", self.large, empty=False)
         if odd := sorted((set(self.small) | set(self.large)) ^ set(self.student.canvases)):
@@ -159,17 +163,17 @@ class TrainConfig:
         object.__setattr__(self, "teacher_canvases_at", at)
 
     def taught_at(self, canvas: int) -> tuple[int, ...]:
-        """The teacher's canvases whose mean embedding is the target at a canvas of the student."""
+        """Canvases over which the teacher's embeddings are averaged for the target at a canvas of the student."""
         return self.teacher_canvases_at.get(canvas, self.teacher_canvases)
 
     @classmethod
     def read(cls, name_or_path: str | Path) -> TrainConfig:
-        """Read a JSON file with some or all of the fields: a shipped one by its name, any other by its path.
+        """Read a JSON file with some or all of the fields, by shipped name or by path.
 
         Raises:
             FileNotFoundError: no such file.
-            ValueError: an unknown name (the message lists what exists), not a JSON object, a field that does not exist,
-                or a value out of range.
+            ValueError: an unknown name (the message lists the shipped ones), not a JSON object, an unknown field, or a
+                value out of range.
         """
         text, path = str(name_or_path), Path(name_or_path)
         if text in configs():
@@ -189,15 +193,15 @@ class TrainConfig:
 
 
 def _parsed(name: str, value: Any) -> Any:
-    """The value of a field as JSON has it -> as `TrainConfig` has it."""
+    """The value of a field as read from JSON, converted to its type in `TrainConfig`."""
     parts: dict[str, Callable[[dict[str, Any]], Any]] = {
         "student": _student,
-        "pool": lambda fields: _built(PoolConfig, name, fields),
-        "augment": lambda fields: _built(AugmentConfig, name, fields),
-        "doodles": lambda fields: _built(DoodleConfig, name, fields),
-        "small": lambda shares: _canvases(name, shares),
-        "large": lambda shares: _canvases(name, shares),
-        "teacher_canvases_at": lambda sides: _canvases(name, sides),
+        "pool": lambda fields: _dataclass_of(PoolConfig, name, fields),
+        "augment": lambda fields: _dataclass_of(AugmentConfig, name, fields),
+        "doodles": lambda fields: _dataclass_of(DoodleConfig, name, fields),
+        "small": lambda shares: _integer_keys(name, shares),
+        "large": lambda shares: _integer_keys(name, shares),
+        "teacher_canvases_at": lambda sides: _integer_keys(name, sides),
     }
     if name not in parts or (name == "doodles" and value is None):
         return value
@@ -213,14 +217,14 @@ def _student(fields: dict[str, Any]) -> StudentConfig:
         raise ValueError(f"student: {error}") from None
 
 
-def _built(kind: type, name: str, fields: dict[str, Any]) -> Any:
+def _dataclass_of(kind: type, name: str, fields: dict[str, Any]) -> Any:
     known = sorted(kind.__dataclass_fields__)  # type: ignore[attr-defined]
     if unknown := sorted(set(fields) - set(known)):
         raise ValueError(f"{name}: unknown fields {unknown}; there are {known}")
     return kind(**fields)
 
 
-def _canvases(name: str, shares: dict[str, Any]) -> dict[int, Any]:
+def _integer_keys(name: str, shares: dict[str, Any]) -> dict[int, Any]:
     try:
         return {int(canvas): share for canvas, share in shares.items()}
     except ValueError:
@@ -242,7 +246,7 @@ def _checked_sides(field: str, sides: Any) -> tuple[int, ...]:
 
 
 def _check_shares(field: str, shares: Any, empty: bool) -> None:
-    """ValueError unless `shares` maps names or sides to numbers that are not negative, one at least above 0."""
+    """ValueError unless `shares` maps to numbers of 0 or more, one of them above 0; `empty` allows no entries."""
     if not isinstance(shares, Mapping):
         raise ValueError(f"{field} must be a JSON object, got {shares!r}")
     for key, share in shares.items():

@@ -1,4 +1,4 @@
-"""What a frozen teacher says about every sketch and photo of a training pool, computed once and kept on disk."""
+"""Distillation targets: frozen teachers' embeddings of a training pool, computed once and cached on disk."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from students.training.pool.pairs import Pairs
 
 
 @dataclass(frozen=True, eq=False)
-class Knowledge:
-    """A teacher's embeddings of a pool, plain and mirrored.
+class TeacherTargets:
+    """A teacher's embeddings of a pool, as drawn and mirrored.
 
     Attributes:
         sketches: (2, n, T) float16 unit vectors; axis 0: as drawn, mirrored.
@@ -32,26 +32,26 @@ class Knowledge:
     photos: Tensor
 
     def of_sketches(self, rows: NDArray[np.int64], flip: NDArray[np.bool_]) -> Tensor:
-        """(B, T) float32 unit vectors of some sketches, mirrored where `flip`."""
+        """(B, T) float32 unit vectors of the sketches in `rows`, mirrored where `flip`."""
         return F.normalize(self.sketches[flip.astype(np.int64), rows].float(), dim=1)
 
     def of_photos(self, rows: NDArray[np.int64], flip: NDArray[np.bool_]) -> Tensor:
-        """(B, T) float32 unit vectors of some photos, mirrored where `flip`."""
+        """(B, T) float32 unit vectors of the photos in `rows`, mirrored where `flip`."""
         return F.normalize(self.photos[flip.astype(np.int64), rows].float(), dim=1)
 
 
-def knowledge(
+def teacher_targets(
     teacher: Student, canvases: tuple[int, ...], pairs: Pairs, folder: Path, device: str, progress: bool = True
-) -> Knowledge:
-    """Embed the pool with a teacher, or read what an earlier run has embedded.
+) -> TeacherTargets:
+    """A teacher's embeddings of the pool, read from the cache where an earlier run has written them.
 
-    A sketch's embedding is the mean over `canvases`, normalised: one look at one size is noisier.
+    A sketch's embedding is the normalised mean over `canvases`, which is less noisy than that of one canvas.
 
     Args:
-        teacher: a trained student, frozen.
+        teacher: a trained student.
         canvases: some of the teacher's.
         pairs: the pool.
-        folder: where to keep the result; its name holds the hash of teacher, canvases and pool.
+        folder: the cache; a file's name has the hash of teacher, canvases and pool.
         device: a torch device.
         progress: show a progress bar on standard error.
     """
@@ -61,7 +61,7 @@ def knowledge(
     file = folder / f"knowledge-{_key(network, canvases, pairs)}.safetensors"
     if not file.is_file():
         both = [pairs.sketches, [mirrored(sketch) for sketch in pairs.sketches]]
-        sketches = [_fused(network, list(side), canvases, progress) for side in both]
+        sketches = [_mean_embeddings(network, list(side), canvases, progress) for side in both]
         pixels = pairs.photos.permute(0, 2, 3, 1)
         photos = [network.embed_photos(p.contiguous().numpy()) for p in (pixels, pixels.flip(2))]
         arrays = {
@@ -72,21 +72,21 @@ def knowledge(
         with atomic_write(file) as temporary:
             save_file(arrays, str(temporary))
     arrays = load_file(file)
-    return Knowledge(arrays["sketches"].to(device), arrays["photos"].to(device))
+    return TeacherTargets(arrays["sketches"].to(device), arrays["photos"].to(device))
 
 
-def combined(told: Sequence[Knowledge]) -> Knowledge:
-    """Several teachers' knowledge of one pool as one: their embeddings side by side.
+def combined(targets: Sequence[TeacherTargets]) -> TeacherTargets:
+    """Several teachers' targets as one: their embeddings concatenated and normalised.
 
     The inner product of two such embeddings is the mean of the teachers' own, so distances are those of an ensemble.
     """
-    if len(told) == 1:
-        return told[0]
+    if len(targets) == 1:
+        return targets[0]
     sketches, photos = (
-        F.normalize(torch.cat([getattr(one, side).float() for one in told], dim=2), dim=2).half()
-        for side in ("sketches", "photos")
+        F.normalize(torch.cat([getattr(one, kind).float() for one in targets], dim=2), dim=2).half()
+        for kind in ("sketches", "photos")
     )
-    return Knowledge(sketches, photos)
+    return TeacherTargets(sketches, photos)
 
 
 def mirrored(sketch: VectorSketch) -> VectorSketch:
@@ -95,14 +95,16 @@ def mirrored(sketch: VectorSketch) -> VectorSketch:
     return VectorSketch(tuple(stroke * mirror + np.array([1.0, 0.0], dtype=np.float32) for stroke in sketch.strokes))
 
 
-def _fused(
+def _mean_embeddings(
     network: Student, sketches: list[VectorSketch], canvases: tuple[int, ...], progress: bool
 ) -> NDArray[np.float32]:
+    """(n, T) float32 unit vectors: the normalised mean of each sketch's embeddings at the canvases."""
     total = sum(network.embed(sketches, canvas, progress=progress) for canvas in canvases)
     return np.asarray(total / np.linalg.norm(total, axis=1, keepdims=True), dtype=np.float32)
 
 
 def _key(network: Student, canvases: tuple[int, ...], pairs: Pairs) -> str:
+    """16 hexadecimal digits that identify teacher, canvases and pool."""
     digest = sha256(f"{network.weights_hash} {canvases}".encode())
     digest.update(pairs.photos.numpy().tobytes())
     for sketch in pairs.sketches:

@@ -25,8 +25,8 @@ from students.store import checkpoint
 from students.store.pretrained import read_state_dict
 from students.store.weights import load_student
 from students.tables.evaluation import read_row
+from students.training.config import TrainConfig
 from students.training.pool import renderings
-from students.training.train import TrainConfig
 
 if not hasattr(os, "mkfifo"):
     pytest.skip("no named pipes here", allow_module_level=True)

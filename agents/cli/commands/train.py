@@ -157,6 +157,7 @@ def distill(
     from dataclasses import replace
 
     from students.training import train as training
+    from students.training.config import TrainConfig
 
     asked: dict[str, Any] = {
         "dataset": dataset,
@@ -166,9 +167,7 @@ def distill(
         "seed": seed,
         "threads": threads,
     }
-    settings = replace(
-        training.TrainConfig.read(config), **{name: value for name, value in asked.items() if value is not None}
-    )
+    settings = replace(TrainConfig.read(config), **{name: value for name, value in asked.items() if value is not None})
     if direct:
         settings = replace(settings, teacher=None)
     with alone(out / ".lock", out):

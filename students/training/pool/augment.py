@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sketchcanvas_env.sketches.sketch import VectorSketch
-from students.training.checks import check_number
 from students.training.pool.backgrounds import random_backgrounds
+from students.training.pool.checks import check_number
 
 
 @dataclass(frozen=True)

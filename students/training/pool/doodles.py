@@ -20,7 +20,7 @@ from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.storage.files import read_json
 from students.tables.gallery import embed_gallery
 from students.tables.ranking import euclidean
-from students.training.checks import check_number, check_text
+from students.training.pool.checks import check_number, check_text
 
 if TYPE_CHECKING:
     from students.network.protocol import Embedder

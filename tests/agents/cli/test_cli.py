@@ -40,7 +40,7 @@ from students.network.embedder import Head, Student, StudentConfig
 from students.search import index as indexes
 from students.store.weights import load_card, save_student
 from students.tables.evaluation import read_row
-from students.training import train
+from students.training.config import TrainConfig, configs
 from tests.helpers import Toy
 
 
@@ -437,7 +437,7 @@ def test_list_names_what_comes_with_the_package(
     assert list(told["student"]) == list(students.available())
     assert list(told["selector"]) == list(saved.shipped())
     assert told["index"] == {name: f"{len(indexes.load(name)):,} photos" for name in indexes.shipped()}
-    assert list(told["configuration"]) == list(train.configs())
+    assert list(told["configuration"]) == list(configs())
     assert set(told["data set"]) == {*data.DATASETS, *data.FOLDER_DATASETS}
     for teacher, of in told["teacher"].items():
         taught = load_card(students.find(of.removeprefix("of ").split(", ")[0]))
@@ -632,10 +632,11 @@ def test_distill_hands_over_what_was_asked(
 ) -> None:
     """The training itself is tested with `students.training.train`; here it is what reaches it."""
     from students.training import train
+    from students.training.config import TrainConfig
 
-    seen: list[tuple[train.TrainConfig, Path, Path | None, str]] = []
+    seen: list[tuple[TrainConfig, Path, Path | None, str]] = []
 
-    def stand_in(config: train.TrainConfig, out: Path, save: Path | None, command: str) -> Path:
+    def stand_in(config: TrainConfig, out: Path, save: Path | None, command: str) -> Path:
         seen.append((config, out, save, command))
         return save or out / "student.safetensors"
 
@@ -643,7 +644,7 @@ def test_distill_hands_over_what_was_asked(
     file = tmp_path / "run.json"
     file.write_text(json.dumps({"steps": 70, "seed": 4, "teacher": "mine.safetensors"}))
     assert run("distill", file, "--out", tmp_path) == 0
-    plain = train.TrainConfig.read(file)
+    plain = TrainConfig.read(file)
     assert seen.pop() == (plain, tmp_path, None, f"sketchcanvas distill {file} --out {tmp_path}")
     hint = capsys.readouterr().err.splitlines()[-1]
     student = str(tmp_path / "student.safetensors")
@@ -659,7 +660,7 @@ def test_distill_hands_over_what_was_asked(
     data_set = ["--dataset", "chairv2", "--root", "/home/my chairs"]
     assert hint == ["sketchcanvas", "evaluate", "--student", str(save), *data_set]
     assert run("distill", "folder-mobilenet_v2", "--root", "mine") == 0
-    assert seen.pop()[0] == replace(train.TrainConfig.read("folder-mobilenet_v2"), root="mine")
+    assert seen.pop()[0] == replace(TrainConfig.read("folder-mobilenet_v2"), root="mine")
     for arguments, message in {
         (tmp_path / "none.json",): "none.json",
         ("nothing",): "unknown configuration 'nothing'; shipped: ",

@@ -17,7 +17,7 @@ from students.store import leakage as seen
 from students.store.leakage import leakage
 from students.store.weights import load_card, load_student
 from students.training.pool.pairs import training_rows
-from students.training.train import publish
+from students.training.publish import publish
 from tests.helpers import toy_dataset, toy_photo
 from tests.students.training.test_train import TINY, train
 

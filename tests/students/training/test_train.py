@@ -19,12 +19,14 @@ from sketchcanvas_env.sketches.sketch import VectorSketch
 from students.network.embedder import Head, Student, StudentConfig
 from students.store import checkpoint
 from students.store.weights import load_card, load_student, save_student
-from students.training import train as training
+from students.training import prepare
+from students.training.config import CONFIGS_FOLDER, TrainConfig, configs
 from students.training.losses import TERMS
 from students.training.pool.augment import AugmentConfig
 from students.training.pool.doodles import DoodleConfig
 from students.training.pool.pairs import PoolConfig, training_rows
-from students.training.train import TrainConfig, publish, run, train, val_scores
+from students.training.publish import publish, val_scores
+from students.training.train import run, train
 from tests.helpers import toy_dataset
 from tests.students.training.support import train_until_interrupted
 
@@ -103,9 +105,9 @@ def test_a_run_with_everything_resumes_too(toy: SketchDataset, tmp_path: Path, m
 
 def test_classes_of_held_out_photos_are_not_trained_on(toy: SketchDataset, tmp_path: Path) -> None:
     config = everything(tmp_path)
-    data_of_run = training._read(config)
-    material = training._pairs(config, data_of_run, training._started(config), [], tmp_path, "cpu", False)
-    assert material.doodled is not None and material.doodled.classes.names == ("anvil", "boot")
+    sources, student = prepare.read_sources(config), prepare.initial_student(config)
+    material = prepare.prepare_retrieval(config, sources, student, [], tmp_path, "cpu", resumed=False)
+    assert material.doodle_classes is not None and material.doodle_classes.classes.names == ("anvil", "boot")
 
 
 def test_where_the_doodles_were_is_not_on_the_card(toy: SketchDataset, tmp_path: Path) -> None:
@@ -117,7 +119,7 @@ def test_a_finished_run_is_not_prepared_again(
     toy: SketchDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = weights(train(replace(TINY, steps=2), tmp_path))
-    monkeypatch.setattr(training, "make_pairs", lambda *args: pytest.fail("prepared again"))
+    monkeypatch.setattr(prepare, "make_pairs", lambda *args: pytest.fail("prepared again"))
     again = weights(train(replace(TINY, steps=2), tmp_path))
     assert all(torch.equal(done[name], again[name]) for name in done)
 
@@ -169,7 +171,7 @@ def teacher(tmp_path: Path) -> str:
 @pytest.mark.parametrize("loss", ["contrastive", "triplet"])
 def test_every_term_trains(toy: SketchDataset, tmp_path: Path, teacher: str, loss: str) -> None:
     config = replace(TINY, steps=2, loss=loss, teacher=teacher, teacher_canvases=(16,), terms=dict.fromkeys(TERMS, 1.0))
-    before = weights(training._started(config))
+    before = weights(prepare.initial_student(config))
     after = weights(train(config, tmp_path / "run"))
     assert any(not torch.equal(before[name], after[name]) for name in before)
     row = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
@@ -180,15 +182,15 @@ def test_every_term_trains(toy: SketchDataset, tmp_path: Path, teacher: str, los
 
 def test_targets_of_a_canvas_of_their_own(toy: SketchDataset, tmp_path: Path, teacher: str) -> None:
     config = replace(TINY, teacher=teacher, teacher_canvases=(32,), teacher_canvases_at={16: (16,)})
-    material = training._pairs(
-        config, training._read(config), training._started(config), [load_student(teacher)], tmp_path, "cpu", True
-    )
-    known, sketch = material.known, toy.sketch(int(training_rows(toy)[0]))
-    assert known is not None
+    sources, student = prepare.read_sources(config), prepare.initial_student(config)
+    teachers = prepare.load_teachers(config)
+    material = prepare.prepare_retrieval(config, sources, student, teachers, tmp_path, "cpu", resumed=True)
+    targets, sketch = material.targets, toy.sketch(int(training_rows(toy)[0]))
+    assert targets is not None
     row, flip = next(k for k, s in enumerate(material.pairs.sketches) if same(s, sketch)), np.zeros(1, dtype=bool)
     for canvas in (16, 32):
         theirs = load_student(teacher).embed([sketch], canvas)
-        ours = known[canvas].of_sketches(np.array([row]), flip).numpy()
+        ours = targets[canvas].of_sketches(np.array([row]), flip).numpy()
         np.testing.assert_allclose(ours, theirs, atol=2e-3)
 
 
@@ -219,10 +221,10 @@ def test_mix_of_one_is_direct_training(toy: SketchDataset, tmp_path: Path, teach
 def test_distillation_goes_to_the_teacher(toy: SketchDataset, tmp_path: Path) -> None:
     """With the teacher's terms alone, a student of the same make, its heads drawn anew, comes near its teacher."""
     config = replace(TINY, pretrained="mobilenet_v2", mix=0.0, terms={"mimic": 1.0}, average=0.9, steps=60)
-    pairs = training.make_pairs(toy, config.pool, 24, workers=1)
-    begun = [training._started(replace(config, seed=seed)) for seed in (config.seed, 3)]
+    pairs = prepare.make_pairs(toy, config.pool, 24, workers=1)
+    begun = [prepare.initial_student(replace(config, seed=seed)) for seed in (config.seed, 3)]
     for student in begun:
-        training._calibrate(student, pairs)
+        prepare.calibrate_on_pairs(student, pairs)
     teacher, fresh = save_student(begun[0], tmp_path / "teacher.safetensors", {}), begun[1].eval()
     config = replace(config, teacher=str(teacher), teacher_canvases=(32,), seed=3)
     student = train(config, tmp_path / "run").eval()
@@ -233,14 +235,14 @@ def test_distillation_goes_to_the_teacher(toy: SketchDataset, tmp_path: Path) ->
 
 
 def test_going_on_from_a_student(toy: SketchDataset, tmp_path: Path, teacher: str) -> None:
-    started = weights(training._started(replace(TINY, start=teacher)))
+    started = weights(prepare.initial_student(replace(TINY, start=teacher)))
     theirs = weights(load_student(teacher))
     assert all(torch.equal(started[name], theirs[name]) for name in theirs)
     other = replace(TINY.student, photo_side=32)
     with pytest.raises(
         ValueError, match=r"is another network than the one to be trained: it has photo_side 24, not 32$"
     ):
-        training._started(replace(TINY, start=teacher, student=other))
+        prepare.initial_student(replace(TINY, start=teacher, student=other))
 
 
 def test_one_pass_when_small_is_empty(toy: SketchDataset, tmp_path: Path) -> None:
@@ -283,7 +285,7 @@ def test_mistakes_are_found_before_anything_is_prepared_or_written(
     error: type[Exception],
     message: str,
 ) -> None:
-    monkeypatch.setattr(training, "make_pairs", lambda *args: pytest.fail("pairs were made"))
+    monkeypatch.setattr(prepare, "make_pairs", lambda *args: pytest.fail("pairs were made"))
     with pytest.raises(error, match=message):
         train(replace(TINY, **changes), tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -317,16 +319,16 @@ def test_files_that_are_no_configurations(text: str, message: str, tmp_path: Pat
         TrainConfig.read(path)
 
 
-@pytest.mark.parametrize("name", training.configs())
+@pytest.mark.parametrize("name", configs())
 def test_shipped_configurations_read(name: str) -> None:
     config = TrainConfig.read(name)
-    assert config == TrainConfig.read(training.CONFIGS_FOLDER / f"{name}.json")
+    assert config == TrainConfig.read(CONFIGS_FOLDER / f"{name}.json")
     assert Path(name).name.startswith(f"{config.dataset}-{config.student.backbone}")
 
 
 def test_configurations_by_name_and_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # names are not looked for where somebody happens to be
-    assert {"emoji-mobilenet_v2", "folder-mobilenet_v2", "gpu/emoji-vgg16"} <= set(training.configs())
+    assert {"emoji-mobilenet_v2", "folder-mobilenet_v2", "gpu/emoji-vgg16"} <= set(configs())
     with pytest.raises(ValueError, match=r"unknown configuration 'emoji'; shipped: .*folder-mobilenet_v2, gpu/emoji-"):
         TrainConfig.read("emoji")
     with pytest.raises(FileNotFoundError, match="nowhere"):

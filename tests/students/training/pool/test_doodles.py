@@ -54,9 +54,9 @@ def test_doodles_are_a_share_of_their_photos_sketches(config: DoodleConfig) -> N
         taken_as_they_are = np.array([pairs.weights[row] is None for row in rows])
         assert taken_as_they_are.sum() == len(found.get(name, ()))
         assert shares[taken_as_they_are].sum() == pytest.approx(0.4 if name in found else 0.0)
-        assert pairs.drawn_by_people[identity] == (name in found)
+        assert pairs.has_doodles[identity] == (name in found)
     plain = make_pairs(dataset, replace(pool, doodles=0.0), 16, workers=1, doodles=found)
-    assert len(plain.sketches) == pairs.own and not plain.drawn_by_people.any()
+    assert len(plain.sketches) == pairs.own and not plain.has_doodles.any()
 
 
 def test_a_batch_draws_photos_with_doodles_as_often_as_asked(config: DoodleConfig) -> None:
@@ -66,7 +66,7 @@ def test_a_batch_draws_photos_with_doodles_as_often_as_asked(config: DoodleConfi
     for step in range(6):
         drawn = batch(pairs, 4, 0.0, seed=0, step=step, people=0.5)
         assert len(set(drawn.tolist())) == 4
-        assert pairs.drawn_by_people[drawn].sum() == 2
+        assert pairs.has_doodles[drawn].sum() == 2
 
 
 class Perfect:

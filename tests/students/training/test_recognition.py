@@ -11,15 +11,17 @@ import pytest
 import torch
 
 from sketchcanvas_env import data
-from sketchcanvas_env.data import SketchDataset, recognition
+from sketchcanvas_env.data import SketchDataset
+from sketchcanvas_env.data import recognition as for_recognition
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from students.network.embedder import Head, Student, StudentConfig
 from students.store.weights import load_card
 from students.tables.evaluation import ranks_of
-from students.training import recognise
+from students.training import recognition
+from students.training.config import TrainConfig
 from students.training.pool.augment import AugmentConfig
 from students.training.pool.pairs import PoolConfig
-from students.training.train import TrainConfig, run, train
+from students.training.train import run, train
 from tests.helpers import toy_dataset
 from tests.students.training.support import train_until_interrupted
 
@@ -62,10 +64,10 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> SketchDataset:
         level=np.zeros(len(plain), dtype=np.int8),
         read_sketch=lambda row: strokes_of(str(classes[row]), row),
     )
-    known = recognition(dataset)
-    monkeypatch.setitem(data.DATASETS, "toy_recognition", lambda: known)
+    by_class = for_recognition(dataset)
+    monkeypatch.setitem(data.DATASETS, "toy_recognition", lambda: by_class)
     monkeypatch.setitem(data.DATASETS, "toy", lambda: dataset)
-    return known
+    return by_class
 
 
 def weights(student: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -73,7 +75,7 @@ def weights(student: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 def test_classes_are_drawn_by_the_root_of_their_number(toy: SketchDataset) -> None:
-    classes = recognise.make_classes(toy)
+    classes = recognition.make_classes(toy)
     assert classes.names == ("box", "cross", "zigzag")
     own = [len(rows) for rows in classes.rows]
     assert sum(own) == len(classes.sketches) == len(toy.indices("student"))
@@ -82,7 +84,7 @@ def test_classes_are_drawn_by_the_root_of_their_number(toy: SketchDataset) -> No
 
 def test_proxies_begin_as_unit_vectors_that_point_apart(toy: SketchDataset) -> None:
     torch.manual_seed(0)
-    proxies = recognise.begun_proxies(Student(TINY.student), recognise.make_classes(toy))
+    proxies = recognition.initial_proxies(Student(TINY.student), recognition.make_classes(toy))
     similar = proxies.weight @ proxies.weight.T
     torch.testing.assert_close(similar.diagonal(), torch.ones(3))
     assert similar.fill_diagonal_(0.0).max() < 0.9
@@ -114,7 +116,10 @@ def test_a_student_for_recognition_is_published(toy: SketchDataset, tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"teacher": "emoji", "teacher_canvases": (32,)}, "teacher: of no use"), ({"renderings": "a.npz"}, "renderings")],
+    [
+        ({"teacher": "emoji", "teacher_canvases": (32,)}, "teacher: set to null"),
+        ({"renderings": "a.npz"}, "renderings"),
+    ],
 )
 def test_what_only_retrieval_has_is_refused(
     toy: SketchDataset, tmp_path: Path, changes: dict[str, object], message: str
