@@ -1,4 +1,4 @@
-"""Training of teachers and students: configuration, pairs, augmentation, losses, the loop.
+"""Training of teachers and students: settings, data, losses, the loop, publishing.
 
 Imports `tables` (to score on val), `store` and `network`.
 """

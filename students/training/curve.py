@@ -1,4 +1,4 @@
-"""Plot a run's accuracy on val against its steps, from its log.
+"""Plot a training run's acc@1 on val against its steps, from the run's log.
 
 python -m students.training.curve runs/emoji --out curve.png
 """
@@ -12,14 +12,15 @@ from typing import Annotated, Any
 import typer
 
 MAX_LOG_BYTES = 1 << 26
+"""Largest log that is read."""
 
 
 def rows_of(run: Path) -> list[dict[str, Any]]:
-    """The rows of a run's log in order of their steps; of rows at one step (the run was resumed) the last.
+    """The rows of a run's log by rising step; where a resumed run logged a step twice, the last row.
 
     Raises:
         FileNotFoundError: the folder has no log.
-        ValueError: a line is not a row of such a log; the message names it.
+        ValueError: the log is empty or too large, or a line (named in the message) is not a row.
     """
     log = run / "log.jsonl"
     if not log.is_file():
@@ -39,14 +40,14 @@ def rows_of(run: Path) -> list[dict[str, Any]]:
 
 
 def last_third(rows: list[dict[str, Any]]) -> dict[int, float]:
-    """By how much acc@1 on val rose in the last third of a run, by canvas: the last row less that at two thirds."""
+    """Rise of acc@1 on val in the last third of a run, by canvas: the last row minus the row at two thirds."""
     end = rows[-1]["step"]
     early = min(rows, key=lambda row: abs(row["step"] - end * 2 / 3))
     return {side: rows[-1]["val_acc1"][side] - score for side, score in early["val_acc1"].items()}
 
 
 def plot(rows: list[dict[str, Any]], out: Path, title: str = "") -> None:
-    """Draw acc@1 on val against steps, a line for each canvas; `out` is an image file such as curve.png."""
+    """Plot acc@1 on val against steps, one line per canvas, into the image file `out`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

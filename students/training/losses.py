@@ -1,7 +1,7 @@
-"""Losses over a batch of matching sketch and photo embeddings: what the task asks, and what a teacher knows.
+"""Losses over a batch of sketch and photo embeddings: two for the task, five for distillation.
 
-All embeddings are unit vectors, so that every Euclidean distance lies in [0, 2]. Row i of the sketches and row i of the
-photos are one pair. The teacher's side carries no gradient.
+All embeddings are unit vectors, so that Euclidean distances lie in [0, 2]. Unless stated otherwise, row i of the
+sketches and row i of the photos are a pair. No gradient flows into the teacher's embeddings.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ def contrastive(sketches: Tensor, photos: Tensor, temperature: float, true: NDAr
 
     Args:
         sketches: (b, D) unit vectors.
-        photos: (B, D) unit vectors; all but the true photo of a sketch are its negatives.
-        temperature: similarities are divided by it before the softmax, > 0.
-        true: (b,) row of the true photo of each sketch; by default row i of sketch i. Photos of no sketch are not
-            asked for theirs.
+        photos: (B, D) unit vectors; all but a sketch's true photo are its negatives.
+        temperature: divisor of the similarities before the softmax, above 0.
+        true: (b,) row of each sketch's true photo; by default sketch i has photo i. Photos without a sketch are
+            negatives only.
 
     Returns:
         Scalar mean of the two cross-entropies, in nats.
@@ -44,7 +44,7 @@ def triplet(sketches: Tensor, photos: Tensor, negatives: Tensor, margin: float =
         sketches: (B, D) anchors.
         photos: (B, D) their true photos.
         negatives: (B, D) one other photo each.
-        margin: by how much the true photo has to be nearer, Euclidean distance.
+        margin: Euclidean distance by which the true photo must be nearer for a loss of 0.
 
     Returns:
         Scalar mean of max(0, margin + d(s, p) - d(s, n)).
@@ -63,13 +63,13 @@ def distances(one: Tensor, other: Tensor) -> Tensor:
 
 
 def relational_triplet(sketches: Tensor, photos: Tensor, negatives: Tensor, *teacher: Tensor) -> Tensor:
-    """Cross-modal relational distillation as in the paper (Sain et al., CVPR 2025): three distances a triplet.
+    """Cross-modal relational distillation over triplets (Sain et al., "Sketch Down the FLOPs", CVPR 2025).
 
     Args:
-        sketches: (B, D) the student's anchors.
-        photos: (B, D) its true photos.
-        negatives: (B, D) its negative photos.
-        teacher: the same three of the teacher, (B, T) each; T may differ from D.
+        sketches: (B, D) anchors, the student's embeddings.
+        photos: (B, D) true photos, the student's.
+        negatives: (B, D) negative photos, the student's.
+        teacher: the teacher's embeddings of the same three, (B, T) each; T may differ from D.
 
     Returns:
         Scalar: the Huber losses (delta 1) of d(s, p), d(s, n) and d(p, n) against the teacher's, each a mean over the
@@ -83,7 +83,7 @@ def relational_triplet(sketches: Tensor, photos: Tensor, negatives: Tensor, *tea
 
 
 def all_pairs(sketches: Tensor, photos: Tensor, teacher_sketches: Tensor, teacher_photos: Tensor) -> Tensor:
-    """The same over all pairs of a batch: every d(s_i, p_j), and every d(p_i, p_j) with i != j.
+    """Relational distillation over all pairs of a batch: every d(s_i, p_j), and every d(p_i, p_j) with i != j.
 
     Args:
         sketches: (B, D), the student's.
@@ -103,8 +103,8 @@ def all_pairs(sketches: Tensor, photos: Tensor, teacher_sketches: Tensor, teache
 def rkd_distance(sketches: Tensor, photos: Tensor, teacher_sketches: Tensor, teacher_photos: Tensor) -> Tensor:
     """Distance-wise relational distillation (Park et al., "Relational Knowledge Distillation", CVPR 2019, 3.2.1).
 
-    Over all pairs of the 2B embeddings; each side's distances are divided by their mean first, so that only their
-    proportions count. Shapes as for `all_pairs`.
+    Over all pairs of the 2B embeddings. The student's distances are divided by their mean, and so are the teacher's, so
+    that only proportions count. Shapes as for `all_pairs`.
 
     Returns:
         Scalar mean Huber loss (delta 1).
@@ -118,8 +118,8 @@ def rkd_distance(sketches: Tensor, photos: Tensor, teacher_sketches: Tensor, tea
 def rkd_angle(sketches: Tensor, photos: Tensor, teacher_sketches: Tensor, teacher_photos: Tensor) -> Tensor:
     """Angle-wise relational distillation (Park et al., CVPR 2019, section 3.2.2).
 
-    The cosine of the angle at j between i and k, for all triples of distinct ones of the 2B embeddings. Shapes as for
-    `all_pairs`.
+    Over the cosines of the angles at j between i and k, for all triples of distinct embeddings out of the 2B. Shapes as
+    for `all_pairs`.
 
     Returns:
         Scalar mean Huber loss (delta 1).
@@ -133,7 +133,7 @@ def rkd_angle(sketches: Tensor, photos: Tensor, teacher_sketches: Tensor, teache
 
 
 def _angles(x: Tensor) -> Tensor:
-    """Cosines (N, N, N) of the angles at the second of three points; from inner products, so no (N, N, D) is made."""
+    """Cosines (N, N, N) of the angle at the second of three points, by inner products; no (N, N, D) array is made."""
     g = x @ x.T
     norm = distances(x, x)
     # <x_i - x_j, x_k - x_j> = g_ik - g_ij - g_jk + g_jj, with axes (i, j, k)
@@ -142,9 +142,9 @@ def _angles(x: Tensor) -> Tensor:
 
 
 def mimic(sketches: Tensor, photos: Tensor, teacher_sketches: Tensor, teacher_photos: Tensor) -> Tensor:
-    """Squared Euclidean distance to the teacher's own embeddings, mean over sketches and photos; not relational.
+    """Mean squared Euclidean distance to the teacher's embeddings, over sketches and photos; not relational.
 
-    Shapes as for `all_pairs`, with T equal to D: teacher and student have the same heads.
+    Shapes as for `all_pairs`, with T equal to D.
 
     Raises:
         ValueError: the dimensions differ.
@@ -163,7 +163,7 @@ PAIR_TERMS: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]] = {
     "rkd_angle": rkd_angle,
     "mimic": mimic,
 }
-"""Terms over (sketches, photos, teacher's sketches, teacher's photos) by name."""
+"""Distillation terms over (sketches, photos, teacher's sketches, teacher's photos), by name."""
 
 TERMS = ("relational_triplet", *PAIR_TERMS)
 """Names of all distillation terms."""

@@ -1,4 +1,4 @@
-"""What a network is trained on: pairs of sketches and photos, drawn and changed afresh at every step.
+"""Training data: pairs of sketches and photos, their variants and augmentation, and checks of their settings.
 
 Imports nothing of `training` above it.
 """

@@ -1,6 +1,6 @@
-"""What a student sees in training: affine changes, mirrored pairs, lost strokes, other colours and backgrounds.
+"""Augmentation of sketches and photos: affine changes, mirroring, missing strokes, other colours and backgrounds.
 
-Every number comes from the given generator, so that a step can be repeated.
+All random numbers come from the given generator, so that a step can be repeated.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from students.training.pool.checks import check_number
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """How far sketches and photos are changed beyond the small changes that all undergo. All are shares from 0 to 1."""
+    """Augmentation beyond the small changes that all pictures undergo. All fields are shares from 0 to 1."""
 
     sketch_moves: float = 0.0
-    """Of the sketches, those that get another size and place: people do not keep the photo's."""
+    """Share of sketches moved to another size and place, since people do not keep the photo's."""
     photo_moves: float = 0.0
-    """The same of the photos."""
+    """Share of photos moved to another size and place."""
     backgrounds: float = 0.0
-    """Of the photos, those whose paper is replaced by a random background."""
+    """Share of photos whose white paper is replaced by a random background."""
     lost: float = 0.0
-    """The largest share of a sketch's strokes that are left out at once; never less than one stroke."""
+    """Largest share of a sketch's strokes left out where strokes are left out; at least one stroke is then."""
 
     def __post_init__(self) -> None:
-        """Check every field; ValueError says which is wrong and what is allowed."""
+        """Check all fields; ValueError names the wrong one and what is allowed."""
         for name in self.__dataclass_fields__:
             check_number(f"augment.{name}", getattr(self, name), 0.0, 1.0)
 
@@ -44,7 +44,7 @@ PLAIN = AugmentConfig()
 def jittered(
     sketch: VectorSketch, rng: np.random.RandomState, flip: bool, augment: AugmentConfig = PLAIN
 ) -> VectorSketch:
-    """A sketch slightly turned, scaled and moved, mirrored when `flip`, and with strokes left out at times."""
+    """The sketch slightly turned, scaled and moved, mirrored if `flip`, with strokes left out in 30 % of the calls."""
     strokes = list(sketch.strokes)
     if len(strokes) > 3 and rng.rand() < 0.3:
         for _ in range(1 + int(augment.lost and rng.uniform(0.0, augment.lost) * len(strokes))):
@@ -56,12 +56,12 @@ def jittered(
     shift = 0.5 + rng.normal(0.0, 0.02, 2)
     moved = [(stroke - 0.5) @ turn.T + shift for stroke in strokes]
     if augment.sketch_moves and rng.rand() < augment.sketch_moves:
-        moved = _elsewhere(moved, rng)
+        moved = _relocated(moved, rng)
     return VectorSketch(tuple(np.clip(stroke, 0.0, 1.0).astype(np.float32) for stroke in moved))
 
 
-def _elsewhere(strokes: list[NDArray[np.float64]], rng: np.random.RandomState) -> list[NDArray[np.float64]]:
-    """The strokes at another size, anywhere on the canvas."""
+def _relocated(strokes: list[NDArray[np.float64]], rng: np.random.RandomState) -> list[NDArray[np.float64]]:
+    """The strokes at a random size and place on the canvas."""
     points = np.concatenate(strokes)
     low, extent = points.min(axis=0), np.ptp(points, axis=0)
     scale = rng.uniform(0.45, 0.95) / max(float(extent.max()), 1e-6)
@@ -78,18 +78,18 @@ def jittered_photos(
     subjects: Tensor | None = None,
     pieces: Tensor | None = None,
 ) -> Tensor:
-    """Photos slightly turned, scaled and moved, mirrored where `flip`, recoloured and set on backgrounds.
+    """The photos slightly turned, scaled and moved, mirrored where `flip`, recoloured, on other backgrounds.
 
-    A sketch carries no colour, so the photo's should not count: channels are mixed at random or dropped.
+    Colours are mixed at random or dropped, since a sketch has none to match.
 
     Args:
         photos: (B, 3, H, W) float32 in 0..255.
         side: side of the result, pixels.
-        rng: where the luck comes from.
+        rng: source of all random numbers.
         flip: (B,) bool.
-        augment: how many are moved further or get a background.
+        augment: shares of photos that are moved further or get a background.
         subjects: (B, 1, H, W) uint8 masks (`students.training.pool.backgrounds.subjects`), for backgrounds.
-        pieces: (m, 3, S, S) uint8, photos whose pieces may lie in the background.
+        pieces: (m, 3, S, S) uint8, photos to cut backgrounds from.
 
     Returns:
         (B, 3, side, side) float32 in 0..255.
@@ -102,7 +102,7 @@ def jittered_photos(
     shift = rng.normal(0.0, 0.04, (count, 2))
     if augment.photo_moves:
         further = rng.rand(count) < augment.photo_moves
-        # What is sampled grows, so the photo shrinks; the shift keeps most of it on the page.
+        # A larger sampled area shrinks the photo; the shift is small enough to keep most of it in view.
         larger = rng.uniform(1.0, 1.8, count)
         scale = np.where(further, scale * larger, scale)
         shift = np.where(further[:, None], rng.uniform(-1.0, 1.0, (count, 2)) * (larger - 0.85)[:, None], shift)
@@ -112,7 +112,7 @@ def jittered_photos(
     theta[:, 1, 1] = np.cos(angle) * scale
     theta[:, :, 2] = shift
     grid = F.affine_grid(torch.from_numpy(theta).to(photos.device), [count, 3, side, side], align_corners=False)
-    # White paper outside: sample the negative, whose padding is zero.
+    # The negative is sampled, so that zero padding becomes white paper.
     moved = 255.0 - F.grid_sample(255.0 - photos, grid, align_corners=False)
     mix = np.stack([_colour_mix(rng) for _ in range(count)])
     mixed = torch.einsum("bij,bjhw->bihw", torch.from_numpy(mix).to(photos.device), moved)

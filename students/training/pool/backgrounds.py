@@ -1,4 +1,4 @@
-"""What lies around the subject of a photo: where the paper is, and random backgrounds to put in its place."""
+"""Masks of the white paper around a photo's subject, and random backgrounds to replace it."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 PAPER = 245
-"""Every channel of a paper pixel is at least this bright."""
+"""Brightness (0 to 255) that every channel of a paper pixel reaches."""
 _SWEEPS = 4
+"""Sweeps over the photo in each of four directions; more only matter for paper in a spiral."""
 _KINDS = ("plain", "gradient", "noise", "photo")
 
 
 def subjects(photos: Tensor, block: int = 512) -> Tensor:
     """Masks (n, 1, S, S) uint8 of photos (n, 3, S, S) uint8: 0 on the paper around the subject, 255 elsewhere.
 
-    Paper is what is nearly white and reached from the edge of the photo through nearly white pixels. A photo with a
-    background of its own has no paper.
+    Paper is every nearly white pixel connected to the edge of the photo through nearly white pixels. A photo with a
+    coloured background has none. Photos are processed `block` at a time to save memory.
     """
     return torch.cat([_subjects(photos[i : i + block]) for i in range(0, len(photos), block)])
 
 
 def _subjects(photos: Tensor) -> Tensor:
-    white = (photos.amin(1) >= PAPER).permute(1, 2, 0).contiguous().numpy()  # (S, S, n): sweeps walk whole rows
+    white = (photos.amin(1) >= PAPER).permute(1, 2, 0).contiguous().numpy()  # (S, S, n), for sweeps over whole rows
     paper = np.zeros_like(white)
     for edge in (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1]):
         paper[edge] = white[edge]
@@ -38,13 +39,13 @@ def _subjects(photos: Tensor) -> Tensor:
 
 
 def random_backgrounds(count: int, side: int, photos: Tensor, rng: np.random.RandomState) -> Tensor:
-    """Backgrounds of four kinds, each as often: one colour, a gradient, smooth noise, a piece of another photo.
+    """Random backgrounds of four equally frequent kinds: one colour, a gradient, smooth noise, a piece of a photo.
 
     Args:
-        count: how many.
-        side: their side in pixels.
-        photos: (m, 3, S, S) uint8, where pieces are cut from.
-        rng: where the luck comes from.
+        count: number of backgrounds.
+        side: their side, pixels.
+        photos: (m, 3, S, S) uint8, to cut pieces from.
+        rng: source of all random numbers.
 
     Returns:
         (count, 3, side, side) float32 in 0..255.

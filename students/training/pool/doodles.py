@@ -1,7 +1,7 @@
-"""People's doodles of the things that photos show: Quick, Draw! drawings by photo.
+"""People's doodles of what the photos show: Quick, Draw! drawings by photo.
 
-The drawings are read from where the user keeps them (`sketchcanvas_env.data.formats.quickdraw`); nothing of them is
-copied. Doodles of photos in the split `student` train. Those of photos in other splits only measure.
+The drawings are read from the user's copy (`sketchcanvas_env.data.formats.quickdraw`) and not stored elsewhere. Doodles
+of photos in the split `student` are trained on; those of photos in other splits are scored only.
 """
 
 from __future__ import annotations
@@ -27,25 +27,26 @@ if TYPE_CHECKING:
 
 MAX_NAMES_BYTES = 1 << 20
 MEASURED = 12
-"""Doodles of a photo that are looked for when measuring, the first ones."""
+"""Doodles of a photo outside the split `student` that are scored, at most: the first ones."""
 TOP = (1, 5, 10)
+"""k of the reported acc@k."""
 
 
 @dataclass(frozen=True)
 class DoodleConfig:
-    """Where doodles come from, and how often identities that have some are drawn."""
+    """Where doodles are, and how training uses them."""
 
     root: str = "quickdraw"
     """Folder of Quick, Draw!."""
     names: str = "quickdraw_emoji.json"
-    """JSON file: category -> ids of the photos that show the same thing."""
+    """JSON file with an object: category -> ids of the photos that show it."""
     people: float = 0.0
-    """Share of the data set's part of a batch that has doodles; 0: as many as the shuffle brings."""
+    """Share of identities with doodles in the data set's part of a batch; 0: their share among all identities."""
     classes: float = 0.0
-    """Weight of a further loss, that of telling apart the categories of doodles (`students.training.recognise`)."""
+    """Weight of an additional loss: recognition of the doodles' categories (`students.training.recognition`)."""
 
     def __post_init__(self) -> None:
-        """Check every field; ValueError says which is wrong and what is allowed."""
+        """Check all fields; ValueError names the wrong one and what is allowed."""
         check_text("doodles.root", self.root)
         check_text("doodles.names", self.names)
         check_number("doodles.people", self.people, 0.0, 1.0)
@@ -59,12 +60,12 @@ Doodles = Mapping[str, Sequence[VectorSketch]]
 def read(config: DoodleConfig, dataset: SketchDataset) -> Mapping[str, Doodles]:
     """Doodles of a data set's photos by split.
 
-    For photos of `student` they are the drawings in Quick, Draw!'s own split `student`, so that a student trained on
-    them can still be trained to recognise new drawings; for the others they are the first `MEASURED` of all.
+    Photos of the split `student` get the drawings in Quick, Draw!'s own split `student`, so that its other splits stay
+    unseen; photos of other splits get the first `MEASURED` drawings.
 
     Raises:
-        FileNotFoundError: no such folder or file.
-        ValueError: not such a file, or no doodle of any photo of `student`.
+        FileNotFoundError: a missing folder or file.
+        ValueError: a file of names with other contents, or no doodle of a photo to train on.
     """
     drawings = load("quickdraw", config.root)
     split_of = _split_of(dataset)
@@ -83,7 +84,7 @@ def read(config: DoodleConfig, dataset: SketchDataset) -> Mapping[str, Doodles]:
 
 
 def held_out(config: DoodleConfig, dataset: SketchDataset) -> set[str]:
-    """Categories that show what a photo outside the split `student` shows: nothing of them is for training."""
+    """Categories of photos outside the split `student`, which must not be trained on."""
     split_of = _split_of(dataset)
     return {
         category
@@ -93,10 +94,12 @@ def held_out(config: DoodleConfig, dataset: SketchDataset) -> set[str]:
 
 
 def _split_of(dataset: SketchDataset) -> dict[str, str]:
+    """The split of each photo by name."""
     return dict(zip(dataset.photo_ids.tolist(), dataset.split.tolist(), strict=True))
 
 
 def _names(config: DoodleConfig) -> dict[str, list[str]]:
+    """Photo ids by category. Raises ValueError for a file with other contents."""
     names = read_json(Path(config.names), MAX_NAMES_BYTES)
     if isinstance(names, dict) and all(
         isinstance(ids, list) and all(isinstance(one, str) for one in ids) for ids in names.values()
@@ -108,7 +111,7 @@ def _names(config: DoodleConfig) -> dict[str, list[str]]:
 def ranks(
     student: Embedder, dataset: SketchDataset, split: str, doodles: Doodles, canvases: Sequence[int]
 ) -> NDArray[np.int64]:
-    """Ranks (n, K) of the true photo of doodles in the gallery of a split, at each canvas."""
+    """Ranks (n, K) int64 of n doodles' true photos in the gallery of a split, at each of K canvases (pixels)."""
     gallery = dataset.gallery(split).tolist()
     place = {photo: column for column, photo in enumerate(gallery)}
     sketches = [sketch for photo in doodles for sketch in doodles[photo]]
@@ -125,7 +128,7 @@ def scores(
     canvases: Sequence[int],
     splits: Sequence[str] = ("train", "val"),
 ) -> dict[str, dict[int, list[float]]]:
-    """acc@1, acc@5 and acc@10 (shares of doodles) by split and canvas; a split without doodles is left out."""
+    """acc@1, acc@5 and acc@10 (shares of doodles) by split and canvas (pixels), for splits that have doodles."""
     measured = {}
     for split in splits:
         if split in doodles:

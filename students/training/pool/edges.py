@@ -1,6 +1,5 @@
-"""Pseudo-sketches: the edges of a photo, traced as strokes.
+"""Pseudo-sketches: the edges of a photo traced as strokes, to train on where human sketches are few.
 
-A retriever that has few human sketches learns from these as well: an edge map is a drawing of exactly that photo.
 Needs scikit-image (extra `train`).
 """
 
@@ -12,24 +11,25 @@ from numpy.typing import NDArray
 from sketchcanvas_env.sketches.sketch import VectorSketch
 
 SIDE = 128
-"""Edges are found on the photo at this side, pixels."""
+"""Side in pixels to which a photo is resized before edge detection."""
 SHORTEST = 6
-"""Chains of fewer pixels are noise."""
+"""Pixels of the shortest chain that becomes a stroke; shorter ones are noise."""
 MOST_STROKES = 60
+"""Strokes of a pseudo-sketch, at most."""
 
-# Neighbours along an axis come first, so that a chain does not cut corners.
+# Neighbours along an axis come first, so that chains do not cut corners.
 _NEIGHBOURS = ((0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, -1), (-1, 1))
 
 
 def edge_sketch(image: NDArray[np.uint8], sigma: float = 1.5) -> VectorSketch | None:
-    """The edges of a photo as a sketch, longest chains first; None where there are none.
+    """The edges of a photo as a sketch, longest chains first; None for a photo without edges.
 
     Args:
         image: (H, W, 3) uint8.
-        sigma: of Canny's Gaussian (Canny, PAMI 1986), pixels at `SIDE`.
+        sigma: standard deviation of the Gaussian in Canny's detector (Canny, PAMI 1986), in pixels at `SIDE`.
 
     Raises:
-        ImportError: scikit-image is missing.
+        ImportError: scikit-image is not installed.
     """
     from PIL import Image
 
@@ -37,7 +37,7 @@ def edge_sketch(image: NDArray[np.uint8], sigma: float = 1.5) -> VectorSketch | 
 
     canny = require_skimage().feature.canny
     small = np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float64) / 255.0
-    # An edge between two colours of one brightness is an edge, too.
+    # By channel, because two colours of one brightness have no edge in grey.
     edges = np.logical_or.reduce([canny(small[..., channel], sigma=sigma) for channel in range(3)])
     strokes = sorted((chain for chain in chains(edges) if len(chain) >= SHORTEST), key=len, reverse=True)
     if not strokes:
@@ -47,25 +47,25 @@ def edge_sketch(image: NDArray[np.uint8], sigma: float = 1.5) -> VectorSketch | 
 
 
 def chains(edges: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
-    """Walk along edge pixels: arrays (P, 2) of (row, column); every edge pixel is in exactly one chain.
+    """Chains of neighbouring edge pixels, (P, 2) int64 arrays of (row, column); each edge pixel is in exactly one.
 
-    A walk starts at a pixel with one neighbour left where there is one, else anywhere, and goes on while there is a
-    neighbour that no walk has visited.
+    Chains start at the ends of lines (edge pixels with one neighbour) first, then at any remaining pixel, and end where
+    all neighbours have been used.
     """
-    left = {(int(r), int(c)) for r, c in np.argwhere(edges)}
+    unused = {(int(r), int(c)) for r, c in np.argwhere(edges)}
 
     def neighbours(pixel: tuple[int, int]) -> list[tuple[int, int]]:
-        return [(pixel[0] + r, pixel[1] + c) for r, c in _NEIGHBOURS if (pixel[0] + r, pixel[1] + c) in left]
+        return [(pixel[0] + r, pixel[1] + c) for r, c in _NEIGHBOURS if (pixel[0] + r, pixel[1] + c) in unused]
 
     found = []
-    ends = [pixel for pixel in sorted(left) if len(neighbours(pixel)) == 1]
-    for start in (*ends, *sorted(left)):
-        if start not in left:
+    ends = [pixel for pixel in sorted(unused) if len(neighbours(pixel)) == 1]
+    for start in (*ends, *sorted(unused)):
+        if start not in unused:
             continue
-        left.remove(start)
+        unused.remove(start)
         walk = [start]
         while ahead := neighbours(walk[-1]):
-            left.remove(ahead[0])
+            unused.remove(ahead[0])
             walk.append(ahead[0])
         found.append(np.array(walk, dtype=np.int64))
     return found

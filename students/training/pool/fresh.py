@@ -1,7 +1,7 @@
-"""Freehand variants drawn afresh at every training step, of continuous strength.
+"""Freehand variants drawn during training, of continuous strength, in about a millisecond each.
 
 `sketchcanvas_env.sketches.freehand` simplifies a drawing for each variant, which takes most of its time. Here the
-weights of the points are worked out once for each drawing, so that a variant takes about a millisecond.
+point weights that simplification needs are computed once per drawing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sketchcanvas_env.sketches.freehand import LEVELS, Roughness, kept_strokes, 
 from sketchcanvas_env.sketches.sketch import VectorSketch, douglas_peucker_weights
 
 Weights = tuple[NDArray[np.float64], ...]
-"""Douglas-Peucker weight of each point of each stroke of a drawing."""
+"""Douglas-Peucker weight of each point of each stroke of a drawing, in canvas units."""
 
 
 def weights_of(drawing: VectorSketch) -> Weights:
@@ -25,12 +25,12 @@ def weights_of(drawing: VectorSketch) -> Weights:
 
 
 def strength(levels: Sequence[float], rng: np.random.RandomState) -> float:
-    """A strength between 0 (the drawing itself) and 3.
+    """A random strength from 0 (the drawing itself) to 3.
 
     Args:
-        levels: how often each of the four abstraction levels is drawn. A level above 0 stands for the strengths that
-            round to it.
-        rng: where the luck comes from.
+        levels: relative frequency of each of the four abstraction levels. A level above 0 stands for all strengths
+            that round to it.
+        rng: source of all random numbers.
     """
     shares = np.asarray(levels, dtype=np.float64)
     level = int(rng.choice(len(shares), p=shares / shares.sum()))
@@ -38,7 +38,7 @@ def strength(levels: Sequence[float], rng: np.random.RandomState) -> float:
 
 
 def roughness_at(strength: float) -> Roughness:
-    """The roughness between the two nearest of `LEVELS`, field by field."""
+    """The roughness of a strength from 0 to 3, interpolated field by field between the nearest two of `LEVELS`."""
     below = min(int(strength), len(LEVELS) - 2)
     part = strength - below
     one, other = LEVELS[below], LEVELS[below + 1]
@@ -48,13 +48,13 @@ def roughness_at(strength: float) -> Roughness:
 
 
 def fresh(drawing: VectorSketch, weights: Weights, strength: float, rng: np.random.RandomState) -> VectorSketch:
-    """A freehand variant in the place of its drawing.
+    """A freehand variant of a drawing, at the drawing's size and place.
 
     Args:
-        drawing: what to draw.
+        drawing: the original.
         weights: `weights_of(drawing)`.
-        strength: 0 gives the drawing itself.
-        rng: where the luck comes from.
+        strength: from 0 (returns the drawing itself) to 3.
+        rng: source of all random numbers.
     """
     if strength <= 0.0:
         return drawing
@@ -65,13 +65,12 @@ def fresh(drawing: VectorSketch, weights: Weights, strength: float, rng: np.rand
 
 
 def placed(strokes: Sequence[NDArray[np.floating]], drawing: VectorSketch) -> VectorSketch:
-    """The strokes moved and scaled (aspect kept) into the bounding box of the drawing that they are a variant of.
+    """The strokes of a variant, moved and scaled (aspect kept) into the bounding box of its drawing.
 
-    A variant fitted to the canvas would fill it whatever its drawing does; people who draw small would be met at the
-    wrong size.
+    Fitted to the canvas instead, a variant would lose the size at which people draw.
     """
-    points, theirs = np.concatenate(list(strokes)), np.concatenate(drawing.strokes)
-    low, high = theirs.min(axis=0), theirs.max(axis=0)
+    points, original = np.concatenate(list(strokes)), np.concatenate(drawing.strokes)
+    low, high = original.min(axis=0), original.max(axis=0)
     extent = float(np.ptp(points, axis=0).max())
     scale = float((high - low).max()) / extent if extent > 0.0 else 1.0
     middle, centre = (points.min(axis=0) + points.max(axis=0)) / 2.0, (low + high) / 2.0

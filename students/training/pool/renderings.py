@@ -1,18 +1,22 @@
-r"""More training pairs for `emoji`: other artists' renderings of its `student` split, and drawings outside it.
+r"""More training pairs for `emoji`: other artists' renderings of its split `student`, and further identities.
 
-    npm pack openmoji@17.0.0 @iconify-json/noto@1.2.9 @iconify-json/twemoji@1.2.5 @iconify-json/noto-v1@1.2.5 \
-        @iconify-json/emojione@1.2.3 @iconify-json/fluent-emoji-flat@1.2.6 @iconify-json/streamline-emojis@1.2.4 \
-        lucide-static@1.62.0 @tabler/icons@3.52.0 @iconify-json/icon-park@1.2.4 @iconify-json/icon-park-outline@1.2.4 \
-        @iconify-json/streamline-ultimate@1.2.2 @iconify-json/streamline-ultimate-color@1.2.2
+    npm pack openmoji@17.0.0 @iconify-json/noto@1.2.9 \
+        @iconify-json/twemoji@1.2.5 @iconify-json/noto-v1@1.2.5 \
+        @iconify-json/emojione@1.2.3 @iconify-json/fluent-emoji-flat@1.2.6 \
+        @iconify-json/streamline-emojis@1.2.4 lucide-static@1.62.0 \
+        @tabler/icons@3.52.0 @iconify-json/icon-park@1.2.4 \
+        @iconify-json/icon-park-outline@1.2.4 \
+        @iconify-json/streamline-ultimate@1.2.2 \
+        @iconify-json/streamline-ultimate-color@1.2.2
     python -m students.training.pool.renderings --archives . --out runs/renderings.npz
 
-Line icons of two sets become further sketches of the photos whose name they bear. Two sets that have each icon both
-drawn and coloured bring further identities.
+Line icons of two sets become further sketches of the photos of the same name. Two sets that have each icon both as a
+line drawing and in colour add identities.
 
-No identity of the splits `train`, `val` and `test` is used, no OpenMoji drawing or icon that looks like one of theirs,
-and no icon whose name shares a word with one of theirs. The pictures train students and are not shipped. Licences:
-OpenMoji CC BY-SA 4.0; Noto Emoji (both versions) and IconPark Apache 2.0; Twemoji, Emoji One and Streamline CC BY 4.0;
-Fluent Emoji and Tabler MIT; Lucide ISC.
+Nothing of the splits `train`, `val` and `test` comes in: none of their identities, no drawing that looks like one of
+theirs, no icon whose name shares a word with one of theirs. The pictures are for training and are not shipped.
+Licences: OpenMoji CC BY-SA 4.0; Noto Emoji (both versions) and IconPark Apache 2.0; Twemoji, Emoji One and Streamline
+CC BY 4.0; Fluent Emoji and Tabler MIT; Lucide ISC.
 """
 
 from __future__ import annotations
@@ -48,35 +52,37 @@ ICONIFY = tuple(
         "streamline-emojis-1.2.4",
     )
 )
-"""Iconify's archives. The first names the code points for those that have icons under the same names, but no list."""
+"""Iconify's archives. The first lists code points by icon name, which also serves those without a list."""
 LINE_ICONS = {"lucide-static-1.62.0.tgz": "package/icons/", "tabler-icons-3.52.0.tgz": "package/icons/outline/"}
-"""Archives of icons drawn with strokes, and the folder in each that holds them."""
+"""Archives of line icons, each with the folder that holds them."""
 DRAWN_AND_COLOURED = (
     ("iconify-json-icon-park-outline-1.2.4.tgz", "iconify-json-icon-park-1.2.4.tgz"),
     ("iconify-json-streamline-ultimate-1.2.2.tgz", "iconify-json-streamline-ultimate-color-1.2.2.tgz"),
 )
-"""Pairs of Iconify's archives that have the same icons, with strokes and in colour."""
+"""Pairs of Iconify's archives with the same icons, as line drawings and in colour."""
 SIDE = 144
+"""Side of a rendered photo, pixels."""
 MAX_PHOTOS = 20_000
-"""Most photos of a file that is read: 1.2 GB in memory."""
+"""Photos that are read from a file, at most: 1.2 GB in memory."""
 MAX_DRAWINGS = 20_000
+"""Drawings that are read from a file, at most."""
 MAX_ROWS = 2_000_000
-"""Most drawings, and rows of all drawings together, of a file that is read."""
+"""Rows of all drawings together that are read from a file, at most."""
 ALIKE = 0.98
-"""Cosine of two drawings' ink at 64 px above which they count as one (as in `tests.tools.build_emoji`)."""
+"""Cosine similarity of ink at 64 px above which two drawings count as equal (as in `tests.tools.build_emoji`)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Renderings:
-    """Further photos, and sketches for those identities that the data set does not have.
+    """Further photos and sketches for training, and identities outside the data set.
 
     Attributes:
         photos: (M, S, S, 3) uint8.
-        photo_names: (M,) str, the identity that each shows.
+        photo_names: (M,) str, identity of each photo.
         sketch_names: (N,) str, identities outside the data set.
-        sketches: N drawings, one for each of `sketch_names`.
-        icon_names: (K,) str, identities of the data set that an icon shows.
-        icons: K drawings, one for each of `icon_names`.
+        sketches: drawing of each of `sketch_names`.
+        icon_names: (K,) str, identity in the data set of each icon.
+        icons: drawing of each of `icon_names`.
     """
 
     photos: NDArray[np.uint8]
@@ -91,11 +97,11 @@ _KINDS = {"photos": "u", "photo_names": "U", "sketch_names": "U", "icon_names": 
 
 
 def read(path: str | Path) -> Renderings:
-    """Read what `build` wrote; sizes are checked before anything is unpacked.
+    """Read a file written by `build`; sizes are checked before anything is unpacked.
 
     Raises:
         FileNotFoundError: no such file; the message says how to make it.
-        ValueError: not such a file, or more than is read; the message names it.
+        ValueError: a file of another kind, or one that is too large; the message names the limit.
     """
     path = Path(path)
     if not path.exists():
@@ -103,12 +109,12 @@ def read(path: str | Path) -> Renderings:
             f"no renderings at {path}: make them with 'python -m students.training.pool.renderings' (see --help)"
         )
     try:
-        arrays = read_npz(path, _KINDS, most=2 * MAX_PHOTOS * SIDE * SIDE * 3, check=_check)
+        arrays = read_npz(path, _KINDS, most=2 * MAX_PHOTOS * SIDE * SIDE * 3, check=_check_shapes)
         ends = arrays["ends"]
         if (np.diff(ends, prepend=0) <= 0).any() or (len(ends) and ends[-1] != len(arrays["stroke5"])):
             raise ValueError("ends must rise, and the last one be the number of rows")
         sketches = tuple(VectorSketch.from_stroke5(rows) for rows in np.split(arrays["stroke5"], ends[:-1]))
-    except Exception as error:  # NumPy and zipfile stumble in many ways over a damaged file
+    except Exception as error:  # NumPy and zipfile raise many kinds for a damaged file
         raise ValueError(f"{path} holds no renderings: {str(error)[:300] or type(error).__name__}") from None
     outside = len(arrays["sketch_names"])
     return Renderings(
@@ -121,14 +127,14 @@ def read(path: str | Path) -> Renderings:
     )
 
 
-def _check(shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Raise ValueError unless arrays of these shapes belong together and are few enough."""
+def _check_shapes(shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise ValueError unless arrays of these shapes agree and are within the limits."""
     photos, drawings = shapes["photos"][:1], shapes["ends"]
     names = [shapes[name] for name in ("photo_names", "sketch_names", "icon_names")]
     if any(len(shape) != 1 for shape in (*names, drawings)) or shapes["photos"] != (*names[0], SIDE, SIDE, 3):
-        raise ValueError(f"there must be a picture of {SIDE} x {SIDE} pixels for each photo's name")
+        raise ValueError(f"photos must be {SIDE} x {SIDE} pixels, one for each photo name")
     if drawings[0] != names[1][0] + names[2][0] or shapes["stroke5"][1:] != (5,):
-        raise ValueError("there must be a drawing in stroke-5 for each sketch's and icon's name")
+        raise ValueError("drawings must be in stroke-5 format, one for each sketch and icon name")
     for what, number, most in (
         ("photos", photos[0], MAX_PHOTOS),
         ("drawings", drawings[0], MAX_DRAWINGS),
@@ -139,12 +145,12 @@ def _check(shapes: Mapping[str, tuple[int, ...]]) -> None:
 
 
 def build(archives: Path, out: Path, dataset: SketchDataset, progress: bool = False) -> Renderings:
-    """Render the published sets and write `out`.
+    """Render the published sets, write them to `out` and return them.
 
     Args:
         archives: folder with the npm archives.
-        out: an .npz file.
-        dataset: `emoji`; its held-out identities are left out.
+        out: the .npz file to write.
+        dataset: `emoji`; identities of its splits other than `student` are excluded.
         progress: show a progress bar on standard error.
 
     Raises:
@@ -156,7 +162,9 @@ def build(archives: Path, out: Path, dataset: SketchDataset, progress: bool = Fa
     needed = (OPENMOJI, *ICONIFY, *LINE_ICONS, *(name for pair in DRAWN_AND_COLOURED for name in pair))
     missing = [name for name in needed if not (archives / name).is_file()]
     if missing:
-        raise FileNotFoundError(f"{archives} lacks {missing}; get them with 'npm pack' as in {__name__}'s description")
+        raise FileNotFoundError(
+            f"{archives} lacks {missing}: get them with 'npm pack', as python -m {__name__} --help says"
+        )
     openmoji = _members(archives / OPENMOJI)
     known = {str(photo) for photo in dataset.photo_ids}
     held_out = {str(photo) for photo in dataset.photo_ids[dataset.split != SPLITS[0]]}
@@ -169,11 +177,11 @@ def build(archives: Path, out: Path, dataset: SketchDataset, progress: bool = Fa
             try:
                 fresh[name] = read_svg(openmoji[f"package/black/svg/{name}.svg"]).simplified(0.002)
             except SvgError:
-                continue  # a handful use features that the strict reader refuses
+                continue  # a few use features that the strict reader refuses
     words = {word for e in entries if e["hexcode"] in held_out for word in _hyphenated(e["annotation"]).split("-")}
     coloured: dict[str, bytes] = {}
     for lines, fills in DRAWN_AND_COLOURED:
-        found = _twice_drawn(archives / lines, archives / fills, words)
+        found = _line_and_colour(archives / lines, archives / fills, words)
         fresh |= {name: sketch for name, (sketch, _) in found.items()}
         coloured |= {name: svg for name, (_, svg) in found.items()}
     fresh = _unlike_held_out(fresh, dataset)
@@ -189,8 +197,8 @@ def build(archives: Path, out: Path, dataset: SketchDataset, progress: bool = Fa
     drawn = [(name, photo) for name, svg in bar if (photo := _render(svg)) is not None]
     shown = {name for name, _ in drawn}
     fresh = {name: sketch for name, sketch in fresh.items() if name in shown}
-    called = {e["hexcode"]: e["annotation"] for e in entries if e["hexcode"] in known - held_out}
-    icons = [pair for name, folder in LINE_ICONS.items() for pair in _line_icons(archives / name, folder, called)]
+    titles = {e["hexcode"]: e["annotation"] for e in entries if e["hexcode"] in known - held_out}
+    icons = [pair for name, folder in LINE_ICONS.items() for pair in _line_icons(archives / name, folder, titles)]
     rows = [sketch.to_stroke5(sketch.n_points + 1) for sketch in [*fresh.values(), *(icon for _, icon in icons)]]
     arrays = {
         "photos": np.stack([photo for _, photo in drawn]),
@@ -205,35 +213,37 @@ def build(archives: Path, out: Path, dataset: SketchDataset, progress: bool = Fa
     return read(out)
 
 
-def _line_icons(archive: Path, folder: str, called: Mapping[str, str]) -> list[tuple[str, VectorSketch]]:
-    """(identity, drawing) of the icons in an archive that are called as an identity is, by its name.
+def _line_icons(archive: Path, folder: str, titles: Mapping[str, str]) -> list[tuple[str, VectorSketch]]:
+    """(identity, drawing) of each icon in an archive whose file name is the title of an identity.
 
     Args:
         archive: an npm archive.
-        folder: where in it the icons are, NAME.svg.
-        called: names of identities, such as "alarm clock"; an icon "alarm-clock-2" is another drawing of it.
+        folder: its folder of icons, NAME.svg.
+        titles: title of each identity, such as "alarm clock"; the icon "alarm-clock-2" is a further drawing of it.
     """
-    owner = {_hyphenated(text): name for name, text in called.items()}
+    identity_of = {_hyphenated(title): identity for identity, title in titles.items()}
     found = []
     for path, svg in sorted(_members(archive).items()):
-        title = path.removeprefix(folder).removesuffix(".svg")
-        if path != f"{folder}{title}.svg" or (name := owner.get(re.sub(r"-\d$", "", title))) is None:
+        icon = path.removeprefix(folder).removesuffix(".svg")
+        if path != f"{folder}{icon}.svg" or (identity := identity_of.get(re.sub(r"-\d$", "", icon))) is None:
             continue
         try:
-            found.append((name, VectorSketch.fit(read_svg(svg).simplified(0.002).strokes)))
+            found.append((identity, VectorSketch.fit(read_svg(svg).simplified(0.002).strokes)))
         except SvgError:
             continue  # a few use features that the strict reader refuses
     return found
 
 
-def _twice_drawn(drawn: Path, colour: Path, without: Collection[str]) -> dict[str, tuple[VectorSketch, bytes]]:
-    """(drawing, coloured SVG) by name of the icons in both archives, but for names that have a word in `without`."""
+def _line_and_colour(
+    drawn: Path, colour: Path, excluded_words: Collection[str]
+) -> dict[str, tuple[VectorSketch, bytes]]:
+    """(drawing, coloured SVG) by name of the icons in both archives, except names with a word in `excluded_words`."""
     lines, fills = _named_icons(_members(drawn)), _named_icons(_members(colour))
     prefix = colour.name.removeprefix("iconify-json-").rsplit("-", 1)[0]
     found = {}
     for name in sorted(lines.keys() & fills.keys()):
         words = set(name.split("-"))
-        if "logo" in words or words & set(without):
+        if "logo" in words or words & set(excluded_words):
             continue
         try:
             sketch = VectorSketch.fit(read_svg(lines[name]).simplified(0.002).strokes)
@@ -244,7 +254,7 @@ def _twice_drawn(drawn: Path, colour: Path, without: Collection[str]) -> dict[st
 
 
 def _named_icons(members: dict[str, bytes]) -> dict[str, bytes]:
-    """SVGs by name from one of Iconify's packages."""
+    """SVGs of an Iconify package by name."""
     data: dict[str, Any] = json.loads(members["package/icons.json"])
     width, height = data.get("width", 16), data.get("height", 16)
     svgs = {}
@@ -256,11 +266,12 @@ def _named_icons(members: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def _hyphenated(text: str) -> str:
-    """ "Face with tears" -> "face-with-tears"; a face or a button is called by what it shows."""
+    """Lower-case words joined by hyphens, without a last "face" or "button": "Cat face" -> "cat"."""
     return re.sub(r"-(face|button)$", "", re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-"))
 
 
 def _unlike_held_out(drawings: dict[str, VectorSketch], dataset: SketchDataset) -> dict[str, VectorSketch]:
+    """The drawings that look like none in the data set's splits other than `student` (see `ALIKE`)."""
     held_out = np.flatnonzero((dataset.split != SPLITS[0]) & (dataset.level == 0))
     theirs = _unit_ink([dataset.sketch(int(row)) for row in held_out])
     ours = _unit_ink(list(drawings.values()))
@@ -269,20 +280,22 @@ def _unlike_held_out(drawings: dict[str, VectorSketch], dataset: SketchDataset) 
 
 
 def _unit_ink(sketches: list[VectorSketch]) -> NDArray[np.float64]:
+    """Ink of the sketches at 64 px as unit vectors (n, 4096)."""
     ink = 255.0 - rasterise_batch(sketches, 64).reshape(len(sketches), -1)
     return np.asarray(ink / np.linalg.norm(ink, axis=1, keepdims=True))
 
 
 def _members(archive: Path) -> dict[str, bytes]:
+    """Files of an npm archive by path."""
     with tarfile.open(archive) as tar:
         files = ((member.name, tar.extractfile(member)) for member in tar if member.isfile())
         return {name: stream.read() for name, stream in files if stream is not None}
 
 
 def _icons(members: dict[str, bytes], listed: dict[str, str]) -> dict[str, bytes]:
-    """SVGs by code points, lower case without variation selectors, from one of Iconify's packages.
+    """SVGs of an Iconify package by code points (lower case, without variation selectors).
 
-    A package with an empty list of code points is read by the names in `listed` (code points -> name).
+    A package with an empty list of code points uses `listed` (code points -> name).
     """
     icons = _named_icons(members)
     chars: dict[str, str] = json.loads(members["package/chars.json"]) or listed
@@ -290,20 +303,20 @@ def _icons(members: dict[str, bytes], listed: dict[str, str]) -> dict[str, bytes
 
 
 def _key(name: str, svgs: dict[str, bytes]) -> str | None:
-    """How a set calls the code points `name`; None when it lacks them."""
+    """The key of the code points `name` in a set; None where the set lacks them."""
     parts = name.lower().split("-")
     bare = "-".join(part for part in parts if part != "fe0f")
     return next((key for key in (name, name.lower(), bare) if key in svgs), None)
 
 
 def _render(svg: bytes) -> NDArray[np.uint8] | None:
-    """Draw a published SVG on white, (SIDE, SIDE, 3) uint8; None for one that CairoSVG cannot draw."""
+    """An SVG drawn on white, (SIDE, SIDE, 3) uint8; None where CairoSVG cannot draw it."""
     import cairosvg
     from PIL import Image
 
     try:
         png = cairosvg.svg2png(bytestring=svg, output_width=SIDE, output_height=SIDE, background_color="white")
-    except AttributeError:  # what it raises for a reference to nothing
+    except AttributeError:  # CairoSVG's error for a dangling reference
         return None
     with Image.open(io.BytesIO(png)) as image:
         return np.asarray(image.convert("RGB"))
@@ -321,4 +334,5 @@ def main(
 
 
 if __name__ == "__main__":
+    main.__doc__ = __doc__
     typer.run(main)
