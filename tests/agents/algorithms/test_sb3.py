@@ -316,6 +316,27 @@ def test_sb3_trains_on_it(toy: Toy, algorithm: Any, settings: dict[str, Any]) ->
     assert all(low <= reward <= high for reward in rewards)  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "settings"),
+    [
+        (PPO, {"n_steps": 8, "batch_size": 20, "n_epochs": 2}),
+        (A2C, {"n_steps": 4}),
+        (DQN, {"learning_starts": 20, "train_freq": 2, "buffer_size": 200, "batch_size": 16}),
+    ],
+)
+def test_training_gives_the_weights_of_sb3s_own_road(toy: Toy, algorithm: Any, settings: dict[str, Any]) -> None:
+    def trained(env: Any) -> dict[str, torch.Tensor]:
+        model = algorithm("MultiInputPolicy", env, seed=0, device="cpu", **settings)
+        model.learn(160)
+        found: dict[str, torch.Tensor] = model.policy.state_dict()
+        return found
+
+    ours = trained(adapted(toy))
+    theirs = trained(DummyVecEnv([lambda: Monitor(SketchCanvasEnv(**toy.kwargs))] * N))  # type: ignore[arg-type]
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
 def test_sb3s_wrappers_wrap_it(toy: Toy) -> None:
     with pytest.warns(UserWarning, match="already wrapped with a `Monitor`"):
         monitored = VecMonitor(adapted(toy))
