@@ -311,3 +311,16 @@ def test_ray_gives_what_this_process_gives(tmp_path: Path) -> None:
 def test_workers_that_cannot_be(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Workers(**settings)
+
+
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+@pytest.mark.usefixtures("mortal")
+def test_a_worker_that_ray_loses_costs_its_run_only(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="the extra 'ray' is not installed")
+    where = Workers(jobs=2, engine="ray", retries=0)
+    with pytest.raises(RunsError, match=r"1 of 4 runs were lost"):
+        runs.run_all(mortal_jobs(tmp_path / "died"), tmp_path / "rows", workers=where)
+    assert {run.config.seed for run in read_all(tmp_path / "rows")} == {0, 2, 3}
+    # Called again, it does what is missing; or Ray does at once, where it may try again.
+    found = runs.run_all(mortal_jobs(tmp_path / "died"), tmp_path / "rows", workers=where)
+    assert [run.config.seed for run in found] == [0, 1, 2, 3]
