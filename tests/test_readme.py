@@ -14,8 +14,8 @@ import agents
 import students
 from agents.experiments import pack, sweep
 from agents.experiments.stored import validate
+from agents.reports import saving, studies
 from agents.reports import students as student_tables
-from agents.reports import studies, sweeps
 from agents.reports import tables as report
 from agents.studies.selector_latency import SelectorCosts
 from agents.studies.students import build
@@ -122,8 +122,7 @@ def test_stored_comparisons_follow_from_their_selectors(folder: Path) -> None:
 
 def test_sweep_table_is_the_stored_result() -> None:
     again = sweep.reread(SWEEP)
-    text = sweeps.sweep_markdown(again)
-    assert text == (SWEEP / "sweep.md").read_text(encoding="utf-8")
+    assert saving.report_of(again).markdown == (SWEEP / "sweep.md").read_text(encoding="utf-8")
     assert again.provenance["table_hash"] == load_table("emoji").select("test").select(canvases=CANVASES).hash
 
 
@@ -141,7 +140,7 @@ def test_the_shipped_selector_is_the_chosen_one() -> None:
 
 def test_selector_costs_are_the_stored_ones() -> None:
     costs = SelectorCosts.read(ROOT / "agents" / "results" / "selectors.json")
-    stored = first_table(report.markdown(studies.COST_COLUMNS, studies.cost_cells(costs)))
+    stored = first_table(report.markdown(studies.cost_table(costs)))
     assert [{name: cell for name, cell in row.items() if name != "reads"} for row in in_readme("selectors")] == [
         {name: row[name] for name in ("network", "MFLOPs", "% of student", "ms", "% of its ms")} for row in stored
     ]
@@ -156,10 +155,10 @@ def test_student_table_is_the_shipped_tables() -> None:
 
 def test_student_report_is_of_the_stored_rows() -> None:
     result = build(read_rows(RESULTS_FOLDER))
-    assert student_tables.students_markdown(result) == (STUDENTS / "students.md").read_text(encoding="utf-8")
+    assert saving.report_of(result).markdown == (STUDENTS / "students.md").read_text(encoding="utf-8")
     for section in result.sections:
-        assert report.markdown(student_tables.COLUMNS, student_tables.headline_cells(section)) in README
-        assert report.markdown(student_tables.DIFFERENCE_COLUMNS, student_tables.difference_cells(section)) in README
+        assert report.markdown(student_tables.headline_table(section)) in README
+        assert report.markdown(student_tables.difference_table(section)) in README
 
 
 def test_stored_rows_are_of_the_shipped_students() -> None:

@@ -10,9 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
+    from agents.reports.tables import Table
     from sketchcanvas_env.data import SketchDataset
 
 _PIPE_WIDTH = 10_000
@@ -68,33 +66,14 @@ def show(as_json: bool, value: Any, *tables: Table) -> None:
         return
     from rich.console import Console
 
+    from agents.reports.tables import rich_table
+
     console = Console() if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)
     width, height = console.size
     for table in tables:
-        console.size = (max(width, _fit(table, console, width)), height)
-        console.print(table)
-
-
-def _fit(table: Table, console: Console, width: int) -> int:
-    """Break cells between words where a table is wider than `width` characters; returns the table's width.
-
-    rich alone would cut figures. Where single words are too wide, the terminal wraps the lines.
-    """
-    from rich.measure import Measurement
-
-    unbounded = console.options.update(max_width=_PIPE_WIDTH)
-    if Measurement.get(console, unbounded, table).maximum > width:
-        table.padding = 0
-        table.show_lines = True  # rows of several lines each would run together
-        longest = [
-            max(Measurement.get(console, unbounded, text).minimum for text in (column.header, *column.cells))
-            for column in table.columns
-        ]
-        spare = width - sum(longest) - len(longest) - 1  # lines stand between columns and at both ends
-        longest[0] += max(spare, 0)  # the first column is text
-        for column, characters in zip(table.columns, longest, strict=True):
-            column.no_wrap, column.max_width = False, characters
-    return Measurement.get(console, unbounded, table).maximum
+        made, wanted = rich_table(table, width)
+        console.size = (max(width, wanted), height)
+        console.print(made)
 
 
 def print_anywhere() -> None:

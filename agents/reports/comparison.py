@@ -5,109 +5,86 @@ from __future__ import annotations
 import math
 from statistics import median
 
-from rich.table import Table
-
 from agents.evaluation.seeds import LEVEL, can_differ
 from agents.evaluation.setting import VAL_SPLIT
 from agents.experiments.pooled import Pooled
 from agents.experiments.results import CompareResult, Row, Verdict
 from agents.reports import tables
+from agents.reports.tables import Table
 
 
-def row_cells(result: CompareResult, row: Row) -> tuple[str, ...]:
-    """A comparison's row as `POLICY_COLUMNS`; one that was made on the reported split says so and claims nothing."""
+def row_cells(result: CompareResult, row: Row) -> tables.Row:
+    """A comparison's row as `POLICY_COLUMNS`; a row that was chosen on the reported split says so."""
     cells, made = tables.policy_cells(row.name, row.evaluation), row.made_on(result.config.split)
     if not made:
         return cells
-    # An interval beside the gain would read as evidence.
+    # No interval: beside the gain it would read as evidence.
     return (f"{row.name}, {made}", *cells[1:-1], tables.signed(row.evaluation.hull_gain, 100.0, 1))
 
 
-def compare_table(result: CompareResult) -> Table:
-    """The comparison as a rich table, trained agents last and in bold."""
-    config = result.config
-    first = result.rows[0].evaluation
-    table = tables.rich_table(
+def policy_table(result: CompareResult, coin_tosses: bool = False) -> Table:
+    """All policies, agents in bold; the coin tosses, which hull gain stands for, only if asked for."""
+    config, first = result.config, result.rows[0].evaluation
+    rows = [row for row in result.rows if coin_tosses or row.kind != "hull"]
+    return Table(
         f"{config.env.dataset}, split {config.split}: {first.n_sketches} sketches of {first.n_photos} photos, "
         f"tradeoff {config.env.tradeoff}",
         tables.POLICY_COLUMNS,
-        caption=(
-            f"Agents: {config.seeds} seeds x {config.total_steps:,} steps, selector '{config.selector}'. "
-            "Brackets: 95 % bootstrap over photos.\nGFLOPs (2 x MAC) per query include the selector's. "
-            "Gap closed: 0 best fixed canvas, 1 oracle, by reward.\n"
-            "Hull gain: points of acc@1 above mixing fixed canvases at the same cost."
-        ),
+        tuple(row_cells(result, row) for row in rows),
+        f"Agents: {config.seeds} seeds x {config.total_steps:,} steps, selector '{config.selector}'. acc@1 and shares "
+        "in percent. Brackets: 95 % bootstrap over photos. GFLOPs (2 x MAC) per query include the selector's. Gap "
+        "closed: 0 best fixed canvas, 1 oracle, by reward. Hull gain: points of acc@1 above mixing fixed canvases at "
+        "the same cost.",
+        strong=frozenset(number for number, row in enumerate(rows) if row.kind in ("agent", "chosen")),
     )
-    for row in shown_rows(result):
-        table.add_row(*row_cells(result, row), style="bold" if row.kind in ("agent", "chosen") else "")
-    return table
-
-
-def shown_rows(result: CompareResult) -> list[Row]:
-    """The rows of a table: all but the coin tosses, which the hull gain of each agent stands for."""
-    return [row for row in result.rows if row.kind != "hull"]
 
 
 VERDICT_COLUMNS = (
     "agent",
-    "gap closed, selector charged, IQM over seeds",
-    "reward above best fixed of val, selector charged",
-    "p of lying above it",
-    "p of lying above the hull",
-    "seconds a run, median",
+    "gap closed",
+    "reward above best fixed",
+    "p: reward",
+    "p: hull",
+    "seconds",
     "better than",
 )
 
 
-def verdict_cells(result: CompareResult) -> list[tuple[str, ...]]:
-    """What may be claimed about each agent, `VERDICT_COLUMNS` as text; p-values are corrected (Holm)."""
+def verdict_table(result: CompareResult) -> Table:
+    """What may be claimed about each agent."""
     tellable = can_differ(result.config.seeds, len(result.verdicts))
-    rows: list[tuple[str, ...]] = []
+    rows: list[tables.Row] = []
     for verdict in result.verdicts:
         row = result.row(verdict.name)
         claimable = not row.made_on(result.config.split)
-        iqm = verdict.gap_closed
-        low, high = verdict.over_fixed.interval
+        gap = verdict.gap_closed
         beaten = [name for name, found in verdict.improvement.items() if found.better]
         rows.append(
             (
                 verdict.name,
-                "-" if iqm is None else f"{iqm.value:+.3f} [{iqm.interval.low:+.3f}, {iqm.interval.high:+.3f}]",
-                f"{verdict.over_fixed.value:+.4f} [{low:+.4f}, {high:+.4f}]",
+                "-" if gap is None else tables.number_text(gap.value, gap.interval, "+.3f"),
+                tables.number_text(verdict.over_fixed.value, verdict.over_fixed.interval, "+.4f"),
                 tables.p_text(verdict.over_fixed_p) if claimable else "-",
-                # A fixed canvas lies on the hull or below it, whoever pays a selector for it.
+                # A fixed canvas lies on the hull or below it, with or without the cost of a selector.
                 tables.p_text(verdict.above_hull_p) if claimable and row.decides() else "-",
                 f"{median(row.seconds):.1f}",
                 (", ".join(beaten) or "none") if claimable and tellable and verdict.improvement else "-",
             )
         )
-    return rows
-
-
-def verdict_table(result: CompareResult) -> Table:
-    """What may be claimed about each agent, as a rich table."""
-    return tables.rich_table(
+    return Table(
         "what may be claimed",
         VERDICT_COLUMNS,
-        verdict_cells(result),
-        caption=(
-            "Gap closed: interquartile mean, 95 % bootstrap over seeds. Reward: 95 % bootstrap over photos. p-values "
-            "of lying above\nare corrected over the agents (Holm); -: always one canvas, nothing to test. "
-            "Better than: its runs close more of the gap, selector charged,\nby an exact Mann-Whitney test over seeds "
-            "at 5 %, corrected over all pairs (Holm); -: too few seeds to claim any difference."
-        ),
+        tuple(rows),
+        "The selector's FLOPs are charged like the student's. Gap closed: interquartile mean over seeds, 95 % "
+        "bootstrap over seeds. Reward above the best fixed canvas of val: 95 % bootstrap over photos. p: of a reward "
+        "above that canvas, and of lying above the hull, corrected over the agents (Holm); - where an agent always "
+        "takes one canvas. Seconds: median of a run. Better than: its runs close more of the gap, by an exact "
+        "Mann-Whitney test over seeds at 5 %, corrected over all pairs (Holm); - with too few seeds for any claim.",
     )
 
 
-IMPROVEMENT_NOTE = (
-    "Row against column: the probability that a run of the row's agent closes more of the gap, selector charged, than "
-    "a run of the column's, ties counted half. *: told apart at 5 % by an exact Mann-Whitney test over seeds, "
-    "corrected over all pairs (Holm)."
-)
-
-
-def improvement_cells(result: CompareResult) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Every agent against every other: columns, numbered to be narrow, and rows as text, see `IMPROVEMENT_NOTE`."""
+def improvement_table(result: CompareResult) -> Table:
+    """Every agent against every other; the columns are the rows' numbers."""
     names = [verdict.name for verdict in result.verdicts]
 
     def cell(verdict: Verdict, other: str) -> str:
@@ -116,17 +93,17 @@ def improvement_cells(result: CompareResult) -> tuple[tuple[str, ...], list[tupl
         value, p = verdict.improvement[other]
         return f"{value:.2f}{'*' if p < LEVEL else ''}"
 
-    rows = [
-        (f"{number} {verdict.name}", *(cell(verdict, other) for other in names))
-        for number, verdict in enumerate(result.verdicts, start=1)
-    ]
-    return ("agent", *(str(number) for number in range(1, len(names) + 1))), rows
-
-
-def compare_markdown(result: CompareResult) -> str:
-    """The comparison as Markdown: the table of policies, and what may be claimed about the agents."""
-    policies = tables.markdown(tables.POLICY_COLUMNS, [row_cells(result, row) for row in shown_rows(result)])
-    return policies + "\n" + tables.markdown(VERDICT_COLUMNS, verdict_cells(result))
+    return Table(
+        "probability of improvement",
+        ("agent", *(str(number) for number in range(1, len(names) + 1))),
+        tuple(
+            (f"{number} {verdict.name}", *(cell(verdict, other) for other in names))
+            for number, verdict in enumerate(result.verdicts, start=1)
+        ),
+        "Row against column: the probability that a run of the row's agent closes more of the gap, selector charged, "
+        "than a run of the column's, ties counted half. *: different at 5 % by an exact Mann-Whitney test over seeds, "
+        "corrected over all pairs (Holm).",
+    )
 
 
 POOLED_COLUMNS = (
@@ -134,75 +111,56 @@ POOLED_COLUMNS = (
     "acc@1",
     "GFLOPs",
     "hull gain",
-    "p of lying above the hull",
-    "reward above best fixed of val, selector charged",
-    "p of lying above it",
+    "p: hull",
+    "reward above best fixed",
+    "p: reward",
     "hull gain in each comparison",
-    "what it is there",
+    "its name there",
 )
 
 
-def pooled_cells(result: Pooled) -> list[tuple[str, ...]]:
-    """Policies over several comparisons, `POOLED_COLUMNS` as text; p-values are corrected (Holm)."""
-    fixed = result.best_fixed_acc1
-    names = "; ".join(f"{one['best_fixed']} px" for one in result.comparisons)
-    cells: list[tuple[str, ...]] = [
-        (
-            "best fixed of val",
-            f"{100 * fixed.value:.1f} {tables.points_text(fixed.interval)}",
-            f"{result.best_fixed_gflops:.4f}",
-            *("-",) * 5,
-            names,
-        )
+def pooled_table(result: Pooled) -> Table:
+    """Policies over several comparisons."""
+    fixed, told = result.best_fixed_acc1, result.settings
+    best = "; ".join(f"{one['best_fixed']} px" for one in result.comparisons)
+    cost = f"{result.best_fixed_gflops:.4f}"
+    rows: list[tables.Row] = [
+        ("best fixed of val", tables.percent_text(fixed.value, fixed.interval), cost, *("-",) * 5, best)
     ]
     for row in result.rows:
-        low, high = row.over_fixed.interval
-        gain, over, made = row.hull_gain, f"{row.over_fixed.value:+.4f}", row.made_on(result.settings["split"])
-        interval = "" if made else f" {tables.points_text(gain.interval, signed=True)}"
-        cells.append(
+        gain, over, made = row.hull_gain, row.over_fixed, row.made_on(told["split"])
+        rows.append(
             (
                 f"{row.name}, {made}" if made else row.name,
-                f"{100 * row.acc1.value:.1f} {tables.points_text(row.acc1.interval)}",
+                tables.percent_text(row.acc1.value, row.acc1.interval),
                 f"{row.gflops:.4f}",
-                tables.signed(gain.value, 100.0, 1) + interval,
+                tables.signed(gain.value, 100.0, 1)
+                + ("" if made else f" {tables.points_text(gain.interval, signed=True)}"),
                 "-" if made else tables.p_text(row.above_hull_p),
-                over if made else f"{over} [{low:+.4f}, {high:+.4f}]",
+                f"{over.value:+.4f}" if made else tables.number_text(over.value, over.interval, "+.4f"),
                 "-" if made else tables.p_text(row.over_fixed_p),
                 ", ".join(tables.signed(one, 100.0, 1) for one in row.hull_gains),
                 "; ".join(row.names) if set(row.names) != {row.name} else "",
             )
         )
-    return cells
-
-
-def pooled_title(result: Pooled) -> str:
-    """What was pooled, in a line."""
-    names = ", ".join(one["dataset"] for one in result.comparisons)
-    told = result.settings
-    return (
-        f"{names}, split {told['split']}: {result.n_sketches} sketches of {result.n_photos} photos, tradeoff "
-        f"{told['tradeoff']}, {told['seeds']} seeds x {told['total_steps']:,} steps"
+    return Table(
+        f"{', '.join(one['dataset'] for one in result.comparisons)}, split {told['split']}: {result.n_sketches} "
+        f"sketches of {result.n_photos} photos, tradeoff {told['tradeoff']}, {told['seeds']} seeds x "
+        f"{told['total_steps']:,} steps",
+        POOLED_COLUMNS,
+        tuple(rows),
+        "Means over comparisons, weighted by sketches. Brackets: 95 % bootstrap over photos, drawn within each "
+        "comparison. Hull gain: points of acc@1 above mixing fixed canvases at the same cost, the hull fitted in each "
+        "comparison. Reward above the best fixed canvas of val, selector charged. p: of a reward above that canvas, "
+        "and of lying above the hull, corrected over the policies (Holm).",
     )
 
 
-POOLED_NOTE = (
-    "Means over comparisons, weighted by sketches. Brackets: 95 % bootstrap over photos, drawn within each comparison. "
-    "Hull gain: points of acc@1 above mixing fixed canvases at the same cost, the hull fitted in each comparison. "
-    "p-values of lying above are corrected over the policies (Holm)."
-)
-
-
-def pooled_markdown(result: Pooled) -> str:
-    """Several comparisons as one, as Markdown."""
-    table = tables.markdown(POOLED_COLUMNS, pooled_cells(result))
-    return f"**{pooled_title(result)}**\n\n{table}\n{POOLED_NOTE}\n"
-
-
 def summary(result: CompareResult) -> tuple[str, str, str]:
-    """Three sentences: which agent is best, how far it is from the oracle, and what it saves.
+    """Three sentences: the best agent, its distance from the oracle, and its cost.
 
-    Best is the highest mean reward with the selector charged like the student; agents that are not told apart from it
-    by the exact test over seeds are named.
+    The best agent has the highest mean reward with the selector's FLOPs charged; agents that the exact test over seeds
+    does not tell apart from it are named.
     """
     best = max(result.verdicts, key=lambda verdict: verdict.over_fixed.value)
     row, oracle = result.row(best.name), result.row("oracle").evaluation
@@ -236,13 +194,13 @@ def summary(result: CompareResult) -> tuple[str, str, str]:
 
 
 def finding(result: CompareResult) -> str:
-    """A sentence for each agent and each rule that decides: is it above the hull of the fixed canvases?"""
+    """A sentence for each agent, and each rule that takes several canvases: is it above the hull of fixed canvases?"""
     split = result.config.split
     told = [row for row in result.rows if row.kind in ("rule", "reference") and row.decides()]
     told += [row for row in result.rows if row.kind == "agent"]
     lines = [_sentence(row, row.made_on(split)) for row in told]
     if split == VAL_SPLIT:
-        lines.append(f"Split {split} is there to choose on: what is to be claimed comes from --split test, once.")
+        lines.append(f"Split {split} is for choosing; figures to report come from --split test, run once.")
     return "\n".join(lines)
 
 

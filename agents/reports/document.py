@@ -1,7 +1,7 @@
-"""A short document of text, tables and pictures, written twice: as one self-contained HTML file, and as Markdown.
+"""Documents of text, tables and pictures, rendered as one self-contained HTML file or as Markdown.
 
-All content is data: names, ids and licences come from files and from users. Both forms escape it, so none of it can
-become markup; the HTML form, in addition, forbids itself every request (a content security policy).
+Names, ids and licences come from files and from users, so both forms escape all content. The HTML also forbids every
+request (content security policy).
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import base64
 import html
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from jinja2 import Environment, StrictUndefined
 
-from agents.reports import tables as report
+from agents.reports.tables import Table, markdown, plain
 
 TEMPLATE = Path(__file__).with_name("document.html.j2")
 
@@ -32,34 +33,11 @@ class Text:
 
 @dataclass(frozen=True)
 class Verbatim:
-    """Text whose line breaks count, such as a licence or a command."""
+    """Preformatted text, such as a licence or a command."""
 
     kind: ClassVar[str] = "verbatim"
 
     text: str
-
-
-@dataclass(frozen=True)
-class Table:
-    """Cells as text; the first column names the row.
-
-    Attributes:
-        title: what it shows.
-        columns: heads.
-        rows: cells, as many to a row as there are columns.
-        note: how to read it, below the table.
-        strong: rows that stand out, by number.
-        words: the cells are words, to be read from the left; else they are numbers.
-    """
-
-    kind: ClassVar[str] = "table"
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    note: str = ""
-    strong: frozenset[int] = frozenset()
-    words: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,7 +46,7 @@ class Picture:
 
     Attributes:
         path: of the file.
-        alt: what can be seen on it, for those who cannot see it.
+        alt: the description for readers who cannot see it.
         caption: below it.
     """
 
@@ -86,7 +64,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Cards:
-    """Pictures with a small table each, side by side where there is room."""
+    """Pictures, each with a small table, side by side where there is room."""
 
     kind: ClassVar[str] = "cards"
 
@@ -98,7 +76,7 @@ Block = Text | Verbatim | Table | Picture | Cards
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands below it."""
+    """A heading and the blocks below it."""
 
     title: str
     blocks: tuple[Block, ...]
@@ -125,7 +103,7 @@ def pictures(document: Document) -> tuple[Path, ...]:
 
 
 def as_html(document: Document) -> str:
-    """The document as one HTML file that asks for no other.
+    """The document as one HTML file that needs no other.
 
     Raises:
         FileNotFoundError: a picture that is not there.
@@ -138,37 +116,34 @@ def as_markdown(document: Document, folder: Path) -> str:
     """The document as Markdown.
 
     Args:
-        document: what to write.
-        folder: where the Markdown file will lie; pictures are named relative to it.
+        document: what to render.
+        folder: of the Markdown file; pictures are linked relative to it.
     """
-    parts = [f"# {_plain(document.title)}"]
+    parts = [f"# {plain(document.title)}\n"]
     for section in document.sections:
-        parts.append(f"## {_plain(section.title)}")
-        parts += [_block(block, folder) for block in section.blocks]
-    return "\n\n".join(parts) + "\n"
+        parts += [f"## {plain(section.title)}\n", blocks_markdown(section.blocks, folder)]
+    return "\n".join(parts)
+
+
+def blocks_markdown(blocks: Iterable[Block], folder: Path = Path()) -> str:
+    """Blocks as Markdown; arguments as for `as_markdown`."""
+    return "\n\n".join(_block(block, folder) for block in blocks) + "\n"
 
 
 def _block(block: Block, folder: Path) -> str:
     match block:
         case Text(lines):
-            return _plain(lines[0]) if len(lines) == 1 else "\n".join(f"* {_plain(line)}" for line in lines)
+            return plain(lines[0]) if len(lines) == 1 else "\n".join(f"* {plain(line)}" for line in lines)
         case Verbatim(text):
-            # Longer than any row of backticks within: nothing can end the block early.
+            # A fence longer than any run of backticks in the text, so that the text cannot end the block.
             fence = "`" * max(3, 1 + max((len(row) for row in re.findall("`+", text)), default=0))
             return f"{fence}text\n{text}\n{fence}"
-        case Table(title, columns, rows, note):
-            cells = [[_plain(cell) for cell in row] for row in rows]
-            parts = [f"**{_plain(title)}**", report.markdown([_plain(column) for column in columns], cells).rstrip()]
-            return "\n\n".join([*parts, _plain(note)] if note else parts)
+        case Table(title, note=note):
+            parts = [f"**{plain(title)}**", markdown(block).rstrip()]
+            return "\n\n".join([*parts, plain(note)] if note else parts)
         case Picture(path, alt, caption):
             where = html.escape(Path(os.path.relpath(path, folder)).as_posix())
-            shown = f"![{_plain(alt)}](<{where}>)"
-            return f"{shown}\n\n{_plain(caption)}" if caption else shown
+            shown = f"![{plain(alt)}](<{where}>)"
+            return f"{shown}\n\n{plain(caption)}" if caption else shown
         case Cards(cards):
             return "\n\n".join(f"{_block(picture, folder)}\n\n{_block(table, folder)}" for picture, table in cards)
-
-
-def _plain(text: str) -> str:
-    """Text that Markdown shows as it is: no HTML, no emphasis, no links, no cell of a table ended early."""
-    one_line = " ".join(text.replace("\\", "\\\\").split())
-    return re.sub(r"([`*|]|\](?=[(\[]))", r"\\\1", html.escape(one_line, quote=False))

@@ -1,7 +1,7 @@
 """The report of a comparison: one self-contained HTML page, and the same as Markdown.
 
-The comparison is evaluated anew from its stored selectors (`stored.reread`), so the page shows what they do, and its
-provenance says on what they were trained and on what they were evaluated.
+The stored selectors are evaluated anew (`stored.reread`); the provenance names what they were trained on and what they
+were evaluated on.
 """
 
 from __future__ import annotations
@@ -18,40 +18,39 @@ from PIL import Image
 
 from agents.algorithms.common.training import pinned_threads
 from agents.evaluation.options import Options
-from agents.evaluation.setting import CascadeConfig
 from agents.experiments import stored, sweep
 from agents.experiments.results import CompareResult
 from agents.experiments.runs import TRAIN_SPLIT
-from agents.reports import comparison, document, plots, sweeps
-from agents.reports import tables as report
-from agents.reports.document import Cards, Document, Picture, Section, Table, Text, Verbatim
+from agents.reports import comparison, document, plots, sweeps, tables
+from agents.reports.document import Cards, Document, Picture, Section, Text, Verbatim
+from agents.reports.tables import Table
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.sketches.raster import rasterise
-from sketchcanvas_env.storage.files import atomic_write
+from sketchcanvas_env.storage.files import atomic_write, write_text
 from sketchcanvas_env.tasks.canvas import Task
 
 REGRETS = 8
-"""How many of the sketches with the largest regret are shown."""
+"""Number of sketches with large regret that are shown."""
 
 SEEN = 0.005
-"""Shares below this are too small to be shown."""
+"""Smallest share of an option that is shown."""
 
 SIDE = 128
-"""At which they are drawn, pixels; their photos fit into a square of it."""
+"""Side of these sketches and of their photos' squares, pixels."""
 
 ORACLE = "oracle"
 
 Choices = Mapping[str, npt.NDArray[np.int64]]
-"""Options that each agent ends with, (seeds, N)."""
+"""Column of the option that each agent takes for each sketch, (seeds, N)."""
 
 READING = (
     "acc@1 is the share of sketches whose true photo comes first. GFLOPs (2 x MAC) per query include the selector's.",
-    "Tossing a coin between two fixed canvases costs no thought and reaches every point of the hull of the fixed "
+    "Tossing a coin between two fixed canvases needs no selector and reaches every point of the hull of the fixed "
     "canvases. Hull gain is what a policy adds to that at the same cost, in points of acc@1: only a gain whose "
     "interval lies above zero speaks for the selector.",
-    "Gap closed is a share of the way, by reward, from the best fixed canvas (0) to the oracle (1), which knows every "
-    "outcome. Nobody can see from the strokes all that the oracle knows. Where agents are held against each other, the "
-    "selector's FLOPs are charged like the student's (not where the reward charges milliseconds).",
+    "Gap closed is a share of the way, by reward, from the best fixed canvas (0) to the oracle (1), which takes the "
+    "best outcome of every sketch. Where agents are compared with each other, the selector's FLOPs are charged like "
+    "the student's (not where the reward charges milliseconds).",
     "Brackets are 95 % bootstrap intervals: over photos, all sketches of a photo together, given the trained "
     "selectors; or, where it says so, over seeds.",
 )
@@ -59,12 +58,12 @@ READING = (
 
 @dataclass(frozen=True)
 class Regret:
-    """A sketch on which agents lose much.
+    """A sketch on which agents earn much less than the oracle.
 
     Attributes:
         row: of the split's task.
         regret: reward of the oracle minus the agents' mean reward (each the mean over its seeds).
-        chosen: option that each agent takes in most of its seeds, the first of equals; the oracle's, too.
+        chosen: column of the option that each agent takes in most of its seeds (ties: the first), and the oracle's.
     """
 
     row: int
@@ -77,15 +76,15 @@ def write(folder: str | Path, sweep_folder: str | Path | None, out: str | Path) 
 
     Args:
         folder: of the comparison.
-        sweep_folder: of a sweep to show beside it, None for none.
-        out: the HTML file; the Markdown lies beside it, the pictures in a folder beside it (HTML holds copies).
+        sweep_folder: of a sweep to show as well, None for none.
+        out: the HTML file; the Markdown goes beside it, the pictures into a folder beside it (the HTML has copies).
 
     Returns:
-        What was written: HTML, Markdown, pictures.
+        The files: HTML, Markdown, pictures.
 
     Raises:
         FileNotFoundError: no result in a folder, or a run is missing.
-        ValueError: a damaged file, or an `out` that is not named like HTML.
+        ValueError: a damaged file, or an `out` that does not end in .html or .htm.
     """
     page = Path(out)
     if page.suffix.lower() not in (".html", ".htm"):
@@ -109,15 +108,13 @@ def write(folder: str | Path, sweep_folder: str | Path | None, out: str | Path) 
     title = f"SketchCanvas: {len(choices)} agents on {task.dataset.name}, split {task.split}"
     content = Document(title, tuple(sections))
     markdown = page.with_suffix(".md")
-    with atomic_write(page) as temporary:
-        temporary.write_text(document.as_html(content), encoding="utf-8")
-    with atomic_write(markdown) as temporary:
-        temporary.write_text(document.as_markdown(content, page.parent), encoding="utf-8")
+    write_text(page, document.as_html(content))
+    write_text(markdown, document.as_markdown(content, page.parent))
     return (page, markdown, *document.pictures(content))
 
 
 def choices_of(result: CompareResult) -> dict[str, npt.NDArray[np.int64]]:
-    """The options that every agent's seeds end with, (seeds, N) each, in the order of the reported split."""
+    """The option that every run of each agent takes for each sketch of the reported split, (seeds, N) int64 columns."""
     with pinned_threads(result.config.threads):
         return {
             agent: np.stack([run.decide(result.config.split) for run in of_agent])
@@ -128,12 +125,12 @@ def choices_of(result: CompareResult) -> dict[str, npt.NDArray[np.int64]]:
 def canvas_shares(
     choices: Choices, options: Options, level: npt.NDArray[np.int8]
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """Which share of the sketches of each level ends with each option.
+    """The share of the sketches of each level that gets each option.
 
     Args:
         choices: of the agents.
-        options: what they end with.
-        level: (N,) of the same sketches.
+        options: the M options.
+        level: (N,) abstraction level of the sketches.
 
     Returns:
         (L, M) of each agent (mean over its seeds) and of the oracle; levels rise, rows add up to 1.
@@ -149,15 +146,15 @@ def canvas_shares(
 
 
 def largest_regrets(choices: Choices, options: Options, count: int = REGRETS) -> tuple[Regret, ...]:
-    """The sketches with the largest regret, averaged over agents; of equals the first rows.
+    """The sketches with the largest regret, averaged over agents; ties go to the first rows.
 
     Args:
         choices: of the agents.
-        options: what they end with.
-        count: how many, fewer where there are fewer.
+        options: the options.
+        count: most sketches to return.
     """
     rows = np.arange(len(options))
-    # Rounded, so that equal regrets stay equal in whatever order they were summed.
+    # Rounded, so that ties do not depend on the order of summation.
     regret = np.mean([options.regret[rows, seeds].mean(axis=0) for seeds in choices.values()], axis=0).round(12)
     return tuple(
         Regret(
@@ -184,9 +181,7 @@ def _question(result: CompareResult, table: OutcomeTable) -> Section:
         "student": table.student,
         "canvases on offer": ", ".join(map(str, table.canvases)),
         "looks": (
-            f"as many as an agent likes; the ranking that counts is {answers[env.ranking]}"
-            if isinstance(env, CascadeConfig)
-            else "one"
+            f"any number; the ranking that counts is {answers[env.to_json()['ranking']]}" if env.looks_again else "one"
         ),
         "tradeoff": f"{env.tradeoff:g} (weight of cost, in {charged}, against accuracy)",
         "agents": ", ".join(config.algorithms),
@@ -204,63 +199,42 @@ def _question(result: CompareResult, table: OutcomeTable) -> Section:
 
 
 def _policies(result: CompareResult, pictures: Path) -> Section:
-    shown = comparison.compare_table(result)
-    claimed = comparison.verdict_table(result)
-    strong = frozenset(i for i, row in enumerate(result.rows) if row.kind in ("agent", "chosen"))
     agents = ", ".join(verdict.name for verdict in result.verdicts)
     return Section(
         "Policies",
         (
-            Table(
-                str(shown.title),
-                report.POLICY_COLUMNS,
-                tuple(comparison.row_cells(result, row) for row in result.rows),
-                str(shown.caption),
-                strong,
-            ),
+            comparison.policy_table(result, coin_tosses=True),
             Picture(
                 plots.accuracy_against_gflops(result, pictures / "accuracy-gflops.png"),
                 f"acc@1 against mean GFLOPs per query: the fixed canvases and their hull, the front of all outcomes "
                 f"known, the oracle, and the agents {agents}. The table of policies has the numbers.",
                 "Only what lies above the grey line is worth a selector. Bars: 95 % over photos; small dots: seeds.",
             ),
-            Table(
-                str(claimed.title),
-                comparison.VERDICT_COLUMNS,
-                tuple(comparison.verdict_cells(result)),
-                str(claimed.caption),
-            ),
+            comparison.verdict_table(result),
         ),
     )
 
 
 def _learning(result: CompareResult, pictures: Path) -> Section:
     agents = ", ".join(verdict.name for verdict in result.verdicts)
-    blocks: list[document.Block] = [
-        Picture(
-            plots.learning_curves(result, pictures / "learning-curves.png"),
-            f"Mean reward on val against environment steps and against seconds of training, of {agents}, and the best "
-            "fixed canvas as a level line.",
-            "Means over seeds, bands from the worst seed to the best. Steps are the same for all, time is not.",
-        )
-    ]
-    if any(verdict.profile is not None for verdict in result.verdicts):
-        columns, cells = comparison.improvement_cells(result)
-        blocks += [
-            Picture(
-                plots.profiles(result, pictures / "profiles.png"),
-                f"Performance profiles of {agents}: the share of seeds that close more than so much of the gap.",
-                "Share of an agent's seeds that close more than so much of the gap; bands: 95 % over seeds.",
-            ),
-            Table("probability of improvement", columns, tuple(cells), comparison.IMPROVEMENT_NOTE),
-        ]
-    else:
-        blocks.append(Text(("With one seed each, or no gap to close, there is nothing to say about other seeds.",)))
-    return Section("Learning curves and seeds", tuple(blocks))
+    curves = Picture(
+        plots.learning_curves(result, pictures / "learning-curves.png"),
+        f"Mean reward on val against environment steps and against seconds of training, of {agents}, and the best "
+        "fixed canvas as a level line.",
+        "Means over seeds, bands from the worst seed to the best. Steps are the same for all, time is not.",
+    )
+    if all(verdict.profile is None for verdict in result.verdicts):
+        none = Text(("With one seed each, or no gap to close, nothing can be said about other seeds.",))
+        return Section("Learning curves and seeds", (curves, none))
+    profiles = Picture(
+        plots.profiles(result, pictures / "profiles.png"),
+        f"Performance profiles of {agents}: the share of seeds that close more than so much of the gap.",
+        "Share of an agent's seeds that close more than so much of the gap; bands: 95 % over seeds.",
+    )
+    return Section("Learning curves and seeds", (curves, profiles, comparison.improvement_table(result)))
 
 
 def _tradeoff(swept: sweep.SweepResult, pictures: Path) -> Section:
-    points, fronts = sweeps.sweep_tables(swept)
     agents = ", ".join(front.agent for front in swept.fronts)
     return Section(
         "The trade-off",
@@ -270,8 +244,8 @@ def _tradeoff(swept: sweep.SweepResult, pictures: Path) -> Section:
                 f"acc@1 against mean GFLOPs per query at several tradeoffs, a line for each of {agents}.",
                 "Each line joins an agent's tradeoffs.",
             ),
-            Table(str(fronts.title), sweeps.FRONT_COLUMNS, tuple(sweeps.front_cells(swept)), str(fronts.caption)),
-            Table(str(points.title), sweeps.SWEEP_COLUMNS, tuple(sweeps.sweep_cells(swept))),
+            sweeps.front_table(swept),
+            sweeps.point_table(swept),
         ),
     )
 
@@ -280,12 +254,12 @@ def _levels(
     shares: Mapping[str, npt.NDArray[np.float64]], options: Options, table: OutcomeTable, pictures: Path
 ) -> Section:
     levels = np.unique(table.level).tolist()
-    # All canvases, and of the ways to look again those that somebody took often enough to be seen.
+    # All canvases, and those ways to look again that some policy takes often enough.
     often = np.max([share.max(axis=0) for share in shares.values()], axis=0) >= SEEN
     shown = np.flatnonzero(often | (np.arange(len(options.names)) < options.n_fixed))
     names = [options.names[column] for column in shown]
     cells = tuple(
-        (name, *(report.share_text(dict(zip(options.names, of_level, strict=True))) for of_level in share.tolist()))
+        (name, *(tables.share_text(dict(zip(options.names, of_level, strict=True))) for of_level in share.tolist()))
         for name, share in shares.items()
     )
     return Section(
@@ -341,9 +315,9 @@ def _regrets(
         (
             Text(
                 (
-                    f"The {len(cards)} sketches on which the agents, on average over {agents} of them and their "
-                    "seeds, earn least beside the oracle. An agent stands at the canvas that most of its seeds choose; "
-                    f"rank is that of the true photo among {table.gallery_size[task.split]}.",
+                    f"The {len(cards)} sketches with the largest difference between the reward of the oracle and that "
+                    f"of the agents (mean over {agents} agents and their seeds). An agent is named at the canvas that "
+                    f"most of its seeds choose; rank is that of the true photo among {table.gallery_size[task.split]}.",
                 )
             ),
             Cards(tuple(cards)),
@@ -377,7 +351,7 @@ def _provenance(result: CompareResult, folder: str | Path, task: Task) -> Sectio
     return Section(
         "Provenance",
         (
-            Text(("This evaluates the stored selectors anew and compares every stored number:",)),
+            Text(("This command evaluates the stored selectors again and compares every stored number:",)),
             Verbatim(shlex.join(["sketchcanvas", "report", "--compare", str(folder), "--validate"])),
             Table("where the numbers come from", ("what", "the comparison", "this page"), entries, words=True),
             Table("the environment", ("setting", "value"), tuple(env.items()), words=True),
@@ -390,7 +364,7 @@ def _provenance(result: CompareResult, folder: str | Path, task: Task) -> Sectio
 
 
 def _settings(config: Mapping[str, Any]) -> str:
-    """What is a run's own: not the environment, the seed, nor what its row names already."""
+    """A run's settings, without the environment, the seed and what its row names already."""
     elsewhere = {"env", "seed", "total_steps", "threads", "algorithm", "selector"}
     return ", ".join(f"{name} {_value(value)}" for name, value in config.items() if name not in elsewhere)
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
 from typing import Any
 
-from rich.table import Table
-
-from agents.evaluation.bootstrap import Interval
 from agents.reports import tables
+from agents.reports.document import Block, Text
+from agents.reports.tables import Table, percent_text
 from agents.studies.pilot import PilotResult
 from agents.studies.students import LARGE, SMALL, Line, Score, Section, SelectorLine, StudentReport, origin_of
 from students.tables.evaluation import StudentRow
@@ -17,7 +14,7 @@ from students.tables.evaluation import StudentRow
 HEADLINE = 256
 """Canvas of the first table, pixels: what the paper reports."""
 SHOWN = (32, 64, 128, 256)
-"""Canvases of the second table; the others are in the JSON."""
+"""Canvases of the second table, pixels; the others are in the JSON."""
 
 TITLES = {
     "baseline": "no learning",
@@ -27,116 +24,98 @@ TITLES = {
 }
 
 
-SCORE_COLUMNS = ("canvas", "GFLOPs", "acc@1", "acc@5", "acc@10")
+def score_table(row: StudentRow, line: Line) -> Table:
+    """One student at each of its canvases."""
+    return Table(
+        f"{row.name}, {row.role}, on "
+        + _place(row.dataset, row.split, len(row.sketch_ids), len(set(row.photo_ids)), row.gallery),
+        ("canvas", "GFLOPs", "acc@1", "acc@5", "acc@10"),
+        tuple((str(side), *_cost_and_score(line, score)[1:]) for side, score in line.scores.items()),
+    )
 
 
-def score_cells(line: Line) -> list[tuple[str, ...]]:
-    """One line at each of its canvases, `SCORE_COLUMNS` as text."""
-    return [(str(side), *_cost_and_score(line, score)[1:]) for side, score in line.scores.items()]
-
-
-COLUMNS = ("row", "network", "seeds", "steps", "losses", "canvas", "params", "GFLOPs", "acc@1", "acc@5", "acc@10")
-
-
-def headline_cells(section: Section) -> list[tuple[str, ...]]:
-    """The paper's table, `COLUMNS` as text: every line at 256 px (its largest canvas where it lacks that one)."""
-    cells = []
+def headline_table(section: Section) -> Table:
+    """The paper's table: every line at 256 px, or at its largest canvas where it lacks that one."""
+    rows = []
     for line in section.lines:
         side = HEADLINE if HEADLINE in line.scores else max(line.scores)
         seeds = "-" if line.seeds == (None,) else str(len(line.seeds))
         what = (TITLES[line.role], line.name, seeds, *_training(line))
-        cells.append((*what, str(side), *_cost_and_score(line, line.scores[side])))
+        rows.append((*what, str(side), *_cost_and_score(line, line.scores[side])))
     for one in section.selectors:
         title = f"{TITLES['distilled']}, + {one.selector}"
-        cells.append((title, one.name, str(len(one.score.by_seed)), "-", "-", "any", *_cost_and_score(one, one.score)))
-    return cells
-
-
-def canvas_columns() -> tuple[str, ...]:
-    """Columns of the table by canvas."""
-    return ("row", "network", "steps", "losses", *(f"{side} px" for side in SHOWN))
-
-
-def canvas_cells(section: Section) -> list[tuple[str, ...]]:
-    """Every line at every shown canvas: acc@1 with its interval / acc@5 / acc@10."""
-    return [
-        (
-            TITLES[line.role],
-            line.name,
-            *_training(line),
-            *(
-                f"{_share(s.acc1, s.interval)} / {100 * s.acc5:.1f} / {100 * s.acc10:.1f}" if s is not None else "-"
-                for s in (line.scores.get(side) for side in SHOWN)
-            ),
-        )
-        for line in section.lines
-    ]
-
-
-DIFFERENCE_COLUMNS = ("difference of acc@1, points", *(f"{side} px" for side in SHOWN), f"{SMALL} minus {LARGE} px")
-
-
-def difference_cells(section: Section) -> list[tuple[str, ...]]:
-    """Differences in points of acc@1 with their intervals, `DIFFERENCE_COLUMNS` as text."""
-    places = (*(f"{side} px" for side in SHOWN), f"{SMALL} px minus {LARGE} px")
-    return [
-        (one.what, *(_share(*one.values[at], signed=True) if at in one.values else "-" for at in places))
-        for one in section.differences
-    ]
-
-
-def section_tables(section: Section) -> tuple[Table, ...]:
-    """The tables of a section, for a terminal."""
-    found = [
-        tables.rich_table(section_title(section), COLUMNS, headline_cells(section)),
-        tables.rich_table("by canvas", canvas_columns(), canvas_cells(section)),
-    ]
-    if section.differences:
-        found.append(tables.rich_table("paired differences", DIFFERENCE_COLUMNS, difference_cells(section)))
-    return tuple(found)
-
-
-def place(row: StudentRow) -> str:
-    """Data set, split and sizes."""
-    return _place(row.dataset, row.split, len(row.sketch_ids), len(set(row.photo_ids)), row.gallery)
-
-
-def section_title(section: Section) -> str:
-    """Data set, split and sizes."""
-    return _place(section.dataset, section.split, section.sketches, section.photos, section.gallery)
-
-
-def students_markdown(result: StudentReport) -> str:
-    """The report as Markdown, without headings, so that it can stand between a README's own."""
-    parts = []
-    for section in result.sections:
-        parts += [f"**{section_title(section)}**", tables.markdown(COLUMNS, headline_cells(section))]
-        parts += [
-            "By canvas, acc@1 / acc@5 / acc@10:",
-            tables.markdown(canvas_columns(), canvas_cells(section)),
-        ]
-        if section.differences:
-            parts.append(tables.markdown(DIFFERENCE_COLUMNS, difference_cells(section)))
-        if section.notes:
-            parts.append(_bullets(section.notes))
-        parts += ["Where these rows come from:", _bullets(_origin(one) for one in section.provenance)]
-    parts.append(
-        f"Percent and points; GFLOPs are 2 x MAC per query. Several seeds: the mean. Brackets: 95 % intervals, "
-        f"{result.resamples:,} bootstrap resamples of photos and, where there are several, of seeds; differences are "
-        "paired by sketch."
+        rows.append((title, one.name, str(len(one.score.by_seed)), "-", "-", "any", *_cost_and_score(one, one.score)))
+    return Table(
+        _place(section.dataset, section.split, section.sketches, section.photos, section.gallery),
+        ("row", "network", "seeds", "steps", "losses", "canvas", "params", "GFLOPs", "acc@1", "acc@5", "acc@10"),
+        tuple(rows),
     )
-    return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+
+def canvas_table(section: Section) -> Table:
+    """Every line at every shown canvas: acc@1 with its interval / acc@5 / acc@10."""
+    return Table(
+        "by canvas: acc@1 / acc@5 / acc@10",
+        ("row", "network", "steps", "losses", *(f"{side} px" for side in SHOWN)),
+        tuple(
+            (
+                TITLES[line.role],
+                line.name,
+                *_training(line),
+                *(
+                    f"{percent_text(s.acc1, s.interval)} / {100 * s.acc5:.1f} / {100 * s.acc10:.1f}"
+                    if s is not None
+                    else "-"
+                    for s in (line.scores.get(side) for side in SHOWN)
+                ),
+            )
+            for line in section.lines
+        ),
+    )
+
+
+def difference_table(section: Section) -> Table:
+    """Differences of acc@1 between lines, in points with their intervals."""
+    places = (*(f"{side} px" for side in SHOWN), f"{SMALL} px minus {LARGE} px")
+    return Table(
+        "paired differences",
+        ("difference of acc@1, points", *places[:-1], f"{SMALL} minus {LARGE} px"),
+        tuple(
+            (one.what, *(percent_text(*one.values[at], signed=True) if at in one.values else "-" for at in places))
+            for one in section.differences
+        ),
+    )
+
+
+def student_blocks(result: StudentReport) -> tuple[Block, ...]:
+    """The report: tables, what is left out, and where the rows come from."""
+    found: list[Block] = []
+    for section in result.sections:
+        found += [headline_table(section), canvas_table(section)]
+        found += [difference_table(section)] if section.differences else []
+        found += [Text(section.notes)] if section.notes else []
+        found.append(Text(("Where these rows come from:", *(_origin(one) for one in section.provenance))))
+    found.append(
+        Text(
+            (
+                "Percent and points; GFLOPs are 2 x MAC per query. Several seeds: the mean. Brackets: 95 % intervals, "
+                f"{result.resamples:,} bootstrap resamples of photos and, where there are several, of seeds; "
+                "differences are paired by sketch.",
+            )
+        )
+    )
+    return tuple(found)
 
 
 def _training(line: Line) -> tuple[str, str]:
     return "-" if line.steps is None else f"{line.steps:,}", line.losses or "-"
 
 
-def _cost_and_score(line: Line | SelectorLine, score: Score) -> tuple[str, ...]:
+def _cost_and_score(line: Line | SelectorLine, score: Score) -> tables.Row:
     return (
         "-" if line.params == 0 else f"{line.params / 1e6:.2f} M",
         f"{score.gflops:.4f}",
-        _share(score.acc1, score.interval),
+        percent_text(score.acc1, score.interval),
         f"{100 * score.acc5:.1f}",
         f"{100 * score.acc10:.1f}",
     )
@@ -152,63 +131,45 @@ def _origin(one: dict[str, Any]) -> str:
         f"{one['name']}, {one['role']}{seed}: {weights}"
         + ("" if trained is None else f", trained at commit {trained}")
         + f"; evaluated {one['date'][:10]} at commit {one['commit']} on {machine}; {versions}"
-        + (f"; `{one['command']}`" if one["command"] else "")
+        + (f"; {one['command']}" if one["command"] else "")
     )
 
 
-def pilot_columns(result: PilotResult) -> tuple[str, ...]:
-    """Columns of the pilot study's table."""
-    sides = result.row.canvases
+def pilot_blocks(result: PilotResult) -> tuple[Block, ...]:
+    """The pilot study: acc@1 for each kind of query at each canvas."""
+    row, sketches = result.row, result.curves[0]
+    small, large = row.canvases[0], row.canvases[-1]
     return (
-        "queries",
-        "n",
-        *(f"{side} px" for side in sides),
-        f"right at {sides[0]} of those right at {sides[-1]}",
+        Table(
+            f"{row.name} on {row.dataset}, split {row.split}: acc@1 against canvas size, gallery of {row.gallery}",
+            (
+                "queries",
+                "n",
+                *(f"{side} px" for side in row.canvases),
+                f"right at {small} of those right at {large}",
+            ),
+            tuple(
+                (
+                    curve.queries,
+                    str(curve.n),
+                    *(percent_text(value, interval) for value, interval in curve.acc1.values()),
+                    percent_text(*curve.right_small_of_large),
+                )
+                for curve in result.curves
+            ),
+        ),
+        Text(
+            (
+                f"At {small} px {percent_text(*sketches.right_small)} % of the sketches are right already, and "
+                f"{percent_text(*sketches.right_small_of_large)} % of those that are right at {large} px. Photos as "
+                "queries: each photo of the gallery, shrunk to the canvas, is searched for in the gallery at "
+                f"{result.photo_side} px, where the two are the same picture; the student was trained on photos at "
+                f"{result.photo_side} px only. Brackets: 95 % bootstrap over photos.",
+            )
+        ),
+        Text((_origin(origin_of(row)),)),
     )
-
-
-def pilot_cells(result: PilotResult) -> list[tuple[str, ...]]:
-    """acc@1 with its interval for each kind of query, `pilot_columns` as text."""
-    return [
-        (
-            curve.queries,
-            str(curve.n),
-            *(_share(value, interval) for value, interval in curve.acc1.values()),
-            _share(*curve.right_small_of_large),
-        )
-        for curve in result.curves
-    ]
-
-
-def pilot_markdown(result: PilotResult) -> str:
-    """The pilot study as Markdown."""
-    row, small = result.row, result.row.canvases[0]
-    sketches = result.curves[0]
-    parts = [
-        f"**{row.name} on {row.dataset}, split {row.split}: acc@1 against canvas size, gallery of {row.gallery}**",
-        tables.markdown(pilot_columns(result), pilot_cells(result)),
-        f"At {small} px {_share(*sketches.right_small)} % of the sketches are right already, and "
-        f"{_share(*sketches.right_small_of_large)} % of those that are right at {row.canvases[-1]} px. Photos as "
-        f"queries: each photo of the gallery, shrunk to the canvas, looks for itself among the gallery at "
-        f"{result.photo_side} px (at {result.photo_side} px the two are the same picture); the student was taught to "
-        f"read photos at {result.photo_side} px only. Brackets: 95 % bootstrap over photos.",
-        _bullets([_origin(origin_of(row))]),
-    ]
-    return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
 def _place(dataset: str, split: str, sketches: int, photos: int, gallery: int) -> str:
     return f"{dataset}, split {split}: {sketches} sketches of {photos} photos, gallery of {gallery}"
-
-
-def _share(value: float, interval: Interval, signed: bool = False) -> str:
-    """A share or a difference of shares in percent, with its interval; "-" where it is undefined."""
-    if math.isnan(value):
-        return "-"
-    form = "+.1f" if signed else ".1f"
-    low, high = (100 * bound for bound in interval)
-    return f"{100 * value:{form}}" + ("" if math.isnan(low) else f" [{low:{form}}, {high:{form}}]")
-
-
-def _bullets(lines: Iterable[str]) -> str:
-    return "\n".join(f"* {line}" for line in lines)

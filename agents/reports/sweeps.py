@@ -2,59 +2,45 @@
 
 from __future__ import annotations
 
-from rich.table import Table
-
 from agents.experiments.pick import Pick
 from agents.experiments.sweep import SweepResult
 from agents.reports import tables
-
-FRONT_COLUMNS = ("agent", "hypervolume", "above coin tosses at the same costs")
-
-
-def front_cells(result: SweepResult) -> list[tuple[str, ...]]:
-    """Each agent's front as one number, `FRONT_COLUMNS` as text."""
-    return [
-        (
-            front.agent,
-            f"{front.hypervolume:.3f} [{front.interval.low:.3f}, {front.interval.high:.3f}]",
-            f"{front.over_hull:+.3f} [{front.over_hull_interval.low:+.3f}, {front.over_hull_interval.high:+.3f}]",
-        )
-        for front in result.fronts
-    ]
+from agents.reports.tables import Table
 
 
-SWEEP_COLUMNS = ("agent", "tradeoff", *tables.POLICY_COLUMNS[1:])
+def front_table(result: SweepResult) -> Table:
+    """Each agent's front as one number."""
+    return Table(
+        "fronts",
+        ("agent", "hypervolume", "above coin tosses at the same costs"),
+        tuple(
+            (
+                front.agent,
+                tables.number_text(front.hypervolume, front.interval, ".3f"),
+                tables.number_text(front.over_hull, front.over_hull_interval, "+.3f"),
+            )
+            for front in result.fronts
+        ),
+        "Accuracy times doublings of cost up to the largest canvas, 95 % bootstrap over photos. 'one for all' is one "
+        "selector that takes the tradeoff as an input.",
+    )
 
 
-def sweep_cells(result: SweepResult) -> list[tuple[str, ...]]:
-    """Every agent at every tradeoff, `SWEEP_COLUMNS` as text."""
-    points = sorted(result.points, key=lambda point: (point.agent, point.tradeoff))
-    return [(point.agent, f"{point.tradeoff:g}", *tables.policy_cells("", point.evaluation)[1:]) for point in points]
-
-
-def sweep_tables(result: SweepResult) -> tuple[Table, Table]:
-    """The sweep as rich tables: the points, and the fronts."""
+def point_table(result: SweepResult) -> Table:
+    """Every agent at every tradeoff."""
     compare = result.config.compare
-    title = f"{compare.env.dataset}, split {compare.split}: {compare.seeds} seeds x {compare.total_steps:,} steps"
-    note = (
-        "Accuracy times doublings of cost up to the largest canvas, 95 % bootstrap over photos; 'one for all' is one "
-        "selector that is told the tradeoff."
-    )
-    return (
-        tables.rich_table(title, SWEEP_COLUMNS, sweep_cells(result)),
-        tables.rich_table("fronts", FRONT_COLUMNS, front_cells(result), caption=note),
-    )
-
-
-def sweep_markdown(result: SweepResult) -> str:
-    """The sweep as Markdown: the fronts, then the points."""
-    return (
-        tables.markdown(FRONT_COLUMNS, front_cells(result)) + "\n" + tables.markdown(SWEEP_COLUMNS, sweep_cells(result))
+    return Table(
+        f"{compare.env.dataset}, split {compare.split}: {compare.seeds} seeds x {compare.total_steps:,} steps",
+        ("agent", "tradeoff", *tables.POLICY_COLUMNS[1:]),
+        tuple(
+            (point.agent, f"{point.tradeoff:g}", *tables.policy_cells("", point.evaluation)[1:])
+            for point in sorted(result.points, key=lambda point: (point.agent, point.tradeoff))
+        ),
     )
 
 
 def pick_table(found: Pick) -> Table:
-    """An operating point as a rich table; where val was reported, it stands there once."""
+    """An operating point; where val is the reported split, it stands there once."""
     one = found.candidate
     name = f"fixed {one.canvas}" if one.run is None else f"{one.agent}, tradeoff {one.tradeoff:g}, seed {one.seed}"
     measured = {
@@ -64,5 +50,4 @@ def pick_table(found: Pick) -> Table:
         f"{found.split} GFLOPs": f"{one.gflops:.4f}",
     }
     selector = "none needed" if one.run is None else one.run
-    columns = ("policy", *measured, "selector")
-    return tables.rich_table("chosen on val", columns, [(name, *measured.values(), selector)])
+    return Table("chosen on val", ("policy", *measured, "selector"), ((name, *measured.values(), selector),))

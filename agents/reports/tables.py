@@ -1,41 +1,112 @@
-"""Tables for people, rich on the terminal and Markdown in files; light, for a query without torch prints some, too."""
+"""Tables as data, their Markdown and terminal forms, and numbers as text. Light: `sketchcanvas query` uses it too."""
 
 from __future__ import annotations
 
+import html
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
-
-from rich.table import Table
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
     from agents.evaluation.bootstrap import Interval
     from agents.evaluation.evaluate import Evaluation
     from sketchcanvas_env.outcomes.table import OutcomeTable
 
-POLICY_COLUMNS = (
-    "policy",
-    "acc@1",
-    "acc@5",
-    "acc@10",
-    "GFLOPs",
-    "selector",
-    "canvas shares",
-    "gap closed",
-    "hull gain",
-)
+Row = tuple[str, ...]
 
 
-def policy_cells(name: str, evaluation: Evaluation) -> tuple[str, ...]:
-    """One row of a table of policies: `POLICY_COLUMNS` as text; percentages, points and GFLOPs per query."""
+@dataclass(frozen=True)
+class Table:
+    """Cells as text; the first column names the row.
+
+    Attributes:
+        title: what it shows.
+        columns: heads.
+        rows: cells, as many to a row as there are columns.
+        note: how to read it, below the table.
+        strong: numbers of the rows that are emphasised.
+        words: whether all cells are words, left-aligned; else all but the first are numbers.
+    """
+
+    kind: ClassVar[str] = "table"
+
+    title: str
+    columns: Row
+    rows: tuple[Row, ...]
+    note: str = ""
+    strong: frozenset[int] = frozenset()
+    words: bool = False
+
+
+def markdown(table: Table) -> str:
+    """The columns and rows as a Markdown table, without title and note."""
+    lines = [table.columns, *table.rows]
+    head, *rows = ("| " + " | ".join(plain(cell) for cell in line) + " |" for line in lines)
+    return "\n".join([head, "|" + "---|" * len(table.columns), *rows]) + "\n"
+
+
+def plain(text: str) -> str:
+    """Text that Markdown shows as it is: no HTML, emphasis, links or code, and no end of a table's cell."""
+    one_line = " ".join(text.replace("\\", "\\\\").split())
+    no_html = re.sub(r"<(?=[a-zA-Z/!?])|&(?=#?\w+;)", lambda found: html.escape(found.group()), one_line)
+    return re.sub(r"([`*|]|\](?=[(\[]))", r"\\\1", no_html)
+
+
+def rich_table(table: Table, width: int) -> tuple[RichTable, int]:
+    """The table for a terminal, and the characters that it takes.
+
+    Where it is wider than `width`, cells break between words and an interval stays in one piece; rich alone would cut
+    figures. Where single words are too wide, the table is wider than `width` and the terminal wraps its lines.
+    """
+    from rich.cells import cell_len
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    columns = [*zip(table.columns, *table.rows, strict=True)]
+    widths = [max(map(cell_len, column)) for column in columns]
+    n = len(columns)
+    narrow = sum(widths) + 3 * n + 1 > width
+    made = RichTable(
+        title=Text(table.title),
+        caption=Text(table.note),
+        caption_justify="left",
+        padding=0 if narrow else (0, 1),
+        show_lines=narrow,  # else rows of several lines run together
+    )
+    if narrow:
+        widths = [
+            max((cell_len(word) for cell in column for word in _WORD.findall(cell)), default=1) for column in columns
+        ]
+        widths[0] += max(width - sum(widths) - n - 1, 0)  # the first column is text
+    for index, (column, characters) in enumerate(zip(table.columns, widths, strict=True)):
+        made.add_column(
+            Text(column), justify="right" if index and not table.words else "left", width=characters, no_wrap=not narrow
+        )
+    for number, row in enumerate(table.rows):
+        cells = [Text(cell.replace(" [", "\n[") if narrow else cell) for cell in row]
+        made.add_row(*cells, style="bold" if number in table.strong else "")
+    return made, sum(widths) + (1 if narrow else 3) * n + 1
+
+
+_WORD = re.compile(r"\[[^\]]*\]|\S+")
+
+
+# ---- cells
+
+POLICY_COLUMNS = ("policy", "acc@1", "GFLOPs", "canvas shares", "gap closed", "hull gain")
+
+
+def policy_cells(name: str, evaluation: Evaluation) -> Row:
+    """A policy as `POLICY_COLUMNS`: acc@1 and shares in percent, hull gain in points, GFLOPs per query."""
     e = evaluation
     return (
         name,
         f"{100 * e.acc1:.1f} {points_text(e.acc1_interval)}",
-        f"{100 * e.acc5:.1f}",
-        f"{100 * e.acc10:.1f}",
         f"{e.gflops:.4f}",
-        f"{e.selector_gflops:.4f}",
         share_text(e.share),
         signed(e.gap_closed, 1.0, 2),
         f"{signed(e.hull_gain, 100.0, 1)} {points_text(e.hull_gain_interval, signed=True)}",
@@ -50,8 +121,8 @@ def share_text(share: Mapping[str, float]) -> str:
 SCORE_COLUMNS = ("split", "canvas", "GFLOPs", "acc@1", "acc@5", "acc@10")
 
 
-def score_cells(table: OutcomeTable) -> list[tuple[str, ...]]:
-    """A student's accuracy by split and canvas, `SCORE_COLUMNS` as text; percentages, 95 % intervals."""
+def score_cells(table: OutcomeTable) -> list[Row]:
+    """A student's accuracy by split and canvas as `SCORE_COLUMNS`, in percent with 95 % intervals."""
     from agents.evaluation import bootstrap
 
     rows = []
@@ -65,30 +136,26 @@ def score_cells(table: OutcomeTable) -> list[tuple[str, ...]]:
     return rows
 
 
-def rich_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]] = (), caption: str = "") -> Table:
-    """A rich table whose first column is text and whose other columns are numbers."""
-    table = Table(title=title, caption=caption, caption_justify="left")
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index else "left", no_wrap=index == 0)
-    for row in rows:
-        table.add_row(*row)
-    return table
-
-
-def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    lines += ["| " + " | ".join(cell.strip() for cell in row) + " |" for row in rows]
-    return "\n".join(lines) + "\n"
-
-
 def points_text(interval: Interval, signed: bool = False) -> str:
-    """An interval of shares in points of percent, "" where there is none."""
+    """An interval of shares in percent, "" for nan."""
     low, high = interval
     if math.isnan(low):
         return ""
     form = "+.1f" if signed else ".1f"
     return f"[{100 * low:{form}}, {100 * high:{form}}]"
+
+
+def percent_text(value: float, interval: Interval, signed: bool = False) -> str:
+    """A share, or a difference of shares, in percent with its interval; "-" for nan."""
+    if math.isnan(value):
+        return "-"
+    form = "+.1f" if signed else ".1f"
+    return f"{100 * value:{form}} {points_text(interval, signed)}".rstrip()
+
+
+def number_text(value: float, interval: Interval, form: str) -> str:
+    """A number and its interval in a format such as "+.3f"."""
+    return f"{value:{form}} [{interval[0]:{form}}, {interval[1]:{form}}]"
 
 
 def signed(value: float, scale: float, digits: int) -> str:

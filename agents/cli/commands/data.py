@@ -67,7 +67,7 @@ def data_info(
             "notes": list(loaded.notes),
             "skipped": [list(one) for one in loaded.skipped],
         },
-        report.rich_table(f"{loaded.name} ({loaded.hash[:12]})", columns, cells),
+        report.Table(f"{loaded.name} ({loaded.hash[:12]})", columns, tuple(cells)),
     )
     if not as_json:
         if loaded.known_gallery:
@@ -145,7 +145,7 @@ def data_check(
     show(
         as_json,
         {"splits": counts, "wrong": [list(one) for one in wrong]},
-        report.rich_table("can be used", ("split", "photos", "sketches"), cells),
+        report.Table("can be used", ("split", "photos", "sketches"), tuple(cells)),
     )
     for note in loaded.notes if loaded is not None else ():
         tell(note)

@@ -97,7 +97,7 @@ def _evaluate_student(
     batch: int | None,
     as_json: bool,
 ) -> None:
-    from agents.reports import students, tables
+    from agents.reports import students
     from agents.studies.students import line_of
     from students.network.embedder import Student
     from students.tables.evaluation import evaluate_student, open_student
@@ -114,15 +114,7 @@ def _evaluate_student(
     if out is not None:
         row.write(out)
     line = line_of(row)
-    show(
-        as_json,
-        line.to_json(),
-        tables.rich_table(
-            f"{row.name}, {row.role}, on {students.place(row)}",
-            students.SCORE_COLUMNS,
-            students.score_cells(line),
-        ),
-    )
+    show(as_json, line.to_json(), students.score_table(row, line))
     if out is not None:
         tell(f"wrote {out}")
 
@@ -156,7 +148,7 @@ def _evaluate_policies(
     show(
         as_json,
         {name: result.to_json() for name, result in results.items()},
-        report.rich_table(title, report.POLICY_COLUMNS, rows),
+        report.Table(title, report.POLICY_COLUMNS, tuple(rows)),
     )
     for name, reason in refused.items():
         tell(f"sketchcanvas: {name} is left out: {sentence_of(reason)}")

@@ -237,6 +237,5 @@ def _keep(result: Any, out: Path, as_json: bool) -> None:
     """Print a result and write its files."""
     from agents.reports.saving import report_of, save
 
-    report = report_of(result)
-    show(as_json, report.data, *report.tables)
+    show(as_json, result.to_json(), *report_of(result).tables)
     tell(f"wrote {', '.join(map(str, save(result, out)))}")

@@ -17,8 +17,7 @@ Engine = Annotated[
 ]
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
+    from agents.reports.tables import Table
     from agents.search.answers import Answer, Hit
     from students.search.index import PhotoIndex
 
@@ -179,8 +178,6 @@ def _who_can_ask(names: Sequence[str]) -> str:
 
 def _hits_table(sketch: str, answer: Answer, index: PhotoIndex) -> Table:
     """What was found, under the sketch's name."""
-    from rich.markup import escape
-
     from agents.reports import tables as report
     from agents.search.names import character_of, file_of, title_of
 
@@ -190,12 +187,12 @@ def _hits_table(sketch: str, answer: Answer, index: PhotoIndex) -> Table:
         shown = f"{character} " if character and can_print(character) else ""
         rows.append(
             (
-                f"{place:>2} {shown}{escape(file_of(index, hit.photo) or title_of(index, hit.photo))}",
+                f"{place:>2} {shown}{file_of(index, hit.photo) or title_of(index, hit.photo)}",
                 f"{hit.distance:.3f}",
             )
         )
-    title = f"{escape(sketch)}: nothing near" if answer.nothing_near else escape(sketch)
-    return report.rich_table(title, ("   photo", "distance"), rows)
+    title = f"{sketch}: nothing near" if answer.nothing_near else sketch
+    return report.Table(title, ("   photo", "distance"), tuple(rows))
 
 
 def _hit_json(hit: Hit, index: PhotoIndex) -> dict[str, Any]:
@@ -221,4 +218,4 @@ def _cost_table(answer: Answer) -> Table:
         ("together", "", f"{answer.gflops + answer.selector_gflops:.4f}", *spent),
         ("fixed", str(answer.fixed_canvas), f"{answer.fixed_gflops:.4f}", *[""] * len(stages)),
     ]
-    return report.rich_table("cost, milliseconds by stage", ("of", "px", "GFLOPs", *stages), rows)
+    return report.Table("cost, milliseconds by stage", ("of", "px", "GFLOPs", *stages), tuple(rows))

@@ -21,11 +21,8 @@ def list_shipped(as_json: AsJson = False) -> None:
     from agents.reports import tables as report
 
     found = shipped()
-    rows = [(kind, name, note) for kind, names in found.items() for name, note in names.items()]
-    table = report.rich_table("", ("kind", "name", "what it is"), rows)
-    for column in table.columns[1:]:
-        column.justify = "left"
-    show(as_json, found, table)
+    rows = tuple((kind, name, note) for kind, names in found.items() for name, note in names.items())
+    show(as_json, found, report.Table("", ("kind", "name", "what it is"), rows, words=True))
 
 
 def shipped() -> dict[str, dict[str, str]]:

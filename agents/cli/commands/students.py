@@ -63,7 +63,7 @@ def tabulate(
     show(
         as_json,
         {"table": str(out), "hash": result.hash, "scores": scores(result)},
-        report.rich_table(title, report.SCORE_COLUMNS, report.score_cells(result)),
+        report.Table(title, report.SCORE_COLUMNS, tuple(report.score_cells(result))),
     )
     tell(f"wrote {out} ({out.stat().st_size / 1e6:.2f} MB)")
     if looks:
@@ -102,7 +102,7 @@ def latency(
         )
     ]
     title = f"{measured.machine['cpu']}, one thread, milliseconds"
-    show(as_json, measured.to_json(), report.rich_table(title, ("canvas", "median", "p95", "of it raster"), rows))
+    show(as_json, measured.to_json(), report.Table(title, ("canvas", "median", "p95", "of it raster"), tuple(rows)))
     tell(f"wrote {table}")
 
 
@@ -152,12 +152,12 @@ def export(
         cells.append(
             (f"selector {chooser.card['name']}", f"{chooser.card['bytes']:,}", f"{chooser.card['farthest']:.1e}")
         )
-    tables = [report.rich_table(str(folder), ("exported", "bytes", "farthest from torch"), cells)]
+    tables = [report.Table(str(folder), ("exported", "bytes", "farthest from torch"), tuple(cells))]
     if int8:
         small = export_int8(network, folder, drawn)
         cost = onnx_export.record_int8_cost(folder, data, split)
         found["student-int8"] = {**small.card, "accuracy": cost}
         title = f"acc@1 on {dataset}, split {split}: int8 ({small.card['bytes']:,} bytes) against float32"
-        tables.append(report.rich_table(title, onnx_export.COST_COLUMNS, onnx_export.cost_cells(cost)))
+        tables.append(report.Table(title, onnx_export.COST_COLUMNS, tuple(onnx_export.cost_cells(cost))))
     show(as_json, found, *tables)
     tell(f"wrote {folder}")

@@ -99,12 +99,8 @@ def train(
     )
     ran = found.card["run"]
     title = f"{dataset}, split val, after {ran['steps']:,} steps in {ran['seconds']:.0f} s"
-    rows = [report.policy_cells(algorithm, result)]
-    show(
-        as_json,
-        {"saved": str(path), "val": result.to_json()},
-        report.rich_table(title, report.POLICY_COLUMNS, rows),
-    )
+    shown = report.Table(title, report.POLICY_COLUMNS, (report.policy_cells(algorithm, result),))
+    show(as_json, {"saved": str(path), "val": result.to_json()}, shown)
     tell(f"wrote {path}")
 
 

@@ -299,7 +299,7 @@ def test_thinking_for_nothing_is_told_apart(toy_env: EnvConfig, told: Callable[.
     options = toy_env.options("test")
     spread = options.flops.max() - options.flops.min()
     assert free.over_fixed.value - paying.over_fixed.value == pytest.approx(0.2 * 1e5 / spread)
-    assert [cells[-1] for cells in report.verdict_cells(found)] == ["dqn", "none"]
+    assert [cells[-1] for cells in report.verdict_table(found).rows] == ["dqn", "none"]
 
 
 def test_three_sentences_say_who_is_best_how_good_and_what_it_saves(told: Callable[..., CompareResult]) -> None:
@@ -323,19 +323,19 @@ def test_too_few_seeds_claim_nothing(told: Callable[..., CompareResult], seeds: 
     best, worst = [(1, float(i)) for i in range(seeds)], [(1, 1e6 + i) for i in range(seeds)]
     found = told({"ppo": best, "dqn": worst})
     expected = ["dqn", "none"] if seeds == 5 else ["-", "-"]
-    assert [row[-1] for row in report.verdict_cells(found)] == expected
+    assert [row[-1] for row in report.verdict_table(found).rows] == expected
     # Where nothing differs.
     found = told({"ppo": best, "dqn": best})
-    assert [row[-1] for row in report.verdict_cells(found)] == [cells, cells]
-    columns, matrix = report.improvement_cells(found)
-    assert columns == ("agent", "1", "2")
-    assert matrix[0][2] == "0.50"
+    assert [row[-1] for row in report.verdict_table(found).rows] == [cells, cells]
+    matrix = report.improvement_table(found)
+    assert matrix.columns == ("agent", "1", "2")
+    assert matrix.rows[0][2] == "0.50"
 
 
 def test_a_fixed_canvas_is_no_success(told: Callable[..., CompareResult]) -> None:
     found = told({"ppo": [(1, 1e5)] * 3, "dqn": [(0, 0.0), (2, 0.0), (0, 0.0)]})
-    for cells in report.verdict_cells(found):
-        assert cells[report.VERDICT_COLUMNS.index("p of lying above the hull")] == "-"
+    for cells in report.verdict_table(found).rows:
+        assert cells[report.VERDICT_COLUMNS.index("p: hull")] == "-"
     assert all(verdict.above_hull_p == 1.0 for verdict in found.verdicts)
     first, second = report.finding(found).splitlines()
     assert re.match(r"ppo sends every sketch to 32 px and pays for a selector that decides nothing: -\d", first)
@@ -345,8 +345,8 @@ def test_a_fixed_canvas_is_no_success(told: Callable[..., CompareResult]) -> Non
 def test_seconds_are_the_median(told: Callable[..., CompareResult]) -> None:
     found = told({"ppo": [(1, 0.0)] * 3})
     rows = tuple(replace(row, seconds=(4.53, 0.22, 0.24)) if row.kind == "agent" else row for row in found.rows)
-    (cells,) = report.verdict_cells(replace(found, rows=rows))
-    assert cells[report.VERDICT_COLUMNS.index("seconds a run, median")] == "0.2"
+    (cells,) = report.verdict_table(replace(found, rows=rows)).rows
+    assert cells[report.VERDICT_COLUMNS.index("seconds")] == "0.2"
 
 
 def test_what_was_made_on_a_split_claims_nothing_there(told: Callable[..., CompareResult]) -> None:
@@ -361,11 +361,11 @@ def test_what_was_made_on_a_split_claims_nothing_there(told: Callable[..., Compa
         chosen = rows[found.rows[-1].name]
         assert chosen[0] == f"{found.rows[-1].name}{shown}"
         assert ("[" in chosen[-1]) == (not shown)
-        assert chosen[0] in report.compare_markdown(found)
+        assert chosen[0] in [cells[0] for cells in report.policy_table(found).rows]
         agent = ", trained on this very split" if split == "train" else ""
         assert rows["ppo"][0] == f"ppo{agent}"
         assert "[" in rows["oracle"][-1]
-        better = [cells[-1] for cells in report.verdict_cells(found)]
+        better = [cells[-1] for cells in report.verdict_table(found).rows]
         assert better == (["-", "-"] if split == "train" else ["dqn", "none"])
         sentences = report.finding(found).splitlines()
         assert ("comes from --split test, once" in sentences[-1]) == (split == "val")

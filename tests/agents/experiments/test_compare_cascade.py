@@ -22,6 +22,7 @@ from agents.experiments.results import CompareResult
 from agents.experiments.settings import CompareConfig
 from agents.reports import comparison as report
 from agents.reports import page
+from agents.reports.saving import report_of
 from sketchcanvas_env.outcomes.looks import LookTable
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.storage.files import write_json
@@ -145,19 +146,19 @@ def test_the_page_and_the_tables(compared: tuple[CompareResult, Path], tmp_path:
     assert "16&gt;64" in text
     assert "looks_hash" in text
     assert "margin 16&gt;64" in text
-    cells = report.compare_markdown(result)
+    cells = report_of(result).markdown
     assert "| always 16>64 |" in cells
     assert re.search(r"\| maskable_ppo \|.*16:\d\d 16>64:\d\d", cells)
-    assert "as many as an agent likes; the ranking that counts is the last look" in text
+    assert "any number; the ranking that counts is the last look" in text
     first, *_ = report.finding(result).splitlines()
     assert re.match(r"margin 16>64 \(< 0\.\d+\) lies above the hull", first)
     assert "always" not in report.finding(result)
-    shown = {row.name for row in report.shown_rows(result)}
+    shown = {cells[0] for cells in report.policy_table(result).rows}
     # The rule's threshold was chosen on val: there it proves nothing.
     there = replace(result, config=replace(result.config, split="val"))
     first, *_ = report.finding(there).splitlines()
     assert re.match(r"margin 16>64 \(< 0\.\d+\) was chosen on this very split: its .* are no finding\.", first)
-    assert re.search(r"\| margin 16>64 \(< 0\.\d+\), chosen on this very split \|", report.compare_markdown(there))
+    assert re.search(r"\| margin 16>64 \(< 0\.\d+\), chosen on this very split \|", report_of(there).markdown)
     assert {"always 16>64", "oracle", "reinforce"} <= shown
 
 

@@ -249,7 +249,7 @@ def test_the_command_line(
 def test_what_was_chosen_on_val_claims_nothing_there(found: Pooled) -> None:
     there = replace(found, settings={**found.settings, "split": "val"})
     for result, made in ((found, ""), (there, ", chosen on this very split")):
-        cells = {row[0]: row for row in report.pooled_cells(result)}
+        cells = {row[0]: row for row in report.pooled_table(result).rows}
         for name in (pooled.RULE, CHOSEN):
             _, _, _, gain, p, over, over_p, *_ = cells[f"{name}{made}"]
             assert ("[" in gain, "[" in over) == (not made, not made)

@@ -196,7 +196,8 @@ def test_a_picked_policy_stands_once_for_each_split(made_up: Path, split: str) -
     found = pick(made_up, max_gflops=0.1)
     if split == "val":
         found = replace(found, split=split, candidate=replace(found.candidate, acc1=found.candidate.val_acc1))
-    told = [(str(column.header), *column.cells) for column in report.pick_table(found).columns][1:-1]
+    table = report.pick_table(found)
+    told = list(zip(table.columns, *table.rows, strict=True))[1:-1]
     on_test = [("test acc@1", "40.0"), ("test GFLOPs", "0.1000")] if split == "test" else []
     assert told == [("val acc@1", "45.0"), ("val GFLOPs", "0.1000"), *on_test]
 

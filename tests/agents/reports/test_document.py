@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from agents.reports import document
-from agents.reports.document import Cards, Document, Picture, Section, Table, Text, Verbatim
+from agents.reports.document import Cards, Document, Picture, Section, Text, Verbatim
+from agents.reports.tables import Table
 from tests.agents.web.pages import Page
 
 EVIL = '<script>alert("x")</script> & [a](b) | `c` *d*'
@@ -45,7 +46,7 @@ def test_html_forbids_requests(evil: Document) -> None:
 
 def test_markdown_shows_markup_as_text(evil: Document, tmp_path: Path) -> None:
     text = document.as_markdown(evil, tmp_path)
-    shown = r'&lt;script&gt;alert("x")&lt;/script&gt; &amp; [a\](b) \| \`c\` \*d\*'
+    shown = r'&lt;script>alert("x")&lt;/script> & [a\](b) \| \`c\` \*d\*'
     outside, _, rest = text.partition("````text\n")
     inside, _, more = rest.partition("\n````\n")
     # A fence of four: the text's own fence of three does not end it.

@@ -133,8 +133,8 @@ def test_it_says_the_stored_numbers(written: Written) -> None:
     for cells, row in zip(shown, stored["rows"], strict=True):
         low, high = row["acc1_interval"]
         assert cells[1] == f"{100 * row['acc1']:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
-        assert cells[4] == f"{row['gflops']:.4f}"
-        assert cells[7] == f"{row['gap_closed']:+.2f}"
+        assert cells[2] == f"{row['gflops']:.4f}"
+        assert cells[4] == f"{row['gap_closed']:+.2f}"
         assert f"| {row['name']} | {cells[1]} |" in written.markdown
     claimed = written.html.table("what may be claimed")
     assert [row[0] for row in claimed] == list(AGENTS)
@@ -330,7 +330,7 @@ def test_hostile_names_one_seed_no_sweep(tmp_path: Path, monkeypatch: pytest.Mon
     outside = re.sub(r"(?s)````text\n.*?\n````\n", "", files[1].read_text(encoding="utf-8"))
     assert "<script" not in outside
     assert "<i" not in outside
-    assert r"| a\](b)\|\`\*&lt;i&gt; |" in outside
+    assert r"| a\](b)\|\`\*&lt;i> |" in outside
     # One seed says nothing about others, and there is no sweep.
     assert "probability of improvement" not in found.tables
     assert "With one seed each" in found.text

@@ -15,7 +15,6 @@ import agents
 from agents.evaluation import baselines
 from agents.evaluation.evaluate import evaluate
 from agents.reports import saving
-from agents.reports.studies import query_markdown
 from agents.search.answers import STAGES
 from agents.search.pipeline import Pipeline
 from agents.selectors.policy import actions_of, flops_of
@@ -153,10 +152,10 @@ def test_the_record_is_kept_and_told(tmp_path: Path) -> None:
     files = saving.save(found, tmp_path)
     assert QueryLatency.read(files[0]) == found
     text = files[1].read_text(encoding="utf-8")
-    assert text == query_markdown(found)
+    assert text == saving.report_of(found).markdown
     # 3.5 ms beside a student of 1 ms a pixel: at 32 px an eighth of the student's time at 256.
     assert "The student takes 32.00 ms at 32 px, 12 % of its 256.00 ms at 256 px, for 2 % of the FLOPs." in text
-    assert "takes 3.50 ms" in text
+    assert "take 3.50 ms" in text
     (tmp_path / "other.json").write_text("{}")
     with pytest.raises(ValueError, match="no record of query latency"):
         QueryLatency.read(tmp_path / "other.json")
@@ -192,7 +191,7 @@ def test_more_threads_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_stored_table_is_the_stored_record() -> None:
     stored = QueryLatency.read(STORED / "query-latency.json")
-    assert (STORED / "query-latency.md").read_text(encoding="utf-8") == query_markdown(stored)
+    assert (STORED / "query-latency.md").read_text(encoding="utf-8") == saving.report_of(stored).markdown
     table = load_table("emoji")
     assert (stored.student_hash, stored.selector_hash) == (
         table.student_hash,

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from agents.evaluation import bootstrap
-from agents.reports import saving
+from agents.reports import saving, tables
 from agents.reports import students as shown
-from agents.reports.students import pilot_markdown, students_markdown
 from agents.studies import pilot as pilot_study
 from agents.studies.pilot import pilot
 from agents.studies.students import build, line_of
@@ -95,7 +94,7 @@ def test_lines_by_hand(tmp_path: Path) -> None:
     expected = bootstrap.interval(bootstrap.resampled_means(right, teacher().photo_ids, R)[:, 0])
     assert section.lines[1].scores[256].interval == expected
     assert line_of(teacher(), R).scores[256].interval == expected
-    text = students_markdown(build(files(*directs, hog), nothing(tmp_path), R))
+    text = saving.report_of(build(files(*directs, hog), nothing(tmp_path), R)).markdown
     low, high = line.scores[256].interval
     assert (
         f"| small | 3 | 100 | - | 256 | 2.00 M | 0.8000 | {100 * line.scores[256].acc1:.1f} [{100 * low:.1f}, " in text
@@ -124,7 +123,7 @@ def test_students_of_other_losses_are_other_students(tmp_path: Path) -> None:
         ("distilled", "contrastive + mimic", 1),
         ("distilled", "triplet + relational_triplet", 1),
     ]
-    assert [cells[4] for cells in shown.headline_cells(section)] == [one.losses or "-" for one in section.lines]
+    assert [cells[4] for cells in shown.headline_table(section).rows] == [one.losses or "-" for one in section.lines]
     told = [one.what for one in section.differences if "minus small" in one.what]
     assert told == [
         "small, distilled (100 steps, contrastive + mimic, taught by big) minus small, direct (100 steps, contrastive)",
@@ -239,7 +238,7 @@ def test_selectors_of_the_same_student(tmp_path: Path) -> None:
     assert (one.selector, one.file, one.score.by_seed) == ("ppo", "quick/result.json", (0.4, 0.6))
     assert (
         "| student, distilled, + ppo | small | 2 | - | - | any | 2.00 M | 0.0300 | 50.0 [40.0, 60.0] |"
-        in students_markdown(result)
+        in saving.report_of(result).markdown
     )
 
 
@@ -251,7 +250,7 @@ def test_selectors_of_another_student_are_left_out(tmp_path: Path, changes: dict
     compare_result(tmp_path, **changes)
     result = build(files(taught(weights_sha256=STUDENT)), tmp_path, R)
     assert result.sections[0].selectors == ()
-    assert f"Selectors of quick/result.json are left out: made with {told}" in students_markdown(result)
+    assert f"Selectors of quick/result.json are left out: made with {told}" in saving.report_of(result).markdown
     # Nor do they belong to the same network trained directly.
     direct = build(files(row(weights_sha256=STUDENT)), tmp_path, R)
     assert direct.sections[0].selectors == ()
@@ -287,7 +286,7 @@ def test_the_same_every_time(tmp_path: Path) -> None:
     assert section["lines"][1]["scores"]["64"]["acc1"] == one.sections[0].lines[1].scores[64].acc1
     assert [origin["seed"] for origin in section["provenance"]] == [0, 0, 1, 0, 1]
     text = first[1].read_text()
-    assert text == students_markdown(one)
+    assert text == saving.report_of(one).markdown
     assert (
         "* small, direct, seed 1: weights cccccccccccc, trained at commit abc; evaluated 2026-01-01 at commit def"
         in text
@@ -299,8 +298,8 @@ def test_canvases_that_a_row_lacks(tmp_path: Path) -> None:
     section = build(files(few, taught()), nothing(tmp_path), R).sections[0]
     [values] = [one.values for one in section.differences if "minus small" in one.what]
     assert set(values) == {"32 px"}
-    assert shown.headline_cells(section)[0][5] == "32"
-    assert shown.canvas_cells(section)[0][5:] == ("-", "-", "-")
+    assert shown.headline_table(section).rows[0][5] == "32"
+    assert shown.canvas_table(section).rows[0][5:] == ("-", "-", "-")
 
 
 def test_pilot(tmp_path: Path) -> None:
@@ -327,7 +326,7 @@ def test_pilot(tmp_path: Path) -> None:
     assert result.photo_ranks[32] == tuple(photos[:, 1].tolist())
     as_json, as_text, as_picture = saving.save(result, tmp_path)
     assert json.loads(as_json.read_text())["curves"][0]["acc1"]["16"][0] == result.curves[0].acc1[16][0]
-    assert as_text.read_text() == pilot_markdown(result)
+    assert as_text.read_text() == saving.report_of(result).markdown
     assert "| sketches, level 2 | 12 |" in as_text.read_text()
     from PIL import Image
 
@@ -341,7 +340,7 @@ def test_shares_of_nothing_are_no_number() -> None:
     assert curve.right_small_of_large[0] == 0.0
     never = pilot_study._curve("sketches", np.zeros((3, 2), dtype=bool), np.arange(3), (32, 64), R)
     assert np.isnan(never.right_small_of_large[0])
-    assert shown._share(*never.right_small_of_large) == "-"
+    assert tables.percent_text(*never.right_small_of_large) == "-"
 
 
 def test_one_level_is_no_level(tmp_path: Path) -> None:
