@@ -1,4 +1,4 @@
-"""Studies for the READMEs: students, ceiling of what can be learnt, costs and latencies.
+"""Studies for the READMEs: students, what bounds a selector, costs and latencies.
 
 Imports `experiments`, `search` and the rooms below.
 """

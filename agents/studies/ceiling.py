@@ -1,18 +1,18 @@
-"""What bounds a selector: how much of the oracle's gap is luck of the raster, and how much of the rest can be foreseen.
+"""What bounds a selector: the part of the oracle's gap that is chance, and the part that can be predicted.
 
-The oracle picks each sketch's best canvas by its outcome. Two things stand between it and a selector.
+The oracle picks each sketch's best canvas by its outcome. Two things separate a selector from it.
 
-**Luck.** Every sketch is drawn in several *copies*, moved by less than anybody would notice (`moved`). What holds for
-one copy and not for the next is no property of the sketch. A policy that knows the outcomes of a sketch's *other*
-copies is the best that knowledge of the sketch can do without embedding this very raster; with few copies it is a
-little too low, and one that averages over all copies, its own among them, a little too high: the truth lies between.
+**Chance.** Every sketch is drawn in several *copies*, moved by amounts that nobody would notice (`moved`). A difference
+between copies is no property of the sketch. A policy that knows the outcomes of the *other* copies of a sketch is the
+best that any knowledge of the sketch allows. With few copies the estimate is a little too low; a policy that averages
+over all copies, its own included, is a little too high: the truth lies between.
 
-**Foresight.** Regressions learn the accuracy part of the reward of every canvas from the copies of one split and choose
-on another: from the statistics of the strokes, from the strokes themselves (a convolution), with the level told, and
-with the student's own look at the smallest canvas (its nearest distances, the cost of the look charged). As a control,
-one policy knows what the other drawings of the same photo earned. The learning curve says whether data are missing.
+**Prediction.** Regressions predict the accuracy part of the reward of every canvas, fitted on one split and used on
+another: from the statistics of the strokes, from the strokes themselves (a convolution), also with the abstraction
+level or the student's look at the smallest canvas (its nearest distances; the look is charged). As a control, one
+policy knows the outcomes of the other drawings of the same photo. A learning curve shows whether more data would help.
 
-Everything is judged by `agents.evaluate` on all copies, the bootstrap resampling photos.
+Everything is evaluated by `agents.evaluation.evaluate` on all copies; the bootstrap resamples photos.
 """
 
 from __future__ import annotations
@@ -40,30 +40,30 @@ from students.tables.ranking import euclidean
 from students.tables.tabulate import tabulate
 
 SHIFT, SCALE, TURN = 0.015, 0.03, 2.0
-"""The most that a copy is moved (share of the side), scaled (share) and turned (degrees); uniform up to there."""
+"""Largest shift (share of the side), scaling (share) and rotation (degrees) of a copy; drawn uniformly."""
 
 TRADEOFFS = (0.02, 0.1, 0.2, 0.3)
 CURVE_TRADEOFF = 0.2
-"""Trade-off of the learning curve's hull gain: the environment's default."""
+"""Tradeoff of the learning curve's hull gain: the environment's default."""
 CURVE_PHOTOS = (50, 100, 200)
 CURVE_DRAWS = 5
-"""Draws of that many photos that a point of the learning curve is the mean of."""
+"""Random draws of photos that each point of the learning curve averages."""
 
 NEAREST = 10
-"""How many of the nearest distances a look at the smallest canvas tells."""
+"""Number of nearest distances that a look at the smallest canvas shows."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """How reward differences between two canvases spread over sketches and copies.
+    """Variance of the reward difference between two canvases, over sketches and copies.
 
     Attributes:
         small: the smaller canvas, pixels.
         large: the next larger one.
         sd: standard deviation of R_acc(large) - R_acc(small).
-        photo: share of its variance that drawings of one photo have in common.
-        drawing: share that copies of one drawing have in common, beyond the photo's.
-        luck: the rest, which a move that nobody notices changes.
+        photo: share of its variance that is common to the drawings of a photo.
+        drawing: share that is common to the copies of a drawing, beyond the photo's.
+        luck: the rest, which differs between copies.
     """
 
     small: int
@@ -76,13 +76,13 @@ class Spread:
 
 @dataclass(frozen=True)
 class Policy:
-    """What one kind of knowledge earns.
+    """The result of a policy with one kind of knowledge.
 
     Attributes:
         knows: what the policy knows.
         explained: share of the variance of the reward differences between neighbouring canvases that its forecast
-            explains; None for a policy without a forecast of this copy. A forecast worse than the mean is below 0.
-        evaluations: by trade-off.
+            explains; None for a policy without a forecast of this copy. Below 0 for a forecast worse than the mean.
+        evaluations: by tradeoff.
     """
 
     knows: str
@@ -92,7 +92,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """A ridge regression learnt from some of the photos: means over draws of them; hull gain is a share of queries."""
+    """Ridge regression on some of the photos, mean over draws of them; hull gain is a share of queries."""
 
     knows: str
     photos: int
@@ -102,7 +102,7 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class Ceiling:
-    """The study; `reliability` is the largest `explained` that is possible without embedding the very raster."""
+    """The study; `reliability` is an upper bound on `explained` without embedding the sketch itself."""
 
     dataset: str
     dataset_hash: str
@@ -121,7 +121,7 @@ class Ceiling:
     curve: tuple[CurvePoint, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """The fields and the versions as JSON-able values."""
+        """The fields and versions as JSON-able values."""
         fields = asdict(self)
         fields["policies"] = [
             {
@@ -147,17 +147,17 @@ def study(
     resamples: int = bootstrap.RESAMPLES,
     progress: bool = False,
 ) -> Ceiling:
-    """Find out what bounds a selector of this student's canvases.
+    """Measure what bounds a selector of a student's canvases.
 
     Args:
         student: frozen.
         dataset: with both splits.
-        split: whose sketches are judged; not `test`, unless it is the last thing that is ever done with it.
+        split: whose sketches are evaluated; `test` only for final figures.
         learn: the split that forecasts learn from.
         canvases: on offer, pixels, rising.
         copies: of every sketch, at least 2.
         seed: of the copies, the networks and the bootstrap.
-        tradeoffs: of the reward, each judged by itself.
+        tradeoffs: of the reward, each evaluated separately.
         resamples: of the bootstrap.
         progress: show progress bars on standard error.
 
@@ -176,7 +176,7 @@ def study(
     def policy(
         knows: str, forecast: FloatArray, explains: bool = False, thinking: npt.ArrayLike = 0.0, look: float = 0.0
     ) -> Policy:
-        """Choose by the forecast of R_acc, (n * copies, K); the look is free where the choice is to stop at it."""
+        """Choose by the forecast of R_acc, (n * copies, K); the look costs nothing where its canvas is chosen."""
         evaluations = {}
         for dial in tradeoffs:
             choice = _choose(table, forecast, dial)
@@ -236,7 +236,7 @@ def study(
 
 
 def moved(sketch: VectorSketch, rng: np.random.Generator) -> VectorSketch:
-    """The drawing shifted, scaled and turned by less than anybody would notice (`SHIFT`, `SCALE`, `TURN`)."""
+    """The drawing, shifted, scaled and rotated by random amounts up to `SHIFT`, `SCALE` and `TURN`."""
     shift, scale = rng.uniform(-SHIFT, SHIFT, 2), 1.0 + rng.uniform(-SCALE, SCALE)
     angle = np.deg2rad(rng.uniform(-TURN, TURN))
     turn = scale * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
@@ -245,7 +245,7 @@ def moved(sketch: VectorSketch, rng: np.random.Generator) -> VectorSketch:
 
 
 def copied(dataset: SketchDataset, split: str, copies: int, seed: int) -> SketchDataset:
-    """One split's sketches, each in moved copies, one after the other; a copy depends on seed, sketch id and number."""
+    """A split with every sketch in several moved copies, one after the other; seeded by seed, sketch id and number."""
     rows = dataset.indices(split)
     ids = dataset.sketch_ids[rows].tolist()
 
@@ -266,7 +266,7 @@ def copied(dataset: SketchDataset, split: str, copies: int, seed: int) -> Sketch
 
 @dataclass(frozen=True, eq=False)
 class _Copies:
-    """Copies of a split's sketches: outcomes, R_acc (rows, K), and what can be known of each beforehand."""
+    """Copies of a split's sketches: outcomes, R_acc (rows, K), sketches, and features by name (rows, F)."""
 
     table: OutcomeTable
     truth: FloatArray
@@ -298,19 +298,19 @@ class _Copies:
 
 
 def _choose(table: OutcomeTable, forecast: FloatArray, tradeoff: float) -> npt.NDArray[np.int64]:
-    """The canvas of the highest forecast reward, the cheapest of equals, (rows,)."""
+    """The canvas with the highest forecast reward, (rows,); ties go to the cheapest."""
     return np.asarray(rules.reward(forecast, rules.compute_reward(table.flops), tradeoff).argmax(axis=1))
 
 
 def _others(truth: FloatArray, m: int) -> FloatArray:
-    """The mean R_acc of the m copies that follow each copy, round about; (n, J, K) -> (n * J, K)."""
+    """Mean R_acc of the m copies after each copy, cyclically; (n, J, K) -> (n * J, K)."""
     return np.asarray(
         np.mean([np.roll(truth, -i, axis=1) for i in range(1, m + 1)], axis=0).reshape(-1, truth.shape[2])
     )
 
 
 def _siblings(means: FloatArray, photos: npt.NDArray[np.str_]) -> FloatArray:
-    """The mean R_acc of the photo's other drawings, that of all sketches where there are none; (n, K)."""
+    """Mean R_acc of the photo's other drawings, or of all sketches where there are none, (n, K)."""
     _, group = np.unique(photos, return_inverse=True)
     sums = np.zeros((group.max() + 1, means.shape[1]))
     np.add.at(sums, group, means)
@@ -319,10 +319,10 @@ def _siblings(means: FloatArray, photos: npt.NDArray[np.str_]) -> FloatArray:
 
 
 def components(values: FloatArray, photos: npt.NDArray[np.str_]) -> tuple[float, float, float]:
-    """The variance, the share that a photo's drawings have in common, the further share that a drawing's copies have.
+    """The variance, the share common to a photo's drawings, and the further share common to a drawing's copies.
 
-    Intraclass correlations, estimated by the mean product over pairs: of copies of one drawing; of different drawings
-    of one photo.
+    Intraclass correlations, estimated by the mean product over pairs of copies of a drawing and over pairs of drawings
+    of a photo.
 
     Args:
         values: (n, J), J copies of n drawings.

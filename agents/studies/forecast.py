@@ -1,4 +1,4 @@
-"""Forecasts of what every canvas would earn, learnt by regression on one set of sketches and judged on another."""
+"""Regressions that forecast the reward of every canvas, fitted on one set of sketches and applied to another."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from agents.selectors.base import Selector
 from sketchcanvas_env.sketches.sketch import VectorSketch
 
 FOLDS = 5
-"""Of the photos learnt from: for ridge regression's cross-validation; the network holds one out."""
+"""Folds of the photos: for the cross-validation of ridge regression; the network holds one out."""
 PENALTIES = 10.0 ** np.arange(0, 8)
-"""Ridge penalties tried, for standardised features and sums over rows."""
+"""Ridge penalties to choose from, for standardised features and sums over rows."""
 
 MAX_POINTS = 128
-"""Points that the network sees of a drawing."""
+"""Points that a drawing is simplified to for the network."""
 EPOCHS, BATCH, RATE = 20, 256, 1e-3
-"""Of the network's training; the epoch that does best on the photos held out is kept."""
+"""Training of the network; the epoch that is best on the photos held out is kept."""
 
 
 def explained(forecast: FloatArray, truth: FloatArray) -> float:
@@ -42,13 +42,13 @@ def explained(forecast: FloatArray, truth: FloatArray) -> float:
 
 
 def ridge(x: FloatArray, y: FloatArray, photos: npt.NDArray[np.str_], z: FloatArray) -> FloatArray:
-    """Ridge regression, its penalty chosen by cross-validation over photos.
+    """Forecasts of ridge regression; the penalty is chosen by cross-validation over photos.
 
     Args:
-        x: (N, F) features; they are standardised here.
-        y: (N, K) what each canvas earned.
-        photos: (N,) label of each row's photo, at least `FOLDS` of them.
-        z: (M, F) features to forecast at.
+        x: (N, F) features, which are standardised.
+        y: (N, K) reward of each canvas.
+        photos: (N,) photo of each row, at least `FOLDS` different ones.
+        z: (M, F) features to forecast for.
 
     Returns:
         (M, K) float64.
@@ -85,14 +85,14 @@ def convolution(
     there: Sequence[VectorSketch],
     seed: int = 0,
 ) -> tuple[FloatArray, FloatArray]:
-    """Regression by the selector network `conv` on the points; torch's global generator is left as it was.
+    """Forecasts of the selector network `conv` on the points; torch's global generator is not advanced.
 
     Args:
-        here: N sketches to learn from.
-        y: (N, K) what each canvas earned.
-        photos: (N,) label of each sketch's photo, at least two of them.
-        there: M sketches to forecast at.
-        seed: of the network, of the photos held out, and of the order.
+        here: N sketches to fit.
+        y: (N, K) reward of each canvas.
+        photos: (N,) photo of each sketch, at least two different ones.
+        there: M sketches to forecast for.
+        seed: of the network, the photos held out and the order.
 
     Returns:
         (M, K) float64, and the network's FLOPs for each sketch, (M,) float64.

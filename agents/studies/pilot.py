@@ -23,7 +23,7 @@ class AccuracyCurve:
     """Accuracy of one kind of query against canvas size.
 
     Attributes:
-        queries: what was asked with: "sketches", "sketches, level 2", "photos".
+        queries: the kind of query: "sketches", "sketches, level 2" or "photos".
         n: number of queries.
         acc1: by canvas side, share of queries whose true photo comes first, with its 95 % interval over photos.
         right_small: share right at the smallest canvas, with interval.
@@ -43,9 +43,9 @@ class PilotResult:
     """Accuracy of one student against canvas size, for sketches and for photos as queries.
 
     Attributes:
-        row: the sketches' ranks, and where they come from; not part of the JSON but for its origin.
+        row: ranks of the sketches; only its origin is part of the JSON.
         photo_side: side that the gallery's photos are embedded at, pixels.
-        photo_ranks: by canvas side, the rank of every gallery photo that is itself the query; not part of the JSON.
+        photo_ranks: by canvas side, the rank of every gallery photo with itself as the query; not part of the JSON.
         curves: of all sketches, of each level where there are several, of photos.
     """
 
@@ -55,7 +55,7 @@ class PilotResult:
     curves: tuple[AccuracyCurve, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """What was asked, the curves, and where they come from, as JSON-able values."""
+        """The settings, curves and origin as JSON-able values."""
         row = self.row
         values: dict[str, Any] = jsonable(
             {
@@ -82,16 +82,16 @@ def pilot(
     command: str = "",
     progress: bool = False,
 ) -> PilotResult:
-    """Ask a student with sketches and with photos at every canvas.
+    """Rank the gallery for sketches and for photos at every canvas.
 
     Args:
         student: frozen.
         dataset: sketches and photos.
-        split: which; the photos are all of its gallery.
+        split: whose sketches and gallery.
         canvases: sides, rising; all of the student's when None.
         card: the student's.
         resamples: of the bootstrap.
-        command: that makes the study again.
+        command: the command line that reproduces the study, for the origin.
         progress: show progress bars on standard error.
 
     Raises:
@@ -128,7 +128,7 @@ def _curve(
     canvases: tuple[int, ...],
     resamples: int,
 ) -> AccuracyCurve:
-    """The curve of (n, K) hits."""
+    """The curve of (n, K) booleans, whether the true photo came first."""
     both = right[:, :1] & right[:, -1:]
     columns = np.column_stack([right, both]).astype(np.float64)
     sampled = bootstrap.resampled_means(columns, clusters, resamples)

@@ -1,23 +1,21 @@
-"""Milliseconds of a whole query on one thread: selector, raster, student, ranking, by torch and by onnxruntime.
+"""Milliseconds of a whole query on one thread: selector, raster, student and ranking, by torch and by onnxruntime.
 
-FLOPs say what arithmetic costs; a user waits for all of it, and for what is no arithmetic. So every policy searches
-the same sketches in the same index through `agents.search.pipeline`, and stands beside its acc@1 on the whole split,
-which the
-outcome table knows: fixed canvases, a selector, and the coin toss between two canvases that costs the same mean FLOPs
-as the selector and needs none.
+FLOPs count arithmetic; a user also waits for everything else. Every policy searches the same sketches in the same index
+through `agents.search.pipeline`: fixed canvases, a selector, and the coin toss between two canvases with the same mean
+FLOPs as the selector. acc@1 is that of the whole split, from the outcome table.
 
     OMP_NUM_THREADS=1 sketchcanvas report query-latency
 
-Rows take turns, in a new order for every sketch, so that whatever else the machine does hits all of them alike.
-Milliseconds are those of one machine, whose description is kept. Measure on one that does nothing else.
+The record describes the machine; measure on one that does nothing else.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -34,6 +32,7 @@ from agents.search.parts import FixedCanvas, QueryStudent
 from agents.search.pipeline import Pipeline
 from agents.selectors.policy import actions_of, flops_of
 from agents.store.saved import SavedSelector
+from agents.studies.timing import in_turns
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.outcomes.finding import load_table
 from sketchcanvas_env.outcomes.table import OutcomeTable
@@ -45,14 +44,13 @@ from students.search.index import PhotoIndex
 from students.tables import latency
 
 FIXED = (32, 64, 96, 128, 256)
-"""Canvases that are measured as such, pixels, whether the selector may choose them or not; the last is what the others
-are held against."""
+"""Fixed canvases that are measured, pixels, whether the selector may choose them or not; times are compared with the
+last."""
 
 SELECTOR, TOSS = "selector", "coin toss"
 SKETCHES = 100
 REPEATS = 3
 MAX_BYTES = 1 << 20
-_WARM_UP = 3
 _COMPARED = 8
 
 
@@ -61,9 +59,9 @@ class QueryRow:
     """One policy on one engine.
 
     Attributes:
-        engine: what computes, one of `students.onnx.graphs.ENGINES`.
+        engine: one of `students.onnx.graphs.ENGINES`.
         policy: "fixed:SIDE", `SELECTOR` or `TOSS`.
-        acc1: share of the split's sketches whose true photo comes first, of the coin toss as expected.
+        acc1: share of the split's sketches whose true photo comes first; for the coin toss its expectation.
         acc1_low: lower end of its 95 % interval, photos resampled.
         acc1_high: upper end.
         gflops: mean GFLOPs (2 x MAC) of a query over the split, selector included.
@@ -85,12 +83,12 @@ class QueryRow:
 
 @dataclass(frozen=True)
 class QueryLatency:
-    """What whole queries take on one machine.
+    """Times of whole queries on one machine.
 
     Attributes:
         rows: by engine, then policy.
         dataset: name of the data set.
-        split: whose sketches are searched for and whose acc@1 is given.
+        split: of the sketches and of acc@1.
         photos: number of photos in the index.
         student: name of the student.
         student_hash: SHA-256 of its weights, hex.
@@ -99,8 +97,8 @@ class QueryLatency:
         table_hash: of the outcome table.
         toss: probability of each canvas in the coin toss, by its side.
         sketches: number of different sketches that were timed.
-        repeats: times that each was searched for by each row.
-        load: the system's load before and after, mean number of busy processes over a minute; 1 is this one.
+        repeats: times that each row searched for each sketch.
+        load: the system's load average over a minute, before and after; this process is about 1 of it.
         date: of the measurement, UTC, ISO 8601.
         machine: see `students.tables.latency.machine`.
     """
@@ -123,10 +121,10 @@ class QueryLatency:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> QueryLatency:
-        """A stored record.
+        """Read a stored record.
 
         Raises:
-            ValueError: another file.
+            ValueError: not such a record.
         """
         try:
             fields = read_json(path, MAX_BYTES)
@@ -140,7 +138,7 @@ class QueryLatency:
         return asdict(self)
 
     def row(self, engine: str, policy: str) -> QueryRow:
-        """The row of a policy on an engine; KeyError where there is none."""
+        """The row of a policy on an engine; KeyError if there is none."""
         for row in self.rows:
             if (row.engine, row.policy) == (engine, policy):
                 return row
@@ -169,13 +167,13 @@ def measure(
 
     Args:
         student: on the CPU.
-        selector: one that sees the strokes alone and is not told a tradeoff.
-        exported: the same two as onnxruntime runs them, with one thread.
-        index: what is searched, embedded by this student.
+        selector: one that looks once and takes no tradeoff.
+        exported: the exports of both, with one thread.
+        index: embedded by this student.
         table: the student's outcomes.
-        sketches: some of the split's.
-        split: for acc@1.
-        repeats: times that each sketch is searched for by each row.
+        sketches: some of the split.
+        split: of acc@1.
+        repeats: times that each row searches for each sketch.
 
     Raises:
         ValueError: parts that do not belong together, no sketch, fewer than one repeat, or more than one thread.
@@ -183,7 +181,7 @@ def measure(
     if not len(sketches) or repeats < 1:
         raise ValueError(f"give at least one sketch and one repeat, got {len(sketches)} and {repeats}")
     if os.environ.get("OMP_NUM_THREADS") != "1":
-        raise ValueError("ranking would take all cores: set OMP_NUM_THREADS=1 before Python starts")
+        raise ValueError("ranking would use all cores: set OMP_NUM_THREADS=1 before Python starts")
     if {student.weights_hash, exported[0].weights_hash} != {table.student_hash}:
         raise ValueError("student, export and outcome table are not of the same weights")
     if exported[1].card["source"]["weights_sha256"] != selector.card["sha256"]:
@@ -206,7 +204,7 @@ def measure(
     }
     before = os.getloadavg()[0]
     with pinned_threads(1):
-        times = _times(list(pipelines.values()), sketches, repeats)
+        times = in_turns([partial(_milliseconds, pipeline) for pipeline in pipelines.values()], sketches, repeats)
     rows = []
     for (engine, policy), spent in zip(pipelines, times, strict=True):
         p50, p95 = np.quantile(spent[-1], [0.5, 0.95])
@@ -235,15 +233,15 @@ def measure(
 def of_shipped(
     dataset: SketchDataset, split: str, selector: str, sketches: int, repeats: int, folder: Path | None = None
 ) -> QueryLatency:
-    """`measure` what comes with the package: a data set's student, its outcome table, its index.
+    """`measure` with the shipped student, outcome table and index of a data set.
 
     Args:
         dataset: one that comes with the package.
-        split: for acc@1; whose sketches are timed.
+        split: of acc@1 and of the sketches.
         selector: a shipped one or a path.
-        sketches: how many to time, drawn by lot with a fixed seed.
+        sketches: number to time, drawn with a fixed seed.
         repeats: see `measure`.
-        folder: of an export of student and selector, None to export both for the occasion.
+        folder: of an export of student and selector, None to export both temporarily.
     """
     import students
     from agents.onnx import export as onnx_export
@@ -267,7 +265,7 @@ def of_shipped(
 def _scores(
     table: OutcomeTable, selector: SavedSelector, split: str
 ) -> tuple[dict[str, dict[str, float]], NDArray[np.float64]]:
-    """acc@1, its interval and GFLOPs of each policy; the coin toss as (K,) probabilities of what the selector has."""
+    """acc@1, its interval and GFLOPs of each policy; and the coin toss, (K,) probabilities of the canvases."""
     task = selector.env.task(split)
     thinking = flops_of(selector.selector, task)
     chosen, fixed = table.select(split, selector.canvases), table.select(split, FIXED)
@@ -284,7 +282,7 @@ def _scores(
 
 
 class _CoinToss:
-    """A canvas by lot."""
+    """A random canvas."""
 
     def __init__(self, canvases: Sequence[int], shares: NDArray[np.float64]) -> None:
         self._canvases = canvases
@@ -298,15 +296,7 @@ class _CoinToss:
         return 0.0
 
 
-def _times(pipelines: Sequence[Pipeline], sketches: Sequence[VectorSketch], repeats: int) -> NDArray[np.float64]:
-    """Milliseconds of each stage and of all together, (rows, stages + 1, queries)."""
-    times = np.empty((len(pipelines), len(STAGES) + 1, repeats, len(sketches)))
-    order = np.random.default_rng(0)
-    for pipeline in pipelines:
-        for turn in range(_WARM_UP):
-            pipeline.search(sketches[turn % len(sketches)])
-    for turn, row in np.ndindex(repeats, len(sketches)):
-        for which in order.permutation(len(pipelines)).tolist():
-            spent: Mapping[str, float] = pipelines[which].search(sketches[row]).milliseconds
-            times[which, :, turn, row] = [spent[stage] for stage in (*STAGES, "total")]
-    return times.reshape(len(pipelines), len(STAGES) + 1, -1)
+def _milliseconds(pipeline: Pipeline, sketch: VectorSketch) -> list[float]:
+    """Milliseconds of each stage of a search, and of the whole."""
+    spent = pipeline.search(sketch).milliseconds
+    return [spent[stage] for stage in (*STAGES, "total")]

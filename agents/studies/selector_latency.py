@@ -1,12 +1,10 @@
-"""What deciding costs: parameters, FLOPs and milliseconds of each selector beside the student's cheapest canvas.
+"""Parameters, FLOPs and milliseconds of each selector network, compared with the student's cheapest canvas.
 
-A selector must cost less than it saves. FLOPs are counted by the networks themselves; milliseconds are what a user
-waits for, on one thread, from the strokes to the chosen canvas: bounding the points or taking the statistics is
-part of it. They are those of one machine, so the student is measured on the same one and its description is kept.
-Measure on a machine that does nothing else.
+A selector must cost less than it saves. Milliseconds are on one thread, from the strokes to the chosen canvas, with the
+computation of its inputs. The student is measured on the same machine, which the record describes; measure on one that
+does nothing else.
 
-    from agents.studies.selector_latency import measure
-    measure(students.load("emoji"), sketches).save("runs/selector-costs.json")
+    sketchcanvas report selectors
 """
 
 from __future__ import annotations
@@ -16,6 +14,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -27,6 +26,7 @@ from agents.evaluation.setting import EnvConfig
 from agents.selectors import networks as selectors
 from agents.selectors.base import Selector
 from agents.selectors.points import stroke5_rows, true_lengths
+from agents.studies.timing import in_turns
 from sketchcanvas_env.sketches.features import FEATURE_NAMES
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.storage.files import read_json
@@ -35,10 +35,9 @@ from students.network.flops import count_params
 from students.tables import latency
 
 SMALLEST = 32
-"""The canvas that selectors are held against, pixels: the smallest of the default ones."""
+"""Canvas of the student that selectors are compared with, pixels: the smallest of the default ones."""
 
 MAX_BYTES = 1 << 20
-_WARM_UP = 3
 
 
 @dataclass(frozen=True)
@@ -47,14 +46,14 @@ class SelectorCost:
 
     Attributes:
         name: of the network.
-        settings: what `selectors.create` makes it from.
+        settings: arguments of `networks.create`.
         params: number of parameters.
         flops: FLOPs (2 x MAC) of deciding about a drawing with the median number of points.
-        ms: median milliseconds of one query, strokes to canvas.
+        ms: median milliseconds of a decision, strokes to canvas.
         p95_ms: 95th percentile.
-        observe_ms: median of the part before the network: bounding the points or taking the statistics.
-        forward_ms: median of the network's part.
-        flops_share: `flops` over those of the student at the canvas it is held against.
+        observe_ms: median of computing the network's inputs.
+        forward_ms: median of the network itself.
+        flops_share: `flops` over those of the student at `SelectorCosts.canvas`.
         ms_share: `ms` over those of the student there.
     """
 
@@ -72,21 +71,21 @@ class SelectorCost:
 
 @dataclass(frozen=True)
 class SelectorCosts:
-    """What selectors cost beside a student, on one machine.
+    """Costs of selectors compared with a student, on one machine.
 
     Attributes:
         selectors: one record each.
-        points: median number of points of the drawings, bounded to `max_points`.
+        points: median number of points of the drawings, simplified to `max_points`.
         max_points: see `VectorSketch.to_stroke5`.
         student: name of the student.
         student_hash: SHA-256 of its weights, hex.
-        canvas: the side that selectors are held against, pixels.
+        canvas: the student's canvas in the comparison, pixels.
         student_flops: FLOPs (2 x MAC) of the student there.
         student_ms: median milliseconds of drawing and embedding one sketch there.
         sketches: number of different sketches.
-        repeats: times each was measured.
+        repeats: times that each was measured.
         date: of the measurement, UTC, ISO 8601.
-        machine: what it was measured on, see `students.tables.latency.machine`.
+        machine: see `students.tables.latency.machine`.
     """
 
     selectors: tuple[SelectorCost, ...]
@@ -109,10 +108,10 @@ class SelectorCosts:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> SelectorCosts:
-        """A stored record.
+        """Read a stored record.
 
         Raises:
-            ValueError: another file.
+            ValueError: not such a record.
         """
         try:
             fields = read_json(path, MAX_BYTES)
@@ -122,7 +121,7 @@ class SelectorCosts:
 
 
 def default_selectors(n_actions: int = 4) -> list[Selector]:
-    """Every network of `selectors.SELECTORS` at its default width; weights do not matter for what it costs."""
+    """Every network of `networks.SELECTORS` at its default width, with random weights."""
     with torch.random.fork_rng(devices=[]):
         return [selectors.create(name, n_actions, len(FEATURE_NAMES)) for name in selectors.SELECTORS]
 
@@ -138,16 +137,13 @@ def measure(
 ) -> SelectorCosts:
     """Count and time selectors, and time the student at one canvas on the same machine.
 
-    Networks take turns, in a new order for every sketch, so that whatever else the machine does hits all of them
-    alike. A few queries of each go before and are not counted.
-
     Args:
         student: on the CPU.
-        sketches: what is looked at.
+        sketches: drawings to decide about.
         networks: selectors on the CPU, None for `default_selectors()`.
-        canvas: the side that they are held against, pixels; one of the student's.
-        max_points: points that a sketch is bounded to before a selector sees it.
-        repeats: times each sketch is measured.
+        canvas: the student's canvas in the comparison, pixels.
+        max_points: points that a sketch is simplified to before a selector sees it.
+        repeats: times that each sketch is measured.
 
     Returns:
         Medians over `repeats * len(sketches)` queries a network.
@@ -159,10 +155,11 @@ def measure(
     chosen = default_selectors() if networks is None else list(networks)
     if not chosen or any(network.device.type != "cpu" for network in chosen):
         raise ValueError("give at least one selector, and have all on the CPU: latency is that of one CPU thread")
-    # First, because it checks what was asked for.
+    # First, because it checks the arguments.
     embedding = latency.measure(student, (canvas,), sketches=sketches, repeats=repeats)
     student_flops, student_ms = student.flops(canvas), embedding.total.median_ms[0]
-    times = _times(chosen, sketches, max_points, repeats)
+    with pinned_threads(1), torch.inference_mode():
+        times = in_turns([partial(_decide, network, max_points) for network in chosen], sketches, repeats)
     lengths = torch.tensor([_length(sketch, max_points) for sketch in sketches])
     costs = []
     for network, (observe, forward) in zip(chosen, times, strict=True):
@@ -198,24 +195,8 @@ def measure(
     )
 
 
-def _times(
-    networks: Sequence[Selector], sketches: Sequence[VectorSketch], max_points: int, repeats: int
-) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Milliseconds before and in each network, (networks, 2, repeats * sketches)."""
-    times = np.empty((len(networks), 2, repeats, len(sketches)))
-    order = np.random.default_rng(0)
-    with pinned_threads(1), torch.inference_mode():
-        for network in networks:
-            for turn in range(_WARM_UP):
-                _query(network, sketches[turn % len(sketches)], max_points)
-        for turn, row in np.ndindex(repeats, len(sketches)):
-            for which in order.permutation(len(networks)).tolist():
-                times[which, :, turn, row] = _query(networks[which], sketches[row], max_points)
-    return times.reshape(len(networks), 2, -1)
-
-
-def _query(network: Selector, sketch: VectorSketch, max_points: int) -> tuple[float, float]:
-    """Milliseconds of looking at one sketch and of deciding about it."""
+def _decide(network: Selector, max_points: int, sketch: VectorSketch) -> tuple[float, float]:
+    """Milliseconds of computing the inputs and of the decision."""
     start = perf_counter()
     obs = network.observe(sketch, max_points)
     seen = perf_counter()
@@ -228,7 +209,7 @@ def _length(sketch: VectorSketch, max_points: int) -> int:
 
 
 def _median_flops(network: Selector, sketches: Sequence[VectorSketch], max_points: int) -> float:
-    # FLOPs never fall with the number of points: the median drawing's are the median. Of an even number of
-    # drawings, torch's median is the lower one of the middle two, for points and FLOPs alike.
+    # FLOPs never fall with the number of points, so their median belongs to the median number of points. For an even
+    # number of drawings torch's median is the lower of the middle two, for points and FLOPs alike.
     flops = torch.cat([network.flops(network.observe(sketch, max_points)) for sketch in sketches])
     return float(flops.median())

@@ -55,7 +55,7 @@ class Score:
 class Line:
     """One network, all its seeds: what it is, and a score for each canvas side.
 
-    `losses` are those that it was trained by, as `losses_of` has them.
+    `losses` names the training losses, as `losses_of`.
     """
 
     role: str
@@ -96,7 +96,7 @@ class SelectorLine:
 
 @dataclass(frozen=True)
 class Difference:
-    """acc@1 of one line minus that of another, by what is compared (a canvas, or two): value and 95 % interval."""
+    """acc@1 of one line minus that of another, value and 95 % interval, by canvas (or pair of canvases)."""
 
     what: str
     values: dict[str, tuple[float, Interval]]
@@ -104,7 +104,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Section:
-    """All lines of one split of one data set; `notes` say what is left out and why."""
+    """All lines of one split of one data set; `notes` say what was left out and why."""
 
     dataset: str
     dataset_hash: str
@@ -191,16 +191,16 @@ def _groups(rows: dict[Path, StudentRow]) -> list[_Group]:
 
 
 def losses_of(row: StudentRow) -> str:
-    """Losses that a student was trained by, "contrastive + mimic": the task's and the terms; "" where nobody says."""
+    """Training losses, such as "contrastive + mimic": the task's loss and the terms; "" if unknown."""
     return " + ".join(_losses(row))
 
 
 def _losses(row: StudentRow) -> list[str]:
-    """The task's loss, then the terms."""
+    """The task's loss, then the terms of distillation."""
     recipe = row.training.get("recipe")
     if not isinstance(recipe, dict) or "loss" not in recipe:
         return []
-    # Without a teacher a recipe's terms are idle.
+    # Terms have no effect without a teacher.
     terms = sorted(recipe.get("terms", {})) if row.role == "distilled" else []
     return list(map(str, [recipe["loss"], *terms]))
 
@@ -215,7 +215,7 @@ def _samples(group: _Group, resamples: int) -> dict[int, FloatArray]:
     right = np.column_stack([row.right(side) for row in group for side in sides])
     means = bootstrap.resampled_means(right, np.array(group[0].photo_ids), resamples)
     means = means.reshape(resamples, n_seeds, len(sides))
-    # Seeded by the group's name: a line's seeds are drawn alike for each canvas, and apart from other lines' seeds.
+    # Seeded by the group's name: the same draws for each canvas, independent of other lines.
     generator = np.random.default_rng(zlib.crc32(_title(group).encode()))
     drawn = generator.integers(0, n_seeds, (resamples, n_seeds, 1))
     averaged = np.take_along_axis(means, drawn, axis=1).mean(axis=1)
@@ -274,7 +274,7 @@ def _section(groups: list[_Group], compare_results: Path, resamples: int) -> Sec
 
 
 def origin_of(row: StudentRow) -> dict[str, Any]:
-    """Where a row comes from: weights, commits, versions, machine and command."""
+    """The origin of a row: weights, commits, versions, machine and command."""
     kept = ("name", "role", "seed", "weights_sha256", "commit", "versions", "hardware", "command", "date", "training")
     return {
         **{field: getattr(row, field) for field in kept},
@@ -283,7 +283,7 @@ def origin_of(row: StudentRow) -> dict[str, Any]:
 
 
 def line_of(row: StudentRow, resamples: int = bootstrap.RESAMPLES) -> Line:
-    """One row by itself, with bootstrap intervals over photos."""
+    """The line of a single row, with bootstrap intervals over photos."""
     return _line((row,), _samples((row,), resamples))
 
 
@@ -333,13 +333,13 @@ def _differences(
 
 
 def _is_rival(other: _Group, group: _Group) -> bool:
-    """Is `other` the same network, trained directly by the same loss of the task for as many steps?"""
+    """Whether both are the same network, trained for as many steps by the same loss of the task."""
     mine, theirs = ((row.backbone, row.dim, row.steps, _losses(row)[:1]) for row in (group[0], other[0]))
     return mine == theirs
 
 
 def _taught(other: _Group, group: _Group) -> bool:
-    """Did `other` teach `group`? By the weights' hash where the row knows it, else by name."""
+    """Whether `other` is the teacher of `group`, by the weights' hash or, where it is unknown, by name."""
     teachers = [row.teacher for row in group if row.teacher is not None]
     hashes = {row.weights_sha256 for row in other}
     return all(t.sha256 in hashes if t.sha256 is not None else t.name == other[0].name for t in teachers)
@@ -351,7 +351,7 @@ def _no_rival(row: StudentRow) -> str:
 
 
 def _no_teacher(groups: list[_Group], group: _Group) -> str:
-    """Why there is no teacher to compare with, and how to make its row: a student's card cannot know whom it taught."""
+    """Why there is no teacher to compare with, and how to make its row."""
     name = "" if group[0].teacher is None else group[0].teacher.name
     if any(other[0].role == "direct" and _taught(other, group) for other in groups):
         return (
@@ -368,7 +368,7 @@ def _no_teacher(groups: list[_Group], group: _Group) -> str:
 
 
 def _selectors(groups: list[_Group], folder: Path) -> tuple[list[SelectorLine], list[str]]:
-    """Agents of stored comparisons that stand on the outcomes of a student of this section."""
+    """Selectors of stored comparisons on the outcomes of a student of this section; and notes on those left out."""
     first = groups[0][0]
     students = {row.weights_sha256: row for group in groups for row in group if row.role in ("distilled", "direct")}
     found, notes = [], []
@@ -388,7 +388,7 @@ def _selectors(groups: list[_Group], folder: Path) -> tuple[list[SelectorLine], 
                     "rows here."
                 )
                 continue
-            # Of many selectors the one that was chosen among them on val; an old result names none. On val it says so.
+            # The selector chosen on val; results without one show all agents.
             chosen = [row for row in result["rows"] if row["kind"] == "chosen"]
             found += [
                 SelectorLine(_named(row, first.split), student.name, student.params, _agent_score(row), name)
@@ -418,7 +418,7 @@ def _agent_score(row: dict[str, Any]) -> Score:
 
 
 def _title(group: _Group) -> str:
-    """What a difference calls a group; steps, losses and teacher tell apart groups of one name."""
+    """The group's name in differences, with steps, losses and teacher."""
     row = group[0]
     told = [f"{row.steps:,} steps"] if row.steps is not None else []
     told += [losses] if (losses := losses_of(row)) else []
