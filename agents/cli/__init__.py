@@ -3,10 +3,10 @@
 Tables go to standard output (as JSON with `--json`), progress and errors to standard error. A user's mistake ends
 with one line and exit code 2.
 
-A command is a function in a module of `commands`, with its options in its signature (`shared_options` holds those of
+A command is a function in a module of `commands`, with its options in its signature (`shared_options` has those of
 several commands) and an example in its docstring. It is listed in `_COMMANDS`, or in `_GROUPS` if it is a Typer app
-with commands of its own; the order is that of the help. What is slow to import (torch, plots, students) is imported
-when the command is called, so that help comes at once.
+with commands of its own, in the order of the help. Commands import what is slow (torch, plots, students) when they are
+called, so that `--help` is fast.
 """
 
 from __future__ import annotations
@@ -21,23 +21,25 @@ from agents.cli.commands import compare, data, evaluate, report, search, shipped
 from agents.cli.output import print_anywhere, sentence_of, tell, telling_what_is_left_out
 
 _COMMANDS = (
+    search.query,
+    search.index,
+    search.demo,
     compare.compare,
     compare.sweep,
     compare.pick,
     train.train,
     evaluate.evaluate,
+    train.distill,
     students.tabulate,
     students.latency,
-    train.distill,
-    search.index,
-    search.query,
-    search.demo,
     students.export,
 )
 _GROUPS = {"data": data.app, "report": report.app}
 
 app = typer.Typer(
-    help="Learn which canvas a sketch needs: accuracy of sketch retrieval against FLOPs.",
+    help="Search photos with sketches, and learn on which canvas each sketch should be drawn.\n\n"
+    "To start: 'sketchcanvas list' names what is shipped, 'sketchcanvas query drawing.svg' searches, 'sketchcanvas "
+    "compare' trains and compares agents. Tables become JSON with --json.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -84,5 +86,5 @@ def main() -> None:
 
 
 def _archive() -> Path:
-    """The file that holds the package, where it is not a folder."""
+    """The archive from which the package was imported."""
     return next((path for path in Path(__file__).parents if path.is_file()), Path(__file__).parent)

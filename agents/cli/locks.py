@@ -1,4 +1,4 @@
-"""One run at a time in one place."""
+"""A lock that keeps two runs from writing to the same place."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 
 @contextmanager
 def alone(lock: Path, place: Path) -> Iterator[None]:
-    """Keep other runs away from a place while a block runs.
+    """Hold a lock while a block runs.
 
-    The lock ends with the process, however that ends. Systems without `fcntl` (Windows) have none.
+    The lock ends with the process, however that ends. Systems without `fcntl` (Windows) do not lock.
 
     Args:
-        lock: a file of no other use; it is there while the block runs.
+        lock: a file for the lock alone; it exists while the block runs.
         place: what the runs write to, for the message.
 
     Raises:
@@ -43,7 +43,7 @@ def alone(lock: Path, place: Path) -> Iterator[None]:
 
 
 def _names(path: Path, descriptor: int) -> bool:
-    """Whether a path still names an open file: the run before may have removed it meanwhile."""
+    """Whether a path still names an open file; the previous run may have removed it meanwhile."""
     try:
         return os.path.samestat(os.stat(path), os.fstat(descriptor))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What a command prints: results to standard output, as tables or JSON; the rest to standard error."""
+"""Printing of commands: results to standard output, as tables or JSON, everything else to standard error."""
 
 from __future__ import annotations
 
@@ -14,15 +14,12 @@ if TYPE_CHECKING:
     from sketchcanvas_env.data import SketchDataset
 
 _PIPE_WIDTH = 10_000
-"""Width for pipes and files, characters: every row of a table stays one line there."""
+"""Width for pipes and files, characters, so that every row of a table is one line."""
 
 
 @contextmanager
 def telling_what_is_left_out() -> Iterator[None]:
-    """Print each `SkippedDataWarning` once, as one line without a place in the code.
-
-    A command may load the same data set several times.
-    """
+    """Print each `SkippedDataWarning` once, in one line, though a command may load a data set several times."""
     import warnings
 
     said: set[str] = set()
@@ -51,11 +48,11 @@ def telling_what_is_left_out() -> Iterator[None]:
 
 @contextmanager
 def goes_on() -> Iterator[None]:
-    """On Ctrl-C, say that the same command goes on; for commands that keep what they have finished."""
+    """On Ctrl-C, say that the same command continues the work; for commands that keep what they have finished."""
     try:
         yield
     except KeyboardInterrupt:
-        tell("interrupted; the same command goes on where it was")
+        tell("interrupted; run the same command again to continue")
         raise
 
 
@@ -77,13 +74,13 @@ def show(as_json: bool, value: Any, *tables: Table) -> None:
 
 
 def print_anywhere() -> None:
-    """Standard output under a code page such as cp1252 shows "?" for a character that it lacks, and goes on."""
+    """Make standard output print "?" for characters that its encoding lacks, such as emoji in cp1252."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
 
 
 def sentence_of(error: Exception) -> str:
-    """What an error says, in one line without its type or number."""
+    """The message of an error, in one line without its type or number."""
     if isinstance(error, KeyError) and error.args:
         return str(error.args[0])  # str(KeyError) quotes its message
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
@@ -106,7 +103,7 @@ def tell(text: str) -> None:
 
 
 def tell_leakage(card: dict[str, Any], dataset: SketchDataset, splits: Iterable[str]) -> None:
-    """Warn in one line where a student may have been trained on the photos that it has to find."""
+    """Warn in one line if a student may have been trained on photos that it is evaluated on."""
     from students.store.leakage import leakage
 
     if told := leakage(card, dataset, splits):

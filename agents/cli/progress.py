@@ -1,4 +1,4 @@
-"""Progress bars, always on stderr, so that stdout can be piped."""
+"""Progress bars, on standard error, so that standard output can be piped."""
 
 from __future__ import annotations
 

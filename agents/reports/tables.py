@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -66,10 +66,13 @@ def rich_table(table: Table, width: int) -> tuple[RichTable, int]:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    columns = [*zip(table.columns, *table.rows, strict=True)]
-    widths = [max(map(cell_len, column)) for column in columns]
-    n = len(columns)
+    lines = [table.columns, *table.rows]
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    n = len(widths)
     narrow = sum(widths) + 3 * n + 1 > width
+    if narrow:
+        lines = [tuple(cell.replace(" [", "\n[") for cell in line) for line in lines]
+        widths = _narrow_widths([*zip(*lines, strict=True)], width - n - 1)
     made = RichTable(
         title=Text(table.title),
         caption=Text(table.note),
@@ -77,19 +80,24 @@ def rich_table(table: Table, width: int) -> tuple[RichTable, int]:
         padding=0 if narrow else (0, 1),
         show_lines=narrow,  # else rows of several lines run together
     )
-    if narrow:
-        widths = [
-            max((cell_len(word) for cell in column for word in _WORD.findall(cell)), default=1) for column in columns
-        ]
-        widths[0] += max(width - sum(widths) - n - 1, 0)  # the first column is text
-    for index, (column, characters) in enumerate(zip(table.columns, widths, strict=True)):
+    for index, (column, characters) in enumerate(zip(lines[0], widths, strict=True)):
         made.add_column(
             Text(column), justify="right" if index and not table.words else "left", width=characters, no_wrap=not narrow
         )
-    for number, row in enumerate(table.rows):
-        cells = [Text(cell.replace(" [", "\n[") if narrow else cell) for cell in row]
-        made.add_row(*cells, style="bold" if number in table.strong else "")
+    for number, row in enumerate(lines[1:]):
+        made.add_row(*map(Text, row), style="bold" if number in table.strong else "")
     return made, sum(widths) + (1 if narrow else 3) * n + 1
+
+
+def _narrow_widths(columns: Sequence[Row], width: int) -> list[int]:
+    """Characters of each column: its longest word or interval, and what is left of `width`, first columns first."""
+    from rich.cells import cell_len
+
+    widths = [max((cell_len(one) for cell in column for one in _WORD.findall(cell)), default=1) for column in columns]
+    for index, column in enumerate(columns):
+        wanted = max(cell_len(line) for cell in column for line in cell.split("\n")) - widths[index]
+        widths[index] += max(min(wanted, width - sum(widths)), 0)
+    return widths
 
 
 _WORD = re.compile(r"\[[^\]]*\]|\S+")

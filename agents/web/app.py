@@ -1,11 +1,11 @@
-"""The ASGI app: the page, its files and what they ask for. Nothing is stored.
+"""The ASGI app: the page, its files and its requests. Nothing is stored.
 
 GET  /                the page; /page.css and /page.js beside it
 GET  /api/start       the index, limits of a drawing, the fixed canvas, examples
 GET  /photo?id=NAME   a photo of the index, WebP
-POST /api/search      a drawing, JSON: canvas, raster, cost and photos (`messages` has the shapes)
-POST /api/fixed       the same drawing: milliseconds of its search on the fixed canvas
-POST /api/svg         an SVG file: its strokes
+POST /api/search      a drawing, JSON -> canvas, raster, cost and photos (formats in `messages`)
+POST /api/fixed       the same drawing -> milliseconds of its search on the fixed canvas
+POST /api/svg         an SVG file -> its strokes
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.svg.reader import MAX_BYTES
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-"""Host names of a page on the same machine."""
+"""Host names of this machine, for browsers on it."""
 
 EXAMPLES = 6
-"""Photos whose sketches stand on the page to start from, one at each abstraction level."""
+"""Photos whose sketches the page offers as examples, one for each abstraction level."""
 
 _CACHED = 512  # photos kept as WebP, some 10 kB each
 _PHOTOS_WAITING = 1_000
@@ -55,12 +55,12 @@ _FILES = {
 def create_app(pipeline: Pipeline, limits: Limits | None = None, names: Sequence[str] = LOOPBACK) -> Starlette:
     """The app.
 
-    Searches a few times, to warm up and to find out whether the selector takes a tradeoff.
+    Searches a few times first, to warm up and to find out whether the selector takes a tradeoff.
 
     Args:
-        pipeline: what searches.
+        pipeline: searches for the drawings.
         limits: the defaults if None.
-        names: hosts that a browser may ask for; another is refused.
+        names: host names that requests may use; others are refused.
     """
     limits = limits or Limits()
     known = frozenset(pipeline.index.ids)
@@ -94,9 +94,8 @@ def create_app(pipeline: Pipeline, limits: Limits | None = None, names: Sequence
 
     finding = Batches(find, limits.threads, limits.waiting, limits.batch)
 
-    # A request of its own, which the page sends once the drawing rests: so the fixed canvas is timed like the
-    # selector's search, alone and after a pause. Right after another search, on warm caches, it took a
-    # fraction of that time.
+    # A request of its own, which the page sends after a pause in drawing, so that the fixed canvas is timed like the
+    # selector's search. Right after another search, on warm caches, it took a fraction of that time.
     fixed = pipeline.at(pipeline.student.canvases[-1])
 
     def compare(data: bytes) -> dict[str, Any]:
@@ -127,7 +126,7 @@ def create_app(pipeline: Pipeline, limits: Limits | None = None, names: Sequence
         try:
             data = await painting.run(webp, name)
         except ValueError:
-            raise HTTPException(404, "the photo's file is gone, or cannot be read any more") from None
+            raise HTTPException(404, "the photo's file is missing or cannot be read") from None
         return Response(data, media_type="image/webp", headers={"Cache-Control": "private, max-age=600"})
 
     return Starlette(
@@ -149,12 +148,12 @@ def create_app(pipeline: Pipeline, limits: Limits | None = None, names: Sequence
 
 
 def _start(pipeline: Pipeline) -> dict[str, Any]:
-    """The answer to /api/start."""
+    """The answer to /api/start: index, limits and examples."""
     dataset = load_dataset("emoji")
     examples = _example_rows(dataset)
     sketches = [dataset.sketch(row) for row in examples]
     first = sketches[0].normalised()
-    # Open every graph before the first user does.
+    # Load every graph before the first request.
     for canvas in pipeline.student.canvases:
         pipeline.at(canvas).search(first)
     pipeline.search(first)
@@ -166,7 +165,7 @@ def _start(pipeline: Pipeline) -> dict[str, Any]:
         told = True
     source = pipeline.index.source
     return {
-        # Not the folder's whole path, which is private.
+        # Only the folder's name: its path is private.
         "index": {"name": "emoji" if source == ALL_EMOJI else Path(source).name, "photos": len(pipeline.index)},
         "trained": TRAINED if source == ALL_EMOJI else "",
         "fixed_canvas": pipeline.student.canvases[-1],
@@ -187,7 +186,7 @@ def _start(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def _example_rows(dataset: SketchDataset) -> list[int]:
-    """Rows of the sketches of `EXAMPLES` photos, evenly spaced in the gallery of the test split, not chosen by hand."""
+    """Rows of the sketches of `EXAMPLES` photos, evenly spaced in the gallery of the test split."""
     gallery = dataset.gallery("test")
     places = (2 * np.arange(EXAMPLES) + 1) * len(gallery) // (2 * EXAMPLES)
     return [int(row) for photo in gallery[places] for row in np.flatnonzero(dataset.photo_ids == photo)]
@@ -216,5 +215,5 @@ async def _wrong(request: Request, error: Exception) -> Response:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    # Starlette raises the error again once this is sent, so that the server logs it.
+    # Starlette raises the error again after sending this, so that the server logs it.
     return refusal(500, "the server failed; its log says why")

@@ -1,4 +1,4 @@
-"""Requests and answers of the page: untrusted bytes to a sketch, an answer to JSON."""
+"""Parses requests of the page, which are untrusted, and writes answers."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from sketchcanvas_env.svg.reader import read_svg
 
 MAX_STROKES = 400
 MAX_POINTS = 4_000
-"""Limits of a drawing that is sent. A `VectorSketch` may hold more, but cairo takes a minute for 50,000 points in one
-zigzag stroke; people's drawings have some hundred points."""
+"""Limits of a drawing in a request. cairo takes a minute for 50,000 points in one zigzag stroke; people's drawings have
+some hundred points."""
 
 SEARCHED_POINTS = 2_000
-"""Points that a drawing is bounded to before it is searched; the largest canvas shows fewer."""
+"""Points that a drawing is simplified to before the search; the largest canvas shows fewer."""
 
 SPACING = 1 / 256
-"""Smallest distance between points that the page keeps, as a share of the canvas."""
+"""Smallest distance between points on the page, as a share of the canvas."""
 
 TOP = 12
-"""Photos that a search finds."""
+"""Photos in an answer."""
 
 _DIGITS = 4  # of a coordinate; a canvas of 256 pixels needs three
 
@@ -94,7 +94,7 @@ def _check_size(strokes: int, points: int) -> None:
 
 
 def read_drawing(data: bytes) -> VectorSketch:
-    """The drawing in an SVG file, with no more points than the page shows.
+    """The drawing in an SVG file, thinned to the page's `SPACING`.
 
     Raises:
         ValueError: an SVG that `read_svg` refuses, or a drawing that is too large.
@@ -105,9 +105,9 @@ def read_drawing(data: bytes) -> VectorSketch:
 
 
 def thinned(sketch: VectorSketch, spacing: float) -> VectorSketch:
-    """The drawing without points that lie nearer than `spacing` to the one kept before; ends of strokes stay.
+    """The drawing without points nearer than `spacing` to the previous point; ends of strokes are kept.
 
-    Takes time proportional to the points, which Douglas-Peucker does not promise.
+    In linear time, which Douglas-Peucker does not guarantee.
     """
     strokes = []
     for stroke in sketch.strokes:
@@ -121,17 +121,17 @@ def thinned(sketch: VectorSketch, spacing: float) -> VectorSketch:
 
 
 def strokes_json(sketch: VectorSketch) -> list[list[list[float]]]:
-    """A drawing as `read_search` takes it."""
+    """A drawing in the format of `read_search`."""
     return [[[round(x, _DIGITS), round(y, _DIGITS)] for x, y in stroke.tolist()] for stroke in sketch.strokes]
 
 
 def answer_json(answer: Answer, sketch: VectorSketch, labels: dict[str, str]) -> dict[str, Any]:
-    """A search's answer as the page shows it.
+    """An answer as JSON-able values.
 
     Args:
-        answer: what was found.
-        sketch: what was searched for.
-        labels: names for people, by photo.
+        answer: of the search.
+        sketch: the drawing.
+        labels: names of photos to display, by id.
     """
     return {
         "canvas": answer.canvas,
@@ -160,7 +160,7 @@ def png(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def webp(pixels: NDArray[np.uint8]) -> bytes:
-    """A photo as a WebP file, small enough to send a dozen."""
+    """A photo as a WebP file."""
     return _encoded(pixels, "WEBP", quality=85)
 
 

@@ -1,4 +1,4 @@
-"""`data`: look at a data set, check a folder of one's own, write one data set as such a folder."""
+"""`data`: look at a data set, check a folder, write a data set as a folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PAGE = 32
 """Photos on one page of a contact sheet: 16 rows, two abreast."""
 
 app = typer.Typer(
-    help="Look at a data set, check a folder of your own, or make one.",
+    help="Look at a data set, check a folder of your own, or write one.",
     no_args_is_help=True,
 )
 
@@ -29,7 +29,7 @@ def data_info(
     keep_place: KeepPlace = False,
     as_json: AsJson = False,
 ) -> None:
-    """Counts by split and abstraction level, the hash, and the licences.
+    """Show counts by split, the hash, notes and licences of a data set.
 
     Example: sketchcanvas data info
     """
@@ -92,9 +92,9 @@ def data_show(
         "runs/contact-sheet.png"
     ),
 ) -> None:
-    """Draw photos with their sketches, level by level.
+    """Draw photos with their sketches into a PNG file.
 
-    Prints which photos they are, row by row.
+    Prints the photos' names, row by row.
 
     Example: sketchcanvas data show --split val --out sheet.png
     """
@@ -121,9 +121,9 @@ def data_check(
     keep_place: KeepPlace = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read every file of a folder, say what is wrong with each.
+    """Read every file of a folder and report what is wrong.
 
-    Exit code 2 if anything is.
+    The exit code is 2 if anything is.
 
     Example: sketchcanvas data check my-sketches
     """
@@ -150,7 +150,7 @@ def data_check(
     for note in loaded.notes if loaded is not None else ():
         tell(note)
     if wrong:
-        raise ValueError(f"{folder}: {len(wrong):,} to mend; --json names every one")
+        raise ValueError(f"{folder}: {len(wrong):,} problems; --json lists all")
     tell(f"{folder} is in order")
     for split, row in counts.items():
         if not row["sketches"] and (lacking := what_lacks("folder", split)):
@@ -161,7 +161,10 @@ def data_check(
 def data_import(
     dataset: Annotated[str, typer.Argument(help="Name of the data set; an unknown one lists them all.")],
     places: Annotated[
-        list[Path], typer.Argument(metavar="[ROOT] FOLDER", help="Where it is, if in a folder; the folder to write.")
+        list[Path],
+        typer.Argument(
+            metavar="[ROOT] FOLDER", help="Its folder, if it does not come with the package; then the folder to write."
+        ),
     ],
     strict: Strict = False,
     form: Format = None,
@@ -169,8 +172,8 @@ def data_import(
 ) -> None:
     """Write a data set as a folder of photos and sketches.
 
-    That can be edited. Goes on where it was interrupted. A folder whose files need --format or --keep-place is written
-    so that it needs them no more.
+    The folder can be edited and used as 'folder:DIR'; it needs neither --format nor --keep-place. The same command
+    continues an interrupted one.
 
     Example: sketchcanvas data import chairv2 ~/ChairV2 chairs
     """

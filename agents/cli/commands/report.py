@@ -1,4 +1,4 @@
-"""`report`: the page about a comparison, and the studies of students and selectors."""
+"""`report`: the page about a comparison, and studies of students and selectors."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def report(
         "runs/compare"
     ),
     sweep_folder: Annotated[
-        Path | None, typer.Option("--sweep", help="Folder that 'sketchcanvas sweep' wrote, to show beside it.")
+        Path | None, typer.Option("--sweep", help="Folder that 'sketchcanvas sweep' wrote, to show as well.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The HTML file; default: report.html in the comparison.")] = None,
     validate: Annotated[
-        bool, typer.Option("--validate", help="Only check that every stored number follows from the stored runs.")
+        bool, typer.Option("--validate", help="Only recompute every stored number from the stored runs and compare.")
     ] = False,
 ) -> None:
     """Write a page about a comparison, or check its numbers.
 
-    The page is one self-contained HTML file, with the same as Markdown beside it. The commands below are other reports.
+    The page is one self-contained HTML file, with a Markdown copy beside it. The commands below are other reports.
 
     Example: sketchcanvas report --compare runs/compare --sweep runs/sweep
 
@@ -78,9 +78,9 @@ def report_pooled(
     out: Annotated[Path, typer.Option(help="Folder for pooled.json and pooled.md.")] = Path("runs/pooled"),
     as_json: AsJson = False,
 ) -> None:
-    """One estimate over comparisons on different photos.
+    """Pool comparisons on different photos into one estimate.
 
-    Such as the rotations of a cross-fit. Their settings must be equal. Nothing is trained.
+    For example the rotations of a cross-fit. Their settings must be equal. Nothing is trained.
 
     Example: sketchcanvas report pooled runs/rotation0 runs/rotation1 runs/rotation2 --out runs/pooled
     """
@@ -97,9 +97,9 @@ def report_students(
     out: Annotated[Path, typer.Option(help="Folder for students.json and students.md.")] = Path("runs/students"),
     as_json: AsJson = False,
 ) -> None:
-    """The paper's table of students, from stored rows.
+    """Make the paper's table of students, from stored rows.
 
-    Teacher, student trained directly, student distilled, with intervals and differences.
+    Baseline, teacher, student trained directly and student distilled, with intervals and differences.
 
     Example: sketchcanvas report students --rows runs/rows --out runs/students
     """
@@ -125,9 +125,9 @@ def report_pilot(
     batch: Batch = None,
     as_json: AsJson = False,
 ) -> None:
-    """The pilot study: accuracy against canvas size.
+    """Measure accuracy against canvas size (the pilot study).
 
-    For sketches and for photos as queries.
+    Queries are the sketches of a split, and the photos of its gallery.
 
     Example: sketchcanvas report pilot --student emoji-mobilenet_v2 --out runs/pilot
     """
@@ -137,7 +137,7 @@ def report_pilot(
 
     embedder, card = open_student(student, dataset)
     if card is None or not isinstance(embedder, Student):
-        raise ValueError(f"the pilot study asks a network with photos of any size; {student!r} is none")
+        raise ValueError(f"the pilot study needs a network that embeds photos of any size; {student!r} is none")
     embedder.batch = batch
     result = pilot(
         embedder,
@@ -161,9 +161,9 @@ def report_selectors(
     out: Annotated[Path, typer.Option(help="Folder for selectors.json and selectors.md.")] = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
-    """What selector networks cost beside the student.
+    """Measure what selector networks cost.
 
-    FLOPs, and milliseconds on one thread, beside those of the student's cheapest canvas. Run it while the machine does
+    FLOPs and milliseconds on one thread, compared with the student's cheapest canvas. Run it while the machine does
     nothing else.
 
     Example: sketchcanvas report selectors --sketches 20
@@ -182,16 +182,16 @@ def report_ceiling(
     dataset: Dataset = "emoji",
     root: Root = None,
     split: Split = "val",
-    copies: Annotated[int, typer.Option(help="Copies of every sketch, each moved a little.", min=2)] = 8,
+    copies: Annotated[int, typer.Option(help="Copies of every sketch, each moved slightly.", min=2)] = 8,
     threads: Threads = 1,
     out: Annotated[Path, typer.Option(help="Folder for ceiling.json, ceiling.md and ceiling.png.")] = Path(
         "runs/ceiling"
     ),
     as_json: AsJson = False,
 ) -> None:
-    """How much of the oracle's gap is luck, how much foreseeable.
+    """Measure how much of the oracle's gap a selector can predict.
 
-    Luck of the raster, that is; what can be foreseen is foreseen from the strokes.
+    Compares what is stable under small moves of a sketch with what regressions predict from its strokes.
 
     Example: sketchcanvas report ceiling --copies 4
     """
@@ -210,17 +210,18 @@ def report_query_latency(
     split: Split = "val",
     selector: Annotated[str, typer.Option(help="A shipped selector or a path.")] = "emoji",
     sketches: Annotated[int, typer.Option(help="How many sketches of the split to time.", min=1)] = 100,
-    repeats: Annotated[int, typer.Option(help="Times that each is searched for by each row.", min=1)] = 3,
+    repeats: Annotated[int, typer.Option(help="Times that each row searches for each sketch.", min=1)] = 3,
     exported: Annotated[
-        Path | None, typer.Option("--onnx", help="Folder of an export of both; default: exported for the occasion.")
+        Path | None,
+        typer.Option("--onnx", help="Folder of an export of student and selector; default: a temporary export."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for query-latency.json and query-latency.md.")] = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
-    """What a whole query takes, by torch and by onnxruntime.
+    """Time whole queries, by torch and by onnxruntime (extra 'onnx').
 
-    Milliseconds with fixed canvases, the selector, and a coin toss at its FLOPs (extra 'onnx'). One thread, so
-    OMP_NUM_THREADS=1 must be set. Run it while the machine does nothing else.
+    With fixed canvases, the selector, and a coin toss at its FLOPs. Set OMP_NUM_THREADS=1, and run it while the machine
+    does nothing else.
 
     Example: OMP_NUM_THREADS=1 sketchcanvas report query-latency --split val
     """

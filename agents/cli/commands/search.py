@@ -1,4 +1,4 @@
-"""`index`, `query` and `demo`: embed a folder of pictures once, and search it with sketches."""
+"""`index`, `query` and `demo`: embed a folder of pictures, and search it with drawings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from agents.cli.output import can_print, show, tell
 from agents.cli.shared_options import AsJson
 
 Engine = Annotated[
-    str | None, typer.Option(help="What computes: onnx (onnxruntime) or torch; default: onnx where there are graphs.")
+    str | None,
+    typer.Option(help="Library that computes: onnx (onnxruntime) or torch; default: onnx where there are graphs."),
 ]
 
 if TYPE_CHECKING:
@@ -23,21 +24,28 @@ if TYPE_CHECKING:
 
 
 def index(
-    photos: Annotated[str, typer.Argument(help="Folder of pictures (png, jpg, webp), searched with those below it.")],
-    out: Annotated[Path, typer.Option(help="The index: OUT.safetensors is written.")],
-    student: Annotated[str, typer.Option(help="Whose embeddings: a shipped student or a .safetensors path.")] = "emoji",
+    photos: Annotated[
+        str,
+        typer.Argument(
+            help="Folder of pictures (png, jpg, webp), with subfolders; or NAME:SPLIT, the gallery of a shipped data set."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The index to write, OUT.safetensors.")],
+    student: Annotated[
+        str, typer.Option(help="Network that embeds: a shipped student or a .safetensors path.")
+    ] = "emoji",
     engine: Engine = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse a folder with files that cannot be used, instead of naming them.")
+        bool, typer.Option("--strict", help="Stop at files that cannot be used, instead of leaving them out.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Embed a folder of pictures for 'sketchcanvas query' to search.
 
-    A file has at most 20 MiB, and 67 million pixels as a JPEG, 16 million as a PNG or progressive JPEG, 4 million as a
-    WebP. Files that cannot be used are named with the reason and left out. The same command goes on where it was
-    interrupted; later on it embeds only the files that are new or have changed. An index and a folder beside or below
-    it can be moved together. NAME:SPLIT indexes the gallery of a data set that comes with the package.
+    Run it again after an interruption, or after adding pictures: it embeds only new and changed files. Files that
+    cannot be used are named with the reason and left out; limits are 20 MiB, and 67 million pixels for a JPEG, 16
+    million for a PNG or progressive JPEG, 4 million for a WebP. An index and a folder beside or below it can be moved
+    together.
 
     Example: sketchcanvas index ~/pictures --out my.index
 
@@ -60,37 +68,42 @@ def index(
 
 
 def query(
-    sketches: Annotated[list[Path], typer.Argument(help="SVG files, or .json and .npy as data folders have.")],
+    sketches: Annotated[list[Path], typer.Argument(help="SVG files, or .json and .npy files of points.")],
     index: Annotated[
         str, typer.Option(help="A shipped index (see 'sketchcanvas list'), or the path of one of your own.")
     ] = "emoji",
-    top: Annotated[int, typer.Option(help="Photos to name.", min=1)] = 10,
+    top: Annotated[int, typer.Option(help="Number of photos to show.", min=1)] = 10,
     selector: Annotated[
         str | None,
-        typer.Option(help="What picks the canvas: a shipped selector or the path of one; default: a shipped one."),
+        typer.Option(
+            help="Chooses the canvas: a shipped selector or a path; default: emoji, with --tradeoff emoji-preference."
+        ),
     ] = None,
     tradeoff: Annotated[
         float | None,
-        typer.Option(help="Weight of compute against accuracy, 0 to 1, for a selector that is told it.", min=0, max=1),
+        typer.Option(help="Weight of compute against accuracy, 0 to 1, for a selector that takes it.", min=0, max=1),
     ] = None,
-    canvas: Annotated[int | None, typer.Option(help="No selector: this side for every sketch, pixels.")] = None,
+    canvas: Annotated[
+        int | None, typer.Option(help="Use this canvas side, pixels, for every sketch instead of a selector.")
+    ] = None,
     student: Annotated[
-        str | None, typer.Option(help="Where the index's student is, if it has moved, or a folder of exports.")
+        str | None,
+        typer.Option(help="The index's student, if it has moved: a path, or a folder of 'sketchcanvas export'."),
     ] = None,
     engine: Engine = None,
     picture: Annotated[
         Path | None, typer.Option("--show", help="Also draw strokes, canvases and photos into this PNG file.")
     ] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also a table of what each stage cost.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also show what each stage cost.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find the photos that sketches are likest to.
+    """Find the photos most like a drawing.
 
-    Each sketch is seen on the canvas that it needs. Milliseconds leave out what only a first search takes; sketches
+    A selector chooses the canvas for each drawing. Milliseconds leave out the start-up of a first search; drawings
     searched together share them equally.
 
-    The index 'emoji' holds every emoji of the data set, the student was trained on 747 of them. Figures in reports are
-    those of 'emoji-test': 350 that neither student nor selectors were trained on.
+    The default index, 'emoji', holds all 1,597 emoji, and the student was trained on 747 of them. 'emoji-test' holds
+    350 that neither student nor selectors were trained on; figures in reports are on those.
 
     Example: sketchcanvas query drawing.svg
 
@@ -104,7 +117,7 @@ def query(
     from sketchcanvas_env.data.formats.folder import read_drawing
 
     if canvas is not None and (selector is not None or tradeoff is not None):
-        raise ValueError("--canvas leaves nothing to choose: give it without --selector and --tradeoff")
+        raise ValueError("--canvas excludes --selector and --tradeoff: with one canvas there is nothing to choose")
     drawn = [read_drawing(path) for path in sketches]
     pipeline = Pipeline.load(index, selector if canvas is None else f"fixed:{canvas}", student, engine, threads=1)
     answers = pipeline.search_many(drawn, top, tradeoff, threads=os.cpu_count() or 1)
@@ -130,22 +143,22 @@ def query(
 
 
 def demo(
-    host: Annotated[str, typer.Option(help="Address to listen at; another than this lets other machines in.")] = (
+    host: Annotated[str, typer.Option(help="Address to listen at; any but the default lets other machines in.")] = (
         "127.0.0.1"
     ),
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0 for any that is free.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0 for any free one.")] = 8000,
     index: Annotated[str, typer.Option(help="Index to search: a shipped name or a path.")] = "emoji",
     selector: Annotated[
-        str | None, typer.Option(help="A shipped selector (emoji), a path or fixed:64; default: the shipped ones.")
+        str | None, typer.Option(help="A shipped selector, a path or fixed:64; default: the shipped ones.")
     ] = None,
     name: Annotated[
-        list[str] | None, typer.Option(help="A further host name under which browsers may ask; repeatable.")
+        list[str] | None, typer.Option(help="A further host name that browsers may use; repeatable.")
     ] = None,
     engine: Engine = None,
 ) -> None:
     """Serve a page to draw on (extra 'demo').
 
-    It shows the canvas chosen, what that cost and the photos found.
+    It shows the chosen canvas, its cost and the photos found.
 
     Example: sketchcanvas demo --port 8080
     """
@@ -156,9 +169,9 @@ def demo(
         raise ImportError(f"the page needs {error.name}: pip install 'sketchcanvas[demo]'") from None
     from agents.search.pipeline import Pipeline
 
-    # First of all, so that a port that is taken is told at once.
+    # First, so that a port that is taken is reported at once.
     listening = listen(host, port)
-    # Several people search at once: a thread each, and milliseconds that compare with those of the reports.
+    # One thread for each search: several people search at once, and milliseconds match those of the reports.
     if engine == "torch":
         import torch
 
@@ -177,7 +190,7 @@ def _who_can_ask(names: Sequence[str]) -> str:
 
 
 def _hits_table(sketch: str, answer: Answer, index: PhotoIndex) -> Table:
-    """What was found, under the sketch's name."""
+    """The photos found, under the sketch's name."""
     from agents.reports import tables as report
     from agents.search.names import character_of, file_of, title_of
 
@@ -203,7 +216,7 @@ def _hit_json(hit: Hit, index: PhotoIndex) -> dict[str, Any]:
 
 
 def _cost_table(answer: Answer) -> Table:
-    """What each look and each stage cost."""
+    """The cost of each look and each stage."""
     from agents.reports import tables as report
     from agents.search.answers import STAGES
 

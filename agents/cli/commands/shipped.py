@@ -1,4 +1,4 @@
-"""`list`: what comes with the package, by name."""
+"""`list`: what comes with the package."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _SELECTOR_NOTES = {"emoji": "default", "emoji-preference": "default with --trade
 def list_shipped(as_json: AsJson = False) -> None:
     """List the students, selectors, indexes and data sets by name.
 
-    And the configurations of 'sketchcanvas distill'. The names are what other commands take: --student, --teacher,
-    --selector, --index and --dataset.
+    Other commands take these names, as --student, --teacher, --selector, --index and --dataset, and 'sketchcanvas
+    distill' those of configurations.
 
     Example: sketchcanvas list
     """
@@ -26,7 +26,7 @@ def list_shipped(as_json: AsJson = False) -> None:
 
 
 def shipped() -> dict[str, dict[str, str]]:
-    """What comes with the package: for each kind its names, each with a few words. Needs no torch."""
+    """The shipped names by kind, each with a few words. Needs no torch."""
     import students
     from sketchcanvas_env.data import DATASETS, FOLDER_DATASETS
 
@@ -53,7 +53,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def _teachers(configs: Path, names: tuple[str, ...]) -> dict[str, list[str]]:
-    """Shipped students by whom shipped configurations let others learn, with the names of these."""
+    """Shipped teachers, each with the names of the shipped students that learnt from it."""
     from sketchcanvas_env.storage.files import read_json
 
     found: dict[str, list[str]] = {}

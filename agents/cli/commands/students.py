@@ -1,4 +1,4 @@
-"""`tabulate`, `latency` and `export`: what becomes of a trained student."""
+"""`tabulate`, `latency` and `export`: outcome table, latency and ONNX graphs of a trained student."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from agents.cli.output import show, tell, tell_leakage
 from agents.cli.shared_options import AsJson, Batch, Dataset, Root, Strict, load_data, sides_of
 
 _SKETCHES = 64
-"""Sketches that exports are compared on."""
+"""Sketches on which exports are compared with torch."""
 
 
 def tabulate(
     student: Annotated[
         str,
         typer.Option(
-            help="A shipped student, a .safetensors path, or hog (the baseline that learns nothing; extra 'train')."
+            help="A shipped student, a .safetensors path, or hog (a baseline without learning; extra 'train')."
         ),
     ] = "emoji",
     dataset: Dataset = "emoji",
@@ -27,15 +27,15 @@ def tabulate(
     canvases: Annotated[str | None, typer.Option(help="Sides, pixels, rising; default: all the student has.")] = None,
     out: Annotated[Path, typer.Option(help="The table's file.")] = Path("runs/table.npz"),
     looks: Annotated[
-        bool, typer.Option("--looks", help="Also what SketchCanvasCascade-v0 needs, beside OUT as NAME.looks.npz.")
+        bool, typer.Option("--looks", help="Also write NAME.looks.npz beside OUT, which SketchCanvasCascade-v0 needs.")
     ] = False,
     batch: Batch = None,
     as_json: AsJson = False,
 ) -> None:
     """Build a student's outcome table.
 
-    It holds rank, distance, triplet loss and FLOPs of every sketch at every canvas. Works in blocks beside OUT
-    (OUT.unfinished): the same command goes on where a killed one stopped.
+    It holds rank, distance, triplet loss and FLOPs of every sketch at every canvas. Finished blocks are kept in
+    OUT.unfinished: the same command continues a stopped one.
 
     Example: sketchcanvas tabulate --canvases 32,64,128 --out runs/table.npz
 
@@ -72,15 +72,15 @@ def tabulate(
 
 
 def latency(
-    table: Annotated[Path, typer.Argument(help="Outcome table to add the latency to.")],
+    table: Annotated[Path, typer.Argument(help="The outcome table, which is updated.")],
     student: Annotated[str, typer.Option(help="Its student: a shipped name or a path of weights.")] = "emoji",
     root: Root = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure a student's latency and store it in its outcome table.
 
-    Then '--cost latency' can be chosen with that table. Milliseconds: one thread, one sketch at a time, raster and
-    network. Run it while the machine does nothing else.
+    '--cost latency' then works with that table. Milliseconds are for one sketch on one thread, raster and network. Run
+    it while the machine does nothing else.
 
     Example: sketchcanvas latency runs/table.npz
     """
@@ -111,22 +111,20 @@ def export(
     student: Annotated[str, typer.Option(help="A shipped student or a .safetensors path.")] = "emoji",
     selector: Annotated[str, typer.Option(help="A shipped selector or a path; '' for none.")] = "emoji",
     int8: Annotated[
-        bool, typer.Option("--int8", help="Also the student at int8, and what that costs in acc@1.")
+        bool, typer.Option("--int8", help="Also write the student at int8, and measure its loss of acc@1.")
     ] = False,
     dataset: Annotated[
-        str, typer.Option(help="Whose sketches (split student) are compared and calibrated on.")
+        str, typer.Option(help="Data set whose sketches (split student) are used to compare and calibrate.")
     ] = "emoji",
     root: Root = None,
-    split: Annotated[str, typer.Option(help="Split that the cost of int8 is measured on; touch test once.")] = "val",
+    split: Annotated[str, typer.Option(help="Split on which int8 is measured; use test once.")] = "val",
     as_json: AsJson = False,
 ) -> None:
     """Write a student and a selector as ONNX graphs (extra 'onnx').
 
-    The student is a graph for each canvas, with shared weights; each part has a JSON card. Any selector will do, one
-    that looks several times, too.
-
-    What was written is run by onnxruntime and compared with torch before it gets its card. 'students.onnx.runtime' and
-    'agents.onnx.selector' run it without torch, as does 'sketchcanvas query --engine onnx --student FOLDER'.
+    The student becomes a graph for each canvas, with shared weights; student and selector have a JSON card each. Both
+    are compared with torch before the card is written. 'sketchcanvas query --engine onnx --student FOLDER' runs them
+    without torch, as do 'students.onnx.runtime' and 'agents.onnx.selector'.
 
     Example: sketchcanvas export --onnx runs/onnx --int8
     """

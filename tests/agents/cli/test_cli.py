@@ -358,7 +358,7 @@ def test_ctrl_c_says_how_to_go_on(
 
     monkeypatch.setattr(f"agents.experiments.{command}.{command}", press)
     assert run(command, "--out", tmp_path) == 130
-    assert capsys.readouterr().err.strip().splitlines()[-1] == "interrupted; the same command goes on where it was"
+    assert capsys.readouterr().err.strip().splitlines()[-1] == "interrupted; run the same command again to continue"
 
 
 def test_ctrl_c_ends_workers_without_a_traceback(tmp_path: Path) -> None:
@@ -376,7 +376,7 @@ def test_ctrl_c_ends_workers_without_a_traceback(tmp_path: Path) -> None:
         told.seek(0)
         text = told.read()
     assert "Traceback" not in text
-    assert text.strip().splitlines()[-1] == "interrupted; the same command goes on where it was"
+    assert text.strip().splitlines()[-1] == "interrupted; run the same command again to continue"
 
 
 def test_report_selectors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -154,7 +154,7 @@ def test_check_names_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "sketches/val-0__9.json: not JSON: NaN is no number there" in lines
     assert "photos/test-0.jpg: neither a PNG nor a JPEG nor a WebP file" in lines
     assert any(line.startswith(r"sketches/[bold]\n.txt: its ending is none of") for line in lines)
-    assert captured.err.strip().splitlines()[-1] == f"sketchcanvas: {folder}: 3 to mend; --json names every one"
+    assert captured.err.strip().splitlines()[-1] == f"sketchcanvas: {folder}: 3 problems; --json lists all"
     assert run("data", "check", folder, "--json") == 2
     told = json.loads(capsys.readouterr().out)
     assert len(told["wrong"]) == 3

@@ -238,8 +238,8 @@ def test_a_picture_shows_strokes_canvas_and_photos(place: Path, capsys: pytest.C
     ("options", "message"),
     [
         (["--canvas", "33"], "'fixed:33' names no canvas of the student"),
-        (["--canvas", "64", "--tradeoff", "0.1"], "--canvas leaves nothing to choose"),
-        (["--canvas", "64", "--selector", "emoji"], "--canvas leaves nothing to choose"),
+        (["--canvas", "64", "--tradeoff", "0.1"], "--canvas excludes --selector and --tradeoff"),
+        (["--canvas", "64", "--selector", "emoji"], "--canvas excludes --selector and --tradeoff"),
         (["--index", "nowhere/my.index"], "no index nowhere/my.index.safetensors"),
         (["--selector", "nowhere"], "no saved selector: nowhere.safetensors is missing"),
         (["--student", "chairv2"], "with other weights than this student's"),
