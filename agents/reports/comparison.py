@@ -200,7 +200,7 @@ def finding(result: CompareResult) -> str:
     told += [row for row in result.rows if row.kind == "agent"]
     lines = [_sentence(row, row.made_on(split)) for row in told]
     if split == VAL_SPLIT:
-        lines.append(f"Split {split} is for choosing; figures to report come from --split test, run once.")
+        lines.append(f"Split {split} is for choosing; what to report comes from --split test, once.")
     return "\n".join(lines)
 
 

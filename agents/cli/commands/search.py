@@ -27,7 +27,7 @@ def index(
     photos: Annotated[
         str,
         typer.Argument(
-            help="Folder of pictures (png, jpg, webp), with subfolders; or NAME:SPLIT, the gallery of a shipped data set."
+            help="Folder of pictures (png, jpg, webp), with subfolders, or NAME:SPLIT, the gallery of a shipped set."
         ),
     ],
     out: Annotated[Path, typer.Option(help="The index to write, OUT.safetensors.")],

@@ -277,7 +277,7 @@ def test_compare_report_and_validate(toy: Toy, tmp_path: Path, capsys: pytest.Ca
     assert run("compare", *toy_options(toy), *options, "--json") == 0
     captured = capsys.readouterr()
     assert json.loads(captured.out)["config"]["split"] == json.loads(captured.out)["provenance"]["split"] == "val"
-    assert "is to be claimed comes from --split test" in captured.err
+    assert "what to report comes from --split test" in captured.err
     options += ["--split", "test"]
     assert run("compare", *toy_options(toy), *options, "--json") == 0
     captured = capsys.readouterr()
