@@ -189,7 +189,7 @@ def report_ceiling(
     ),
     as_json: AsJson = False,
 ) -> None:
-    """Measure how much of the oracle's gap a selector can predict.
+    """Measure how much of the oracle's gap is predictable.
 
     Compares what is stable under small moves of a sketch with what regressions predict from its strokes.
 
@@ -218,10 +218,10 @@ def report_query_latency(
     out: Annotated[Path, typer.Option(help="Folder for query-latency.json and query-latency.md.")] = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
-    """Time whole queries, by torch and by onnxruntime (extra 'onnx').
+    """Time whole queries, by torch and by onnxruntime.
 
-    With fixed canvases, the selector, and a coin toss at its FLOPs. Set OMP_NUM_THREADS=1, and run it while the machine
-    does nothing else.
+    With fixed canvases, the selector, and a coin toss at its FLOPs (extra 'onnx'). Set OMP_NUM_THREADS=1, and run it
+    while the machine does nothing else.
 
     Example: OMP_NUM_THREADS=1 sketchcanvas report query-latency --split val
     """
