@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
 @contextmanager
 def alone(lock: Path, place: Path) -> Iterator[None]:
-    """Hold a lock while a block runs.
-
-    The lock ends with the process, however that ends. Systems without `fcntl` (Windows) do not lock.
+    """Hold a lock while a block runs; it ends with the process, however that ends.
 
     Args:
         lock: a file for the lock alone; it exists while the block runs.
@@ -22,29 +19,17 @@ def alone(lock: Path, place: Path) -> Iterator[None]:
         ValueError: another run has the lock.
         OSError: the folder cannot be written to.
     """
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
+    from filelock import FileLock, Timeout
+
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with open(lock, "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            held = _names(lock, file.fileno())
-        except BlockingIOError:
-            held = False
-        if not held:
-            raise ValueError(f"another run writes to {place} now: wait for it to end, or choose another --out")
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
-
-
-def _names(path: Path, descriptor: int) -> bool:
-    """Whether a path still names an open file; the previous run may have removed it meanwhile."""
+    held = FileLock(lock)
     try:
-        return os.path.samestat(os.stat(path), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
+        held.acquire(blocking=False)
+    except Timeout:
+        raise ValueError(f"another run writes to {place} now: wait for it, or choose another --out") from None
+    try:
+        yield
+    finally:
+        with suppress(PermissionError):  # Windows removes no open file
+            lock.unlink(missing_ok=True)
+        held.release()
