@@ -1,4 +1,4 @@
-"""The README keeps its word: its code runs, its tables are the stored results, its lines are those CI runs."""
+"""The READMEs: their code runs, their tables are the stored results, their commands are those of CI."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ import students.store.provenance
 import students.tables.latency
 from agents.algorithms.common.curves import CurvePoint
 from agents.algorithms.common.training import Run
-from agents.evaluation.setting import CascadeConfig, EnvConfig, env_from_json
+from agents.evaluation.setting import EnvConfig, env_from_json
 from agents.selectors import networks as selectors
 from agents.selectors.base import Selector, as_tensors
 from agents.selectors.decision import SketchCascade, SketchSelector, checked_costs
@@ -221,11 +221,10 @@ def network_of(card: Mapping[str, Any], where: str | Path) -> Selector:
         raise ValueError(f"{where}: canvases or max_points differ from those in its config")
     if selector.conditioned != (env.preferences is not None):
         raise ValueError(f"{where}: conditioned must be true exactly where the environment has preferences")
-    cascade = isinstance(env, CascadeConfig)
-    if selector.n_actions != len(canvases) + cascade:
+    if selector.n_actions != len(canvases) + env.looks_again:
         raise ValueError(f"{where}: {selector.n_actions} actions for {len(canvases)} canvases")
     try:
-        selectors.check_reads(selector, cascade)
+        selectors.check_reads(selector, env.looks_again)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
     if selector.n_stats not in (None, len(FEATURE_NAMES)):

@@ -1,4 +1,4 @@
-"""The help as somebody new meets it: whole lines at 80 columns, and examples that the commands take."""
+"""The help: whole sentences at 80 columns, and examples that the commands accept."""
 
 from __future__ import annotations
 
@@ -48,5 +48,5 @@ def test_examples_can_be_typed(name: str, example: str) -> None:
     assert words[: len(expected)] == expected
     # Parsed only; an unknown option or a missing argument raises.
     COMMANDS[name].make_context(name, words[len(expected) :])
-    # What lies in a checkout only is of no use to somebody who has installed the package.
+    # Users who installed the package have no files of the checkout.
     assert not re.search(r"\b(agents|students|tests)/", example)

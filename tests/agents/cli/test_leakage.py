@@ -1,4 +1,4 @@
-"""`tabulate` and `evaluate` say in one line when a student may have been trained on the photos that it is to find."""
+"""`tabulate` and `evaluate` warn in one line if a student may have been trained on photos that it must find."""
 
 from __future__ import annotations
 

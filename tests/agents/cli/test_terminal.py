@@ -1,4 +1,4 @@
-"""Tables on terminals: however few columns there are, every figure can be read."""
+"""Tables on terminals: every figure can be read at any width."""
 
 from __future__ import annotations
 

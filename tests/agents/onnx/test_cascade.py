@@ -1,4 +1,4 @@
-"""Exported cascades decide as torch does after every look, and search without torch; damaged cards are refused."""
+"""Exported cascades decide as with torch after every look, and search without torch; damaged cards are refused."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ SOME = [VectorSketch.from_strokes([[[0.5, 0.5]]]), *SKETCHES[:2]]
 
 
 def lively(name: str = "looks", ranking: str = "last", scale: float = 1.0, **settings: Any) -> SavedCascade:
-    """A cascade that has an opinion: its weights are larger than those that training starts from."""
+    """A cascade with large random weights, so that its choices differ."""
     torch.manual_seed(2)
     network = selectors.create(name, len(CANVASES) + 1, len(FEATURE_NAMES), **settings)
     for parameter in network.parameters():
@@ -66,7 +66,7 @@ def lively(name: str = "looks", ranking: str = "last", scale: float = 1.0, **set
 
 
 def orders(looks: dict[int, Any]) -> Iterator[list[Any]]:
-    """All that may have been seen: looks at any canvases, in any order."""
+    """Every sequence of looks: any canvases, in any order."""
     for count in range(len(looks) + 1):
         for sides in permutations(looks, count):
             yield [looks[side] for side in sides]
@@ -82,7 +82,7 @@ def some_looks(seed: int) -> dict[int, SeenLook]:
 
 @pytest.fixture(scope="module")
 def real() -> tuple[list[VectorSketch], list[dict[int, Look]]]:
-    """Sketches of the split that trains the student, and what it sees of them on each canvas."""
+    """Sketches of the split `student`, and the look at each canvas."""
     dataset = load_dataset("emoji")
     sketches = [dataset.sketch(int(row)) for row in dataset.indices("student")[::100]]
     pipeline = Pipeline.load()
@@ -137,7 +137,7 @@ def test_every_kind_of_cascade(settings: dict[str, Any], tmp_path: Path) -> None
     assert len(decisions) > 1
 
 
-def test_who_has_not_looked_does_not_stop(tmp_path: Path) -> None:
+def test_a_cascade_does_not_stop_before_its_first_look(tmp_path: Path) -> None:
     saved = lively(masked=False)
     with torch.no_grad():
         saved.selector.head.bias[-1] = 1e4
@@ -148,7 +148,7 @@ def test_who_has_not_looked_does_not_stop(tmp_path: Path) -> None:
     assert exported.next(SOME[0], list(some_looks(0).values())[:1]) is None
 
 
-def test_what_it_is_told_wrongly_is_refused(tmp_path: Path) -> None:
+def test_wrong_looks_and_tradeoffs_are_refused(tmp_path: Path) -> None:
     exported = export(lively(), tmp_path, SOME)
     assert isinstance(exported, OnnxCascade)
     look = SeenLook(16, ["a", "b"], [0.5, 0.6])
@@ -204,7 +204,7 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Student:
 
 @pytest.fixture(scope="module")
 def folder(student: Student, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Exports of the student and of a cascade between its canvases that is answered by all of its looks."""
+    """Exports of the student and of a cascade that ranks by all of its looks."""
     path = tmp_path_factory.mktemp("export")
     export_student(student, path, SOME)
     export(lively(ranking="fused"), path, SOME)
@@ -213,7 +213,7 @@ def folder(student: Student, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def index(student: Student, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sketches in the place of photos."""
+    """An index of sketches instead of photos."""
     found = PhotoIndex(
         ids=tuple(f"p{i}.png" for i in range(12)),
         embeddings=student.embed([toy_sketch(100 + i) for i in range(12)], 32),

@@ -1,4 +1,4 @@
-"""Exported selectors choose as torch does, in any company; the pipeline runs on exports alone; what int8 costs."""
+"""Exported selectors choose as with torch; the pipeline runs on exports alone; the cost of int8 is measured."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ CARD: dict[str, Any] = {"sha256": "a" * 64, "algorithm": "by hand", "trained_on"
 
 
 def make(name: str, conditioned: bool = False) -> SavedSelector:
-    """A selector that has an opinion: its weights are larger than those that training starts from."""
+    """A selector with large random weights, so that its choices differ."""
     torch.manual_seed(3)
     network = selectors.create(name, len(CANVASES), 16, conditioned=conditioned)
     for parameter in network.parameters():
@@ -163,7 +163,7 @@ def folder(student: Student, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def index(student: Student, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sketches in the place of photos."""
+    """An index of sketches instead of photos."""
     found = PhotoIndex(
         ids=tuple(f"p{i}.png" for i in range(12)),
         embeddings=student.embed([toy_sketch(100 + i) for i in range(12)], 32),

@@ -1,4 +1,4 @@
-"""Documents as HTML and as Markdown: nothing in them becomes markup."""
+"""Documents as HTML and as Markdown: no content becomes markup."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report page: it says what the stored comparison says, shows the right sketches, and stands alone."""
+"""The report page: it shows the numbers of the stored comparison and the right sketches, and needs no other file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One rule from scores to actions: the highest, and of near-ties the cheaper, wherever the scores come from."""
+"""From scores to actions: the highest score, near-ties to the cheaper action, for a split and for one sketch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.agents.support import small
 from tests.helpers import Toy
 
 
-def test_the_highest_is_chosen_and_of_near_ties_the_first() -> None:
+def test_the_highest_score_is_chosen_and_near_ties_go_to_the_first() -> None:
     assert choose([0.0, 2.0, 1.0]) == 1
     assert choose([0.0, 2.0, 2.0 + NEAR_TIE / 2]) == 1
     assert choose([0.0, 2.0, 2.0 + NEAR_TIE * 2]) == 2
@@ -29,7 +29,7 @@ def test_the_highest_is_chosen_and_of_near_ties_the_first() -> None:
 
 def test_rounding_of_float32_changes_no_choice() -> None:
     rng = np.random.default_rng(1)
-    # Equal scores, and scores far apart, each rounded as another processor might round it.
+    # Equal scores and scores far apart, with the rounding errors of another processor.
     exact = rng.integers(-3, 4, (1_000, 4)) * 1.5
     noise = rng.uniform(-1e-6, 1e-6, exact.shape)
     assert (choose(exact + noise) == choose(exact)).all()
@@ -38,7 +38,7 @@ def test_rounding_of_float32_changes_no_choice() -> None:
 def test_stopping_is_the_cheapest_of_near_ties() -> None:
     logits = np.array([[1.0, 1.0, 1.0], [0.0, 1.0, 1.0 - NEAR_TIE / 2], [2.0, 1.0, 1.0]])
     assert best_actions(logits, np.array([True, True, True])).tolist() == [2, 2, 0]
-    # Before the first look there is nothing to stop with.
+    # Stopping is not allowed before the first look.
     assert best_actions(logits, np.array([False, False, False])).tolist() == [0, 1, 0]
 
 

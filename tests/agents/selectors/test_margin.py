@@ -1,4 +1,4 @@
-"""The margin rule: found by brute force, chosen on one split and judged on another."""
+"""The margin rule: compared with brute force, chosen on one split and applied to another."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_never_and_always(doubt_env: MakeEnv) -> None:
 
 
 def test_equal_margins_go_together(doubt_env: MakeEnv) -> None:
-    # Where nothing is gained by looking again, the rule never does, and where all is, always.
+    # If looking again never helps, the rule never does; if it always helps, the rule always does.
     cost_only = doubt_env(tradeoff=1.0)
     rule = best_rule(cost_only.cascade("train"))
     assert (rule.first, rule.below) == (0, 0.0)

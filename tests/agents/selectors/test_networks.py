@@ -1,4 +1,4 @@
-"""Selector networks: what they look at, what they cost, what they refuse; and what they do on a whole split."""
+"""Selector networks: inputs, FLOPs, wrong arguments, and their choices on a whole split."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def make(name: str, n_actions: int = 4, hidden: int = 12) -> Selector:
 
 
 def lively(net: Selector) -> Selector:
-    """The same network with a head far from zero, so that what the encoder makes of a drawing shows."""
+    """The same network with a head far from zero, so that the encoder's output affects the logits."""
     torch.nn.init.normal_(net.head.weight)
     return net
 
 
 def padded(obs: dict[str, torch.Tensor], rows: int) -> dict[str, torch.Tensor]:
-    """The same drawings with so many more rows of padding."""
+    """The same drawings with `extra` more rows of padding."""
     points = obs["points"].reshape(len(obs["points"]), -1, 5)
     padding = torch.zeros(len(points), rows, 5)
     padding[..., 4] = 1.0
@@ -61,14 +61,14 @@ def test_every_network_is_tested_here() -> None:
 
 @pytest.mark.parametrize("name", OF_POINTS)
 @pytest.mark.parametrize("extra", [0, 1, 7, 200])
-def test_padding_is_not_seen(name: str, extra: int) -> None:
+def test_padding_changes_nothing(name: str, extra: int) -> None:
     net, obs = lively(make(name)), observations()
     assert torch.equal(net(padded(obs, extra)), net(obs))
 
 
 @pytest.mark.parametrize("name", OF_POINTS)
-def test_longer_drawings_beside_it_are_not_seen(name: str) -> None:
-    # Here padding is there to stay: the batch is as long as its longest drawing.
+def test_longer_drawings_in_the_batch_change_nothing(name: str) -> None:
+    # This padding cannot be trimmed: the batch is as long as its longest drawing.
     net, obs = lively(make(name)), observations()
     rows = obs["points"].reshape(6, -1, 5)
     for row, length in enumerate(range(1, 7)):
@@ -84,13 +84,13 @@ def test_the_order_of_a_batch_does_not_matter(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OF_POINTS)
-def test_what_stands_on_padding_is_not_seen(name: str) -> None:
+def test_values_on_padding_are_ignored(name: str) -> None:
     net, obs = lively(make(name)), observations()
     dirty = obs["points"].clone().reshape(6, -1, 5)
     padding = dirty[..., 4] == 1.0
     dirty[..., :4][padding] = 0.7
     assert torch.equal(net({"points": dirty}), net(obs))
-    # Neither does a gradient come from there.
+    # Nor does a gradient come from padding.
     dirty.requires_grad_(True)
     net({"points": dirty}).square().sum().backward()
     assert dirty.grad is not None
@@ -113,7 +113,7 @@ def test_the_last_point_and_the_order_of_points_are_seen(name: str) -> None:
 
 @pytest.mark.parametrize("name", OF_POINTS)
 def test_the_number_of_points_is_seen(name: str) -> None:
-    # The same point over and over: nothing but how often tells these apart.
+    # The same point repeated: only the number of repetitions differs.
     rows = torch.zeros(2, 40, 5)
     rows[..., 2] = 1.0
     rows[0, 10:] = torch.tensor([0.0, 0.0, 0.0, 0.0, 1.0])
@@ -122,7 +122,7 @@ def test_the_number_of_points_is_seen(name: str) -> None:
 
 
 def test_the_gru_equals_one_drawing_after_the_other() -> None:
-    # More rows than a bucket holds, lengths mixed: sorting and cutting must put everything back in place.
+    # More rows than a bucket, of mixed lengths: the order must be restored after sorting.
     obs = observations(rows=5, max_points=30, seed=1)
     order = np.random.default_rng(0).integers(0, 5, 3 * BUCKET + 17)
     many = {"points": obs["points"][order]}
@@ -178,14 +178,14 @@ def test_positions_by_hand() -> None:
 
 
 @pytest.mark.parametrize("name", OF_POINTS)
-def test_flat_rows_and_stacked_rows_are_one(name: str) -> None:
+def test_flat_rows_and_stacked_rows_give_the_same(name: str) -> None:
     net, obs = make(name), observations()
     assert torch.equal(net({"points": obs["points"].reshape(6, -1, 5)}), net(obs))
     assert torch.equal(stroke5_rows(obs["points"])[2, 1], obs["points"][2, 5:10])
     assert true_lengths(stroke5_rows(obs["points"])).tolist() == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_drawing_of_nothing_counts_as_one_point() -> None:
+def test_an_empty_drawing_counts_as_one_point() -> None:
     empty = torch.zeros(2, 4, 5)
     empty[..., 4] = 1.0
     assert true_lengths(empty).tolist() == [1, 1]
@@ -237,7 +237,7 @@ def test_choices_are_nearly_uniform_at_first(name: str) -> None:
     probabilities = torch.softmax(make(name)(observations()), dim=1)
     assert probabilities.min() > 0.24
     assert probabilities.max() < 0.26
-    # Nearly, but not exactly: the network looks at the drawing.
+    # Nearly, but not exactly: the network depends on the drawing.
     assert probabilities.std(dim=0).max() > 0
 
 
@@ -306,7 +306,7 @@ def test_statistics_of_another_version_are_refused(toy_env: EnvConfig, tmp_path:
 
 
 def drawing(length: int, n_stats: int = 16) -> dict[str, torch.Tensor]:
-    """One drawing of so many points without padding."""
+    """One drawing of `length` points without padding."""
     points = torch.rand(1, length, 5, generator=torch.Generator().manual_seed(length))
     points[..., 4] = 0.0
     return {"points": points, "stats": torch.rand(1, n_stats), "thumbnail": torch.rand(1, 256)}
@@ -323,13 +323,13 @@ def test_flops_are_those_of_the_layers(name: str, length: int) -> None:
 def test_flops_of_the_transformer(monkeypatch: pytest.MonkeyPatch, length: int) -> None:
     net, obs = make("transformer", n_actions=5), drawing(length)
     total = float(net.flops(obs)[0])
-    # PyTorch's counter sees all matrix products where attention is spelled out.
+    # PyTorch's counter sees all matrix products if attention is written out.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter, torch.no_grad():
         net(obs)
     assert total == counter.get_total_flops()
     # Attention by hand: queries by keys and weights by values, in every block and head.
     attention = 2.0 * sum(2 * length * length * (12 // 4) for _ in range(2) for _ in range(4))
-    # What is left are the layers, which our own counter knows, and which refuses the rest.
+    # The rest are layers, which our counter knows; it refuses anything else.
     with pytest.raises(ValueError, match="matrix products outside its layers"):
         flop_counter.count(net, obs)
     monkeypatch.setattr(points_networks, "_attend", lambda queries, keys, values, real: values)
@@ -346,7 +346,7 @@ def test_flops_are_those_of_each_drawing_alone(name: str) -> None:
 
 
 def test_default_networks_cost_well_below_the_smallest_canvas() -> None:
-    # MobileNetV2's 0.0131 GFLOPs at 32 px, the cheapest choice there is; 64 points are the most there are by default.
+    # MobileNetV2 takes 0.0131 GFLOPs at 32 px, the cheapest canvas; 64 points is the default limit.
     obs = drawing(EnvConfig.max_points, len(FEATURE_NAMES))
     costs = {name: float(selectors.create(name, 4, len(FEATURE_NAMES)).flops(obs)[0]) / 1e6 for name in EVERY}
     assert costs == pytest.approx(
@@ -354,7 +354,7 @@ def test_default_networks_cost_well_below_the_smallest_canvas() -> None:
         rel=1e-3,
     )
     for name, cost in costs.items():
-        # The paper's width of the GRU is the exception, and kept for being the paper's.
+        # The GRU is the exception: its width is the paper's.
         assert cost < (0.5 if name == "gru" else 0.25) * 13.14
 
 
@@ -373,7 +373,7 @@ def test_flops_of_the_gru_by_hand(hidden: int, n_actions: int) -> None:
     flops = net.flops(obs)
     assert flops.dtype == torch.float64
     assert flops.tolist() == expected
-    # Padding costs nothing: a drawing is looked at by itself, and only where it has points.
+    # Padding costs nothing: only the points of each drawing are counted.
     assert net.flops(padded(obs, 50)).tolist() == expected
 
 
@@ -382,7 +382,7 @@ def test_flops_of_the_stats_network_by_hand(hidden: int, n_actions: int) -> None
     net, obs = make("stats", n_actions, hidden), observations()
     layers = [(16, hidden), (hidden, hidden), (hidden, n_actions)]
     assert net.flops(obs).tolist() == [2.0 * sum(a * b for a, b in layers)] * 6
-    # PyTorch's own counter agrees; it knows linear layers.
+    # PyTorch's counter, which knows linear layers, agrees.
     with FlopCounterMode(display=False) as counter:
         net({"stats": obs["stats"][:1]})
     assert counter.get_total_flops() == net.flops(obs)[0]
@@ -413,7 +413,7 @@ def test_a_conditioned_network_reads_the_tradeoff_too(name: str) -> None:
     obs = observations()
     read = {part: at(obs, 0.3)[part] for part in net.reads}
     assert torch.equal(net(read), net(at(obs, 0.3)))
-    # Each row goes by its own tradeoff.
+    # Each row uses its own tradeoff.
     rows = net(at(obs, 0.0, 0.1, 0.2, 0.3, 0.4, 1.0))
     for row, tradeoff in enumerate((0.0, 0.1, 0.2, 0.3, 0.4, 1.0)):
         torch.testing.assert_close(rows[row], net(at(obs, tradeoff))[row], rtol=1e-5, atol=1e-6)
@@ -452,14 +452,14 @@ def test_every_parameter_of_a_conditioned_network_learns(name: str) -> None:
 def test_flops_of_a_conditioned_network(name: str, length: int) -> None:
     net, obs = conditioned(name, n_actions=5), at(drawing(length), 0.3)
     if name == "gru":
-        # PyTorch's counter does not know recurrent layers, ours does.
+        # PyTorch's counter does not know recurrent layers; ours does.
         expected = flop_counter.count(net, obs)
     else:
         with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter, torch.no_grad():
             net(obs)
         expected = counter.get_total_flops()
     assert float(net.flops(obs)[0]) == expected
-    # The layer of 64 that mixes, and a head on it instead of on the encoder.
+    # The joining layer of 64 units, and a head on it instead of on the encoder.
     plain = make(name, n_actions=5)
     width = plain.features_dim
     more = 2.0 * (64 * (width + 2) + 64 * 5 - width * 5)
@@ -540,7 +540,7 @@ def test_default_widths() -> None:
         ({"name": "stats", "n_actions": 4, "n_stats": 10**12}, "statistics"),
     ],
 )
-def test_networks_that_cannot_be(arguments: dict[str, Any], message: str) -> None:
+def test_impossible_networks_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         selectors.create(**arguments)
 
@@ -551,11 +551,11 @@ def test_networks_that_cannot_be(arguments: dict[str, Any], message: str) -> Non
 @pytest.mark.parametrize("name", EVERY)
 def test_choices_on_a_split_are_those_sketch_by_sketch(toy_env: EnvConfig, name: str) -> None:
     net, task = make(name), replace(toy_env, thumbnail=True).task("val")
-    # Far from uniform, so that no choice hangs by a rounding error.
+    # Far from uniform, so that rounding changes no choice.
     torch.nn.init.normal_(net.head.weight, std=5.0)
     whole = {part: torch.from_numpy(array.copy()) for part, array in task.pictures.items()}
     with torch.no_grad():
-        # No canvas is everybody's favourite.
+        # More than one canvas is chosen.
         net.head.bias -= net(whole).mean(dim=0)
     expected, costs = [], []
     for row in range(len(task)):

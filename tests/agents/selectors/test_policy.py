@@ -1,4 +1,4 @@
-"""What a cascade does on a split: against one episode at a time in the single environment, and what deciding costs."""
+"""Cascades on a split: compared with single episodes in the environment, and the FLOPs of deciding."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_it_ends_where_single_episodes_end(doubt_env: MakeEnv, masked: bool, ran
             while not ended:
                 with torch.no_grad():
                     logits = selector(as_tensors({name: part[None] for name, part in obs.items()}))[0].numpy()
-                # Before the first look there is nothing to stop with.
+                # Stopping is not allowed before the first look.
                 action = int(logits[:K].argmax()) if steps == 0 else int(logits.argmax())
                 obs, reward, ended, _, info = single.step(np.int64(action))
                 total, steps = total + float(reward), steps + 1
@@ -70,7 +70,7 @@ def test_options_are_the_nodes_and_begin_with_the_canvases(doubt_env: MakeEnv) -
         np.testing.assert_allclose(getattr(options, name)[:, :4], getattr(plain, name), atol=1e-12)
     np.testing.assert_array_equal(options.flops[:4], plain.flops)
     assert options.flops[options.names.index("16+32>64")] == 1e6 + 4e6 + 16e6
-    # Who knows all outcomes needs one look.
+    # The oracle needs one look.
     assert options.oracle.max() < 4
     fused = doubt_env(ranking="fused").options("val")
     assert len(fused.names) == 15

@@ -1,4 +1,4 @@
-"""Selectors on disk: what is written is what is read, and what is damaged is refused."""
+"""Saved selectors: read back as written; damaged files are refused."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.helpers import Toy
 
 
 def spread(run: Run, env: EnvConfig) -> Run:
-    """The run with a head that is far from undecided and has no favourite, so that all canvases are chosen."""
+    """The run with a random head, so that all canvases are chosen."""
     task, net = env.task("test"), run.selector.requires_grad_(False)
     torch.manual_seed(1)
     torch.nn.init.normal_(net.head.weight, std=20.0)
@@ -33,7 +33,7 @@ def spread(run: Run, env: EnvConfig) -> Run:
 
 @pytest.fixture
 def saved(toy_env: EnvConfig, tmp_path: Path) -> Path:
-    """Weights of a small network, beside their card."""
+    """The file of a small saved network."""
     run = algorithms.train_run(small("reinforce", toy_env))
     return agents.save(tmp_path / "selector", run, toy_env.outcomes("train"))
 
@@ -66,7 +66,7 @@ def test_it_decides_as_it_did_in_the_environment(toy: Toy, toy_env: EnvConfig, t
     actions, costs = policy.actions_of(run.selector, task), policy.flops_of(run.selector, task)
     chosen = set()
     for row, (action, cost) in enumerate(zip(actions.tolist(), costs.tolist(), strict=True)):
-        # From the drawing alone, the road a user takes, to what the environment showed.
+        # From the drawing alone, as a user calls it, compared with the environment's observation.
         sketch = toy.dataset.sketch(int(task.index[row]))
         assert found(sketch) == (16, 32, 64, 128)[action]
         assert found.gflops(sketch) == pytest.approx(cost / 1e9)
@@ -88,7 +88,7 @@ def test_long_drawings_are_bounded_first(toy_env: EnvConfig, tmp_path: Path) -> 
 def test_counting_observes_nothing(
     toy: Toy, toy_env: EnvConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, selector: str
 ) -> None:
-    """What a decision costs depends on the number of points alone: a search would observe each sketch twice."""
+    """FLOPs depend only on the number of points, so counting them must not compute the observation again."""
     run = algorithms.train_run(small("reinforce", toy_env, selector=selector))
     found = agents.load(agents.save(tmp_path / "x", run, toy_env.outcomes("train")))
     sketches = [toy.dataset.sketch(row) for row in range(6)]
@@ -161,7 +161,7 @@ def test_damaged_weights(saved: Path, change: Change, message: str) -> None:
         agents.load(saved)
 
 
-def test_weights_that_the_card_does_not_know(saved: Path) -> None:
+def test_weights_that_the_card_does_not_describe_are_refused(saved: Path) -> None:
     data = bytearray(saved.read_bytes())
     data[-1] ^= 1
     saved.write_bytes(data)

@@ -1,4 +1,4 @@
-"""A cascade on disk: read back, asked look by look, it does what it did in the environment."""
+"""Saved cascades: look by look they decide as in the environment."""
 
 from __future__ import annotations
 
@@ -45,9 +45,7 @@ def saved(doubt_env: MakeEnv, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("algorithm", ["reinforce", "ppo"])
-def test_asked_look_by_look_it_ends_where_it_does_in_the_environment(
-    doubt_env: MakeEnv, tmp_path: Path, algorithm: str
-) -> None:
+def test_look_by_look_it_ends_as_in_the_environment(doubt_env: MakeEnv, tmp_path: Path, algorithm: str) -> None:
     env = doubt_env(canvases=(16, 64, 128))
     run = lively_run(env, algorithm)
     found = agents.load(agents.save(tmp_path / "it", run, env.outcomes("train")))
@@ -83,7 +81,7 @@ def test_asked_look_by_look_it_ends_where_it_does_in_the_environment(
     assert several > 2  # else looks were never shown to it
 
 
-def test_what_it_is_told_wrongly_is_refused(saved: Path, doubt_env: MakeEnv) -> None:
+def test_wrong_looks_and_tradeoffs_are_refused(saved: Path, doubt_env: MakeEnv) -> None:
     found = agents.load(saved)
     assert isinstance(found, SavedCascade)
     sketch = doubt_env().cascade("test").task.sketch(0)
@@ -95,13 +93,13 @@ def test_what_it_is_told_wrongly_is_refused(saved: Path, doubt_env: MakeEnv) -> 
     for call in (found, found.gflops):
         with pytest.raises(ValueError, match=r"cannot choose at 0\.3"):
             call(sketch, 0.3)
-    # Fewer photos than five are as many as there are, and more are too many.
+    # Fewer than five photos are allowed; of more the first five are read.
     found.next(sketch, [look])
     many = SeenLook(16, list("abcdefgh"), [0.5] * 8)
     assert found.next(sketch, [many]) == found.next(sketch, [SeenLook(16, list("abcde"), [0.5] * 5)])
 
 
-def test_every_canvas_seen_is_the_end(saved: Path, doubt_env: MakeEnv) -> None:
+def test_it_stops_when_every_canvas_was_seen(saved: Path, doubt_env: MakeEnv) -> None:
     found = agents.load(saved)
     assert isinstance(found, SavedCascade)
     looks = [SeenLook(side, list("abcde"), [0.5, 0.6, 0.7, 0.8, 0.9]) for side in (16, 32, 64, 128)]
@@ -141,7 +139,7 @@ def test_damaged_cards(saved: Path, change: Callable[[dict[str, Any]], Any], mes
 
 
 def test_it_searches(tmp_path: Path) -> None:
-    # On the shipped index: looks are paid for one by one, and each decision is.
+    # On the shipped index: every look and every decision is charged.
     env = CascadeConfig()
     path = agents.save(tmp_path / "it", lively_run(env), env.outcomes("train"))
     pipeline, found = Pipeline.load(selector=path), agents.load(path)

@@ -27,7 +27,7 @@ Right = Callable[[VectorSketch, int], bool]
 
 
 def drawing(row: int) -> VectorSketch:
-    """One to four strokes; the number of points of the first one tells the photo, 2 for the first of its split."""
+    """One to four strokes; the number of points of the first stroke encodes the photo, from 2."""
     rng = np.random.default_rng([row, 3])
     place = row // DRAWINGS
     for count in PHOTOS.values():
@@ -61,7 +61,7 @@ def dataset() -> SketchDataset:
 
 
 class CodedStudent:
-    """Reads the code of the photo from the first stroke, and forgets it where `right` says so."""
+    """Finds the photo from its code in the first stroke where `right` allows it, else fails."""
 
     name = "coded"
     weights_hash = "5" * 64
@@ -84,12 +84,12 @@ class CodedStudent:
 
 
 def by_luck(sketch: VectorSketch, canvas: int) -> bool:
-    """Every other raster, by its exact strokes: no two copies have anything in common."""
+    """Right for half of the rasters, by a hash of the strokes: copies have nothing in common."""
     return hashlib.sha256(b"".join([stroke.tobytes() for stroke in sketch.strokes]) + bytes([canvas])).digest()[0] < 128
 
 
 def by_strokes(sketch: VectorSketch, canvas: int) -> bool:
-    """One or two strokes are seen at 16 px only, more at 32 px only."""
+    """Right at 16 px for one or two strokes, at 32 px for more."""
     return (sketch.n_strokes <= 2) == (canvas == 16)
 
 
@@ -126,7 +126,7 @@ def test_where_the_raster_decides_nothing_but_the_raster_itself_helps(luck: Ceil
             assert policy.evaluations[0.2].hull_gain < 0.06, policy.knows
             assert policy.evaluations[0.2].gap_closed < 0.15, policy.knows
             assert policy.explained is None or policy.explained < 0.05, policy.knows
-    # This student knows when it is lost, and its look is at the raster itself: luck that can be seen is no luck.
+    # The distances of this student show when it is wrong, so a look at the raster itself predicts the outcome.
     assert gained(luck, "strokes and a look at 16 px (ridge)").hull_gain > 0.15
 
 
