@@ -1,6 +1,6 @@
-"""Student networks for sketch-based photo retrieval: trunks, embeddings, FLOPs, weights, training.
+"""Student networks for sketch-based photo retrieval: backbones, embeddings, FLOPs, weights, training, tables, search.
 
-``import students`` is light: torch is imported when a student is made or loaded.
+Importing `students` is quick: torch is imported when a student is made or loaded.
 """
 
 from __future__ import annotations
@@ -18,27 +18,29 @@ DEFAULT_STUDENT = {"emoji": "emoji-mobilenet_v2", "chairv2": "chairv2-mobilenet_
 
 
 def backbone_names() -> tuple[str, ...]:
-    """Names that `create` takes, beside "timm:NAME"."""
+    """Backbones for `create`, without those of timm ("timm:NAME")."""
     from students.backbones import BACKBONES
 
     return tuple(sorted(BACKBONES))
 
 
 def available() -> tuple[str, ...]:
-    """Names of the trained students shipped with the package, as ``<dataset>-<backbone>``."""
+    """Names of the shipped trained students, as ``<dataset>-<backbone>``."""
     return tuple(sorted(p.stem for p in WEIGHTS_FOLDER.glob("[!.]*.safetensors")))
 
 
 def create(name: str = "mobilenet_v2", pretrained: bool = False, **config: Any) -> Student:
-    """Make a student with the backbone `name`; `config` are fields of `StudentConfig`.
+    """An untrained student.
 
-    Normalisation and padding are those that the backbone's published weights want, unless given. The weights are
-    random; with `pretrained` the trunk's are the published ones, for backbones whose weights need no calibration
-    data (else see `students.store.pretrained.start_from_pretrained`). The heads are random always, until trained.
+    Args:
+        name: its backbone.
+        pretrained: give the trunk its published weights, if they need no calibration data (if they do, use
+            `students.store.pretrained.start_from_pretrained`). Other weights, and always the heads, are random.
+        config: fields of `StudentConfig`. Normalisation and padding default to those of the published weights.
 
     Raises:
-        ValueError: an unknown backbone or setting (the message lists what exists), or weights that need data.
-        ImportError: weights or network in a package that is not installed.
+        ValueError: an unknown backbone or setting (the message lists the known ones), or weights that need data.
+        ImportError: the package with the network or its weights is not installed.
         FileNotFoundError: `pretrained` for a backbone without published weights.
     """
     from students.network.embedder import Student, config_from_dict
@@ -52,9 +54,9 @@ def create(name: str = "mobilenet_v2", pretrained: bool = False, **config: Any) 
 
 
 def find(name_or_path: str | Path) -> Path:
-    """Where a trained student is, by shipped name ("emoji-mobilenet_v2"; "emoji" for the default) or by path.
+    """Path of a trained student, by shipped name ("emoji-mobilenet_v2", or "emoji" for the default) or by path.
 
-    Raises ValueError for an unknown name, listing what exists; a path ending in .safetensors need not exist.
+    Raises ValueError for an unknown name, listing the shipped ones; a path ending in .safetensors need not exist.
     """
     text = str(name_or_path)
     name = DEFAULT_STUDENT.get(text, text)
@@ -67,9 +69,9 @@ def find(name_or_path: str | Path) -> Path:
 
 
 def load(name_or_path: str | Path) -> Student:
-    """Load a trained student, by whatever `find` takes.
+    """A trained student in evaluation mode, by shipped name or path.
 
-    Raises as `find`; see `students.store.weights.load_student` for bad files.
+    Raises as `find`, and as `students.store.weights.load_student` for missing or bad files.
     """
     from students.store.weights import load_student
 

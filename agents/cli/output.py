@@ -104,7 +104,7 @@ def tell(text: str) -> None:
 
 def tell_leakage(card: dict[str, Any], dataset: SketchDataset, splits: Iterable[str]) -> None:
     """Warn in one line if a student may have been trained on photos that it is evaluated on."""
-    from students.store.leakage import leakage
+    from students.store.leakage import leakage_warning
 
-    if told := leakage(card, dataset, splits):
+    if told := leakage_warning(card, dataset, splits):
         tell(f"sketchcanvas: {told}")

@@ -1,6 +1,7 @@
-"""The photo networks that a student can be made of: one registry.
+"""Backbones: the photo networks whose features a student uses, and their registry.
 
-A backbone is named in `BACKBONES`, or is any network of the timm package as ``timm:NAME`` (extra ``timm``).
+A backbone is one of `BACKBONES`, or a network of the timm package as ``timm:NAME`` (extra ``timm``). Imports no other
+room of `students`.
 """
 
 from __future__ import annotations
@@ -27,19 +28,18 @@ BACKBONES: dict[str, Callable[..., Trunk]] = {
 }
 
 OWN = frozenset(BACKBONES)
-"""The package's own: all their products are in layers, which its tests hold against PyTorch's counter."""
+"""Backbones whose matrix products are known to be in layers, as the tests check against PyTorch's FLOPs counter."""
 
-# Per-channel (mean, standard deviation) on the 0..255 scale, RGB.
 NORMALISATION: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "tf": ((127.5,) * 3, (127.5,) * 3),  # x / 127.5 - 1
     "imagenet": ((0.485 * 255, 0.456 * 255, 0.406 * 255), (0.229 * 255, 0.224 * 255, 0.225 * 255)),  # torchvision's
-    "caffe": ((123.68, 116.779, 103.939), (1.0,) * 3),  # the first VGG's
+    "caffe": ((123.68, 116.779, 103.939), (1.0,) * 3),  # the original VGG's
     "unit": ((0.0,) * 3, (255.0,) * 3),  # x / 255
 }
+"""Mean and standard deviation per RGB channel, pixels from 0 to 255."""
 
-# (normalisation, same_padding) of the weights that `students.store.pretrained` finds; of torchvision's where it
-# finds none
-_WANTED = {
+# (normalisation, same_padding) of the published weights in `students.store.pretrained`, else of torchvision's.
+_INPUTS = {
     "efficientnet_lite0": ("tf", True),
     "efficientnet_lite1": ("tf", True),
     "efficientnet_lite2": ("tf", True),
@@ -50,16 +50,16 @@ _WANTED = {
 
 
 def check_backbone(name: str) -> None:
-    """Raise ValueError, listing what exists, unless `name` is in the registry or starts with ``timm:``."""
+    """Raise ValueError, listing the backbones, unless `name` is in the registry or starts with ``timm:``."""
     if name not in BACKBONES and not name.startswith(TIMM_PREFIX):
         raise ValueError(f"unknown backbone {name!r}; there are {sorted(BACKBONES)}, and {TIMM_PREFIX}NAME")
 
 
 def build_trunk(name: str, domains: Sequence[str] = ("photo",), same_padding: bool = False) -> Trunk:
-    """A backbone with random weights and a set of norms per domain.
+    """A backbone with random weights and norms for each domain.
 
     Raises:
-        ValueError: an unknown backbone; the message lists what exists.
+        ValueError: an unknown backbone; the message lists the backbones.
         ImportError: ``timm:NAME`` without timm.
     """
     check_backbone(name)
@@ -69,21 +69,23 @@ def build_trunk(name: str, domains: Sequence[str] = ("photo",), same_padding: bo
 
 
 def wanted_inputs(name: str) -> tuple[str, bool]:
-    """The normalisation (a key of `NORMALISATION`) and whether SAME padding that a backbone's published weights want.
+    """(normalisation, same_padding) that a backbone's published weights were trained with.
+
+    The first is a key of `NORMALISATION`, the second whether convolutions pad as TensorFlow does.
 
     Raises:
-        ValueError: an unknown backbone, or a timm network with a normalisation that has no name here.
+        ValueError: an unknown backbone, or a timm network whose normalisation is not in `NORMALISATION`.
         ImportError: ``timm:NAME`` without timm.
     """
     check_backbone(name)
-    if name in _WANTED:
-        return _WANTED[name]
+    if name in _INPUTS:
+        return _INPUTS[name]
     mean, std = timm_pixels(name.removeprefix(TIMM_PREFIX))
     for normalisation, (known_mean, known_std) in NORMALISATION.items():
         given, known = (*mean, *std), (*known_mean, *known_std)
         if all(abs(255 * a - b) < 0.1 for a, b in zip(given, known, strict=True)):
             return normalisation, False
     raise ValueError(
-        f"{name} was trained on pixels with mean {mean} and deviation {std}, which has no name here; "
+        f"{name} was trained on pixels with mean {mean} and deviation {std}, an unknown normalisation: "
         f"choose a normalisation out of {sorted(NORMALISATION)}"
     )

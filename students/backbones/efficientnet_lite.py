@@ -1,8 +1,8 @@
-"""EfficientNet-Lite's convolutional trunks with batch norm per domain.
+"""Convolutional trunks of EfficientNet-Lite with batch norm per domain.
 
 Architecture: Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019,
 table 1 and section 3.3 (scaling), in the Lite variants of TensorFlow's TPU repository: no squeeze-and-excitation,
-ReLU6 for swish, and stem, last convolution and the number of first and last blocks are not scaled.
+ReLU6 instead of swish; stem, last convolution and the numbers of first and last blocks are not scaled.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import nn
 from students.backbones.mobilenet_v2 import InvertedResidual
 from students.backbones.trunk import LayerBuilder, SequentialTrunk, rounded_channels
 
-# kernel, expansion, output channels, number of blocks, stride of the first block; at width and depth 1
+# Kernel, expansion, output channels, number of blocks, stride of the first block; at width and depth 1.
 _STAGES = (
     (3, 1, 16, 1, 1),
     (3, 6, 24, 2, 2),
@@ -25,7 +25,7 @@ _STAGES = (
     (5, 6, 192, 4, 2),
     (3, 6, 320, 1, 1),
 )
-# stride -> the stage whose last block is tapped
+# Stage whose last block is tapped, by stride.
 _TAPPED_STAGES = {8: 2, 16: 4}
 _LAST_CHANNELS = 1280
 _EPS = 1e-3
@@ -38,8 +38,7 @@ class EfficientNetLiteTrunk(SequentialTrunk):
     1.309, lite2 4,811,072 and 1.503.
 
     Tapped after the last block of stride 8, the last of stride 16, and the last convolution. With `same_padding`
-    (default) strided convolutions pad as TensorFlow does, by the size of their input; the published weights were
-    trained so.
+    (default) strided convolutions pad as TensorFlow does, as for the published weights.
     """
 
     def __init__(
@@ -66,7 +65,6 @@ class EfficientNetLiteTrunk(SequentialTrunk):
         features.append(build.conv_norm(channels, _LAST_CHANNELS, 1))
         taps[32], tap_channels[32] = len(features) - 1, _LAST_CHANNELS
         super().__init__(features, taps, tap_channels)
-        self.same_padding = same_padding
 
 
 def efficientnet_lite0(domains: Sequence[str] = ("photo",), same_padding: bool = True) -> EfficientNetLiteTrunk:

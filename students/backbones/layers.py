@@ -1,4 +1,4 @@
-"""Small layers shared by the student networks."""
+"""Convolution with TensorFlow's padding, and pooling to a grid; both can be exported to ONNX."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from torch import Tensor, nn
 
 
 def same_pad(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """(before, after) padding of one axis by TensorFlow's SAME rule: ceil(size / stride) outputs."""
+    """Padding (before, after) of one axis by TensorFlow's SAME rule, for ceil(size / stride) outputs."""
     total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 
 
 class SameConv2d(nn.Conv2d):
-    """Convolution that pads by TensorFlow's SAME rule: (0, 1) for stride 2, kernel 3 and an even size."""
+    """Convolution with padding by TensorFlow's SAME rule, such as (0, 1) for stride 2, kernel 3 and an even size."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Convolve input (B, C, H, W) -> (B, C', ceil(H / stride), ceil(W / stride))."""
-        # int, because the sizes of a traced tensor are tensors: the padding would be computed in the exported graph.
+        """The convolution (B, C', ceil(H / stride), ceil(W / stride)) of input (B, C, H, W)."""
+        # Sizes of a traced tensor are tensors; as int they are constants of the exported graph.
         top, bottom = same_pad(int(input.shape[-2]), self.kernel_size[0], self.stride[0])
         left, right = same_pad(int(input.shape[-1]), self.kernel_size[1], self.stride[1])
         if top == bottom and left == right:
@@ -36,31 +36,31 @@ class SameConv2d(nn.Conv2d):
 
 
 class _UnevenConv(torch.autograd.Function):
-    """A convolution with other padding on one side than on the other, for export: ONNX has it in one operator.
+    """A convolution with unequal padding as one ONNX operator.
 
-    torch needs two, and a picture that is padded apart is written anew: that took a sixth of onnxruntime's time.
+    torch exports it as padding and convolution; writing the padded picture took a sixth of onnxruntime's time.
     """
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, pads: tuple[int, ...], stride: tuple[int, ...], groups: int
     ) -> Tensor:
-        """Pad by (left, right, top, bottom) and convolve."""
+        """The convolution of x padded by (left, right, top, bottom)."""
         return F.conv2d(F.pad(x, pads), weight, None, stride, 0, 1, groups)
 
     @staticmethod
     def symbolic(g: Any, x: Any, weight: Any, pads: tuple[int, ...], stride: tuple[int, ...], groups: int) -> Any:
-        """The operator; ONNX names the beginnings of both axes and then their ends."""
+        """The ONNX operator; its padding is given as the beginnings of both axes, then their ends."""
         left, right, top, bottom = pads
         return g.op("Conv", x, weight, pads_i=[top, left, bottom, right], strides_i=list(stride), group_i=groups)
 
 
 def pool_to(x: Tensor, grid: int) -> Tensor:
-    """Average-pool x (B, C, H, W) to (B, C, grid, grid), as `adaptive_avg_pool2d` does."""
+    """x (B, C, H, W) average-pooled to (B, C, grid, grid), as by `adaptive_avg_pool2d`."""
     if not torch.onnx.is_in_onnx_export():
         return F.adaptive_avg_pool2d(x, grid)
-    # ONNX has no such operator: cells of one size are plain pooling, others (and more cells than pixels) are averages
-    # over pixels, which is a matrix.
+    # ONNX has no such operator. Cells of equal size are plain pooling; otherwise the cells are a product with a matrix
+    # of shares.
     height, width = int(x.shape[2]), int(x.shape[3])
     if height % grid == 0 and width % grid == 0:
         return F.avg_pool2d(x, (height // grid, width // grid))
@@ -70,7 +70,7 @@ def pool_to(x: Tensor, grid: int) -> Tensor:
 
 def _pooling(size: int, grid: int) -> NDArray[np.float32]:
     """Share of each of `size` pixels of one axis in each cell, (size, grid) float32."""
-    # NumPy, because torch's operations would be recorded in the graph.
+    # In NumPy, since operations of torch would be recorded in the graph.
     pixel, cell = np.arange(size)[:, None], np.arange(grid)
     inside = (pixel >= cell * size // grid) & (pixel < -(-(cell + 1) * size // grid))
     return np.asarray(inside / inside.sum(axis=0), dtype=np.float32)

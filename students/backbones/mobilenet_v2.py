@@ -1,8 +1,8 @@
-"""MobileNetV2's convolutional trunk with batch norm per domain.
+"""Convolutional trunk of MobileNetV2 with batch norm per domain.
 
-Architecture: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018, table 2,
-width 1.0. Modules are named as in torchvision (``features.0`` .. ``features.18``), so that its published
-weights load (:mod:`students.store.pretrained`); torchvision itself is not needed.
+Architecture: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018, table 2, width 1.0.
+Modules are named as in torchvision (``features.0`` to ``features.18``), so that its published weights load
+(`students.store.pretrained`) without torchvision.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from students.backbones.trunk import LayerBuilder, SequentialTrunk
 
-# expansion, output channels, number of blocks, stride of the first block
+# Expansion, output channels, number of blocks, stride of the first block.
 _STAGES = (
     (1, 16, 1, 1),
     (6, 24, 2, 2),
@@ -26,12 +26,12 @@ _STAGES = (
 
 
 class InvertedResidual(nn.Module):
-    """Expand 1x1, depthwise convolution, project 1x1; with a shortcut where shape allows."""
+    """Expand 1x1, depthwise convolution, project 1x1; with a shortcut where input and output have one shape."""
 
     def __init__(
         self, build: LayerBuilder, c_in: int, c_out: int, stride: int, expansion: int, kernel: int = 3
     ) -> None:
-        """Build the block; `expansion` 1 has no expanding convolution, `kernel` is the depthwise one's side."""
+        """Build the block; `kernel` is that of the depthwise convolution, `expansion` 1 means no expanding one."""
         super().__init__()
         hidden = c_in * expansion
         layers: list[nn.Module] = []
@@ -53,8 +53,8 @@ class MobileNetV2Trunk(SequentialTrunk):
     """The convolutional features of MobileNetV2 1.0: 2,223,872 parameters counting the norms of one domain.
 
     Tapped after the last block of stride 8, the last of stride 16, and the last convolution. With `same_padding`
-    (default) stride-2 convolutions pad as TensorFlow does; the shipped starting weights were trained so. Without
-    it they pad by one on every side as torchvision does, for torchvision's weights.
+    (default) stride-2 convolutions pad as TensorFlow does, as for the shipped starting weights; without it they pad by
+    one on every side, as for torchvision's weights.
     """
 
     def __init__(self, domains: Sequence[str] = ("photo",), same_padding: bool = True) -> None:
@@ -68,4 +68,3 @@ class MobileNetV2Trunk(SequentialTrunk):
                 channels = c_out
         features.append(build.conv_norm(channels, 1280, 1))
         super().__init__(features, {8: 6, 16: 13, 32: 18}, {8: 32, 16: 96, 32: 1280})
-        self.same_padding = same_padding

@@ -1,8 +1,8 @@
-"""MobileNetV3-Small's convolutional trunk with batch norm per domain.
+"""Convolutional trunk of MobileNetV3-Small with batch norm per domain.
 
 Architecture: Howard et al., "Searching for MobileNetV3", ICCV 2019, table 2. Modules are named as in torchvision
-(``features.0`` .. ``features.12``), so that its published weights load (:mod:`students.store.pretrained`); torchvision
-itself is not needed.
+(``features.0`` to ``features.12``), so that its published weights load (`students.store.pretrained`) without
+torchvision.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from students.backbones.trunk import LayerBuilder, SequentialTrunk, rounded_channels
 
-# kernel, expanded channels, output channels, squeeze-and-excitation, activation, stride
+# Kernel, expanded channels, output channels, squeeze-and-excitation, activation, stride.
 _BLOCKS: tuple[tuple[int, int, int, bool, Callable[..., nn.Module], int], ...] = (
     (3, 16, 16, True, nn.ReLU, 2),
     (3, 72, 24, False, nn.ReLU, 2),
@@ -33,10 +33,10 @@ _EPS = 1e-3
 
 
 class SqueezeExcitation(nn.Module):
-    """Scale every channel by a gate in [0, 1] computed from the means of all (Hu et al., CVPR 2018)."""
+    """Scale each channel by a gate in [0, 1] computed from all channels' means (Hu et al., CVPR 2018)."""
 
     def __init__(self, channels: int) -> None:
-        """Build with a quarter of the channels, rounded to a multiple of 8, in between."""
+        """Build with a quarter of `channels`, rounded to a multiple of 8, between the two convolutions."""
         super().__init__()
         squeezed = rounded_channels(channels / 4)
         self.fc1 = nn.Conv2d(channels, squeezed, 1)
@@ -49,7 +49,7 @@ class SqueezeExcitation(nn.Module):
 
 
 class _Block(nn.Module):
-    """Expand 1x1, depthwise convolution, squeeze-and-excitation, project 1x1; with a shortcut where shape allows."""
+    """Expand 1x1, depthwise convolution, squeeze-and-excitation, project 1x1; with a shortcut at equal shapes."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class MobileNetV3SmallTrunk(SequentialTrunk):
     """The convolutional features of MobileNetV3-Small 1.0: 927,008 parameters counting the norms of one domain.
 
     Tapped after the last block of stride 8, the last of stride 16, and the last convolution. Without `same_padding`
-    (default) strided convolutions pad by half a kernel on every side as torchvision does, for torchvision's weights.
+    (default) strided convolutions pad by half a kernel on every side, as for torchvision's weights.
     """
 
     def __init__(self, domains: Sequence[str] = ("photo",), same_padding: bool = False) -> None:
@@ -95,4 +95,3 @@ class MobileNetV3SmallTrunk(SequentialTrunk):
             channels = c_out
         features.append(build.conv_norm(channels, _LAST_CHANNELS, 1, activation=nn.Hardswish))
         super().__init__(features, {8: 3, 16: 8, 32: 12}, {8: 24, 16: 48, 32: _LAST_CHANNELS})
-        self.same_padding = same_padding

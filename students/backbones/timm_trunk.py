@@ -1,8 +1,7 @@
-"""Any network of the `timm` package as a trunk, when the package is installed (extra ``timm``).
+"""Networks of the `timm` package as trunks (extra ``timm``).
 
-timm: Wightman, "PyTorch Image Models", https://github.com/huggingface/pytorch-image-models. A network is usable
-when its features can be tapped at strides 8, 16 and 32. Its batch norms get one set per domain; other norms are
-shared by all domains.
+timm: Wightman, "PyTorch Image Models", https://github.com/huggingface/pytorch-image-models. A network needs feature
+maps at strides 8, 16 and 32. Its batch norms become separate for each domain; other norms are shared by all domains.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ _STRIDES = (8, 16, 32)
 
 
 def timm_package() -> Any:
-    """The timm module. Raises ImportError naming the pip command when it cannot be imported."""
+    """The timm module. Raises ImportError, with the pip command, if it cannot be imported."""
     try:
         return importlib.import_module("timm")
-    except (ImportError, RuntimeError) as error:  # torchvision beside another build of torch: a RuntimeError
+    except (ImportError, RuntimeError) as error:  # RuntimeError: torchvision of another build than torch
         raise ImportError(
             f"a backbone named {PREFIX}... needs the timm package and a torchvision that fits the installed torch "
             f"({error}): pip install 'sketchcanvas[timm]'"
@@ -32,10 +31,9 @@ def timm_package() -> Any:
 
 
 class TimmTrunk(Trunk):
-    """The features of timm's network `name`, random weights as timm draws them; see `students.store.pretrained` for
-    others.
+    """The features of a timm network, with timm's random weights; `students.store.pretrained` loads others.
 
-    `same_padding` does nothing: timm's networks pad by their own rule (those named ``tf_...`` as TensorFlow).
+    `same_padding` is ignored: timm's networks pad by their own rule (those named ``tf_...`` as TensorFlow does).
     """
 
     def __init__(self, name: str, domains: Sequence[str] = ("photo",), same_padding: bool = False) -> None:
@@ -43,7 +41,7 @@ class TimmTrunk(Trunk):
 
         Raises:
             ImportError: timm is not installed.
-            ValueError: timm has no such network, or it has no maps of strides 8, 16 and 32.
+            ValueError: timm has no such network, or the network lacks maps of strides 8, 16 and 32.
         """
         super().__init__()
         self.name = name
@@ -53,15 +51,15 @@ class TimmTrunk(Trunk):
         missing = [stride for stride in _STRIDES if stride not in reductions]
         if missing:
             raise ValueError(f"timm's {name} has maps of strides {reductions}; a student needs {list(_STRIDES)}")
-        # the last map of each stride
+        # Index of the last map of each stride.
         self._places = {s: len(reductions) - 1 - reductions[::-1].index(s) for s in _STRIDES}
         self.tap_channels = {s: channels[place] for s, place in self._places.items()}
         switch_batch_norms(self.net, domains)
 
     def forward_taps(self, x: Tensor) -> dict[int, Tensor]:
-        """Map x (B, 3, H, W), float, to one map for each of the strides 8, 16 and 32, each (B, C, H', W').
+        """Maps of x (B, 3, H, W) float by stride: 8, 16 and 32, each (B, C, H', W').
 
-        Raises ValueError for a network whose maps are not (B, C, H, W).
+        Raises ValueError for a network whose maps have another layout.
         """
         maps = self.net(x)
         taps = {stride: maps[place] for stride, place in self._places.items()}
@@ -74,13 +72,13 @@ class TimmTrunk(Trunk):
         return taps
 
     def published(self, state: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
-        """Translate a state dict as published by timm to this trunk's names (those without domains).
+        """A state dict published by timm, under this trunk's names (without domains).
 
-        Raises ValueError when it does not fit the network.
+        Raises ValueError if it does not fit the network.
         """
-        if not state:  # timm would go and download some
+        if not state:  # timm would download weights
             raise ValueError(f"{source} holds no tensors")
-        # With its classifier: only so does timm refuse missing names.
+        # timm reports missing names only for a network with its classifier.
         try:
             _create(self.name, state)
         except Exception as error:
@@ -90,18 +88,18 @@ class TimmTrunk(Trunk):
 
 
 def timm_pixels(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Per-channel (mean, standard deviation), on the 0..1 scale, that the published weights of `name` want.
+    """(mean, standard deviation) per channel, pixels from 0 to 1, that the published weights of `name` need.
 
-    Raises ImportError when timm is not installed, ValueError when it has no such network.
+    Raises ImportError without timm, ValueError if it has no such network.
     """
-    settings = _checked(name).get_pretrained_cfg(name)
-    if settings is None:  # nothing published
+    settings = _timm_with(name).get_pretrained_cfg(name)
+    if settings is None:  # no published weights
         return (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     return tuple(settings.mean), tuple(settings.std)
 
 
 def switch_batch_norms(module: nn.Module, domains: Sequence[str]) -> None:
-    """Replace every BatchNorm2d below `module` by a `SwitchBatchNorm2d`, each domain starting as a copy of it."""
+    """Replace each BatchNorm2d below `module` by a `SwitchBatchNorm2d` whose domains are copies of it."""
     for name, child in module.named_children():
         if isinstance(child, nn.BatchNorm2d):
             setattr(module, name, _NormAct(child, domains))
@@ -110,10 +108,10 @@ def switch_batch_norms(module: nn.Module, domains: Sequence[str]) -> None:
 
 
 class _NormAct(SwitchBatchNorm2d):
-    """A switch norm with what timm's BatchNormAct2d does after normalising; names of tensors as there."""
+    """A switch norm followed by the drop and activation of timm's BatchNormAct2d, if it has them."""
 
     def __init__(self, norm: nn.BatchNorm2d, domains: Sequence[str]) -> None:
-        # momentum None is PyTorch's cumulative average, which needs a counter
+        # None means PyTorch's cumulative average, which a switch norm does not have.
         momentum = 0.1 if norm.momentum is None else norm.momentum
         super().__init__(norm.num_features, domains, norm.eps, momentum)
         self.drop = getattr(norm, "drop", None)
@@ -130,6 +128,7 @@ class _NormAct(SwitchBatchNorm2d):
 
 
 def _features(name: str, state: Mapping[str, Tensor] | None = None) -> Any:
+    """timm's network as a list of feature maps. Raises ValueError where timm cannot give them."""
     try:
         return _create(name, state, features_only=True)
     except (RuntimeError, AttributeError, AssertionError) as error:
@@ -137,14 +136,14 @@ def _features(name: str, state: Mapping[str, Tensor] | None = None) -> Any:
 
 
 def _create(name: str, state: Mapping[str, Tensor] | None = None, **settings: Any) -> Any:
-    """timm's network with weights drawn at random, or with those of a published state dict; never a download."""
+    """timm's network with random weights, or with those of a published state dict; nothing is downloaded."""
     if state is not None:
         settings |= {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": dict(state)}}
-    return _checked(name).create_model(name, **settings)
+    return _timm_with(name).create_model(name, **settings)
 
 
-def _checked(name: str) -> Any:
-    """The timm module, which has a network of that name."""
+def _timm_with(name: str) -> Any:
+    """The timm module. Raises ValueError if it has no network of that name."""
     timm = timm_package()
     if not timm.is_model(name):
         raise ValueError(f"timm has no network {name!r}; timm.list_models('*resnet*') lists those with resnet in it")

@@ -1,4 +1,4 @@
-"""Common to all trunks: the interface, its layers with domains, maps tapped at three strides."""
+"""The interface of all trunks, a trunk made of a chain of layers, and a builder for its layers."""
 
 from __future__ import annotations
 
@@ -12,31 +12,34 @@ from students.backbones.switch_norm import SwitchBatchNorm2d
 
 
 class Trunk(nn.Module):
-    """A photo network without its classifier: what a backbone has to offer.
+    """A photo network without its classifier.
 
-    A backbone is any callable that takes ``domains`` and ``same_padding`` and gives a trunk. Batch norms have one
-    set per domain (`students.backbones.switch_norm`).
+    A backbone is any callable with the arguments ``domains`` and ``same_padding`` that returns a trunk. Batch norms are
+    separate for each domain (`students.backbones.switch_norm`).
     """
 
     tap_channels: Mapping[int, int]
-    """Channels of the maps that `forward_taps` gives, by stride (8, 16 and 32)."""
+    """Channels of the maps from `forward_taps`, by stride (8, 16 and 32)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map x (B, 3, H, W), float, to the final map (B, C, H/32, W/32)."""
+        """The last map (B, C, H/32, W/32) of x (B, 3, H, W) float."""
         return self.forward_taps(x)[32]
 
     def forward_taps(self, x: Tensor) -> dict[int, Tensor]:
-        """Map x (B, 3, H, W), float, to the maps tapped at strides 8, 16 and 32, each (B, C, H/stride, W/stride)."""
+        """Maps of x (B, 3, H, W) float by stride: 8, 16 and 32, each (B, C, H/stride, W/stride)."""
         raise NotImplementedError
 
 
 class SequentialTrunk(Trunk):
-    """A trunk that is a chain of layers, ``features``, some of which are tapped."""
+    """A trunk made of a chain of layers, ``features``."""
 
     def __init__(self, features: Sequence[nn.Module], taps: Mapping[int, int], channels: Mapping[int, int]) -> None:
-        """Chain `features`; `taps` is the index of the layer tapped at each stride, `channels` its channels.
+        """Chain the layers, with He initialisation of the convolutions.
 
-        The layer tapped at stride 32 is the last. Convolutions get He initialisation.
+        Args:
+            features: the layers.
+            taps: index of the layer whose output is the map of each stride; that of stride 32 is the last layer.
+            channels: channels of the map of each stride.
         """
         super().__init__()
         assert taps[32] == len(features) - 1
@@ -50,7 +53,7 @@ class SequentialTrunk(Trunk):
                     nn.init.zeros_(module.bias)
 
     def forward_taps(self, x: Tensor) -> dict[int, Tensor]:
-        """Map x (B, 3, H, W), float, to the maps tapped at strides 8, 16 and 32, each (B, C, H/stride, W/stride)."""
+        """Maps of x (B, 3, H, W) float by stride: 8, 16 and 32, each (B, C, H/stride, W/stride)."""
         taps = {}
         for i, layer in enumerate(self.features):
             x = layer(x)
@@ -60,10 +63,10 @@ class SequentialTrunk(Trunk):
 
 
 class LayerBuilder:
-    """Makes the layers of one trunk, which share domains, the padding rule and the epsilon of the norms."""
+    """Makes layers of a trunk with the same domains, padding rule and epsilon of the norms."""
 
     def __init__(self, domains: Sequence[str], same_padding: bool, eps: float = 1e-5) -> None:
-        """With `same_padding` strided convolutions pad as TensorFlow does, else by half a kernel on every side."""
+        """Strided convolutions pad as TensorFlow does with `same_padding`, else by half a kernel on every side."""
         self.domains = tuple(domains)
         self.same_padding = same_padding
         self.eps = eps
@@ -75,9 +78,9 @@ class LayerBuilder:
         return nn.Conv2d(c_in, c_out, kernel, stride, (kernel - 1) // 2, groups=groups, bias=False)
 
     def norm(self, channels: int) -> SwitchBatchNorm2d:
-        """A batch norm with one set per domain.
+        """A batch norm per domain.
 
-        Its momentum is 0.1, not the 0.01 of TensorFlow's recipes: with many domains each is seen in few steps.
+        Its momentum is 0.1 instead of the 0.01 of TensorFlow's recipes, since each of many domains occurs in few steps.
         """
         return SwitchBatchNorm2d(channels, self.domains, self.eps)
 
@@ -90,7 +93,7 @@ class LayerBuilder:
         groups: int = 1,
         activation: Callable[..., nn.Module] | None = nn.ReLU6,
     ) -> nn.Sequential:
-        """Convolution, norm and (unless None) activation."""
+        """Convolution, norm and, unless None, activation."""
         layers: list[Any] = [self.conv(c_in, c_out, kernel, stride, groups), self.norm(c_out)]
         if activation is not None:
             layers.append(activation(inplace=True))
@@ -98,6 +101,6 @@ class LayerBuilder:
 
 
 def rounded_channels(channels: float, divisor: int = 8) -> int:
-    """Round to a multiple of `divisor`, but never down by more than 10 % (the rule of MobileNet's code)."""
+    """`channels` rounded to a multiple of `divisor`, but not down by more than 10 % (the rule of MobileNet's code)."""
     rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * channels else rounded

@@ -1,4 +1,4 @@
-"""A student network: trunk and head, its FLOPs, and the HOG baseline that learns nothing.
+"""A student network (trunk and heads), its FLOPs and calibration, and the HOG baseline without training.
 
 Imports `backbones`. Weights are read and written by `store`.
 """

@@ -1,9 +1,8 @@
-"""A student: trunk and head that turn sketches (at any of its canvases) and photos into unit vectors."""
+"""A student: trunk and heads that embed photos, and sketches drawn at any of its canvases, as unit vectors."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,12 +15,11 @@ from torch import Tensor, nn
 
 from students.backbones import NORMALISATION, OWN, build_trunk, check_backbone, wanted_inputs
 from students.backbones.layers import pool_to
-from students.backbones.switch_norm import PHOTO, recalibrate, set_domain
+from students.backbones.switch_norm import PHOTO, set_domain
+from students.network.modes import evaluating
 from students.network.protocol import UNSAVED, batch_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sketchcanvas_env.sketches.sketch import VectorSketch
 
 
@@ -29,39 +27,48 @@ if TYPE_CHECKING:
 class Head:
     """One part of an embedding: a map of the trunk, pooled to a grid of cells, each projected by a 1x1 convolution."""
 
-    stride: int  # of the map: 8, 16 or 32 pixels a cell
-    grid: int  # the map is average-pooled to grid x grid cells, which keeps the layout
-    dim: int  # dimensions per cell
-    share: float  # of the cosine similarity of two embeddings; the shares of all heads sum to 1
+    stride: int
+    """Stride of the map: 8, 16 or 32 pixels per cell."""
+    grid: int
+    """The map is average-pooled to grid x grid cells, which keeps the layout."""
+    dim: int
+    """Dimensions per cell."""
+    share: float
+    """Weight in the cosine similarity of two embeddings; the shares of all heads sum to 1."""
 
 
-# Far beyond use: a card from elsewhere cannot ask for all memory.
+# Limits far beyond use, so that a card from elsewhere cannot ask for all memory.
 MAX_SIDE = 4096
 MAX_SIZE = 4096
 MAX_CANVASES = 64
 
-_COUNTED_BY_PASS = 256  # pixels up to which one forward pass takes little time and memory, whatever the backbone
+_MAX_REAL_PASS = 256
+"""Largest canvas (pixels) whose FLOPs are counted by a real pass, which is quick and small for every backbone."""
 
 
 @dataclass(frozen=True)
 class StudentConfig:
-    """Everything needed to rebuild a student's network; stored on the card in its file."""
+    """All settings of a student's network; stored on its card."""
 
     backbone: str = "mobilenet_v2"
-    # Layout at a fine stride carries over to photos never seen, the deepest map alone does not: a probe scored acc@1
-    # 0.08, 0.26, 0.24 on val at 48 px with the stride-32, 16, 8 part only, and 0.36 with shares 0.2, 0.4, 0.4.
+    # Fine layout generalises to new photos, the deepest map alone does not: in a trial acc@1 on val at 48 px was 0.08,
+    # 0.26 and 0.24 with the head of stride 32, 16 and 8 alone, and 0.36 with all three at shares 0.2, 0.4, 0.4.
     heads: tuple[Head, ...] = (Head(8, 8, 16, 0.35), Head(16, 4, 64, 0.45), Head(32, 2, 64, 0.2))
     canvases: tuple[int, ...] = (32, 48, 64, 96, 128, 160, 192, 256)
-    photo_side: int = 128  # photos are resized to this side, pixels
-    ink: str = "dark"  # "dark": black ink on white paper; "light": the negative
-    # None: what the backbone's published weights want, filled in at once (`students.backbones.wanted_inputs`)
-    same_padding: bool | None = None  # TensorFlow's padding; False for torchvision's weights
-    normalisation: str | None = None  # of pixels: a key of `students.backbones.NORMALISATION`
+    """Canvas sides, pixels, rising."""
+    photo_side: int = 128
+    """Side to which photos are resized, pixels."""
+    ink: str = "dark"
+    """"dark": black ink on white paper; "light": the negative."""
+    same_padding: bool | None = None
+    """TensorFlow's padding (True) or torchvision's (False); None: that of the backbone's published weights."""
+    normalisation: str | None = None
+    """Key of `students.backbones.NORMALISATION`; None: that of the backbone's published weights."""
 
     def __post_init__(self) -> None:
-        """Check every field; ValueError says which is wrong and what is allowed."""
+        """Check all fields and fill in defaults; ValueError names the wrong field and what is allowed."""
         object.__setattr__(self, "canvases", tuple(int(c) for c in self.canvases))
-        if not isinstance(self.backbone, str):  # a card may say anything
+        if not isinstance(self.backbone, str):  # a card from elsewhere may hold any type
             raise ValueError(f"backbone must be a name, got {self.backbone!r}")
         check_backbone(self.backbone)
         if self.normalisation is None or self.same_padding is None:
@@ -96,31 +103,31 @@ class StudentConfig:
 
     @property
     def domains(self) -> tuple[str, ...]:
-        """Names of the batch-norm domains: "photo", then every canvas as text."""
+        """Names of the batch-norm domains: "photo", then each canvas as text."""
         return (PHOTO, *(str(c) for c in self.canvases))
 
 
 class Student(nn.Module):
-    """Embeds sketches and photos in one space; compare by Euclidean distance.
+    """Embeds sketches and photos in one space, to be compared by Euclidean distance.
 
-    Each head (`Head`) pools a map of the trunk to a grid of cells, so that layout is kept, projects every cell by a 1x1
-    convolution, flattens and L2-normalises. An embedding is the heads' vectors side by side, each times the square
-    root of its share: the cosine similarity of two embeddings is the shares' mean of the heads' similarities.
+    Each head (`Head`) pools a map of the trunk to a grid of cells, projects every cell by a 1x1 convolution, flattens
+    and L2-normalises. An embedding is the concatenation of the heads' vectors, each times the square root of its share,
+    so that the cosine similarity of two embeddings is the weighted mean of the heads' similarities.
     """
 
     def __init__(self, config: StudentConfig | None = None) -> None:
-        """Build with random weights; :mod:`students.store.pretrained`, :mod:`students.store.weights` have others."""
+        """Build with random weights; `students.store.pretrained` and `students.store.weights` load others."""
         super().__init__()
         self.config = config = StudentConfig() if config is None else config
         self.name = config.backbone
-        self.weights_hash = UNSAVED  # SHA-256 on the card of the file it was loaded from
-        self.batch: int | None = None  # pictures embedded at once; None: `protocol.batch_of` their side
+        self.weights_hash = UNSAVED  # set to the card's SHA-256 by `load_student`
+        self.batch: int | None = None  # pictures embedded at once; None: `protocol.batch_of(side)`
         self.trunk = build_trunk(config.backbone, config.domains, bool(config.same_padding))
         self.heads = nn.ModuleDict(
             {str(h.stride): nn.Conv2d(self.trunk.tap_channels[h.stride], h.dim, 1) for h in config.heads}
         )
         mean, std = NORMALISATION[str(config.normalisation)]
-        # rebuilt from the config, so not part of the state dict
+        # Not in the state dict, since the config determines them.
         self.register_buffer("_mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("_std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
         self._flops: dict[int, float] = {}
@@ -138,75 +145,74 @@ class Student(nn.Module):
 
     @property
     def canvases(self) -> tuple[int, ...]:
-        """Canvas sides (pixels) that this student has statistics for."""
+        """Canvas sides (pixels) that this student can embed, rising."""
         return self.config.canvases
 
     @property
     def params(self) -> int:
-        """Number of parameters in use for one query: each switch norm counts for one domain."""
+        """Number of parameters used for one query, with the norms of one domain."""
         from students.network.flops import count_params
 
         return count_params(self)
 
     def flops(self, canvas: int) -> float:
-        """FLOPs (2 x MAC; convolutions of trunk and head) of embedding one sketch at `canvas`.
+        """FLOPs (2 x MAC; convolutions of trunk and heads) of embedding one sketch at `canvas` (pixels).
 
-        Raises ValueError for a canvas that the student has no statistics for.
+        Raises ValueError for a canvas that the student does not have.
         """
         domain = self.domain_of(canvas)
         if canvas not in self._flops:
             from students.network.flops import count
 
-            # On the meta device shapes are all there is, but PyTorch imports its compiler there, which takes a second.
-            known = self.config.backbone in OWN and canvas <= _COUNTED_BY_PASS
-            self._flops[canvas] = count(
-                self._twin() if known else self._shadow(), (1, 3, canvas, canvas), domain, watched=not known
-            )
+            # The meta device needs no arithmetic, but there PyTorch imports its compiler, which takes a second.
+            real = self.config.backbone in OWN and canvas <= _MAX_REAL_PASS
+            network = self._copy_of_layers() if real else self._on_meta_device()
+            self._flops[canvas] = count(network, (1, 3, canvas, canvas), domain, watched=not real)
         return self._flops[canvas]
 
-    def _twin(self) -> Student:
-        """Layers of their own, with this student's weights: another thread may be using its layers."""
+    def _copy_of_layers(self) -> Student:
+        """A student with new layers and the same weight tensors, so that another thread can use this one meanwhile."""
         return deepcopy(self, {id(tensor): tensor for tensor in (*self.parameters(), *self.buffers())})
 
-    def _shadow(self) -> Student:
-        """A student of the same shapes, without numbers."""
+    def _on_meta_device(self) -> Student:
+        """A student of the same shapes without numbers."""
         with torch.device("meta"):
             return Student(self.config)
 
     def domain_of(self, canvas: int) -> str:
-        """Name of the domain of `canvas`. Raises ValueError listing the canvases for an unknown one."""
+        """Name of the batch-norm domain of `canvas`. Raises ValueError, listing the canvases, for an unknown one."""
         if canvas not in self.config.canvases:
             raise ValueError(f"this student has no statistics for canvas {canvas}; it has {list(self.config.canvases)}")
         return str(int(canvas))
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self._mean.device
 
     # ---- pictures to tensors
 
     def sketch_tensor(self, rasters: npt.NDArray[np.uint8] | Tensor) -> Tensor:
-        """Turn rasters (B, S, S) uint8 into network input (B, 3, S, S) float32, channels last.
+        """Network input (B, 3, S, S) float32 from rasters (B, S, S) uint8.
 
-        Rasters have ink 0 on paper 255; with the default normalisation white paper is +1 and ink -1.
+        Rasters have ink 0 on paper 255; the normalisation "tf" makes them -1 and +1. Channels are last in memory.
         Raises ValueError for other shapes or types.
         """
         x = torch.as_tensor(rasters)
         if x.ndim != 3 or x.shape[1] != x.shape[2] or x.dtype != torch.uint8:
             raise ValueError(f"rasters must be (B, S, S) uint8, got {tuple(x.shape)} {x.dtype}")
-        return self.drawn(x.to(self.device))
+        return self.normalised_rasters(x.to(self.device))
 
-    def drawn(self, rasters: Tensor) -> Tensor:
-        """`sketch_tensor` for a tensor on the student's device, unchecked: this part is exported with the network."""
+    def normalised_rasters(self, rasters: Tensor) -> Tensor:
+        """`sketch_tensor` without its checks, for a tensor on the student's device; exported with the network."""
         x = 255 - rasters if self.config.ink == "light" else rasters
         return self.normalised(x.float()[:, None].expand(-1, 3, -1, -1))
 
     def photo_tensor(self, images: npt.NDArray[np.uint8] | Tensor) -> Tensor:
-        """Turn photos (B, H, W, 3) uint8 into network input (B, 3, photo_side, photo_side) float32.
+        """Network input (B, 3, photo_side, photo_side) float32 from photos (B, H, W, 3) uint8.
 
-        Channels last in memory; resized by antialiased bilinear interpolation.
-        Raises ValueError for other shapes or types.
+        Photos are resized by antialiased bilinear interpolation; channels are last in memory. Raises ValueError for
+        other shapes or types.
         """
         x = torch.as_tensor(images)
         if x.ndim != 4 or x.shape[3] != 3 or x.dtype != torch.uint8:
@@ -218,15 +224,15 @@ class Student(nn.Module):
         return self.normalised(y)
 
     def normalised(self, pixels: Tensor) -> Tensor:
-        """Turn pixels (B, 3, S, S) float on the 0..255 scale into network input, channels last."""
+        """Network input from pixels (B, 3, S, S) float from 0 to 255; channels are last in memory."""
         return ((pixels - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
 
     # ---- the network
 
     def forward(self, x: Tensor, domain: str) -> Tensor:
-        """Embed network input x (B, 3, S, S) of one domain -> (B, dim), L2-normalised.
+        """Embeddings (B, dim), L2-normalised, of network input x (B, 3, S, S) of one domain.
 
-        Raises ValueError listing the known domains for an unknown one.
+        Raises ValueError, listing the domains, for an unknown one.
         """
         set_domain(self.trunk, domain)
         taps = self.trunk.forward_taps(x)
@@ -235,10 +241,6 @@ class Student(nn.Module):
             cells = self.heads[str(head.stride)](pool_to(taps[head.stride], head.grid))
             parts.append(F.normalize(cells.flatten(1), dim=1) * head.share**0.5)
         return torch.cat(parts, dim=1)
-
-    def recalibrate(self, domain: str, batches: Iterable[Tensor]) -> int:
-        """Recompute the statistics of `domain` from network inputs; see `switch_norm.recalibrate`."""
-        return recalibrate(self, domain, batches, lambda x: self(x, domain))
 
     # ---- embedding
 
@@ -249,9 +251,16 @@ class Student(nn.Module):
         batch_size: int | None = None,
         progress: bool = False,
     ) -> npt.NDArray[np.float32]:
-        """Embed n sketches, each drawn at `canvas` pixels a side -> (n, dim) float32, L2-normalised.
+        """Embeddings (n, dim) float32, L2-normalised, of n sketches drawn at `canvas` pixels.
 
-        Raises ValueError for a canvas that the student has no statistics for.
+        Args:
+            sketches: the n sketches.
+            canvas: one of `canvases`.
+            batch_size: sketches embedded at once; by default `self.batch`, or else `protocol.batch_of(canvas)`.
+            progress: show a progress bar.
+
+        Raises:
+            ValueError: a canvas that the student does not have, or a batch size below 1.
         """
         from sketchcanvas_env.sketches.raster import rasterise_batch
 
@@ -265,7 +274,7 @@ class Student(nn.Module):
     def embed_rasters(
         self, rasters: npt.NDArray[np.uint8], batch_size: int | None = None, progress: bool = False
     ) -> npt.NDArray[np.float32]:
-        """Embed sketches already drawn, (n, S, S) uint8 with S one of the canvases -> (n, dim) float32."""
+        """Embeddings (n, dim) float32 of sketches drawn already, (n, S, S) uint8 with S one of `canvases`."""
         domain = self.domain_of(int(rasters.shape[-1]))
 
         def batch(start: int, stop: int) -> Tensor:
@@ -276,7 +285,7 @@ class Student(nn.Module):
     def embed_photos(
         self, images: npt.NDArray[np.uint8], batch_size: int | None = None, progress: bool = False
     ) -> npt.NDArray[np.float32]:
-        """Embed photos (n, H, W, 3) uint8 -> (n, dim) float32, L2-normalised."""
+        """Embeddings (n, dim) float32, L2-normalised, of photos (n, H, W, 3) uint8."""
 
         def batch(start: int, stop: int) -> Tensor:
             return self.photo_tensor(images[start:stop])
@@ -309,23 +318,8 @@ class Student(nn.Module):
         return out
 
 
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put `module` in evaluation mode and every part of it back into its own mode afterwards."""
-    modes: list[tuple[nn.Module, bool]] = [(m, m.training) for m in module.modules()]
-    # Setting a mode that is set already took 2 of the 8 milliseconds of a query at 32 px.
-    if any(mode for _, mode in modes):
-        module.eval()
-    try:
-        yield
-    finally:
-        for m, mode in modes:
-            if m.training != mode:
-                m.training = mode
-
-
 def config_from_dict(settings: dict[str, Any]) -> StudentConfig:
-    """Build a `StudentConfig` from a card's JSON. Raises ValueError naming fields that do not exist."""
+    """A `StudentConfig` from a card's JSON. Raises ValueError for unknown fields and wrong values."""
     known = set(StudentConfig.__dataclass_fields__)
     unknown = sorted(set(settings) - known)
     if unknown:

@@ -1,16 +1,15 @@
-"""FLOPs and parameters of a network, counted layer by layer from the shapes of a real forward pass.
+"""FLOPs and parameters of a network, counted layer by layer from the shapes of a forward pass.
 
-Unit: FLOPs = 2 x MAC (a multiply and an add). Counted: convolutions (1D and 2D), linear layers and GRUs. Positions
-where a kernel meets padding count as MACs, as is usual. Not counted: biases, batch norm, activations,
-pooling, other element-wise work. By this rule VGG-16's convolutions cost 40.09
-GFLOPs at 256 x 256 and MobileNetV2's 0.782.
+Unit: FLOPs = 2 x MAC (a multiplication and an addition). Counted are convolutions (1D and 2D), linear layers and GRUs;
+positions where a kernel meets padding count as MACs, as is usual. Not counted are biases, batch norm, activations,
+pooling and other element-wise work. By this rule the convolutions of VGG-16 cost 40.09 GFLOPs at 256 x 256, those of
+MobileNetV2 0.782.
 
-Nothing counts as 0 by accident. Errors are: a layer of a type not listed that holds a matrix (one that holds only
-vectors, a scale say, does element-wise work); a listed layer that a forward pass never calls (PyTorch's fused
-attention does that); and matrix products outside layers, such as those between activations in attention: PyTorch's
-`FlopCounterMode` watches a pass and must not find more than the layers account for. (On a CPU it does not see an
-LSTM, beside which as much could hide; on the meta device it does, and there a student of a foreign backbone is
-counted.) The package's own backbones need no watching.
+Work that would be missed raises an error instead of counting as 0: a layer of an unlisted type that holds a matrix; a
+listed layer that the pass never calls (PyTorch's fused attention does that); and matrix products outside layers, such
+as those in attention, for which PyTorch's `FlopCounterMode` watches the pass and must not find more than the layers
+account for. On a CPU it does not see LSTMs, beside which other products could go unnoticed; students with backbones
+from elsewhere are therefore counted on the meta device, where it does. The package's own backbones need no watching.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from students.backbones.switch_norm import SwitchBatchNorm2d
-from students.network.embedder import evaluating
+from students.network.modes import evaluating
 
 Rule = Callable[[Any, tuple[Any, ...], Any], float]
 
@@ -51,7 +50,7 @@ def _linear(layer: nn.Linear, inputs: tuple[Any, ...], output: Tensor) -> float:
 
 
 def _gru(layer: nn.GRU, inputs: tuple[Any, ...], output: Any) -> float:
-    steps = math.prod(inputs[0].shape[:-1])  # a padded batch is computed in full
+    steps = math.prod(inputs[0].shape[:-1])  # padding of a batch is computed, too
     directions = 2 if layer.bidirectional else 1
     macs = 0
     for level in range(layer.num_layers):
@@ -61,21 +60,26 @@ def _gru(layer: nn.GRU, inputs: tuple[Any, ...], output: Any) -> float:
 
 
 COUNTED: dict[type[nn.Module], Rule] = {nn.Conv1d: _conv, nn.Conv2d: _conv, nn.Linear: _linear, nn.GRU: _gru}
-"""Layers of students, selectors and timm's convolutional networks; other layers with matrices are errors."""
+"""Rule of each counted layer type; other layers with matrices raise an error."""
 
-# Layers that hold matrices and whose work is element-wise or a lookup. Layers without parameters (activations,
-# pooling, dropout, padding, upsampling, containers) or with vectors only (other norms) need no entry.
+# Layers with matrices whose work is element-wise or a lookup. Layers without parameters, or with vectors only, need no
+# entry.
 NOT_COUNTED: tuple[type[nn.Module], ...] = (nn.LayerNorm, nn.Embedding)
 
 
 def layers(module: nn.Module, *inputs: Any, watched: bool = True) -> list[LayerFlops]:
-    """FLOPs of every call of every counted layer, in the order of the calls, for one forward pass.
+    """FLOPs of each call of a counted layer in one forward pass, in the order of the calls.
 
-    `inputs` are the forward's arguments; a tuple of integers stands for a float32 tensor of zeros of that
-    shape on the module's device (a module on the "meta" device is counted without any arithmetic). Modes are
-    put back. Raises ValueError naming a layer with parameters that is of unknown type or that the forward
-    never called, and for matrix products outside layers, unless the pass is not `watched`: a network that is known
-    to have none is counted a second sooner by a process, for PyTorch's watcher imports its compiler.
+    Args:
+        module: a network; its modes are restored. On the meta device nothing is computed.
+        inputs: arguments of the pass; a tuple of integers stands for a float32 tensor of zeros of that shape on the
+            module's device.
+        watched: check for matrix products outside layers. PyTorch's watcher imports its compiler, which takes a second,
+            so networks known to have none are not watched.
+
+    Raises:
+        ValueError: a layer of unknown type with matrices, a counted layer that is never called, or matrix products
+            outside layers; the message names the layer.
     """
     rules = {name: (m, _rule(name, m)) for name, m in module.named_modules()}
     counted = {name: (m, rule) for name, (m, rule) in rules.items() if rule is not None}
@@ -90,7 +94,7 @@ def layers(module: nn.Module, *inputs: Any, watched: bool = True) -> list[LayerF
     handles = [m.register_forward_hook(hook(name, rule)) for name, (m, rule) in counted.items()]
     watcher = FlopCounterMode(display=False)
     try:
-        # the fused attention of a CPU is invisible to the watcher
+        # The watcher does not see the fused attention of a CPU.
         with evaluating(module), torch.no_grad(), sdpa_kernel(SDPBackend.MATH), watcher if watched else nullcontext():
             module(*(_materialise(module, x) for x in inputs))
     finally:
@@ -109,26 +113,22 @@ def layers(module: nn.Module, *inputs: Any, watched: bool = True) -> list[LayerF
 
 
 def count(module: nn.Module, *inputs: Any, watched: bool = True) -> float:
-    """FLOPs (2 x MAC) of one forward pass; arguments and errors as for :func:`layers`."""
+    """FLOPs (2 x MAC) of one forward pass; arguments and errors as for `layers`."""
     return sum(layer.flops for layer in layers(module, *inputs, watched=watched))
 
 
-def count_params(module: nn.Module, all_domains: bool = False) -> int:
-    """Number of parameters, shared ones once.
-
-    A switch norm counts for one domain, since one query uses one (`all_domains`: count what is stored).
-    """
-    spare: set[int] = set()
-    if not all_domains:
-        for m in module.modules():
-            if isinstance(m, SwitchBatchNorm2d):
-                for norm in list(m.bns.values())[1:]:
-                    spare |= {id(p) for p in norm.parameters()}
-    return sum(p.numel() for p in module.parameters() if id(p) not in spare)
+def count_params(module: nn.Module) -> int:
+    """Number of parameters used for one query: shared ones once, norms of one domain only."""
+    other_domains: set[int] = set()
+    for m in module.modules():
+        if isinstance(m, SwitchBatchNorm2d):
+            for norm in list(m.bns.values())[1:]:
+                other_domains |= {id(p) for p in norm.parameters()}
+    return sum(p.numel() for p in module.parameters() if id(p) not in other_domains)
 
 
 def _rule(name: str, module: nn.Module) -> Rule | None:
-    """The rule that counts a module's own work; None if it has none to count."""
+    """The rule that counts a module's own work, not that of its parts; None for a module without counted work."""
     for kind in type(module).__mro__:
         if kind in COUNTED:
             return COUNTED[kind]
@@ -142,7 +142,7 @@ def _rule(name: str, module: nn.Module) -> Rule | None:
 
 
 def _materialise(module: nn.Module, value: Any) -> Any:
-    """Turn a shape into zeros on the module's device; leave other values alone."""
+    """Zeros on the module's device for a shape; any other value unchanged."""
     if isinstance(value, tuple) and value and all(isinstance(n, int) for n in value):
         device = next((p.device for p in module.parameters()), torch.device("cpu"))
         return torch.zeros(value, device=device)

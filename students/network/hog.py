@@ -1,4 +1,4 @@
-"""The dumb baseline: histograms of oriented gradients on edges. It learns nothing, so every student must beat it.
+"""The baseline without training: histograms of oriented gradients on edges, which every student must beat.
 
 Needs scikit-image (extra `train`).
 """
@@ -22,8 +22,8 @@ _OPERATIONS_PER_PIXEL = 20.0
 class HogRetriever:
     """Embeds sketches and the edges of photos by HOG (Dalal and Triggs, CVPR 2005) on a grid of 8 x 8 cells.
 
-    Has the methods of a student that tabulating needs. Sketches are blurred a little, in proportion to the
-    canvas; photos go through Canny's edge detector first. The settings were compared on the val split.
+    An `Embedder`, as students are. Sketches are blurred slightly, in proportion to the canvas; photos pass through
+    Canny's edge detector first. The settings were chosen on val.
     """
 
     name = "hog"
@@ -31,19 +31,19 @@ class HogRetriever:
     canvases = (32, 48, 64, 96, 128, 160, 192, 256)
 
     def flops(self, canvas: int) -> float:
-        """About 20 operations a pixel (gradient, magnitude, angle, vote): an estimate, it is no network."""
+        """FLOPs of one sketch, estimated as 20 operations per pixel (gradient, magnitude, angle, vote)."""
         return _OPERATIONS_PER_PIXEL * canvas * canvas
 
     def embed(
         self, sketches: Sequence[VectorSketch], canvas: int, batch_size: int | None = None, progress: bool = False
     ) -> NDArray[np.float32]:
-        """Embed sketches drawn at `canvas` -> (n, D) float32 unit vectors."""
+        """Unit vectors (n, D) float32 of sketches drawn at `canvas` pixels."""
         filters = require_skimage().filters
         ink = ((255 - rasterise(sketch, canvas)) / 255.0 for sketch in sketches)
         return np.stack([_hog(filters.gaussian(page, canvas / _PHOTO_SIDE)) for page in ink])
 
     def embed_photos(self, images: NDArray[np.uint8], batch_size: int | None = None) -> NDArray[np.float32]:
-        """Embed photos (n, H, W, 3) uint8 -> (n, D) float32 unit vectors."""
+        """Unit vectors (n, D) float32 of photos (n, H, W, 3) uint8."""
         return np.stack([_hog(_edges(image)) for image in images])
 
 
@@ -59,7 +59,7 @@ def _hog(page: NDArray[np.float64]) -> NDArray[np.float32]:
     cell = page.shape[0] // _CELLS
     vector = require_skimage().feature.hog(page, 9, (cell, cell), (2, 2), block_norm="L2-Hys")
     length = np.linalg.norm(vector)
-    # A picture without an edge has no direction; any fixed unit vector will do.
+    # A picture without edges gets a fixed unit vector.
     unit = vector / length if length > 0 else np.full_like(vector, len(vector) ** -0.5)
     return np.asarray(unit, dtype=np.float32)
 

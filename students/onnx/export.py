@@ -36,7 +36,8 @@ from torch.jit import TracerWarning  # type: ignore[attr-defined]
 from sketchcanvas_env.sketches.raster import rasterise_batch
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.storage.files import atomic_write, write_json
-from students.network.embedder import Student, evaluating
+from students.network.embedder import Student
+from students.network.modes import evaluating
 from students.network.protocol import UNSAVED
 from students.onnx import graphs
 from students.onnx.runtime import FORMAT, PHOTO, STUDENT, STUDENT_INT8, OnnxStudent, require_onnxruntime
@@ -314,7 +315,7 @@ class _Domain(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         student = self.student
         photo = self.domain == PHOTO
-        x = student.normalised(pixels.permute(0, 3, 1, 2)) if photo else student.drawn(pixels)
+        x = student.normalised(pixels.permute(0, 3, 1, 2)) if photo else student.normalised_rasters(pixels)
         embeddings: Tensor = student(x, self.domain)
         return embeddings
 

@@ -1,4 +1,4 @@
-"""Trained weights with their cards, published starts, checkpoints, provenance, and checks for leakage.
+"""Stored weights with their cards: students, published starts, checkpoints; provenance and leakage checks.
 
 Imports `network` and `backbones`.
 """

@@ -1,8 +1,7 @@
-"""Tensors and the card that describes them, in one safetensors file: the card is JSON in the file's own metadata.
+"""Tensors and the card that describes them, in one safetensors file: the card is JSON in the file's metadata.
 
-Students, selectors, indexes and stored runs are all kept this way. One rename replaces weights and card together, so
-there is no pair of files that could disagree. Needs numpy and safetensors; torch only where tensors of torch are read
-or written.
+Students, selectors, indexes and stored runs have this format. One rename replaces weights and card together, so that
+they cannot disagree. Needs numpy and safetensors; torch only to read or write its tensors.
 
     digest = cards.write("runs/best.safetensors", tensors, {"algorithm": "ppo"}, kind="selector")
     card = cards.read_card("runs/best.safetensors", kind="selector")
@@ -22,10 +21,10 @@ from safetensors import SafetensorError
 from sketchcanvas_env.storage.files import atomic_write, is_special, parse_json
 
 MAX_CARD_BYTES = 1 << 20
-"""Largest card that is written or read, unless the caller allows more."""
+"""Default limit on the size of a card, in bytes of JSON."""
 
 _MAX_TENSOR_BYTES = 4 << 20
-"""Longest list of tensors (names, types, shapes) in a header; that of 20,000 tensors is about 2 MB."""
+"""Limit on the list of tensors (names, types, shapes) in a header; that of 20,000 tensors takes about 2 MB."""
 
 _METADATA, _CARD = "__metadata__", "sketchcanvas"
 
@@ -40,17 +39,17 @@ def write(
     """Write tensors with their card, atomically.
 
     Args:
-        path: the final name, usually ending in .safetensors.
+        path: the file to write or replace, usually ending in .safetensors.
         tensors: by name, all of torch (any device, any layout) or all of numpy.
         card: JSON-able; "kind" and "sha256" are filled in.
-        kind: what the file holds, e.g. "student"; `read` asks for it again.
-        max_card_bytes: largest card, in bytes of JSON.
+        kind: what the file holds, such as "student"; `read` checks it.
+        max_card_bytes: limit on the card, in bytes of JSON.
 
     Returns:
-        The hex SHA-256 of the tensors with their names, types and shapes. It does not depend on the card.
+        The hexadecimal SHA-256 of the tensors with their names, types and shapes; independent of the card.
 
     Raises:
-        ValueError: the card is not JSON (NaN included) or too large; nothing is written then.
+        ValueError: the card is not JSON (NaN included) or too large. Nothing is written.
         OSError: as `atomic_write`.
     """
     data = _render(tensors)
@@ -75,8 +74,8 @@ def read_card(path: str | os.PathLike[str], kind: str, max_card_bytes: int = MAX
 
     Args:
         path: a file written by `write`.
-        kind: what it must hold.
-        max_card_bytes: largest card that is read.
+        kind: the kind that it must have.
+        max_card_bytes: limit on the card.
 
     Raises:
         FileNotFoundError: no such file.
@@ -93,22 +92,22 @@ def read(
     framework: Literal["torch", "numpy"] = "torch",
     max_card_bytes: int = MAX_CARD_BYTES,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The card and the tensors of a file that nobody vouches for.
+    """The card and the tensors of a file from an untrusted source.
 
     Args:
         path: a file written by `write`.
-        kind: what it must hold.
-        max_bytes: from the card, the most bytes that its tensors can take; a larger file is not read. It may raise
-            ValueError for a card that describes nothing.
-        framework: whose tensors are wanted. Arrays of numpy are read-only.
-        max_card_bytes: largest card that is read.
+        kind: the kind that it must have.
+        max_bytes: called with the card, returns the most bytes that the tensors may take; larger files are not read. It
+            may raise ValueError for a card that does not describe any tensors.
+        framework: library of the tensors. Arrays of numpy are read-only.
+        max_card_bytes: limit on the card.
 
     Returns:
-        (card, tensors by name). Which names, types and shapes there must be is for the caller to check.
+        (card, tensors by name). The caller must check names, types and shapes.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: as `read_card`, and for tensors that are too many bytes, cut, or not those of the card's SHA-256.
+        ValueError: as `read_card`, and for tensors that are too large, incomplete, or differ from the card's SHA-256.
     """
     with _opened(path) as file:
         header, card = _header(file, path, kind, max_card_bytes)
@@ -120,7 +119,7 @@ def read(
         raise ValueError(f"{os.fspath(path)} is damaged: its tensors do not have the SHA-256 on its card")
     try:
         return card, _parse(_packed(header) + body, framework)
-    # numpy's reader answers unknown types with a KeyError.
+    # numpy's reader raises KeyError for unknown types.
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{os.fspath(path)} is damaged: {error}") from None
 
@@ -134,10 +133,10 @@ def _opened(path: str | os.PathLike[str]) -> BinaryIO:
 def _header(
     file: BinaryIO, path: str | os.PathLike[str], kind: str, max_card_bytes: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The header without the card, and the card; the file stands at the first tensor then."""
+    """(header without the card, card); the file's position is then at the first tensor."""
     name = os.fspath(path)
     size = int.from_bytes(file.read(8), "little")
-    # In the header the card is a JSON text inside JSON: a character can take two bytes more.
+    # In the header the card is JSON inside JSON, where escaping can double its size.
     if size > 2 * max_card_bytes + _MAX_TENSOR_BYTES:
         raise ValueError(f"{name} is not a readable safetensors file: its header is too large")
     data = file.read(size)
@@ -160,14 +159,14 @@ def _header(
 
 
 def _digest(header: Mapping[str, Any], body: bytes | memoryview) -> str:
-    """Hex SHA-256 of the file as it would be without its card."""
+    """Hexadecimal SHA-256 of the file without its card."""
     digest = hashlib.sha256(_packed(header))
     digest.update(body)
     return digest.hexdigest()
 
 
 def _packed(header: Mapping[str, Any]) -> bytes:
-    """A header in bytes, as safetensors itself writes it: its length, compact JSON, and spaces up to 8 bytes."""
+    """A header's bytes as safetensors writes them: length, compact JSON, and spaces up to a multiple of 8 bytes."""
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text
@@ -183,7 +182,7 @@ def _render(tensors: Mapping[str, Any]) -> bytes:
         return save({name: np.ascontiguousarray(array) for name, array in tensors.items()})
     from safetensors.torch import save as save_torch
 
-    # Copies: safetensors refuses tensors that share memory.
+    # Copies, since safetensors refuses tensors that share memory.
     return save_torch({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}, {"format": "pt"})
 
 

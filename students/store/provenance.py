@@ -1,4 +1,4 @@
-"""Provenance of a result: the commit, versions of Python and of packages."""
+"""Provenance of a result: the commit, and versions of Python and packages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PACKAGES = ("torch", "numpy", "cairocffi", "pillow")
 
 
 def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
-    """Version of Python and of each package; "absent" for one that is not installed."""
+    """Versions by name of Python and the packages; "absent" for a package that is not installed."""
     found = {"python": platform.python_version()}
     for name in packages:
         try:
@@ -24,7 +24,7 @@ def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
 
 
 def commit() -> str:
-    """The commit of the working tree, "-dirty" when something is changed in it, or "unknown" outside a checkout."""
+    """The checked-out commit, with "-dirty" if files are changed; "unknown" outside a checkout."""
     try:
         result = subprocess.run(
             ["git", "describe", "--always", "--dirty"],

@@ -1,7 +1,7 @@
-"""Save and load students: one safetensors file each, which holds weights and card (`students.store.cards`).
+"""Save and load students: weights and card in one safetensors file (`students.store.cards`).
 
-The card has the network's settings, so that the file alone rebuilds its student, the SHA-256 of the weights, and what
-the caller adds (data, recipe, versions, measured accuracy). Reading a card needs no torch.
+The card has the network's settings, so that a student can be rebuilt from its file alone, the SHA-256 of the weights,
+and entries of the caller (data, recipe, versions, accuracy). Cards are read without torch.
 """
 
 from __future__ import annotations
@@ -17,32 +17,35 @@ if TYPE_CHECKING:
 
 FORMAT = 2
 KIND = "student"
-_BYTES = 4  # of a weight at most; they are stored as float32 or float16
-_SPARE = 1 << 16  # bytes more that are read, so that a small tensor too many is named
+_BYTES = 4  # per weight, at most: float32 or float16
+_SPARE = 1 << 16  # bytes read beyond the expected size, so that a message can name a small extra tensor
 
 
 def weights_path(path: str | Path) -> Path:
-    """The file meant by `path`: itself, or a folder's only student.
+    """`path` itself, or the only student in it if it is a folder.
 
-    Raises ValueError saying which students the folder holds.
+    Raises ValueError, listing the folder's students, if it has none or several.
     """
     path = Path(path)
     if not path.is_dir():
         return path
-    there = sorted(p.name for p in path.glob("[!.]*.safetensors"))
-    if len(there) != 1:
-        raise ValueError(f"folder {path} holds {there or 'no students'}; name one .safetensors file")
-    return path / there[0]
+    names = sorted(p.name for p in path.glob("[!.]*.safetensors"))
+    if len(names) != 1:
+        raise ValueError(f"folder {path} holds {names or 'no students'}; name one .safetensors file")
+    return path / names[0]
 
 
 def save_student(student: Student, path: str | Path, card: dict[str, Any], half: bool = False) -> Path:
     """Write weights and card into one file, atomically, and return its path.
 
-    `path` is a .safetensors file, or a folder (then the name is the card's "name", or the backbone's). `card`
-    is any JSON-able dictionary; format, config, precision, dim, params and sha256 are filled in from the
-    student itself. With `half`, all weights are stored as float16, in half the bytes; measure the student after
-    loading it back. Raises ValueError, before anything is written, for NaN or infinity in the
-    weights, a card that is not JSON or another suffix.
+    Args:
+        student: the network.
+        path: a .safetensors file, or a folder, where the file gets the card's "name" or else the backbone's.
+        card: JSON-able; "format", "config", "precision", "dim", "params", "kind" and "sha256" are filled in.
+        half: store float16, in half the bytes. Accuracy should then be measured on the loaded student.
+
+    Raises:
+        ValueError: NaN or infinity in the weights, a card that is not JSON, or another suffix. Nothing is written.
     """
     import torch
 
@@ -71,39 +74,41 @@ def save_student(student: Student, path: str | Path, card: dict[str, Any], half:
 
 
 def load_card(path: str | Path) -> dict[str, Any]:
-    """Read the card of a student (path as for `load_student`); the weights are not read.
+    """The card of a student, by the path of its file or folder; the weights are not read.
 
-    Raises FileNotFoundError when there is none, ValueError when it is not a student's card.
+    Raises FileNotFoundError for a missing file, ValueError for one without a student's card.
     """
-    file = _existing(path)
-    return _checked(cards.read_card(file, KIND), file)
+    file = _existing_file(path)
+    return _checked_card(cards.read_card(file, KIND), file)
 
 
 def load_student(path: str | Path) -> Student:
-    """Load a student, in evaluation mode, from its file or a folder holding just one.
+    """A student in evaluation mode, from its file or the folder that holds only this student.
 
-    Raises FileNotFoundError for a missing file (the message lists what is there), and ValueError for a file
-    that is damaged (SHA-256 differs from the card's), or has missing or extra names, wrong shapes, NaN or
-    infinity.
+    Raises:
+        FileNotFoundError: no such file; the message lists the students beside it.
+        ValueError: a damaged file (its SHA-256 is not the card's), missing or extra tensors, wrong shapes, NaN or
+            infinity.
     """
     import torch
 
     from students.network.embedder import Student, config_from_dict
     from students.store.pretrained import check_state
 
-    file = _existing(path)
-    made: list[Student] = []
+    file = _existing_file(path)
+    built: list[Student] = []
 
-    def most(card: dict[str, Any]) -> int:
+    def max_bytes(card: dict[str, Any]) -> int:
+        """Build the student of the card, and return the most bytes that its weights can take."""
         try:
-            made.append(Student(config_from_dict(_checked(card, file)["config"])))
+            built.append(Student(config_from_dict(_checked_card(card, file)["config"])))
         except (TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{file}: {error}") from error
-        numbers: int = sum(tensor.numel() for tensor in made[0].state_dict().values())
+        numbers: int = sum(tensor.numel() for tensor in built[0].state_dict().values())
         return _SPARE + _BYTES * numbers
 
-    card, state = cards.read(file, KIND, most)
-    [student] = made
+    card, state = cards.read(file, KIND, max_bytes)
+    [student] = built
     wanted = student.state_dict()
     for name, tensor in state.items():
         if name in wanted and tensor.dtype not in (torch.float32, torch.float16):
@@ -115,8 +120,8 @@ def load_student(path: str | Path) -> Student:
     return student.eval()
 
 
-def _existing(path: str | Path) -> Path:
-    """The file meant by `path`; FileNotFoundError says which students lie beside one that is missing."""
+def _existing_file(path: str | Path) -> Path:
+    """`weights_path(path)`; raises FileNotFoundError, listing the students beside it, if it does not exist."""
     file = weights_path(path)
     if file.exists():
         return file
@@ -124,7 +129,8 @@ def _existing(path: str | Path) -> Path:
     raise FileNotFoundError(f"no student {file}; {file.parent} holds {names or 'no students'}")
 
 
-def _checked(card: dict[str, Any], file: Path) -> dict[str, Any]:
+def _checked_card(card: dict[str, Any], file: Path) -> dict[str, Any]:
+    """The card; raises ValueError unless it has this version's format and the settings of a network."""
     if card.get("format") != FORMAT:
         raise ValueError(f"{file} has format {card.get('format')!r}; this version reads {FORMAT}"[:300])
     if not isinstance(card.get("config"), dict):

@@ -24,8 +24,9 @@ from sketchcanvas_env.data import SPLITS, SketchDataset
 from sketchcanvas_env.outcomes.reward import rank_of_true
 from sketchcanvas_env.storage.files import read_json, write_text
 from students.backbones.switch_norm import PHOTO
-from students.network.embedder import Student, evaluating
+from students.network.embedder import Student
 from students.network.hog import HogRetriever
+from students.network.modes import evaluating
 from students.network.protocol import Embedder, batch_of
 from students.store.provenance import commit, versions
 from students.store.weights import load_card

@@ -34,7 +34,8 @@ from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.sketches.raster import rasterise_batch
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.storage.files import write_json
-from students.network.embedder import Student, evaluating
+from students.network.embedder import Student
+from students.network.modes import evaluating
 from students.store.provenance import versions
 
 REPEATS = 5

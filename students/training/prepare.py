@@ -20,8 +20,9 @@ import students
 from sketchcanvas_env.data import RECOGNITION, SketchDataset, load, recognition
 from sketchcanvas_env.sketches.raster import rasterise_batch
 from students.backbones.switch_norm import PHOTO
+from students.network.calibration import calibrate_all
 from students.network.embedder import Student
-from students.store.pretrained import calibrate_all, load_published
+from students.store.pretrained import load_published
 from students.training.config import TrainConfig
 from students.training.pool import doodles as people
 from students.training.pool.doodles import Doodles
@@ -171,7 +172,7 @@ def prepare_retrieval(
 
 
 def calibrate_on_pairs(student: Student, pairs: Pairs) -> None:
-    """Fit the norms of published weights to the pool (`students.store.pretrained.calibrate`)."""
+    """Fit the norms of published weights to the pool (`students.network.calibration`)."""
     identities = np.arange(0, pairs.own, max(1, pairs.own // _CALIBRATION_SKETCHES))
     calibrate_all(student, {domain: [_inputs(student, pairs, identities, domain)] for domain in student.config.domains})
 

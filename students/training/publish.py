@@ -35,7 +35,7 @@ def publish(student: Student, dataset: SketchDataset, path: Path, recipe: dict[s
         "dataset": dataset.name,
         "dataset_hash": dataset.hash,
         "trained_on": "split 'student'",
-        "seen": leakage.on_card(_seen(dataset, recipe.get("start"))),
+        "seen": leakage.to_card(_seen(dataset, recipe.get("start"))),
         "teacher": _teacher_entry(names),
         "recipe": recipe,
         "command": command,
@@ -74,5 +74,5 @@ def _seen(dataset: SketchDataset, start: str | None) -> set[str]:
         found = leakage.fingerprints(dataset, training_photos(dataset))
     if start is not None:
         with suppress(OSError, ValueError):  # the file may be gone since the run began
-            found |= leakage.of_card(load_card(students.find(start)))
+            found |= leakage.from_card(load_card(students.find(start)))
     return found

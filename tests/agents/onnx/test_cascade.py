@@ -39,6 +39,7 @@ from students.onnx.export import export as export_student
 from students.search.index import PhotoIndex
 from students.store.weights import save_student
 from tests.helpers import toy_sketch
+from tests.students.support import fit_norms
 
 RUNS = Path(agents.__file__).parent / "results" / "emoji-cascade"
 
@@ -197,7 +198,7 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Student:
     generator = torch.Generator().manual_seed(1)
     for domain in made.config.domains:
         side = 32 if domain == "photo" else int(domain)
-        made.recalibrate(domain, [torch.rand(8, 3, side, side, generator=generator) * 2 - 1])
+        fit_norms(made, domain, torch.rand(8, 3, side, side, generator=generator) * 2 - 1)
     path = tmp_path_factory.mktemp("student") / "student.safetensors"
     return students.load(save_student(made, path, {"name": "small"}))
 

@@ -32,6 +32,7 @@ from students.search.index import PhotoIndex
 from students.store.weights import save_student
 from students.tables.evaluation import ranks_of
 from tests.helpers import Toy, toy_sketch
+from tests.students.support import fit_norms
 
 CANVASES = (16, 32, 64, 128)
 MAX_POINTS = 40
@@ -142,7 +143,7 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Student:
     made = students.create("mobilenet_v2", canvases=(16, 32), photo_side=32)
     generator = torch.Generator().manual_seed(1)
     for domain, side in (("photo", 32), ("16", 16), ("32", 32)):
-        made.recalibrate(domain, [torch.rand(8, 3, side, side, generator=generator) * 2 - 1])
+        fit_norms(made, domain, torch.rand(8, 3, side, side, generator=generator) * 2 - 1)
     path = tmp_path_factory.mktemp("student") / "student.safetensors"
     return students.load(save_student(made, path, {"name": "small"}))
 

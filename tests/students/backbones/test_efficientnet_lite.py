@@ -12,7 +12,8 @@ from torch import Tensor
 
 from students.backbones import BACKBONES
 from students.backbones.switch_norm import set_domain
-from students.store.pretrained import calibrate, load_trunk, read_state_dict, weights_of
+from students.network.calibration import calibrate
+from students.store.pretrained import load_trunk, read_state_dict, weights_of
 
 # kernel, stride, expansion, channels of each block of Lite0
 LITE0 = (

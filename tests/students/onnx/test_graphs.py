@@ -19,6 +19,7 @@ from students.onnx.runtime import PHOTO, OnnxStudent
 from students.store import cards
 from students.store.weights import KIND, save_student
 from tests.helpers import toy_sketch
+from tests.students.support import fit_norms
 
 HEADS = [{"stride": 32, "grid": 1, "dim": 4, "share": 0.5}, {"stride": 8, "grid": 2, "dim": 4, "share": 0.5}]
 SKETCHES = [toy_sketch(i) for i in range(3)]
@@ -30,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     student = students.create(canvases=(32, 48), photo_side=32, heads=HEADS)
     for domain, side in (("photo", 32), ("32", 32), ("48", 48)):
-        student.recalibrate(domain, [torch.rand(4, 3, side, side) * 2 - 1])
+        fit_norms(student, domain, torch.rand(4, 3, side, side) * 2 - 1)
     folder = tmp_path_factory.mktemp("graphs")
     path = save_student(student, folder / "small.safetensors", {}, half=True)
     write_graphs(students.load(path), path, SKETCHES)

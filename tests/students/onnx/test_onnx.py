@@ -25,6 +25,7 @@ from students.onnx.runtime import OnnxStudent, resized
 from students.store.weights import save_student
 from students.tables.ranking import euclidean, nearest
 from tests.helpers import toy_sketch
+from tests.students.support import fit_norms
 
 SKETCHES = [toy_sketch(row) for row in range(6)]
 PHOTOS = np.random.default_rng(1).integers(0, 256, (3, 40, 50, 3), dtype=np.uint8)
@@ -37,7 +38,7 @@ def make(seed: int, folder: Path) -> Student:
     student = students.create("mobilenet_v2", canvases=CANVASES, photo_side=32, ink="light")
     generator = torch.Generator().manual_seed(seed)
     for domain, side in (("photo", 32), ("32", 32), ("48", 48)):
-        student.recalibrate(domain, [torch.rand(8, 3, side, side, generator=generator) * 2 - 1])
+        fit_norms(student, domain, torch.rand(8, 3, side, side, generator=generator) * 2 - 1)
     return students.load(save_student(student, folder / f"student{seed}.safetensors", {"name": f"small{seed}"}))
 
 

@@ -1,4 +1,4 @@
-"""Photos that a student was trained on are known again under any name; of those it cannot have seen nothing is said."""
+"""Warnings about photos that a student was trained on, whatever their names; none about photos of other data sets."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ import students
 from sketchcanvas_env import data
 from sketchcanvas_env.data import SPLITS, SketchDataset, load, recognition
 from sketchcanvas_env.data.formats.folder_writer import write_folder
-from students.store import leakage as seen
-from students.store.leakage import leakage
+from students.store.leakage import MAX_FINGERPRINTS, from_card, leakage_warning, to_card
 from students.store.weights import load_card, load_student
 from students.training.pool.pairs import training_rows
 from students.training.publish import publish
@@ -36,7 +35,7 @@ def test_photos_trained_on_are_known_again_in_a_folder(toy: SketchDataset, tmp_p
     publish(student, toy, path, {}, "a command")
     write_folder(toy, tmp_path / "mine")
     # The folder as it is keeps the splits: nothing in its galleries was trained on. That folder is another data set.
-    assert leakage(load_card(path), load("folder", tmp_path / "mine"), SPLITS[1:]) == ""
+    assert leakage_warning(load_card(path), load("folder", tmp_path / "mine"), SPLITS[1:]) == ""
     (tmp_path / "mine" / "splits.json").unlink()
     turned = load("folder", tmp_path / "mine")
     trained_on = set(toy.photo_ids[training_rows(toy)].tolist())
@@ -44,15 +43,17 @@ def test_photos_trained_on_are_known_again_in_a_folder(toy: SketchDataset, tmp_p
     both = len(trained_on & galleries)
     assert 0 < both < len(galleries)
     told = f"the student was trained on {both} of these {len(galleries)} photos"
-    assert leakage(load_card(path), turned, SPLITS[1:]).startswith(told)
+    assert leakage_warning(load_card(path), turned, SPLITS[1:]).startswith(told)
     # What a student went on from has seen its photos, too.
     other = replace(toy_dataset("other"), read_photo=lambda name: 255 - toy.photo(name))
     after = tmp_path / "after.safetensors"
     publish(load_student(path), other, after, {"start": str(path)}, "a command")
-    assert leakage(load_card(after), turned, SPLITS[1:]).startswith(told)
-    assert leakage(load_card(after), other, ("student",)).startswith(f"the student was trained on {len(trained_on)} of")
+    assert leakage_warning(load_card(after), turned, SPLITS[1:]).startswith(told)
+    assert leakage_warning(load_card(after), other, ("student",)).startswith(
+        f"the student was trained on {len(trained_on)} of"
+    )
     publish(load_student(path), other, after, {"start": "gone.safetensors"}, "a command")
-    assert leakage(load_card(after), turned, SPLITS[1:]) == ""
+    assert leakage_warning(load_card(after), turned, SPLITS[1:]) == ""
 
 
 def named(name: str, digest: str) -> SketchDataset:
@@ -77,30 +78,30 @@ def test_cards_without_fingerprints(student: str, dataset: str, unknown: bool) -
     """Their own data set and other published ones are safe, of anything else nothing is known."""
     card = {name: value for name, value in load_card(students.find(student)).items() if name != "seen"}
     own = card["dataset_hash"] if card["dataset"] == dataset else "1" * 64
-    told = leakage(card, named(dataset, own), SPLITS[1:])
+    told = leakage_warning(card, named(dataset, own), SPLITS[1:])
     assert ("is not known" in told) is unknown
     assert not unknown or told.startswith(f"the student was trained on {card['dataset']}:")
     # Another version of its own data set may be divided otherwise.
-    assert "is not known" in leakage(card, named(card["dataset"], "1" * 64), SPLITS[1:])
+    assert "is not known" in leakage_warning(card, named(card["dataset"], "1" * 64), SPLITS[1:])
 
 
 def test_the_student_of_a_fold_on_its_fold() -> None:
     card = {"name": "small", "dataset": "chairv2_fold1", "dataset_hash": "1" * 64}
-    assert leakage(card, named("chairv2_fold1", "1" * 64), ("val",)) == ""
-    assert "is not known" in leakage(card, named("chairv2_fold2", "2" * 64), ("val",))
+    assert leakage_warning(card, named("chairv2_fold1", "1" * 64), ("val",)) == ""
+    assert "is not known" in leakage_warning(card, named("chairv2_fold2", "2" * 64), ("val",))
 
 
 def test_recognition_looks_at_no_photo() -> None:
     dataset = toy_dataset()
     classes = replace(dataset, classes=dataset.photo_ids, split=dataset.split.copy())
     classes.split[:] = "student"
-    assert leakage({}, recognition(classes), SPLITS[1:]) == ""
-    assert "does not name" in leakage({}, dataset, SPLITS[1:])
+    assert leakage_warning({}, recognition(classes), SPLITS[1:]) == ""
+    assert "does not name" in leakage_warning({}, dataset, SPLITS[1:])
 
 
 def test_a_card_of_many_photos_stays_readable() -> None:
-    many = {f"{number:012x}" for number in range(seen.MOST + 5)}
-    card = {"seen": seen.on_card(many)}
-    assert seen.of_card(card) == set(sorted(many)[: seen.MOST])
+    many = {f"{number:012x}" for number in range(MAX_FINGERPRINTS + 5)}
+    card = {"seen": to_card(many)}
+    assert from_card(card) == set(sorted(many)[:MAX_FINGERPRINTS])
     assert len(json.dumps(card)) < 1 << 20
-    assert seen.of_card({"seen": 3}) == seen.of_card({}) == set()
+    assert from_card({"seen": 3}) == from_card({}) == set()

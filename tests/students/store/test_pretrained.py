@@ -17,11 +17,11 @@ from torch import Tensor
 import students
 from students.backbones.mobilenet_v2 import MobileNetV2Trunk
 from students.backbones.switch_norm import set_domain, switch_layers
+from students.network.calibration import calibrate
 from students.network.embedder import Student, StudentConfig
 from students.store.pretrained import (
     PACKAGES,
     PRETRAINED,
-    calibrate,
     load_trunk,
     read_state_dict,
     start_from_pretrained,

@@ -16,6 +16,7 @@ import students
 from students.network.embedder import Student
 from students.store import cards
 from students.store.weights import KIND, load_card, load_student, save_student, weights_path
+from tests.students.support import fit_norms
 
 HEADS = [{"stride": 32, "grid": 2, "dim": 8, "share": 0.5}, {"stride": 8, "grid": 2, "dim": 4, "share": 0.5}]
 
@@ -27,7 +28,7 @@ def student() -> Student:
     torch.manual_seed(0)
     model = students.create(canvases=(32, 48), photo_side=32, heads=HEADS, ink="light")
     for domain, side in (("photo", 32), ("32", 32), ("48", 48)):
-        model.recalibrate(domain, [torch.rand(4, 3, side, side) * 2 - 1])
+        fit_norms(model, domain, torch.rand(4, 3, side, side) * 2 - 1)
     return model
 
 

@@ -25,6 +25,7 @@ from students.tables.evaluation import (
     read_rows,
 )
 from tests.helpers import Pixels, toy_dataset
+from tests.students.support import fit_norms
 
 
 def tiny(photo_side: int = 32) -> Student:
@@ -202,7 +203,7 @@ def test_students_by_name() -> None:
 def test_photos_as_queries() -> None:
     images = np.random.default_rng(0).integers(0, 256, (12, 40, 40, 3), dtype=np.uint8)
     student = tiny(photo_side=64)
-    student.recalibrate("photo", [student.photo_tensor(images)])  # fresh, it embeds all photos nearly alike
+    fit_norms(student, "photo", student.photo_tensor(images))  # fresh, it embeds all photos nearly alike
     # At its own photo side a query is the gallery's picture.
     np.testing.assert_array_equal(embed_photo_queries(student, images, 64), student.embed_photos(images))
     # At another it is what a student of that photo side would see.
@@ -216,7 +217,7 @@ def test_photos_as_queries() -> None:
 def test_ranks_of_photos_as_queries() -> None:
     dataset, student = toy_dataset(), tiny(photo_side=48)
     images = np.stack([dataset.photo(photo) for photo in dataset.gallery("test").tolist()])
-    student.recalibrate("photo", [student.photo_tensor(images)])
+    fit_norms(student, "photo", student.photo_tensor(images))
     ranks = photo_ranks_of(student, dataset, "test", (32, 48))
     assert ranks.shape == (12, 2)
     assert (ranks[:, 1] == 1).all()
