@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import sketchcanvas_env
-from sketchcanvas_env.outcomes.table import OutcomeTable
+from tests.benchmarks.steps import made_up
 
 ENV_ID = "SketchCanvas-v0"
 SYNC_ENVS = 64
@@ -28,34 +28,7 @@ SYNC_ENVS = 64
 @pytest.fixture(scope="module")
 def kwargs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Arguments of an environment on the embedded sketches with a made-up table."""
-    dataset = sketchcanvas_env.load_dataset()
-    rows = dataset.indices("train")
-    gallery = np.unique(dataset.photo_ids[rows])
-    true = np.searchsorted(gallery, dataset.photo_ids[rows])
-    shape = (len(rows), 4)
-    rng = np.random.default_rng(0)
-    ranks = rng.integers(1, len(gallery) + 1, shape)
-    top = np.repeat(((true[:, None] + 1 + np.arange(5)) % len(gallery))[:, None], 4, axis=1)
-    for place in range(5):
-        top[..., place] = np.where(ranks == place + 1, true[:, None], top[..., place])
-    table = OutcomeTable(
-        dataset=dataset.name,
-        dataset_hash=dataset.hash,
-        student="made_up",
-        student_hash="0",
-        canvases=np.array([32, 64, 128, 256]),
-        flops=0.782e9 * np.array([1 / 64, 1 / 16, 1 / 4, 1.0]),
-        ranks=ranks,
-        distances=rng.uniform(0, 2, shape).astype(np.float32),
-        triplet=rng.uniform(0, 2, shape).astype(np.float32),
-        top=top,
-        photos=gallery,
-        sketch_ids=dataset.sketch_ids[rows],
-        photo_ids=dataset.photo_ids[rows],
-        split=dataset.split[rows],
-        level=dataset.level[rows],
-        gallery_size={"train": len(gallery)},
-    )
+    table = made_up(sketchcanvas_env.load_dataset())
     return {"table": str(table.save(tmp_path_factory.mktemp("bench") / "made_up.npz")), "max_points": 200}
 
 
