@@ -23,7 +23,7 @@ class EpsilonGreedyConfig(BanditConfig):
     """Settings of the epsilon-greedy bandit."""
 
     algorithm: ClassVar[str] = "epsilon_greedy"
-    epsilon: float = 0.3  # share of the sketches that get a canvas at random
+    epsilon: float = 0.6  # share of the sketches that get a canvas at random
 
     def __post_init__(self) -> None:
         """As `TrainConfig`."""

@@ -25,7 +25,7 @@ class LinearTSConfig(BanditConfig):
     """Settings of linear Thompson sampling."""
 
     algorithm: ClassVar[str] = "linear_ts"
-    scale: float = 0.3  # standard deviation of the posterior in units of that of a reward, v of the paper
+    scale: float = 1.0  # standard deviation of the posterior in units of that of a reward, v of the paper
 
     def __post_init__(self) -> None:
         """As `TrainConfig`."""

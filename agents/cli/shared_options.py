@@ -1,10 +1,16 @@
-"""The options that several commands share, and the settings that they make."""
+"""The options that several commands share, and the settings that they make.
+
+Options that always come together are the parameters of a function here (`environment`, `workers`). A command that
+`takes` it has these options, and gets what the function makes of them as one argument.
+"""
 
 from __future__ import annotations
 
+import inspect
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -36,7 +42,11 @@ Cost = Annotated[
 MaxPoints = Annotated[int, typer.Option(help="Points a sketch is bounded to before the selector sees it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 SelectorName = Annotated[
-    str, typer.Option("--selector", help="Network: gru, conv, transformer, thumb, stats or linear.")
+    str | None,
+    typer.Option(
+        "--selector",
+        help="Network: thumb (the default), stats, gru, conv, transformer or linear; looks (its default) in a cascade.",
+    ),
 ]
 Root = Annotated[Path | None, typer.Option(help="Folder of a data set that does not come with the package.")]
 Strict = Annotated[
@@ -70,31 +80,80 @@ Batch = Annotated[
 DEFAULT_CANVASES = "32,64,128,256"
 
 
-def env_config(
-    dataset: str,
-    root: Path | None,
-    student: str | None,
-    table: Path | None,
-    canvases: str,
-    tradeoff: float,
-    cost: str,
-    max_points: int,
+def takes(**groups: Callable[..., Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of functions instead of some of its parameters.
+
+    Args:
+        groups: by name of a parameter of the command, the function whose parameters become options in its place; the
+            command is given what the function returns.
+
+    Returns:
+        A decorator for commands whose parameters are keyword-only.
+    """
+
+    def expanded(command: Callable[..., None]) -> Callable[..., None]:
+        shown: list[inspect.Parameter] = []
+        for name, parameter in inspect.signature(command).parameters.items():
+            shown += inspect.signature(groups[name]).parameters.values() if name in groups else [parameter]
+
+        def called(**given: Any) -> None:
+            for name, group in groups.items():
+                given[name] = group(**{each: given.pop(each) for each in inspect.signature(group).parameters})
+            command(**given)
+
+        # Annotations are strings that only the module of their function can resolve.
+        scope = {**inspect.getmodule(command).__dict__, **globals()}
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        shown = [each.replace(kind=keyword, annotation=eval(each.annotation, scope)) for each in shown]
+        called.__name__, called.__doc__ = command.__name__, command.__doc__
+        called.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+        called.__annotations__ = {each.name: each.annotation for each in shown}
+        return called
+
+    return expanded
+
+
+def environment(
+    cascade: Annotated[
+        bool, typer.Option("--cascade", help="A sketch may be looked at several times (SketchCanvasCascade-v0).")
+    ] = False,
+    ranking: Annotated[
+        str, typer.Option(help="With --cascade, whose ranking is the answer: of the last look, or of all looks fused.")
+    ] = "last",
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help=f"{DATASET_HELP} Default: emoji_known, new drawings of known photos; emoji has new photos, and is the "
+            "default of --cascade."
+        ),
+    ] = None,
+    root: Root = None,
+    student: StudentName = None,
+    table: TablePath = None,
+    canvases: Canvases = DEFAULT_CANVASES,
+    cost: Cost = "flops",
+    max_points: MaxPoints = 64,
 ) -> EnvConfig:
     """The environment that the options describe; a data set in a folder is named with its folder."""
-    from agents.evaluation.setting import EnvConfig
+    from dataclasses import asdict
 
-    return EnvConfig(
-        dataset=dataset if root is None else f"{dataset}:{root}",
+    from agents.evaluation.setting import CascadeConfig, EnvConfig
+
+    if ranking != "last" and not cascade:
+        raise ValueError("--ranking belongs to --cascade: with one look there is one ranking")
+    name = dataset or (CascadeConfig if cascade else EnvConfig).dataset
+    env = EnvConfig(
+        dataset=name if root is None else f"{name}:{root}",
         student=student,
         table=str(table) if table is not None else None,
         canvases=sides_of(canvases),
-        tradeoff=tradeoff,
         cost=cost,
         max_points=max_points,
     )
+    return CascadeConfig(**asdict(env), ranking=ranking) if cascade else env
 
 
-def workers(jobs: int, engine: str, address: str | None) -> Workers:
+def workers(jobs: Jobs = 1, engine: Engine = "local", address: Address = None) -> Workers:
     """Where runs are computed."""
     from agents.experiments.workers import Workers
 

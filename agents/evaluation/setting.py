@@ -17,7 +17,7 @@ from agents.evaluation.references import references
 from agents.selectors import margin, policy
 from agents.selectors.base import Selector
 from sketchcanvas_env.outcomes.table import OutcomeTable
-from sketchcanvas_env.tasks.arguments import DEFAULT_CANVASES
+from sketchcanvas_env.tasks.arguments import DEFAULT_CANVASES, DEFAULT_DATASET
 from sketchcanvas_env.tasks.canvas import Task
 from sketchcanvas_env.tasks.canvas_making import make_task
 from sketchcanvas_env.tasks.cascade import CascadeTask
@@ -54,7 +54,7 @@ class EnvConfig:
 
     looks_again: ClassVar[bool] = False  # whether a sketch may be looked at several times
 
-    dataset: str = "emoji"  # name of the data set
+    dataset: str = DEFAULT_DATASET  # name of the data set
     student: str | None = None  # whose outcomes; None for the data set's default student
     table: str | None = None  # path of an outcome table, None for the shipped one
     canvases: tuple[int, ...] = DEFAULT_CANVASES  # sides on offer, pixels, rising
@@ -217,6 +217,7 @@ class CascadeConfig(EnvConfig):
 
     looks_again: ClassVar[bool] = True
 
+    dataset: str = "emoji"  # name of the data set
     ranking: str = "last"  # whose ranking is the answer: that of the "last" look, or that of all looks "fused"
     looks: str | None = None  # path of a table of looks, None for the one beside the outcome table
 

@@ -10,6 +10,7 @@ extractor with a linear head of their own, which is copied back after training.
 | `conv` | points | two convolutions along the strokes, 32 channels | 0.76 M |
 | `stats` | statistics | a perceptron with two layers of 256 | 0.14 M |
 | `thumb` | statistics, thumbnail | a perceptron with two layers of 256 | 0.27 M |
+| `clusters` | thumbnail | nearness to 256 typical thumbnails, and the head: what bandits learn | 0.13 M |
 | `linear` | statistics | the head alone | 0.0001 M |
 | `looks` | statistics, earlier looks | a perceptron with two layers of 64; for cascades | 0.02 M a decision |
 
@@ -29,12 +30,20 @@ from typing import Any
 
 from agents.selectors.base import Selector
 from agents.selectors.conditioned import ConditionedSelector
-from agents.selectors.perceptrons import LinearSelector, LooksSelector, StatsSelector, ThumbSelector
+from agents.selectors.perceptrons import ClusterSelector, LinearSelector, LooksSelector, StatsSelector, ThumbSelector
 from agents.selectors.points import ConvSelector, GRUSelector, TransformerSelector
 
 SELECTORS: dict[str, type[Selector]] = {
     kind.name: kind
-    for kind in (GRUSelector, StatsSelector, ThumbSelector, ConvSelector, TransformerSelector, LinearSelector)
+    for kind in (
+        GRUSelector,
+        StatsSelector,
+        ThumbSelector,
+        ClusterSelector,
+        ConvSelector,
+        TransformerSelector,
+        LinearSelector,
+    )
 }
 """Selector networks by name."""
 

@@ -18,6 +18,10 @@ class SketchCanvasEnv(SketchEnv):
     then ranks a gallery of photos. The task is that of Sain et al., "Sketch Down the FLOPs" (CVPR 2025, arXiv
     2505.23763). All outcomes are looked up in a table (`OutcomeTable`); no network runs.
 
+    By default the sketches are new drawings of known photos (`dataset="emoji_known"`): all splits share one gallery,
+    and which canvas a sketch needs there can be learnt. `dataset="emoji"` has other photos in every split, for which
+    no agent was found to beat a coin toss between two canvases.
+
     `sketchcanvas_env/README.md` says more: latency as the cost, recognition, preferences, live mode, other libraries.
 
     ## Action Space
@@ -64,8 +68,8 @@ class SketchCanvasEnv(SketchEnv):
 
     ```python
     gym.make(
-        "SketchCanvas-v0", dataset="emoji", split="train", student=None, canvases=(32, 64, 128, 256), tradeoff=0.2,
-        rank_weight=1.0, triplet_weight=0.1, cost="flops", max_points=200, thumbnail=False, table=None,
+        "SketchCanvas-v0", dataset="emoji_known", split="train", student=None, canvases=(32, 64, 128, 256),
+        tradeoff=0.2, rank_weight=1.0, triplet_weight=0.1, cost="flops", max_points=200, thumbnail=False, table=None,
         render_mode=None, preferences=None, task="retrieval",
     )
     gym.make("SketchCanvasPreference-v0")  # the same with preferences=(0.0, 0.8)

@@ -21,6 +21,9 @@ MAX_POINTS = 5_000
 
 DEFAULT_CANVASES = (32, 64, 128, 256)
 
+DEFAULT_DATASET = "emoji_known"
+"""New drawings of known photos, where a choice of canvases can be learnt from strokes; "emoji" has new photos."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:

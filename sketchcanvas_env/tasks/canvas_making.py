@@ -18,7 +18,7 @@ from sketchcanvas_env.outcomes.finding import check_dataset, load_table
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.storage.names import Places, blocks
 from sketchcanvas_env.storage.table_file import TableError
-from sketchcanvas_env.tasks.arguments import Arguments
+from sketchcanvas_env.tasks.arguments import DEFAULT_DATASET, Arguments
 from sketchcanvas_env.tasks.canvas import Lookup, Task
 from sketchcanvas_env.tasks.episodes import FloatArray, IntArray, fixed
 from sketchcanvas_env.tasks.live import LiveTask, Retriever
@@ -30,11 +30,13 @@ class CanvasArguments(Arguments):
     """The arguments of `SketchCanvas-v0`.
 
     Attributes:
+        dataset: as in `Arguments`; by default new drawings of known photos, "emoji" has new photos.
         retriever: computes outcomes in live mode; excludes `table` and `student`.
         preferences: (low, high) between which every episode's tradeoff is drawn; `tradeoff` then says nothing. Rounded
             to float32, as observations are. None: all episodes share `tradeoff`.
     """
 
+    dataset: str | SketchDataset = DEFAULT_DATASET
     retriever: Retriever | None = None
     preferences: Sequence[float] | None = None
 

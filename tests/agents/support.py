@@ -116,8 +116,7 @@ def counting_table(dataset: SketchDataset, readable: bool) -> OutcomeTable:
 def small(algorithm: str, env: EnvConfig, **changes: Any) -> TrainConfig:
     """Settings of a run of four updates; a bandit has its linear selector."""
     settings: dict[str, Any] = {"env": env, "total_steps": 128, "num_envs": 32}
-    if algorithm not in BANDITS:
-        settings |= {"selector": "stats", "hidden": 8}
+    settings |= {"selector": "linear"} if algorithm in BANDITS else {"selector": "stats", "hidden": 8}
     if takes(algorithm, "batch_size"):
         settings["batch_size"] = 16
     return algorithms.make_config(algorithm, **{**settings, **changes})

@@ -1,14 +1,14 @@
-"""What the linear bandits share: a ridge regression of the reward for each canvas, on the hand-made statistics.
+"""What the linear bandits share: a ridge regression of the reward for each canvas, on the features of a fixed encoder.
 
-Every canvas a has a ridge regression of its own from x, the statistics with a 1 behind them, to the reward:
+Every canvas a has a ridge regression of its own from x, the features with a 1 behind them, to the reward:
 
     A_a = P + sum x x^T,    b_a = sum x R,    theta_a = A_a^-1 b_a
 
-over the sketches for which a was chosen. P is diagonal, `ridge` for each statistic and 1 for the intercept: how good a
-canvas is at all is known after few sketches, how it depends on the statistics is not. The bandits differ in how they
+over the sketches for which a was chosen. P is diagonal, `ridge` for each feature and 1 for the intercept: how good a
+canvas is at all is known after few sketches, how it depends on the sketch is not. The bandits differ in how they
 explore: `linucb`, `linear_ts`, `epsilon_greedy`.
 
-Where every episode has a tradeoff of its own, x is what the conditioned selector's mixing layer makes of statistics and
+Where every episode has a tradeoff of its own, x is what the conditioned selector's mixing layer makes of features and
 tradeoff. That layer keeps its random weights: a bandit learns linear heads only.
 
 A batch is chosen for with the statistics as they were before it: one factorisation of A a batch. What is kept of a run
@@ -28,21 +28,24 @@ from agents.algorithms.common.loop import Batch, Learner
 from agents.algorithms.common.training import TrainConfig, check_positive
 from agents.selectors.base import Selector
 
+NETWORKS = ("clusters", "linear")
+"""Selectors whose encoder has nothing to learn from rewards."""
+
 
 @dataclass(frozen=True)
 class BanditConfig(TrainConfig):
     """Settings of every bandit here."""
 
-    selector: str = "linear"  # nothing else: this is what a linear bandit learns
-    ridge: float = 100.0  # weight of the penalty |theta|^2; that of the intercept has weight 1
+    selector: str = "clusters"  # one of `NETWORKS`
+    ridge: float = 0.3  # weight of the penalty |theta|^2; that of the intercept has weight 1
 
     def __post_init__(self) -> None:
         """As `TrainConfig`."""
         super().__post_init__()
-        if self.selector != "linear":
+        if self.selector not in NETWORKS:
             raise ValueError(
-                f"{self.algorithm} learns a linear rule on the statistics: selector must be 'linear', not "
-                f"{self.selector!r}"
+                f"{self.algorithm} learns a linear head on features that stay as they are: selector must be "
+                f"{' or '.join(map(repr, NETWORKS))}, not {self.selector!r}"
             )
         check_positive(self, "ridge")
 

@@ -31,9 +31,9 @@ class TrainConfig:
     masked: ClassVar[bool] = False  # whether its networks never choose what a cascade's masks forbid
     env: EnvConfig = field(default_factory=EnvConfig)  # where to learn; always on its split `train`
     seed: int = 0  # of the weights, the sketches drawn and the actions sampled
-    total_steps: int = 30_720  # environment steps, exactly; one step is one sketch looked at and one canvas chosen
+    total_steps: int = 102_400  # environment steps, exactly; one step is one sketch looked at and one canvas chosen
     num_envs: int = 256  # sketches per environment step
-    selector: str = "gru"  # which network decides, a key of `selectors.SELECTORS`; cascades have one more
+    selector: str = "thumb"  # which network decides, a key of `selectors.SELECTORS`; cascades have one more
     hidden: int | None = None  # width of that network, None for its own default
     threads: int = 1  # torch threads, pinned: another number may give other weights
     log_every: int = 10  # updates between two TensorBoard rows

@@ -3,56 +3,41 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from agents.cli.output import goes_on, show, tell
 from agents.cli.shared_options import (
-    DEFAULT_CANVASES,
-    Address,
     AsJson,
-    Canvases,
-    Cost,
-    Dataset,
-    Engine,
-    Jobs,
-    MaxPoints,
-    Root,
+    SelectorName,
     Split,
     Steps,
-    StudentName,
-    TablePath,
     Threads,
     Tradeoff,
-    env_config,
+    environment,
     numbers_of,
+    takes,
     workers,
 )
 
+if TYPE_CHECKING:
+    from agents.evaluation.setting import EnvConfig
+    from agents.experiments.workers import Workers
 
+
+@takes(env=environment, where=workers)
 def compare(
+    *,
     preset: Annotated[
         str | None,
         typer.Option(
-            help="quick: few agents, 3 seeds, a look; the default. full: every algorithm and network, 10 seeds. "
+            help="quick: four agents, 5 seeds; the default. full: every algorithm, 10 seeds, twice the steps. "
             "cascade: agents that may look again, 10 seeds; the default of --cascade."
         ),
     ] = None,
-    cascade: Annotated[
-        bool, typer.Option("--cascade", help="A sketch may be looked at several times (SketchCanvasCascade-v0).")
-    ] = False,
-    ranking: Annotated[
-        str, typer.Option(help="With --cascade, whose ranking is the answer: of the last look, or of all looks fused.")
-    ] = "last",
-    dataset: Dataset = "emoji",
-    root: Root = None,
-    student: StudentName = None,
-    table: TablePath = None,
-    canvases: Canvases = DEFAULT_CANVASES,
+    env: EnvConfig,
     tradeoff: Tradeoff = 0.2,
-    cost: Cost = "flops",
-    max_points: MaxPoints = 64,
     algorithms: Annotated[
         str | None,
         typer.Option(
@@ -63,17 +48,10 @@ def compare(
     steps: Annotated[
         int | None, typer.Option(help="Environment steps of every run, exactly, instead of the preset's.")
     ] = None,
-    selector: Annotated[
-        str | None,
-        typer.Option(
-            help="Network, instead of the preset's: gru, conv, transformer, stats, linear, or looks for cascades."
-        ),
-    ] = None,
+    selector: SelectorName = None,
     threads: Threads = 1,
     split: Split = "val",
-    jobs: Jobs = 1,
-    engine: Engine = "local",
-    address: Address = None,
+    where: Workers,
     out: Annotated[Path, typer.Option(help="Folder for the result, tables, plots and runs.")] = Path("runs/compare"),
     logdir: Annotated[Path | None, typer.Option(help="TensorBoard folder, one folder a run; default: none.")] = None,
     as_json: AsJson = False,
@@ -88,10 +66,9 @@ def compare(
 
     Example: sketchcanvas compare --cascade --out runs/cascade --split test
     """
-    from dataclasses import asdict, replace
+    from dataclasses import replace
 
     from agents.cli.progress import bars
-    from agents.evaluation.setting import CascadeConfig
     from agents.experiments.compare import compare as run
     from agents.experiments.settings import preset as ready
     from agents.reports.comparison import finding, summary
@@ -104,38 +81,23 @@ def compare(
         "seeds": seeds,
     }
     changes: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
-    env = env_config(dataset, root, student, table, canvases, tradeoff, cost, max_points)
-    if cascade or preset == "cascade":
-        env = CascadeConfig(**asdict(env), ranking=ranking)
-    elif ranking != "last":
-        raise ValueError("--ranking belongs to --cascade: with one look there is one ranking")
-    chosen = preset or ("cascade" if cascade else "quick")
-    config = replace(ready(chosen, env), split=split, threads=threads, **changes)
+    chosen = preset or ("cascade" if env.looks_again else "quick")
+    config = replace(ready(chosen, replace(env, tradeoff=tradeoff)), split=split, threads=threads, **changes)
     with goes_on(), bars() as start:
-        result = run(config, out, workers(jobs, engine, address), start, logdir)
+        result = run(config, out, where, start, logdir)
     files = save(result, out)
     show(as_json, result.to_json(), *report_of(result).tables)
     if chosen == "quick" and algorithms is None:
-        tell("quick: a look with few agents and seeds; --preset full is the evidence")
+        tell("quick: four agents; --preset full has them all, with more seeds and steps")
     tell(finding(result))
     tell(f"{result.seconds:.0f} s; wrote {', '.join(map(str, files))} and the runs beside them")
     tell("\n".join(summary(result)))
 
 
+@takes(env=environment, where=workers)
 def sweep(
-    cascade: Annotated[
-        bool, typer.Option("--cascade", help="A sketch may be looked at several times (SketchCanvasCascade-v0).")
-    ] = False,
-    ranking: Annotated[
-        str, typer.Option(help="With --cascade, whose ranking is the answer: of the last look, or of all looks fused.")
-    ] = "last",
-    dataset: Dataset = "emoji",
-    root: Root = None,
-    student: StudentName = None,
-    table: TablePath = None,
-    canvases: Canvases = DEFAULT_CANVASES,
-    cost: Cost = "flops",
-    max_points: MaxPoints = 64,
+    *,
+    env: EnvConfig,
     tradeoffs: Annotated[str, typer.Option(help="Tradeoffs, 0 to 1, rising, by commas.")] = "0.02,0.1,0.2,0.4,0.7,1",
     algorithms: Annotated[
         str | None,
@@ -152,13 +114,11 @@ def sweep(
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Runs of each algorithm at each tradeoff.")] = 3,
-    steps: Steps = 30_720,
-    selector: Annotated[str | None, typer.Option(help="Network; default: stats, with --cascade looks.")] = None,
+    steps: Steps = 102_400,
+    selector: SelectorName = None,
     threads: Threads = 1,
     split: Split = "val",
-    jobs: Jobs = 1,
-    engine: Engine = "local",
-    address: Address = None,
+    where: Workers,
     out: Annotated[Path, typer.Option(help="Folder for the result, tables, plot and runs.")] = Path("runs/sweep"),
     as_json: AsJson = False,
 ) -> None:
@@ -171,20 +131,13 @@ def sweep(
 
     Example: sketchcanvas sweep --tradeoffs 0.05,0.1,0.2 --seeds 5 --jobs 2
     """
-    from dataclasses import asdict
-
     from agents.cli.progress import bars
-    from agents.evaluation.setting import CascadeConfig
     from agents.experiments.settings import CompareConfig
     from agents.experiments.sweep import SweepConfig
     from agents.experiments.sweep import sweep as run
     from agents.reports.saving import report_of, save
 
-    env = env_config(dataset, root, student, table, canvases, 0.0, cost, max_points)
-    if cascade:
-        env = CascadeConfig(**asdict(env), ranking=ranking)
-    elif ranking != "last":
-        raise ValueError("--ranking belongs to --cascade: with one look there is one ranking")
+    cascade = env.looks_again
     if algorithms is None:
         algorithms = "one_shot:cost_sensitive/stats,reinforce" if cascade else "reinforce,cost_sensitive"
     if preference is None:
@@ -195,7 +148,7 @@ def sweep(
             algorithms=tuple(algorithms.split(",")),
             seeds=seeds,
             total_steps=steps,
-            selector=selector or ("looks" if cascade else "stats"),
+            selector=selector or ("looks" if cascade else "thumb"),
             split=split,
             threads=threads,
         ),
@@ -203,7 +156,7 @@ def sweep(
         preference=tuple(one for one in preference.split(",") if one),
     )
     with goes_on(), bars() as start:
-        result = run(config, out, workers(jobs, engine, address), start)
+        result = run(config, out, where, start)
     files = save(result, out)
     show(as_json, result.to_json(), *report_of(result).tables)
     tell(f"{result.seconds:.0f} s; wrote {', '.join(map(str, files))} and the runs beside them")

@@ -19,7 +19,7 @@ from agents.cli.shared_options import (
     Strict,
     TablePath,
     Tradeoff,
-    env_config,
+    environment,
     load_data,
     sides_of,
     typed_command,
@@ -131,9 +131,12 @@ def _evaluate_policies(
     split: str,
     as_json: bool,
 ) -> None:
+    from dataclasses import replace
+
     from agents.reports import tables as report
 
-    env = env_config(dataset, root, student, table, canvases, tradeoff, cost, 64)
+    env = environment(dataset=dataset, root=root, student=student, table=table, canvases=canvases, cost=cost)
+    env = replace(env, tradeoff=tradeoff)
     results: dict[str, Evaluation] = {}
     refused: dict[str, Exception] = {}
     for name in policies:

@@ -3,45 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from agents.cli.locks import alone
 from agents.cli.output import show, tell
 from agents.cli.shared_options import (
-    DEFAULT_CANVASES,
     AsJson,
-    Canvases,
-    Cost,
-    Dataset,
-    MaxPoints,
     Root,
     SelectorName,
-    StudentName,
-    TablePath,
     Threads,
     Tradeoff,
-    env_config,
+    environment,
+    takes,
     typed_command,
 )
 
+if TYPE_CHECKING:
+    from agents.evaluation.setting import EnvConfig
 
+
+@takes(env=environment)
 def train(
     algorithm: Annotated[
         str, typer.Argument(help="Name of the algorithm; an unknown one lists them all.")
     ] = "reinforce",
-    dataset: Dataset = "emoji",
-    root: Root = None,
-    student: StudentName = None,
-    table: TablePath = None,
-    canvases: Canvases = DEFAULT_CANVASES,
+    *,
+    env: EnvConfig,
     tradeoff: Tradeoff = 0.2,
-    cost: Cost = "flops",
-    max_points: MaxPoints = 64,
     seed: Annotated[int, typer.Option(help="Seed of weights, sketches and actions.")] = 0,
-    steps: Annotated[int, typer.Option(help="Environment steps, exactly.")] = 40_960,
-    selector: SelectorName = "stats",
+    steps: Annotated[int, typer.Option(help="Environment steps, exactly.")] = 102_400,
+    selector: SelectorName = None,
     threads: Threads = 1,
     out: Annotated[Path, typer.Option(help="Where to save the selector (.safetensors).")] = Path("runs/selector"),
     logdir: Annotated[Path | None, typer.Option(help="TensorBoard folder; default: none.")] = None,
@@ -59,24 +52,26 @@ def train(
 
     Example: sketchcanvas train reinforce --tradeoff 0.3 --logdir runs/tb --out runs/mine
     """
+    from dataclasses import replace
+
     from agents.algorithms import registry
     from agents.cli.progress import bars
-    from agents.evaluation.evaluate import evaluate as judge
+    from agents.evaluation.evaluate import evaluate_options
     from agents.reports import tables as report
-    from agents.selectors import policy
     from agents.store import saved
 
-    env = env_config(dataset, root, student, table, canvases, tradeoff, cost, max_points)
-    network = registry.network_of(algorithm, selector)
+    env = replace(env, tradeoff=tradeoff)
+    network = {} if selector is None else registry.network_of(algorithm, selector, env=env)
     config = registry.make_config(algorithm, env=env, seed=seed, total_steps=steps, threads=threads, **network)
-    env.task("train")  # unknown names and bad values end here, before any work
+    env = config.env  # a network that reads thumbnails has them shown
+    env.options("train")  # unknown names and bad values end here, before any work
     place = out.with_name(out.name + ".checkpoint.safetensors")
     path = saved.weights_path(out)
     with alone(out.with_name(out.name + ".lock"), out):
         if not resume:
             _check_free(path, place)
         if not (resume and path.exists()):  # else it was killed between saving and reporting
-            keeps = resume or registry.ALGORITHMS[algorithm].resumable
+            keeps = resume or registry.find(algorithm, env).resumable
             with bars() as start:
                 run = registry.train_run(
                     config,
@@ -90,15 +85,10 @@ def train(
     found = saved.load(path)
     if (found.card["algorithm"], found.env) != (algorithm, env):
         raise ValueError(f"{path} was trained in another setting: name its own, or choose another --out")
-    task = env.task("val")
-    result = judge(
-        env.outcomes("val"),
-        policy.actions_of(found.selector, task),
-        selector_flops=policy.flops_of(found.selector, task),
-        **env.reward_weights(),
-    )
+    choice, thinking = env.decide(found.selector, "val")
+    result = evaluate_options(env.options("val"), choice, selector_flops=thinking)
     ran = found.card["run"]
-    title = f"{dataset}, split val, after {ran['steps']:,} steps in {ran['seconds']:.0f} s"
+    title = f"{env.dataset}, split val, after {ran['steps']:,} steps in {ran['seconds']:.0f} s"
     shown = report.Table(title, report.POLICY_COLUMNS, (report.policy_cells(algorithm, result),))
     show(as_json, {"saved": str(path), "val": result.to_json()}, shown)
     tell(f"wrote {path}")

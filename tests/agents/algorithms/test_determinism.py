@@ -477,7 +477,10 @@ OUT_OF_RANGE: list[tuple[dict[str, Any], str]] = [
     ({"num_envs": 0}, "num_envs"),
     ({"threads": 0}, "threads must be at least 1"),
     ({"seed": -1}, "seed must not be negative"),
-    ({"selector": "lstm"}, "unknown selector 'lstm'; there are conv, gru, linear, looks, stats, thumb, transformer"),
+    (
+        {"selector": "lstm"},
+        "unknown selector 'lstm'; there are clusters, conv, gru, linear, looks, stats, thumb",
+    ),
     ({"hidden": 0}, "hidden"),
     ({"hidden": 10**9}, "hidden"),
     ({"lr": 0.0}, "lr must be above zero"),
@@ -522,12 +525,16 @@ def test_settings_out_of_range_are_refused(
         ("dqn", {"exploration_final": 2.0}, "exploration_final"),
         ("dqn", {"gradient_steps": 0}, "gradient_steps must be above zero"),
         ("qrdqn", {"n_quantiles": 0}, "n_quantiles must be above zero"),
-        ("linucb", {"selector": "stats"}, "linucb learns a linear rule .* selector must be 'linear', not 'stats'"),
+        (
+            "linucb",
+            {"selector": "stats"},
+            "linucb learns .* head .* must be 'clusters' or 'linear', not 'stats'",
+        ),
         ("linucb", {"alpha": -1.0}, "alpha must not be negative"),
         ("linear_ts", {"scale": float("nan")}, "scale must not be negative"),
         ("linear_ts", {"ridge": 0.0}, "ridge must be above zero"),
         ("epsilon_greedy", {"epsilon": 1.1}, "epsilon must lie in"),
-        ("epsilon_greedy", {"selector": "gru"}, "selector must be 'linear', not 'gru'"),
+        ("epsilon_greedy", {"selector": "gru"}, "selector must be 'clusters' or 'linear', not 'gru'"),
     ],
 )
 def test_settings_of_one_algorithm_out_of_range_are_refused(

@@ -20,7 +20,7 @@ SAMPLED: dict[str, Any] = {"total_steps": 51_200, "lr": 1e-2, "entropy_coef": 0.
 SHORT: dict[str, Any] = {"total_steps": 25_600, "lr": 1e-2}
 GRU: dict[str, Any] = {"selector": "gru", "hidden": 24, "lr": 2e-2, "total_steps": 76_800}
 # Little penalty: here the statistics do tell which canvas is right.
-BANDIT: dict[str, Any] = {"total_steps": 25_600, "ridge": 1.0}
+BANDIT: dict[str, Any] = {"selector": "linear", "total_steps": 25_600, "ridge": 1.0}
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "reinforce": SAMPLED,

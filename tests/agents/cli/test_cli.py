@@ -27,8 +27,8 @@ from agents.cli.commands import data as data_commands
 from agents.cli.commands.compare import compare as compare_command
 from agents.cli.locks import alone
 from agents.cli.output import sentence_of, telling_what_is_left_out
-from agents.cli.shared_options import typed_command
-from agents.evaluation.setting import EnvConfig
+from agents.cli.shared_options import environment, typed_command
+from agents.evaluation.setting import CascadeConfig, EnvConfig
 from agents.experiments import pack
 from agents.experiments.settings import CompareConfig, preset
 from agents.store import saved
@@ -121,11 +121,12 @@ def test_defaults_are_those_of_the_configurations() -> None:
     options = {name: p.default for name, p in inspect.signature(compare_command).parameters.items()}
     env, compare = EnvConfig(), CompareConfig()
     assert options["canvases"] == ",".join(map(str, env.canvases))
-    # These two the preset decides.
-    assert options["steps"] is options["selector"] is options["preset"] is None
+    # The preset decides the first three, the environment the last.
+    assert options["steps"] is options["selector"] is options["preset"] is options["dataset"] is None
+    assert environment() == env and environment(cascade=True) == CascadeConfig()
     assert (preset("quick").total_steps, preset("quick").selector) == (compare.total_steps, compare.selector)
     for config, names in (
-        (env, ("dataset", "student", "table", "tradeoff", "max_points")),
+        (env, ("student", "table", "tradeoff", "max_points")),
         (compare, ("threads", "split")),
     ):
         for name in names:

@@ -210,7 +210,7 @@ def test_agents_may_name_their_network(toy_env: EnvConfig) -> None:
     assert told == {
         "reinforce": [("reinforce", "stats", 8)],
         "reinforce/gru": [("reinforce", "gru", None)],
-        "linucb": [("linucb", "linear", None)],
+        "linucb": [("linucb", "clusters", None)],
     }
 
 

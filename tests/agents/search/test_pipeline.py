@@ -433,13 +433,15 @@ def test_the_selector_that_is_told_the_tradeoff_is_the_sweeps_best_on_val() -> N
     for name in names:
         rewards = []
         for tradeoff in sweep["config"]["tradeoffs"]:
-            options = EnvConfig(tradeoff=tradeoff).options("val")
+            options = EnvConfig(dataset="emoji", tradeoff=tradeoff).options("val")
             rewards.append(options.rewards_of(runs[name].decide("val", tradeoff)).mean())
         earned[name] = np.mean(rewards)
     best, shipped = runs[max(earned, key=lambda name: earned[name])], agents.load("emoji-preference")
     assert shipped.card["config"] == best.card["config"]
     for tradeoff in sweep["config"]["tradeoffs"]:
-        choice = policy.actions_of(shipped.selector, EnvConfig(tradeoff=tradeoff).task("val"), tradeoff)
+        choice = policy.actions_of(
+            shipped.selector, EnvConfig(dataset="emoji", tradeoff=tradeoff).task("val"), tradeoff
+        )
         np.testing.assert_array_equal(choice, best.decide("val", tradeoff))
 
 

@@ -29,7 +29,7 @@ from tests.agents.support import ALGORITHMS, observations, small, weights
 
 EVERY = sorted(selectors.SELECTORS)
 OF_POINTS = ["conv", "gru", "transformer"]
-OF_STATS = ["linear", "stats", "thumb"]
+OF_STATS = ["clusters", "linear", "stats", "thumb"]
 
 
 def make(name: str, n_actions: int = 4, hidden: int = 12) -> Selector:
@@ -232,6 +232,38 @@ def test_the_linear_network_is_its_head() -> None:
     assert {name for name, _ in net.named_parameters()} == {"head.weight", "head.bias"}
 
 
+def test_clusters_are_found_and_memberships_are_near_them() -> None:
+    rng = np.random.default_rng(0)
+    kinds = rng.random((3, 256)).astype(np.float32)
+    which = np.repeat(np.arange(3), 20)
+    rows = (kinds[which] + rng.normal(0.0, 0.01, (60, 256))).astype(np.float32)
+    net = make("clusters", hidden=3)
+    net.fit_inputs({"thumbnail": rows})
+    centres = net.get_buffer("centres").numpy()
+    np.testing.assert_allclose(centres, [rows[which == kind].mean(axis=0) for kind in range(3)], atol=1e-5)
+    squares = ((rows[:, None] - centres) ** 2).sum(axis=2)
+    softness = 0.05 * squares.mean()
+    assert float(net.get_buffer("softness")) == pytest.approx(softness, rel=1e-3)
+    expected = np.exp(-squares / softness)
+    found = net.encode({"thumbnail": torch.from_numpy(rows)}).numpy()
+    np.testing.assert_allclose(found, expected / expected.sum(axis=1, keepdims=True), atol=1e-4)
+    np.testing.assert_array_equal(found.argmax(axis=1), which)
+
+
+def test_fewer_sketches_than_clusters_give_finite_memberships() -> None:
+    net = make("clusters", hidden=8)
+    net.fit_inputs({"thumbnail": np.zeros((2, 256), dtype=np.float32)})
+    found = net.encode({"thumbnail": torch.rand(5, 256)})
+    np.testing.assert_allclose(found.sum(dim=1).numpy(), 1.0, rtol=1e-5)
+
+
+def test_flops_of_clusters() -> None:
+    net, obs = make("clusters", n_actions=5), drawing(1)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        net(obs)
+    assert float(net.flops(obs)[0]) == counter.get_total_flops()
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_choices_are_nearly_uniform_at_first(name: str) -> None:
     probabilities = torch.softmax(make(name)(observations()), dim=1)
@@ -280,7 +312,7 @@ def test_it_serves_as_a_features_extractor(toy_env: EnvConfig, name: str) -> Non
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("name", ["conv", "linear", "thumb", "transformer"])
+@pytest.mark.parametrize("name", ["clusters", "conv", "linear", "thumb", "transformer"])
 def test_agents_train_it_and_it_reads_back(toy_env: EnvConfig, tmp_path: Path, name: str, algorithm: str) -> None:
     config = small(algorithm, toy_env, selector=name, hidden=None if name == "linear" else 8)
     run = algorithms.train_run(config)
@@ -350,7 +382,15 @@ def test_default_networks_cost_well_below_the_smallest_canvas() -> None:
     obs = drawing(EnvConfig.max_points, len(FEATURE_NAMES))
     costs = {name: float(selectors.create(name, 4, len(FEATURE_NAMES)).flops(obs)[0]) / 1e6 for name in EVERY}
     assert costs == pytest.approx(
-        {"conv": 0.758, "gru": 6.538, "linear": 0.000128, "stats": 0.1413, "thumb": 0.2724, "transformer": 3.166},
+        {
+            "clusters": 0.1331,
+            "conv": 0.758,
+            "gru": 6.538,
+            "linear": 0.000128,
+            "stats": 0.1413,
+            "thumb": 0.2724,
+            "transformer": 3.166,
+        },
         rel=1e-3,
     )
     for name, cost in costs.items():
@@ -515,7 +555,15 @@ def test_settings_rebuild_the_network(name: str) -> None:
 
 def test_default_widths() -> None:
     widths = {name: selectors.create(name, 4, 16).features_dim for name in EVERY}
-    assert widths == {"conv": 64, "gru": 128, "linear": 16, "stats": 256, "thumb": 256, "transformer": 32}
+    assert widths == {
+        "clusters": 256,
+        "conv": 64,
+        "gru": 128,
+        "linear": 16,
+        "stats": 256,
+        "thumb": 256,
+        "transformer": 32,
+    }
 
 
 @pytest.mark.parametrize(
@@ -523,7 +571,7 @@ def test_default_widths() -> None:
     [
         (
             {"name": "lstm", "n_actions": 4},
-            "'lstm'; there are conv, gru, linear, looks, stats, thumb, tr",
+            "'lstm'; there are clusters, conv, gru, linear, looks, stats, thumb, tr",
         ),
         ({"name": "stats", "n_actions": 4}, "needs n_stats"),
         ({"name": "linear", "n_actions": 4}, "'linear' needs n_stats"),

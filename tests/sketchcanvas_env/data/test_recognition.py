@@ -181,7 +181,7 @@ def test_a_table_of_the_other_task_is_refused(
     with pytest.raises(ValueError, match="of data set 'toy_recognition', the data set is 'toy'"):
         gym.make("SketchCanvas-v0", **{**toy[2], "task": "retrieval"})
     with pytest.raises(ValueError, match="of data set 'emoji', the data set is 'emoji_recognition'"):
-        make_task(task="recognition", table=load_table("emoji"))
+        make_task(dataset="emoji", task="recognition", table=load_table("emoji"))
 
 
 # ---------------------------------------------------------------- the embedded data
@@ -209,7 +209,7 @@ def test_references_and_queries_have_no_photo_in_common() -> None:
 
 
 def test_the_shipped_table_is_the_default() -> None:
-    env = gym.make("SketchCanvas-v0", task="recognition")
+    env = gym.make("SketchCanvas-v0", dataset="emoji", task="recognition")
     table = load_table("emoji_recognition")
     assert table.dataset_hash == load("emoji_recognition").hash
     assert env.unwrapped.table.gallery_size == {"train": 89}

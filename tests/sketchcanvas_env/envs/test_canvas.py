@@ -625,7 +625,7 @@ def test_the_default_arguments_are_those_of_the_docstring() -> None:
         if name != "retriever"
     }
     assert defaults == {
-        "dataset": "emoji", "split": "train", "student": None, "canvases": (32, 64, 128, 256),
+        "dataset": "emoji_known", "split": "train", "student": None, "canvases": (32, 64, 128, 256),
         "tradeoff": 0.2,
         "rank_weight": 1.0, "triplet_weight": 0.1, "cost": "flops", "max_points": 200, "render_mode": None,
         "table": None, "preferences": None, "task": "retrieval", "thumbnail": False,
