@@ -77,11 +77,10 @@ class EnvConfig:
             object.__setattr__(self, "preferences", tuple(self.preferences))
 
     def to_json(self) -> dict[str, Any]:
-        """The settings as JSON-able values; a thumbnail that is not shown is not named, as before there were any."""
+        """The settings as JSON-able values; what may be shown beside strokes is named only where it is shown."""
         settings = {**asdict(self), "canvases": list(self.canvases)}
-        if not self.thumbnail:
-            del settings["thumbnail"]
-        return settings
+        hidden = [name for name in ("thumbnail", "confidence") if not settings.get(name, True)]
+        return {name: value for name, value in settings.items() if name not in hidden}
 
     def at(self, tradeoff: float) -> EnvConfig:
         """The same environment at one tradeoff that all episodes share: where agents are evaluated."""
@@ -219,6 +218,7 @@ class CascadeConfig(EnvConfig):
 
     dataset: str = "emoji"  # name of the data set
     ranking: str = "last"  # whose ranking is the answer: that of the "last" look, or that of all looks "fused"
+    confidence: bool = False  # whether observations have how sure each look is of its nearest photo
     looks: str | None = None  # path of a table of looks, None for the one beside the outcome table
 
     def __post_init__(self) -> None:
@@ -235,7 +235,7 @@ class CascadeConfig(EnvConfig):
         """Keyword arguments for `gym.make` and `gym.make_vec`."""
         plain = super().kwargs(split)
         del plain["preferences"]
-        return {**plain, "ranking": self.ranking, "looks": self.looks}
+        return {**plain, "ranking": self.ranking, "looks": self.looks, "confidence": self.confidence}
 
     def make_vec(self, num_envs: int, split: str = "train") -> gym.vector.VectorEnv[Any, Any, Any]:
         """As `EnvConfig.make_vec`."""
@@ -274,8 +274,10 @@ class CascadeConfig(EnvConfig):
         return policy.node_flops_of(selector, self.cascade(split), choice)
 
     def rules(self, split: str) -> dict[str, npt.NDArray[np.int64]]:
-        """The margin rule that is best on `val`, first, and looking twice always."""
-        return margin.rules_of(self.cascade(VAL_SPLIT), self.cascade(split))
+        """The margin rule that is best on `val`, first, looking twice always, and where looks have it confidence."""
+        sure = self.cascade(VAL_SPLIT).looks.confidence is not None
+        shown = replace(self, confidence=True) if sure else self
+        return margin.rules_of(shown.cascade(VAL_SPLIT), shown.cascade(split))
 
     def extra_hashes(self) -> dict[str, str]:
         """That of the table of looks."""

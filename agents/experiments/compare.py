@@ -72,8 +72,12 @@ def compare(
     """
     start = time.perf_counter()
     wanted = config.runs()
-    for split in (config.split, TRAIN_SPLIT, VAL_SPLIT):
-        config.env.outcomes(split)
+    splits = dict.fromkeys((config.split, TRAIN_SPLIT, VAL_SPLIT))
+    shown = None if start_bar is None else start_bar("sketches of a split", len(splits))
+    for number, split in enumerate(splits, start=1):
+        config.env.outcomes(split)  # what is shown of a large split takes a while when it is first asked for
+        if shown is not None:
+            shown(number)
     packed = pack.read(folder)
     found = runs.run_all(
         [one for of_agent in wanted.values() for one in of_agent],

@@ -103,6 +103,52 @@ def accuracy_against_gflops(result: CompareResult, path: str | Path) -> Path:
     return _save(figure, path)
 
 
+TOLD_ALL = ("exact_pg", "cost_sensitive", "backward_induction")
+"""Algorithms that are told the outcomes of all canvases; the others are told that of the one they chose."""
+
+
+def ranking(result: CompareResult, path: str | Path) -> Path:
+    """Which policy is better, best first: gap closed, and acc@1 above the hull, both with 95 % intervals over photos.
+
+    Agents that are told one reward a sketch are blue, those that are told all orange, references black; small dots are
+    seeds. Where there are too few seeds for an interval over them, nothing is claimed here either: the table of pairs
+    says which agents are told apart.
+    """
+    rows = [row for row in result.rows if row.kind in ("agent", "reference", "rule")]
+    rows.sort(key=lambda row: row.evaluation.gap_closed)
+    figure, pair = _figure(10.0, 1.4 + 0.3 * len(rows), grid=(1, 2))
+    left, right = pair.ravel()
+    for place, row in enumerate(rows):
+        told_all = row.name.partition("/")[0] in TOLD_ALL
+        colour = "black" if row.kind != "agent" else "tab:orange" if told_all else "tab:blue"
+        for axes, name, scale in ((left, "gap_closed", 1.0), (right, "hull_gain", 100.0)):
+            value, ends = getattr(row.evaluation, name), getattr(row.evaluation, f"{name}_interval")
+            axes.plot([scale * end for end in ends], [place, place], "-", color=colour, linewidth=1.6)
+            axes.plot(scale * value, place, "o" if row.kind == "agent" else "D", color=colour, markersize=6)
+            seeds = [scale * getattr(seed, name) for seed in row.seeds]
+            axes.plot(seeds, [place - 0.25] * len(seeds), ".", color=colour, alpha=0.45, markersize=4)
+    for axes, label in (
+        (left, "gap closed: 0 best fixed canvas, 1 oracle"),
+        (right, "points of acc@1 above mixing fixed canvases at the same cost"),
+    ):
+        axes.axvline(0.0, color="0.4", linewidth=1)
+        axes.set_xlabel(label, fontsize=9)
+        axes.grid(axis="x", alpha=0.25)
+    left.set_yticks(range(len(rows)), [row.name for row in rows])
+    right.set_yticks(range(len(rows)), [""] * len(rows))
+    for name, colour in (("told one reward a sketch", "tab:blue"), ("told all rewards", "tab:orange")):
+        right.plot([], [], "o", color=colour, label=name)
+    right.plot([], [], "D", color="black", label="reference")
+    right.legend(loc="lower right", fontsize=8)
+    first, config = result.rows[0].evaluation, result.config
+    figure.suptitle(
+        f"{config.env.dataset}, {config.split}: {first.n_sketches:,} sketches of {first.n_photos} photos, "
+        f"{config.seeds} seeds x {config.total_steps:,} steps",
+        fontsize=10,
+    )
+    return _save(figure, path)
+
+
 def learning_curves(result: CompareResult, path: str | Path) -> Path:
     """Mean reward on val in the course of training, against steps and against wall-clock time.
 

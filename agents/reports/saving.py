@@ -80,6 +80,7 @@ def _(result: CompareResult) -> Report:
         Path(RESULT_FILE).stem,
         (comparison.policy_table(result), comparison.verdict_table(result)),
         {
+            "ranking.png": partial(plots.ranking, result),
             "accuracy-gflops.png": partial(plots.accuracy_against_gflops, result),
             "learning-curves.png": partial(plots.learning_curves, result),
         },

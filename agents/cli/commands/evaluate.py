@@ -185,7 +185,7 @@ def _evaluate_policy(name: str, env: EnvConfig, split: str) -> Evaluation:
         raise ValueError(
             f"{name} chooses from canvases {one.canvases}: pass --canvases {','.join(map(str, one.canvases))}"
         )
-    env = replace(env, max_points=one.max_points)
+    env = replace(env, max_points=one.max_points, thumbnail=one.env.thumbnail)
     if isinstance(one.env, CascadeConfig):
         env = CascadeConfig(**asdict(env), ranking=one.env.ranking)
     choice, own_flops = env.decide(one.selector, split)

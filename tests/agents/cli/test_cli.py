@@ -314,7 +314,8 @@ def test_compare_report_and_validate(toy: Toy, tmp_path: Path, capsys: pytest.Ca
 def test_compare_by_the_table_of_ones_own_student(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`distill` gives a student the name of its network, which a shipped student of the data set has, too."""
     table = replace(load_table("emoji"), student_hash="0" * 64).save(tmp_path / "own.npz")
-    options = ("--table", table, "--algorithms", "cost_sensitive", "--seeds", 1, "--steps", 256, "--json")
+    options = ("--dataset", "emoji", "--table", table, "--algorithms", "cost_sensitive", "--seeds", 1)
+    options += ("--steps", 256, "--json")
     assert run("compare", *options, "--out", tmp_path / "mine") == 0
     assert json.loads(capsys.readouterr().out)["provenance"]["student_hash"] == "0" * 64
     assert run("report", "--compare", tmp_path / "mine", "--validate") == 0
@@ -364,7 +365,7 @@ def test_ctrl_c_says_how_to_go_on(
 
 def test_ctrl_c_ends_workers_without_a_traceback(tmp_path: Path) -> None:
     """In a terminal it reaches every process of the command; more runs wait than joblib's queue has room for."""
-    settings = ["--algorithms", "reinforce", "--seeds", 12, "--steps", 30_720_000, "--jobs", 2]  # hours
+    settings = ["--dataset", "emoji", "--algorithms", "reinforce", "--seeds", 12, "--steps", 30_720_000, "--jobs", 2]
     folders = ["--out", tmp_path / "out", "--logdir", tmp_path / "events"]
     command = [sys.executable, "-m", "agents.cli", "compare", *map(str, [*settings, *folders])]
     # A file: a pipe that nobody reads fills up.

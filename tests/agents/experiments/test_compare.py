@@ -22,7 +22,6 @@ from agents.experiments.results import PROFILE_THRESHOLDS, CompareResult
 from agents.experiments.runs import StoredRun
 from agents.experiments.settings import CompareConfig
 from agents.reports import comparison as report
-from agents.selectors import networks as selectors
 from agents.selectors import policy
 from sketchcanvas_env.envs.canvas import SketchCanvasVectorEnv
 from sketchcanvas_env.storage.files import write_json
@@ -194,12 +193,13 @@ def test_budgets_are_equal_and_each_run_is_reported(toy_env: EnvConfig, tmp_path
         return bars[-1][2].append
 
     found = compare.compare(quick(toy_env), tmp_path, start_bar=start)
-    # One bar counts the runs, the others follow one run each.
-    assert bars[0] == ("runs", 4, [0, 1, 2, 3, 4])
-    assert [bar[0].rsplit("-", 1)[0] for bar in bars[1:]] == [
+    # One bar counts the splits, one the runs, the others follow one run each.
+    assert bars[0] == ("sketches of a split", 3, [1, 2, 3])
+    assert bars[1] == ("runs", 4, [0, 1, 2, 3, 4])
+    assert [bar[0].rsplit("-", 1)[0] for bar in bars[2:]] == [
         f"{name}-stats-{seed}" for name in ("reinforce", "ppo") for seed in range(2)
     ]
-    assert all(total == done[-1] == 512 for _, total, done in bars[1:])
+    assert all(total == done[-1] == 512 for _, total, done in bars[2:])
     steps = [run.selector.card["run"]["steps"] for of_agent in found.trained.values() for run in of_agent]
     assert steps == [512] * 4
 
@@ -222,7 +222,7 @@ def test_presets_can_be_trained(name: str) -> None:
     assert len({one.total_steps for one in every}) == 1
     if name == "full":
         assert {one.algorithm for one in every} == set(algorithms.ALGORITHMS)
-        assert {one.selector for one in every} == set(selectors.SELECTORS) - {"preference"}
+        assert {one.selector for one in every} == {"thumb", "clusters", "stats"}
         assert config.seeds >= 10
     with pytest.raises(ValueError, match="unknown preset 'slow'; there are quick, full"):
         settings.preset("slow")
