@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from agents.algorithms.common.gradient import GradientConfig, GradientLearner
-from agents.algorithms.common.loop import Batch, RunHooks, train
-from agents.algorithms.common.training import Run, refuse_checkpoint
+from agents.algorithms.common.loop import Batch, train
+from agents.algorithms.common.training import Run, RunHooks, refuse_checkpoint
 from agents.evaluation.setting import CascadeConfig, EnvConfig
 from agents.selectors.base import Selector, as_tensors
 from agents.selectors.policy import cascade_actions
@@ -52,7 +52,7 @@ class BackwardConfig(GradientConfig):
 
 def train_backward(config: BackwardConfig, **hooks: Unpack[RunHooks]) -> Run:
     """Train a selector by backward induction; as `loop.train`, but a checkpoint is refused (ValueError)."""
-    refuse_checkpoint(config, hooks.get("checkpoint"), hooks.get("resume", False))
+    refuse_checkpoint(config, hooks)
     return train(config, _Backward, **hooks)
 
 

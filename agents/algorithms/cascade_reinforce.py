@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from agents.algorithms.common.gradient import GradientConfig, GradientLearner, entropy_of
-from agents.algorithms.common.loop import Batch, RunHooks, train
-from agents.algorithms.common.training import Run, check_not_negative, check_positive, refuse_checkpoint
+from agents.algorithms.common.loop import Batch, train
+from agents.algorithms.common.training import Run, RunHooks, check_not_negative, check_positive, refuse_checkpoint
 from agents.evaluation.setting import CascadeConfig, EnvConfig
 from agents.selectors.base import Selector
 
@@ -56,7 +56,7 @@ class CascadeReinforceConfig(GradientConfig):
 
 def train_cascade_reinforce(config: CascadeReinforceConfig, **hooks: Unpack[RunHooks]) -> Run:
     """Train a selector with REINFORCE; as `loop.train`, but a checkpoint is refused (ValueError)."""
-    refuse_checkpoint(config, hooks.get("checkpoint"), hooks.get("resume", False))
+    refuse_checkpoint(config, hooks)
     return train(config, _Reinforce, **hooks)
 
 

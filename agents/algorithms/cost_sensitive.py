@@ -21,8 +21,8 @@ from typing import ClassVar, Unpack
 from torch import Tensor
 
 from agents.algorithms.common.gradient import GradientConfig, GradientLearner
-from agents.algorithms.common.loop import Batch, RunHooks, train
-from agents.algorithms.common.training import Run
+from agents.algorithms.common.loop import Batch, train
+from agents.algorithms.common.training import Run, RunHooks
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from agents.algorithms.common.linear_bandit import BanditConfig, LinearBandit
-from agents.algorithms.common.loop import RunHooks, train
-from agents.algorithms.common.training import Run
+from agents.algorithms.common.loop import train
+from agents.algorithms.common.training import Run, RunHooks
 
 
 @dataclass(frozen=True)

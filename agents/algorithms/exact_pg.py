@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from agents.algorithms.common.gradient import GradientConfig, GradientLearner, entropy_of
-from agents.algorithms.common.loop import Batch, RunHooks, train
-from agents.algorithms.common.training import Run, check_not_negative
+from agents.algorithms.common.loop import Batch, train
+from agents.algorithms.common.training import Run, RunHooks, check_not_negative
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from agents.algorithms.common.linear_bandit import BanditConfig, LinearBandit
-from agents.algorithms.common.loop import RunHooks, train
-from agents.algorithms.common.training import Run, check_not_negative
+from agents.algorithms.common.loop import train
+from agents.algorithms.common.training import Run, RunHooks, check_not_negative
 
 
 @dataclass(frozen=True)

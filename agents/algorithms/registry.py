@@ -26,14 +26,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Unpack
 
-from agents.algorithms.common.training import Progress, Run, TrainConfig
+from agents.algorithms.common.training import Run, RunHooks, TrainConfig
 from agents.evaluation.setting import EnvConfig
-
-if TYPE_CHECKING:
-    from agents.algorithms.common.curves import Curve
 
 Loaded = tuple[type[TrainConfig], Callable[..., Run]]
 """An algorithm's config, and its train function: from such a config, with `RunHooks` as keyword arguments, to a run."""
@@ -200,26 +196,12 @@ def network_of(
     return {"selector": selector, "hidden": hidden} if own == TrainConfig.selector else {}
 
 
-def train_run(
-    config: TrainConfig,
-    *,
-    on_progress: Progress | None = None,
-    logdir: Path | None = None,
-    checkpoint: Path | None = None,
-    checkpoint_every: int = 10_240,
-    resume: bool = False,
-    curve: Curve | None = None,
-) -> Run:
+def train_run(config: TrainConfig, **hooks: Unpack[RunHooks]) -> Run:
     """Train one selector. The result depends on `config` alone, so runs can go to any process or machine.
 
     Args:
         config: made by `make_config`.
-        on_progress: called with the environment steps done so far.
-        logdir: TensorBoard folder, None for none.
-        checkpoint: file to save the state of the run to, None for none; not for `dqn`, `qrdqn` and cascades.
-        checkpoint_every: environment steps between two checkpoints.
-        resume: go on from `checkpoint`; the result is bit for bit that of a run that was never interrupted.
-        curve: records what the selector earns on `val` meanwhile; None for nothing.
+        hooks: see `RunHooks`.
 
     Returns:
         The run, with the selector in eval mode.
@@ -230,15 +212,7 @@ def train_run(
         FileNotFoundError: nothing to resume from.
     """
     _, train = find(config.algorithm, config.env).load()
-    return train(
-        config,
-        on_progress=on_progress,
-        logdir=logdir,
-        checkpoint=checkpoint,
-        checkpoint_every=checkpoint_every,
-        resume=resume,
-        curve=curve,
-    )
+    return train(config, **hooks)
 
 
 def known(env: EnvConfig | None = None) -> dict[str, Algorithm]:

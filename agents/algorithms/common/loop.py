@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, Generic, TypedDict, TypeVar
+from typing import Any, Generic, TypeVar, Unpack
 
 import gymnasium as gym
 import numpy as np
@@ -18,13 +17,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from agents.algorithms.common.curves import Curve
 from agents.algorithms.common.tensorboard import Log, batch_scalars
 from agents.algorithms.common.training import (
-    Progress,
     Run,
+    RunHooks,
     TrainConfig,
-    check_files,
+    checked_hooks,
     first_selector,
     pinned_threads,
     replay,
@@ -35,26 +33,6 @@ from sketchcanvas_env.tasks.canvas import Task
 from students.store import checkpoint as checkpoints
 
 C = TypeVar("C", bound=TrainConfig)
-
-
-class RunHooks(TypedDict, total=False):
-    """Progress, logging, checkpoints and learning curves of a run; they never change its result.
-
-    Attributes:
-        on_progress: called with the environment steps done so far, after every update.
-        logdir: TensorBoard folder, None for none.
-        checkpoint: file to save the state of the run to, None for none.
-        checkpoint_every: environment steps between two checkpoints.
-        resume: go on from `checkpoint`; the result is bit for bit that of a run that was never interrupted.
-        curve: records what the selector earns in the course of training, None for nothing.
-    """
-
-    on_progress: Progress | None
-    logdir: Path | None
-    checkpoint: Path | None
-    checkpoint_every: int
-    resume: bool
-    curve: Curve | None
 
 
 class Batch:
@@ -160,40 +138,30 @@ class Learner(Generic[C]):
 def train(
     config: C,
     make_learner: Callable[[C, Selector], Learner[C]],
-    *,
-    on_progress: Progress | None = None,
-    logdir: Path | None = None,
-    checkpoint: Path | None = None,
-    checkpoint_every: int = 10_240,
-    resume: bool = False,
-    curve: Curve | None = None,
+    **hooks: Unpack[RunHooks],
 ) -> Run:
-    """Train a selector. A function of `config` and the learner alone: the rest is `RunHooks`.
+    """Train a selector. The result depends on `config` and the learner alone.
 
     Args:
         config: what to train, where, for how long.
         make_learner: from the settings and an untrained selector, the algorithm.
-        on_progress: see `RunHooks`, as for all that follow.
-        logdir: see there.
-        checkpoint: see there.
-        checkpoint_every: see there.
-        resume: see there.
-        curve: see there.
+        hooks: see `RunHooks`.
 
     Returns:
         The run, with the selector in eval mode.
 
     Raises:
-        ValueError: settings of the environment that are out of range, or a checkpoint of other settings.
-        FileNotFoundError: nothing to resume from.
+        ValueError: settings of the environment that are out of range, or a checkpoint of other settings; else as
+            `checked_hooks`.
     """
-    check_files(checkpoint, checkpoint_every, resume)
+    hooks = checked_hooks(hooks)
+    checkpoint, curve, on_progress = hooks["checkpoint"], hooks["curve"], hooks["on_progress"]
     start = time.perf_counter()
     env = config.env.make_vec(config.num_envs)
     with pinned_threads(config.threads):
         learner = make_learner(config, first_selector(config, env))
         steps = 0
-        if resume and checkpoint is not None:
+        if hooks["resume"] and checkpoint is not None:
             tensors, state = checkpoints.load(checkpoint, config.to_json())
             try:
                 learner.restore(tensors)
@@ -207,7 +175,7 @@ def train(
         saved, evaluating = steps, 0.0
         if curve is not None:
             curve.start(steps)
-        with Log(logdir, resumed_at=steps) as log:
+        with Log(hooks["logdir"], resumed_at=steps) as log:
             while steps < config.total_steps:
                 scalars = learner.learn(batch, steps)
                 steps += config.num_envs
@@ -216,7 +184,7 @@ def train(
                 if log.on and steps // config.num_envs % config.log_every == 0:
                     told = {name: float(value) for name, value in scalars.items()}
                     log.scalars({**told, **batch_scalars(batch.final_info, batch.rewards)}, steps)
-                if checkpoint is not None and steps - saved >= checkpoint_every and steps < config.total_steps:
+                if checkpoint is not None and steps - saved >= hooks["checkpoint_every"] and steps < config.total_steps:
                     kept = {**learner.tensors(), "generator": learner.generator.get_state()}
                     checkpoints.save(checkpoint, kept, {"config": config.to_json(), "steps": steps})
                     saved = steps

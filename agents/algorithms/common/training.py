@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 import gymnasium as gym
 import numpy as np
@@ -18,8 +18,38 @@ from agents.selectors import networks as selectors
 from agents.selectors.base import MAX_SIZE, Selector
 from sketchcanvas_env.sketches.features import FEATURE_NAMES
 
-Progress = Callable[[int], None]
-"""Called with the number of environment steps done so far."""
+if TYPE_CHECKING:
+    from agents.algorithms.common.curves import Curve
+
+
+class RunHooks(TypedDict, total=False):
+    """Progress, logging, checkpoints and learning curves of a run; they never change its result.
+
+    Attributes:
+        on_progress: called with the environment steps done so far, after every update.
+        logdir: TensorBoard folder, None for none.
+        checkpoint: file to save the state of the run to, None for none; not for `dqn`, `qrdqn` and cascades.
+        checkpoint_every: environment steps between two checkpoints.
+        resume: go on from `checkpoint`; the result is bit for bit that of a run that was never interrupted.
+        curve: records the evaluation on `val` in the course of training, None for none.
+    """
+
+    on_progress: Callable[[int], None] | None
+    logdir: Path | None
+    checkpoint: Path | None
+    checkpoint_every: int
+    resume: bool
+    curve: Curve | None
+
+
+_NO_HOOKS: RunHooks = {
+    "on_progress": None,
+    "logdir": None,
+    "checkpoint": None,
+    "checkpoint_every": 10_240,
+    "resume": False,
+    "curve": None,
+}
 
 
 @dataclass(frozen=True)
@@ -188,24 +218,30 @@ def preserved_generators() -> Iterator[None]:
         torch.set_rng_state(pytorch)
 
 
-def check_files(checkpoint: Path | None, checkpoint_every: int, resume: bool) -> None:
-    """Refuse checkpoint settings that contradict each other.
+def checked_hooks(hooks: RunHooks) -> RunHooks:
+    """All hooks of a run, with defaults for those that are not given.
 
     Raises:
-        ValueError: resume without a checkpoint's name, or no room between two checkpoints.
+        TypeError: an unknown hook.
+        ValueError: resume without a checkpoint, or checkpoint_every below 1.
         FileNotFoundError: resume, and there is no checkpoint.
     """
-    if checkpoint_every < 1:
-        raise ValueError(f"checkpoint_every must be at least 1 step, got {checkpoint_every}")
-    if resume and checkpoint is None:
+    if unknown := sorted(set(hooks) - set(_NO_HOOKS)):
+        raise TypeError(f"unknown hooks {', '.join(unknown)}; there are {', '.join(_NO_HOOKS)}")
+    given: RunHooks = {**_NO_HOOKS, **hooks}
+    checkpoint = given["checkpoint"]
+    if given["checkpoint_every"] < 1:
+        raise ValueError(f"checkpoint_every must be at least 1 step, got {given['checkpoint_every']}")
+    if given["resume"] and checkpoint is None:
         raise ValueError("to resume, say which checkpoint")
-    if resume and checkpoint is not None and not checkpoint.exists():
+    if given["resume"] and checkpoint is not None and not checkpoint.exists():
         raise FileNotFoundError(f"nothing to resume: there is no checkpoint at {checkpoint}")
+    return given
 
 
-def refuse_checkpoint(config: TrainConfig, checkpoint: Path | None, resume: bool) -> None:
+def refuse_checkpoint(config: TrainConfig, hooks: RunHooks) -> None:
     """Raise ValueError where checkpoints are asked of an algorithm that has none."""
-    if checkpoint is not None or resume:
+    if hooks.get("checkpoint") is not None or hooks.get("resume"):
         kind = (
             " in a cascade, whose episodes may be under way" if config.cascade else ": its replay buffer is not saved"
         )

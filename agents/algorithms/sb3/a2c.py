@@ -11,8 +11,7 @@ from typing import ClassVar, Unpack
 from stable_baselines3 import A2C
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from agents.algorithms.common.loop import RunHooks
-from agents.algorithms.common.training import Run, check_not_negative, check_positive
+from agents.algorithms.common.training import Run, RunHooks, check_not_negative, check_positive
 from agents.algorithms.sb3.adapter import SketchCanvasVecEnv
 from agents.algorithms.sb3.on_policy import OnPolicyConfig, shared_settings
 from agents.algorithms.sb3.training import train_model

@@ -12,8 +12,7 @@ from typing import ClassVar, Unpack
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from agents.algorithms.common.loop import RunHooks
-from agents.algorithms.common.training import Run, refuse_checkpoint
+from agents.algorithms.common.training import Run, RunHooks, refuse_checkpoint
 from agents.algorithms.sb3.adapter import SketchCanvasVecEnv
 from agents.algorithms.sb3.ppo import CascadePPOConfig, ppo_settings
 from agents.algorithms.sb3.training import contrib, train_model
@@ -31,7 +30,7 @@ class MaskablePPOConfig(CascadePPOConfig):
 def train_maskable_ppo(config: MaskablePPOConfig, **hooks: Unpack[RunHooks]) -> Run:
     """Train a selector with sb3-contrib's PPO with masks; as `loop.train`, but a checkpoint is refused (ValueError)."""
     contrib()
-    refuse_checkpoint(config, hooks.get("checkpoint"), hooks.get("resume", False))
+    refuse_checkpoint(config, hooks)
     return train_model(config, _maskable_ppo, log_interval=config.log_every, **hooks)
 
 

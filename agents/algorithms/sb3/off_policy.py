@@ -13,8 +13,7 @@ from typing import Any, TypeVar
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from agents.algorithms.common.loop import RunHooks
-from agents.algorithms.common.training import Run, check_positive, refuse_checkpoint
+from agents.algorithms.common.training import Run, RunHooks, check_positive, refuse_checkpoint
 from agents.algorithms.sb3.adapter import SketchCanvasVecEnv
 from agents.algorithms.sb3.training import SB3Config, train_model
 from agents.selectors.base import Selector
@@ -56,7 +55,7 @@ def train_values(
     config: C, make_model: Callable[[C, SketchCanvasVecEnv, Selector], BaseAlgorithm], hooks: RunHooks
 ) -> Run:
     """Train a selector; as `loop.train`, but a checkpoint is refused (ValueError)."""
-    refuse_checkpoint(config, hooks.get("checkpoint"), hooks.get("resume", False))
+    refuse_checkpoint(config, hooks)
     # SB3 counts episodes here.
     return train_model(config, make_model, log_interval=config.log_every * config.num_envs, **hooks)
 

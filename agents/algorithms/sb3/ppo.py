@@ -11,8 +11,7 @@ from typing import Any, ClassVar, Unpack
 from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from agents.algorithms.common.loop import RunHooks
-from agents.algorithms.common.training import Run, check_not_negative, check_positive, refuse_checkpoint
+from agents.algorithms.common.training import Run, RunHooks, check_not_negative, check_positive, refuse_checkpoint
 from agents.algorithms.sb3.adapter import SketchCanvasVecEnv
 from agents.algorithms.sb3.on_policy import OnPolicyConfig, check_batches, shared_settings
 from agents.algorithms.sb3.training import train_model
@@ -60,7 +59,7 @@ def train_ppo(config: PPOConfig, **hooks: Unpack[RunHooks]) -> Run:
 
 def train_cascade_ppo(config: CascadePPOConfig, **hooks: Unpack[RunHooks]) -> Run:
     """Train a selector with SB3's PPO; as `loop.train`, but a checkpoint is refused (ValueError)."""
-    refuse_checkpoint(config, hooks.get("checkpoint"), hooks.get("resume", False))
+    refuse_checkpoint(config, hooks)
     return train_model(config, make_ppo, log_interval=config.log_every, **hooks)
 
 

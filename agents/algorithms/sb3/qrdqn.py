@@ -10,8 +10,7 @@ from typing import ClassVar, Unpack
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from agents.algorithms.common.loop import RunHooks
-from agents.algorithms.common.training import Run, check_positive
+from agents.algorithms.common.training import Run, RunHooks, check_positive
 from agents.algorithms.sb3.adapter import SketchCanvasVecEnv, policy_settings
 from agents.algorithms.sb3.off_policy import OffPolicyConfig, shared_settings, train_values
 from agents.algorithms.sb3.training import contrib

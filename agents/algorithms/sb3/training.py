@@ -1,4 +1,4 @@
-"""What every SB3 algorithm here shares: settings, a run from start to end, logs, curves and checkpoints.
+"""Shared by the SB3 algorithms: settings, a run from start to end, logs, curves and checkpoints.
 
 SB3 takes `total_timesteps` as a lower bound and finishes the rollout it is in; settings whose rollouts do not fit the
 budget are refused beforehand (`TrainConfig`), so that the budget is spent exactly.
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, Unpack, cast
 
 import numpy as np
 import torch
@@ -19,14 +19,13 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger, filter_excluded_keys
 
-from agents.algorithms.common.curves import Curve
 from agents.algorithms.common.tensorboard import Log, batch_scalars
 from agents.algorithms.common.training import (
-    Progress,
     Run,
+    RunHooks,
     TrainConfig,
-    check_files,
     check_positive,
+    checked_hooks,
     env_seed,
     first_selector,
     pinned_threads,
@@ -69,25 +68,15 @@ def train_model(
     make_model: Callable[[C, SketchCanvasVecEnv, Selector], BaseAlgorithm],
     *,
     log_interval: int,
-    on_progress: Progress | None = None,
-    logdir: Path | None = None,
-    checkpoint: Path | None = None,
-    checkpoint_every: int = 10_240,
-    resume: bool = False,
-    curve: Curve | None = None,
+    **hooks: Unpack[RunHooks],
 ) -> Run:
     """Train a selector with one of SB3's algorithms.
 
     Args:
         config: what to train, where, for how long.
         make_model: the model, on the environment and with the selector's encoder as its features extractor.
-        log_interval: as SB3's `learn` has it, which counts rollouts or episodes.
-        on_progress: as in `loop.train`, as are the others.
-        logdir: see there.
-        checkpoint: see there; for on-policy algorithms only.
-        checkpoint_every: see there.
-        resume: see there.
-        curve: see there.
+        log_interval: as in SB3's `learn`, which counts rollouts or episodes.
+        hooks: see `RunHooks`; checkpoints for on-policy algorithms only.
 
     Returns:
         The run, with the selector in eval mode.
@@ -95,7 +84,7 @@ def train_model(
     Raises:
         ValueError, FileNotFoundError: as `loop.train`.
     """
-    check_files(checkpoint, checkpoint_every, resume)
+    hooks = checked_hooks(hooks)
     start = time.perf_counter()
     env = config.env.make_vec(config.num_envs)
     with pinned_threads(config.threads), preserved_generators():
@@ -104,10 +93,10 @@ def train_model(
         model = make_model(config, adapter, selector)
         start_from(model, selector)
         adapter.seed(env_seed(config.seed))
-        if resume and checkpoint is not None:
-            _restore(checkpoint, config, model, adapter)
-        model.set_logger(_logger(logdir, model.num_timesteps))
-        watcher = _Watcher(config, on_progress, checkpoint, checkpoint_every, curve)
+        if hooks["resume"] and hooks["checkpoint"] is not None:
+            _restore(hooks["checkpoint"], config, model, adapter)
+        model.set_logger(_logger(hooks["logdir"], model.num_timesteps))
+        watcher = _Watcher(config, hooks)
         with closing(model.logger):
             model.learn(
                 config.total_steps - model.num_timesteps,
@@ -144,21 +133,14 @@ class _Rows(KVWriter):
 class _Watcher(BaseCallback):
     """Reports progress, logs what the episodes told, draws the curve, and saves checkpoints between updates."""
 
-    def __init__(
-        self,
-        config: SB3Config,
-        on_progress: Progress | None,
-        checkpoint: Path | None,
-        checkpoint_every: int,
-        curve: Curve | None,
-    ) -> None:
+    def __init__(self, config: SB3Config, hooks: RunHooks) -> None:
         super().__init__()
         self.evaluating = 0.0  # seconds
         self._config = config
-        self._report = on_progress
-        self._path = checkpoint
-        self._every = checkpoint_every
-        self._curve = curve
+        self._report = hooks["on_progress"]
+        self._path = hooks["checkpoint"]
+        self._every = hooks["checkpoint_every"]
+        self._curve = hooks["curve"]
         self._saved = 0
 
     def _on_training_start(self) -> None:
