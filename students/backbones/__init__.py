@@ -7,8 +7,9 @@ room of `students`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
-from students.backbones.efficientnet_lite import efficientnet_lite0, efficientnet_lite1, efficientnet_lite2
+from students.backbones.efficientnet_lite import EfficientNetLiteTrunk
 from students.backbones.mobilenet_v2 import MobileNetV2Trunk
 from students.backbones.mobilenet_v3 import MobileNetV3SmallTrunk
 from students.backbones.timm_trunk import PREFIX as TIMM_PREFIX
@@ -19,9 +20,9 @@ from students.backbones.vgg16 import VGG16Trunk
 __all__ = ["BACKBONES", "NORMALISATION", "OWN", "Trunk", "build_trunk", "check_backbone", "wanted_inputs"]
 
 BACKBONES: dict[str, Callable[..., Trunk]] = {
-    "efficientnet_lite0": efficientnet_lite0,
-    "efficientnet_lite1": efficientnet_lite1,
-    "efficientnet_lite2": efficientnet_lite2,
+    "efficientnet_lite0": EfficientNetLiteTrunk,
+    "efficientnet_lite1": partial(EfficientNetLiteTrunk, depth=1.1),
+    "efficientnet_lite2": partial(EfficientNetLiteTrunk, width=1.1, depth=1.2),
     "mobilenet_v2": MobileNetV2Trunk,
     "mobilenet_v3_small": MobileNetV3SmallTrunk,
     "vgg16": VGG16Trunk,

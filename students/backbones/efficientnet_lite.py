@@ -34,8 +34,11 @@ _EPS = 1e-3
 class EfficientNetLiteTrunk(SequentialTrunk):
     """The convolutional features of an EfficientNet-Lite.
 
-    Parameters (norms of one domain) and GFLOPs (2 x MAC) at 256 px: lite0 3,371,008 and 1.003, lite1 4,135,680 and
-    1.309, lite2 4,811,072 and 1.503.
+    | | width | depth | published for | parameters (norms of one domain) | GFLOPs (2 x MAC) at 256 px |
+    |---|---|---|---|---|---|
+    | lite0 | 1.0 | 1.0 | 224 px | 3,371,008 | 1.003 |
+    | lite1 | 1.0 | 1.1 | 240 px | 4,135,680 | 1.309 |
+    | lite2 | 1.1 | 1.2 | 260 px | 4,811,072 | 1.503 |
 
     Tapped after the last block of stride 8, the last of stride 16, and the last convolution. With `same_padding`
     (default) strided convolutions pad as TensorFlow does, as for the published weights.
@@ -65,18 +68,3 @@ class EfficientNetLiteTrunk(SequentialTrunk):
         features.append(build.conv_norm(channels, _LAST_CHANNELS, 1))
         taps[32], tap_channels[32] = len(features) - 1, _LAST_CHANNELS
         super().__init__(features, taps, tap_channels)
-
-
-def efficientnet_lite0(domains: Sequence[str] = ("photo",), same_padding: bool = True) -> EfficientNetLiteTrunk:
-    """EfficientNet-Lite0 (published for 224 px)."""
-    return EfficientNetLiteTrunk(domains, same_padding)
-
-
-def efficientnet_lite1(domains: Sequence[str] = ("photo",), same_padding: bool = True) -> EfficientNetLiteTrunk:
-    """EfficientNet-Lite1 (published for 240 px)."""
-    return EfficientNetLiteTrunk(domains, same_padding, depth=1.1)
-
-
-def efficientnet_lite2(domains: Sequence[str] = ("photo",), same_padding: bool = True) -> EfficientNetLiteTrunk:
-    """EfficientNet-Lite2 (published for 260 px)."""
-    return EfficientNetLiteTrunk(domains, same_padding, width=1.1, depth=1.2)

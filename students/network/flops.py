@@ -17,7 +17,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -29,15 +28,6 @@ from students.backbones.switch_norm import SwitchBatchNorm2d
 from students.network.modes import evaluating
 
 Rule = Callable[[Any, tuple[Any, ...], Any], float]
-
-
-@dataclass(frozen=True)
-class LayerFlops:
-    """One call of one layer: its dotted name, its type and its FLOPs (2 x MAC)."""
-
-    name: str
-    kind: str
-    flops: float
 
 
 def _conv(layer: Any, inputs: tuple[Any, ...], output: Tensor) -> float:
@@ -67,8 +57,8 @@ COUNTED: dict[type[nn.Module], Rule] = {nn.Conv1d: _conv, nn.Conv2d: _conv, nn.L
 NOT_COUNTED: tuple[type[nn.Module], ...] = (nn.LayerNorm, nn.Embedding)
 
 
-def layers(module: nn.Module, *inputs: Any, watched: bool = True) -> list[LayerFlops]:
-    """FLOPs of each call of a counted layer in one forward pass, in the order of the calls.
+def count(module: nn.Module, *inputs: Any, watched: bool = True) -> float:
+    """FLOPs (2 x MAC) of one forward pass: those of all calls of counted layers.
 
     Args:
         module: a network; its modes are restored. On the meta device nothing is computed.
@@ -83,11 +73,11 @@ def layers(module: nn.Module, *inputs: Any, watched: bool = True) -> list[LayerF
     """
     rules = {name: (m, _rule(name, m)) for name, m in module.named_modules()}
     counted = {name: (m, rule) for name, (m, rule) in rules.items() if rule is not None}
-    found: list[LayerFlops] = []
+    calls: list[tuple[str, float]] = []
 
     def hook(name: str, rule: Rule) -> Callable[..., None]:
         def record(layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-            found.append(LayerFlops(name, type(layer).__name__, float(rule(layer, args, output))))
+            calls.append((name, rule(layer, args, output)))
 
         return record
 
@@ -100,21 +90,16 @@ def layers(module: nn.Module, *inputs: Any, watched: bool = True) -> list[LayerF
     finally:
         for handle in handles:
             handle.remove()
-    idle = sorted(set(counted) - {layer.name for layer in found})
+    idle = sorted(set(counted) - {name for name, _ in calls})
     if idle:
         raise ValueError(f"the forward pass never called {idle}: their FLOPs cannot be counted")
-    total = sum(layer.flops for layer in found)
+    total = sum(flops for _, flops in calls)
     if watcher.get_total_flops() > total:
         raise ValueError(
             f"PyTorch finds {watcher.get_total_flops():,} FLOPs, the layers account for {total:,.0f}: this network "
             "has matrix products outside its layers (attention, for one), whose FLOPs cannot be counted"
         )
-    return found
-
-
-def count(module: nn.Module, *inputs: Any, watched: bool = True) -> float:
-    """FLOPs (2 x MAC) of one forward pass; arguments and errors as for `layers`."""
-    return sum(layer.flops for layer in layers(module, *inputs, watched=watched))
+    return total
 
 
 def count_params(module: nn.Module) -> int:

@@ -43,7 +43,7 @@ class TrainConfig:
     pretrained: str | None = "mobilenet_v2"
     """Published weights for the trunk, by name (`students.store.pretrained.weights_of`) or path; None: random ones."""
     start: str | None = None
-    """A trained student of the same network to go on from (shipped name or path), instead of `pretrained`."""
+    """A trained student of the same network to start from (shipped name or path), instead of `pretrained`."""
     pool: PoolConfig = field(default_factory=PoolConfig)
     renderings: str | None = None
     """File written by `python -m students.training.pool.renderings`; None: the data set alone."""
@@ -129,7 +129,7 @@ class TrainConfig:
             raise ValueError("pool.doodles needs doodles: their folder and the file of names")
 
     def _check_teachers(self) -> None:
-        """ValueError unless `more_teachers` are names beside `teacher`."""
+        """Raise ValueError unless `more_teachers` is a list of texts; make it a tuple."""
         if not isinstance(self.more_teachers, (list, tuple)):
             raise ValueError(f"more_teachers must be a list of texts, got {self.more_teachers!r}")
         for number, name in enumerate(self.more_teachers):
@@ -147,7 +147,7 @@ class TrainConfig:
         return [*([self.small] * self.small_passes if self.small else []), self.large]
 
     def _check_canvases(self) -> None:
-        """ValueError unless both passes have the student's canvases, and the teacher's canvases are in range."""
+        """Raise ValueError unless both passes have the student's canvases, and the teacher's canvases are in range."""
         _check_shares("small", self.small, empty=True)
         _check_shares("large", self.large, empty=False)
         if odd := sorted((set(self.small) | set(self.large)) ^ set(self.student.canvases)):
@@ -246,7 +246,7 @@ def _checked_sides(field: str, sides: Any) -> tuple[int, ...]:
 
 
 def _check_shares(field: str, shares: Any, empty: bool) -> None:
-    """ValueError unless `shares` maps to numbers of 0 or more, one of them above 0; `empty` allows no entries."""
+    """Raise ValueError unless `shares` maps to numbers of 0 or more, one of them above 0; `empty` allows no entries."""
     if not isinstance(shares, Mapping):
         raise ValueError(f"{field} must be a JSON object, got {shares!r}")
     for key, share in shares.items():

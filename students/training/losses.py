@@ -75,9 +75,10 @@ def relational_triplet(sketches: Tensor, photos: Tensor, negatives: Tensor, *tea
         Scalar: the Huber losses (delta 1) of d(s, p), d(s, n) and d(p, n) against the teacher's, each a mean over the
         batch, summed with equal weights.
     """
-    ours, theirs = (sketches, photos, negatives), teacher
+    student = (sketches, photos, negatives)
     terms = [
-        F.huber_loss(distance(ours[i], ours[j]), distance(theirs[i], theirs[j])) for i, j in ((0, 1), (0, 2), (1, 2))
+        F.huber_loss(distance(student[i], student[j]), distance(teacher[i], teacher[j]))
+        for i, j in ((0, 1), (0, 2), (1, 2))
     ]
     return torch.stack(terms).sum()
 
@@ -109,9 +110,9 @@ def rkd_distance(sketches: Tensor, photos: Tensor, teacher_sketches: Tensor, tea
     Returns:
         Scalar mean Huber loss (delta 1).
     """
-    ours, theirs = torch.cat([sketches, photos]), torch.cat([teacher_sketches, teacher_photos])
-    other = ~torch.eye(len(ours), dtype=torch.bool, device=ours.device)
-    d, t = distances(ours, ours)[other], distances(theirs, theirs)[other]
+    student, teacher = torch.cat([sketches, photos]), torch.cat([teacher_sketches, teacher_photos])
+    other = ~torch.eye(len(student), dtype=torch.bool, device=student.device)
+    d, t = distances(student, student)[other], distances(teacher, teacher)[other]
     return F.huber_loss(d / d.mean(), t / t.mean())
 
 
@@ -124,12 +125,12 @@ def rkd_angle(sketches: Tensor, photos: Tensor, teacher_sketches: Tensor, teache
     Returns:
         Scalar mean Huber loss (delta 1).
     """
-    ours, theirs = torch.cat([sketches, photos]), torch.cat([teacher_sketches, teacher_photos])
-    n = len(ours)
-    index = torch.arange(n, device=ours.device)
+    student, teacher = torch.cat([sketches, photos]), torch.cat([teacher_sketches, teacher_photos])
+    n = len(student)
+    index = torch.arange(n, device=student.device)
     i, j, k = index[:, None, None], index[None, :, None], index[None, None, :]
     distinct = (i != j) & (j != k) & (i != k)
-    return F.huber_loss(_angles(ours)[distinct], _angles(theirs)[distinct])
+    return F.huber_loss(_angles(student)[distinct], _angles(teacher)[distinct])
 
 
 def _angles(x: Tensor) -> Tensor:

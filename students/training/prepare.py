@@ -1,8 +1,8 @@
 """Everything that a run needs before its first step: data, teachers, the student to start from.
 
-`read_sources`, `load_teachers`, `initial_student` and `check_terms` find every mistake in a configuration that the
-settings alone do not show, and write nothing. The other functions do the long work: drawing variants, embedding the
-pool with the teachers, calibrating norms.
+`read_sources`, `load_teachers`, `initial_student` and `check_terms` find the mistakes that `TrainConfig` cannot see, as
+missing files, and write nothing. The other functions do the long work: drawing variants, embedding the pool with the
+teachers, calibrating norms.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ def initial_student(config: TrainConfig) -> Student:
     student = Student(config.student)
     if config.start is not None:
         start = students.load(config.start)
-        ours, theirs = asdict(config.student), asdict(start.config)
-        if differing := [f"{name} {theirs[name]}, not {ours[name]}" for name in ours if ours[name] != theirs[name]]:
+        wanted, found = asdict(config.student), asdict(start.config)
+        if differing := [f"{name} {found[name]}, not {wanted[name]}" for name in wanted if found[name] != wanted[name]]:
             raise ValueError(
                 f"the start {config.start} is another network than the one to be trained: it has {'; '.join(differing)}"
             )
@@ -107,9 +107,9 @@ def initial_student(config: TrainConfig) -> Student:
 
 def check_terms(config: TrainConfig, student: Student, teachers: Sequence[Student]) -> None:
     """Raise ValueError for a distillation term that cannot compare this student with these teachers."""
-    ours, theirs = torch.ones(3, student.dim), torch.ones(3, sum(teacher.dim for teacher in teachers))
+    embedded, taught = torch.ones(3, student.dim), torch.ones(3, sum(teacher.dim for teacher in teachers))
     for name in config.terms:
-        distillation_term(name, (ours, ours), (theirs, theirs), np.arange(3), np.array([1, 2, 0]))
+        distillation_term(name, (embedded, embedded), (taught, taught), np.arange(3), np.array([1, 2, 0]))
 
 
 def prepare_recognition(config: TrainConfig, sources: Sources, student: Student, resumed: bool) -> RecognitionMaterial:

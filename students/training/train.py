@@ -68,7 +68,7 @@ def run(config: TrainConfig, out: Path, save: Path | None, command: str) -> Path
 
 
 def train(config: TrainConfig, out: Path, device: str | None = None) -> Student:
-    """Train, or go on from the checkpoint in `out`, and return the running average of the student.
+    """Train, or resume from the checkpoint in `out`, and return the running average of the student.
 
     Writes `checkpoint.safetensors`, `log.jsonl` and TensorBoard events into `out`, and the teachers' embeddings of the
     pool into the folder above, where runs with other seeds find them.

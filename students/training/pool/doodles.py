@@ -69,7 +69,7 @@ def read(config: DoodleConfig, dataset: SketchDataset) -> Mapping[str, Doodles]:
     """
     drawings = load("quickdraw", config.root)
     split_of = _split_of(dataset)
-    found: dict[str, dict[str, list[VectorSketch]]] = {}
+    doodles: dict[str, dict[str, list[VectorSketch]]] = {}
     for category, photos in _names(config).items():
         rows = np.flatnonzero(drawings.photo_ids == category)
         for photo in photos:
@@ -77,10 +77,10 @@ def read(config: DoodleConfig, dataset: SketchDataset) -> Mapping[str, Doodles]:
                 continue
             own = rows[drawings.split[rows] == "student"] if split == "student" else rows[:MEASURED]
             if len(own):
-                found.setdefault(split, {}).setdefault(photo, []).extend(drawings.sketch(int(row)) for row in own)
-    if "student" not in found:
+                doodles.setdefault(split, {}).setdefault(photo, []).extend(drawings.sketch(int(row)) for row in own)
+    if "student" not in doodles:
         raise ValueError(f"doodles.names: {config.names} names no category of {config.root} for a photo to train on")
-    return found
+    return doodles
 
 
 def held_out(config: DoodleConfig, dataset: SketchDataset) -> set[str]:
@@ -108,7 +108,19 @@ def _names(config: DoodleConfig) -> dict[str, list[str]]:
     raise ValueError(f"doodles.names: {config.names} must be a JSON object: category -> list of photo ids")
 
 
-def ranks(
+def scores(
+    student: Embedder, dataset: SketchDataset, doodles: Mapping[str, Doodles], canvases: Sequence[int]
+) -> dict[str, dict[int, list[float]]]:
+    """acc@1, acc@5 and acc@10 (shares of doodles) by canvas (pixels), for each of `train` and `val` with doodles."""
+    acc = {}
+    for split in ("train", "val"):
+        if split in doodles:
+            ranks = _ranks(student, dataset, split, doodles[split], canvases)
+            acc[split] = {side: [float((ranks[:, k] <= top).mean()) for top in TOP] for k, side in enumerate(canvases)}
+    return acc
+
+
+def _ranks(
     student: Embedder, dataset: SketchDataset, split: str, doodles: Doodles, canvases: Sequence[int]
 ) -> NDArray[np.int64]:
     """Ranks (n, K) int64 of n doodles' true photos in the gallery of a split, at each of K canvases (pixels)."""
@@ -119,21 +131,3 @@ def ranks(
     photos = embed_gallery(student, dataset, gallery)
     columns = [rank_of_true(euclidean(student.embed(sketches, side), photos), true) for side in canvases]
     return np.stack(columns, axis=1)
-
-
-def scores(
-    student: Embedder,
-    dataset: SketchDataset,
-    doodles: Mapping[str, Doodles],
-    canvases: Sequence[int],
-    splits: Sequence[str] = ("train", "val"),
-) -> dict[str, dict[int, list[float]]]:
-    """acc@1, acc@5 and acc@10 (shares of doodles) by split and canvas (pixels), for splits that have doodles."""
-    measured = {}
-    for split in splits:
-        if split in doodles:
-            found = ranks(student, dataset, split, doodles[split], canvases)
-            measured[split] = {
-                side: [float((found[:, k] <= top).mean()) for top in TOP] for k, side in enumerate(canvases)
-            }
-    return measured

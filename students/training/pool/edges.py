@@ -12,6 +12,8 @@ from sketchcanvas_env.sketches.sketch import VectorSketch
 
 SIDE = 128
 """Side in pixels to which a photo is resized before edge detection."""
+SIGMA = 1.5
+"""Standard deviation of the Gaussian in Canny's detector (Canny, PAMI 1986), pixels at `SIDE`."""
 SHORTEST = 6
 """Pixels of the shortest chain that becomes a stroke; shorter ones are noise."""
 MOST_STROKES = 60
@@ -21,12 +23,11 @@ MOST_STROKES = 60
 _NEIGHBOURS = ((0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, -1), (-1, 1))
 
 
-def edge_sketch(image: NDArray[np.uint8], sigma: float = 1.5) -> VectorSketch | None:
+def edge_sketch(image: NDArray[np.uint8]) -> VectorSketch | None:
     """The edges of a photo as a sketch, longest chains first; None for a photo without edges.
 
     Args:
         image: (H, W, 3) uint8.
-        sigma: standard deviation of the Gaussian in Canny's detector (Canny, PAMI 1986), in pixels at `SIDE`.
 
     Raises:
         ImportError: scikit-image is not installed.
@@ -38,7 +39,7 @@ def edge_sketch(image: NDArray[np.uint8], sigma: float = 1.5) -> VectorSketch | 
     canny = require_skimage().feature.canny
     small = np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float64) / 255.0
     # By channel, because two colours of one brightness have no edge in grey.
-    edges = np.logical_or.reduce([canny(small[..., channel], sigma=sigma) for channel in range(3)])
+    edges = np.logical_or.reduce([canny(small[..., channel], sigma=SIGMA) for channel in range(3)])
     strokes = sorted((chain for chain in chains(edges) if len(chain) >= SHORTEST), key=len, reverse=True)
     if not strokes:
         return None

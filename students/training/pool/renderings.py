@@ -163,47 +163,45 @@ def build(archives: Path, out: Path, dataset: SketchDataset, progress: bool = Fa
     missing = [name for name in needed if not (archives / name).is_file()]
     if missing:
         raise FileNotFoundError(
-            f"{archives} lacks {missing}: get them with 'npm pack', as python -m {__name__} --help says"
+            f"{archives} lacks {missing}: get them with the 'npm pack' command that "
+            "'python -m students.training.pool.renderings --help' shows"
         )
     openmoji = _members(archives / OPENMOJI)
-    known = {str(photo) for photo in dataset.photo_ids}
+    in_dataset = {str(photo) for photo in dataset.photo_ids}
     held_out = {str(photo) for photo in dataset.photo_ids[dataset.split != SPLITS[0]]}
     entries = [e for e in json.loads(openmoji["package/data/openmoji.json"]) if not e["skintone"]]
-    names = [e["hexcode"] for e in entries if e["hexcode"] not in held_out]
+    title_of = {e["hexcode"]: e["annotation"] for e in entries}
+    names = [name for name in title_of if name not in held_out]
 
-    fresh = {}
-    for name in names:
-        if name not in known:
-            try:
-                fresh[name] = read_svg(openmoji[f"package/black/svg/{name}.svg"]).simplified(0.002)
-            except SvgError:
-                continue  # a few use features that the strict reader refuses
-    words = {word for e in entries if e["hexcode"] in held_out for word in _hyphenated(e["annotation"]).split("-")}
+    outside = {
+        name: sketch for name in names if name not in in_dataset and (sketch := _black(openmoji, name)) is not None
+    }
+    words = {word for name, title in title_of.items() if name in held_out for word in _hyphenated(title).split("-")}
     coloured: dict[str, bytes] = {}
     for lines, fills in DRAWN_AND_COLOURED:
         found = _line_and_colour(archives / lines, archives / fills, words)
-        fresh |= {name: sketch for name, (sketch, _) in found.items()}
+        outside |= {name: sketch for name, (sketch, _) in found.items()}
         coloured |= {name: svg for name, (_, svg) in found.items()}
-    fresh = _unlike_held_out(fresh, dataset)
-    wanted = [name for name in names if name in known or name in fresh]
+    outside = _unlike_held_out(outside, dataset)
+    wanted = [name for name in names if name in in_dataset or name in outside]
 
     sets = [{name: openmoji[f"package/color/svg/{name}.svg"] for name in wanted}]
     packages = [_members(archives / archive) for archive in ICONIFY]
     listed: dict[str, str] = json.loads(packages[0]["package/chars.json"])
     sets += [_icons(members, listed) for members in packages]
     jobs = [(name, svgs[key]) for svgs in sets for name in wanted if (key := _key(name, svgs)) is not None]
-    jobs += [(name, svg) for name, svg in coloured.items() if name in fresh]
+    jobs += [(name, svg) for name, svg in coloured.items() if name in outside]
     bar = track(jobs, "rendering", console=Console(stderr=True), disable=not progress)
     drawn = [(name, photo) for name, svg in bar if (photo := _render(svg)) is not None]
     shown = {name for name, _ in drawn}
-    fresh = {name: sketch for name, sketch in fresh.items() if name in shown}
-    titles = {e["hexcode"]: e["annotation"] for e in entries if e["hexcode"] in known - held_out}
+    outside = {name: sketch for name, sketch in outside.items() if name in shown}
+    titles = {name: title for name, title in title_of.items() if name in in_dataset - held_out}
     icons = [pair for name, folder in LINE_ICONS.items() for pair in _line_icons(archives / name, folder, titles)]
-    rows = [sketch.to_stroke5(sketch.n_points + 1) for sketch in [*fresh.values(), *(icon for _, icon in icons)]]
+    rows = [sketch.to_stroke5(sketch.n_points + 1) for sketch in [*outside.values(), *(icon for _, icon in icons)]]
     arrays = {
         "photos": np.stack([photo for _, photo in drawn]),
         "photo_names": np.array([name for name, _ in drawn]),
-        "sketch_names": np.array(list(fresh), dtype=np.str_),
+        "sketch_names": np.array(list(outside), dtype=np.str_),
         "icon_names": np.array([name for name, _ in icons], dtype=np.str_),
         "stroke5": np.concatenate(rows),
         "ends": np.cumsum([len(r) for r in rows]),
@@ -211,6 +209,14 @@ def build(archives: Path, out: Path, dataset: SketchDataset, progress: bool = Fa
     out.parent.mkdir(parents=True, exist_ok=True)
     write_npz(out, arrays)
     return read(out)
+
+
+def _black(openmoji: Mapping[str, bytes], name: str) -> VectorSketch | None:
+    """OpenMoji's line drawing of an identity; None where it uses features that the strict reader refuses."""
+    try:
+        return read_svg(openmoji[f"package/black/svg/{name}.svg"]).simplified(0.002)
+    except SvgError:
+        return None
 
 
 def _line_icons(archive: Path, folder: str, titles: Mapping[str, str]) -> list[tuple[str, VectorSketch]]:
@@ -273,9 +279,9 @@ def _hyphenated(text: str) -> str:
 def _unlike_held_out(drawings: dict[str, VectorSketch], dataset: SketchDataset) -> dict[str, VectorSketch]:
     """The drawings that look like none in the data set's splits other than `student` (see `ALIKE`)."""
     held_out = np.flatnonzero((dataset.split != SPLITS[0]) & (dataset.level == 0))
-    theirs = _unit_ink([dataset.sketch(int(row)) for row in held_out])
-    ours = _unit_ink(list(drawings.values()))
-    nearest = (ours @ theirs.T).max(axis=1)
+    held_out_ink = _unit_ink([dataset.sketch(int(row)) for row in held_out])
+    ink = _unit_ink(list(drawings.values()))
+    nearest = (ink @ held_out_ink.T).max(axis=1)
     return {name: d for (name, d), cosine in zip(drawings.items(), nearest, strict=True) if cosine <= ALIKE}
 
 

@@ -1,4 +1,4 @@
-"""Every backbone keeps the same contract; timm's by way of a small stand-in for the package."""
+"""The interface that all backbones share; timm is replaced by a small stand-in."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from students.store.weights import load_student, save_student
 
 TIMM = "timm:toy"
 NAMES = [*sorted(BACKBONES), TIMM]
-# trunk parameters with the norms of one domain, GFLOPs (2 x MAC) at 256 px; the networks with torchvision's names
-# hold as many as torchvision's `features`
+# Trunk parameters with the norms of one domain, as many as in torchvision's `features` where that has the network, and
+# GFLOPs (2 x MAC) at 256 px.
 SIZES = {
     "efficientnet_lite0": (3_371_008, 1.003),
     "efficientnet_lite1": (4_135_680, 1.309),
@@ -38,7 +38,7 @@ SIZES = {
 
 
 class NormAct(nn.BatchNorm2d):
-    """As timm's: a batch norm that goes on to drop and activate."""
+    """Like timm's: a batch norm followed by drop and activation."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, eps=1e-3)
@@ -94,7 +94,7 @@ def create_toy(
     name: str, features_only: bool = False, pretrained: bool = False, pretrained_cfg_overlay: Any = None
 ) -> Toy:
     net = TOYS[name](classifier=not features_only)
-    if pretrained:  # the real one, too, refuses missing names only in the whole network
+    if pretrained:  # like timm, which reports missing names for the whole network only
         net.load_state_dict(pretrained_cfg_overlay["state_dict"], strict=not features_only)
     return net
 
@@ -111,7 +111,7 @@ def timm(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-def rising(n: int, side: int) -> Tensor:
+def random_inputs(n: int, side: int) -> Tensor:
     return torch.rand(n, 3, side, side, generator=torch.Generator().manual_seed(side)) * 2 - 1
 
 
@@ -134,7 +134,7 @@ def test_shapes_of_taps(name: str, same_padding: bool) -> None:
 def test_gradients_reach_everything(name: str) -> None:
     torch.manual_seed(0)
     trunk = build_trunk(name, ("photo",), True)
-    taps = trunk.forward_taps(rising(4, 64))
+    taps = trunk.forward_taps(random_inputs(4, 64))
     loss = sum((tap * torch.randn_like(tap)).sum() for tap in taps.values())
     assert isinstance(loss, Tensor)
     loss.backward()
@@ -148,7 +148,7 @@ def test_gradients_reach_everything(name: str) -> None:
 def test_domains_are_separate(name: str) -> None:
     torch.manual_seed(0)
     trunk = build_trunk(name, ("photo", "32"), True)
-    x = rising(4, 32)
+    x = random_inputs(4, 32)
     outputs = {}
     for domain in ("photo", "32"):
         set_domain(trunk, domain)
@@ -175,8 +175,8 @@ def test_the_same_seed_gives_the_same_network(name: str) -> None:
         torch.manual_seed(seed)
         trunk = build_trunk(name, ("photo",), True).eval()
         with torch.no_grad():
-            outputs.append(trunk(rising(2, 32)))
-            assert torch.equal(outputs[-1], trunk(rising(2, 32)))
+            outputs.append(trunk(random_inputs(2, 32)))
+            assert torch.equal(outputs[-1], trunk(random_inputs(2, 32)))
     assert torch.equal(outputs[0], outputs[1])
     assert not torch.equal(outputs[0], outputs[2])
 
@@ -184,7 +184,7 @@ def test_the_same_seed_gives_the_same_network(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_last_tap_is_the_output(name: str) -> None:
     trunk = build_trunk(name, ("photo",), True).eval()
-    x = rising(1, 48)
+    x = random_inputs(1, 48)
     with torch.no_grad():
         assert torch.equal(trunk(x), trunk.forward_taps(x)[32])
 
@@ -241,7 +241,7 @@ def test_weights_in_its_own_names_load_into_every_domain(name: str) -> None:
     state = {n.replace(".bns.photo.", "."): t for n, t in source.state_dict().items()}
     trunk = build_trunk(name, ("photo", "32"), True).eval()
     assert load_trunk(trunk, state | {"classifier.0.weight": torch.zeros(3)}) is False
-    x = rising(2, 32)
+    x = random_inputs(2, 32)
     for domain in ("photo", "32"):
         set_domain(trunk, domain)
         with torch.no_grad():
@@ -292,7 +292,7 @@ def test_timm_norms_switch_and_start_alike() -> None:
     assert [layer.eps for layer in layers] == [1e-5, 1e-3, 1e-5, 1e-3, 1e-5]
     assert not any(isinstance(m, nn.BatchNorm2d) for m in trunk.modules())
     with torch.no_grad():
-        taps = trunk.eval().forward_taps(rising(2, 64))
+        taps = trunk.eval().forward_taps(random_inputs(2, 64))
     assert taps[16].min() == 0 < taps[16].max()  # the activation after the norm is kept
     assert taps[8].min() < 0
 

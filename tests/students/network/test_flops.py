@@ -67,13 +67,8 @@ def test_recurrent_flops_follow_from_the_weights() -> None:
     assert flops.count(layer, (7, 2, 5)) == 7 * 2 * 2 * macs
 
 
-def test_layers_are_listed_by_name() -> None:
-    net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
-    found = flops.layers(net, (1, 4))
-    assert [(layer.name, layer.kind, layer.flops) for layer in found] == [
-        ("0", "Linear", 24.0),
-        ("2", "Linear", 12.0),
-    ]
+def test_a_chain_costs_the_sum_of_its_layers() -> None:
+    assert flops.count(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)), (1, 4)) == 24.0 + 12.0
 
 
 def test_a_layer_used_twice_counts_twice_and_its_parameters_once() -> None:
@@ -122,7 +117,7 @@ def test_layers_that_are_never_called_are_errors() -> None:
 
 
 class Scale(nn.Module):
-    """Holds vectors only, as many a block of published networks does."""
+    """Its parameters are vectors, as in blocks of some published networks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -167,7 +162,7 @@ def test_products_outside_layers_are_errors(layer: nn.Module, device: str) -> No
         flops.count(net, (5, 1, 6))
 
 
-def test_counting_leaves_no_trace() -> None:
+def test_counting_leaves_the_network_unchanged() -> None:
     net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Dropout())
     net[2].eval()
     before = {name: t.clone() for name, t in net.state_dict().items()}
@@ -177,7 +172,7 @@ def test_counting_leaves_no_trace() -> None:
     assert not any(m._forward_hooks for m in net.modules())
 
 
-def test_student_adds_its_head() -> None:
+def test_a_student_costs_its_trunk_and_heads() -> None:
     heads = [
         {"stride": 32, "grid": 2, "dim": 10, "share": 0.5},
         {"stride": 16, "grid": 3, "dim": 5, "share": 0.5},
@@ -194,7 +189,7 @@ def test_student_adds_its_head() -> None:
 
 @pytest.mark.parametrize("backbone", sorted(OWN))
 def test_students_cost_what_a_watched_pass_over_shapes_says(backbone: str) -> None:
-    """With nothing outside the layers of any backbone of the package; and counting leaves the student as it was."""
+    """No backbone of the package has products outside its layers; counting leaves the student unchanged."""
     student = students.create(backbone, canvases=(32, 64)).eval()
     before = {name: t.clone() for name, t in student.state_dict().items()}
     set_domain(student.trunk, "photo")
@@ -205,7 +200,7 @@ def test_students_cost_what_a_watched_pass_over_shapes_says(backbone: str) -> No
 
 
 def test_a_large_canvas_is_counted_without_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A card may name canvases of any size up to 4096, which nobody need ever embed at."""
+    """A card may name canvases of up to 4096 pixels."""
     student = students.create(canvases=(32, 4096))
     monkeypatch.setattr(Student, "_copy_of_layers", None)
     assert student.flops(4096) > 10_000 * 1e6

@@ -1,4 +1,4 @@
-"""A card travels in the file of its tensors: what is written is what is read, and what is damaged is refused."""
+"""Tensors and their card in one file: round trips, and refusal of damaged files."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_what_is_written_is_what_is_read(path: Path) -> None:
     assert np.array_equal(load_file(path)["head.weight"], tensors()["head.weight"].numpy())
 
 
-def test_arrays_of_numpy_are_read_as_such_and_without_torch(tmp_path: Path) -> None:
+def test_numpy_arrays_are_read_without_torch(tmp_path: Path) -> None:
     path = tmp_path / "it.safetensors"
     arrays = {"a": np.arange(6, dtype=np.uint8).reshape(2, 3).T, "b": np.zeros((2, 0))}
     digest = cards.write(path, arrays, {}, kind="index")
@@ -62,21 +62,21 @@ def test_arrays_of_numpy_are_read_as_such_and_without_torch(tmp_path: Path) -> N
         "assert 'torch' not in sys.modules\n"
         "print(card['sha256'], found['a'].tolist())"
     )
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    assert told == f"{digest} {arrays['a'].tolist()}\n"
+    output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert output == f"{digest} {arrays['a'].tolist()}\n"
 
 
-def test_the_sha256_is_that_of_the_tensors_whatever_the_card_says(path: Path, tmp_path: Path) -> None:
+def test_the_sha256_depends_on_the_tensors_only(path: Path, tmp_path: Path) -> None:
     import hashlib
 
-    told = cards.read_card(path, "selector")["sha256"]
-    assert cards.write(tmp_path / "other", tensors(), {}, kind="student") == told
+    digest = cards.read_card(path, "selector")["sha256"]
+    assert cards.write(tmp_path / "other", tensors(), {}, kind="student") == digest
     # Of the file that safetensors writes without a card.
-    assert told == hashlib.sha256(save(tensors(), {"format": "pt"})).hexdigest()
+    assert digest == hashlib.sha256(save(tensors(), {"format": "pt"})).hexdigest()
     changed = tensors() | {"steps": torch.tensor(8)}
-    assert cards.write(tmp_path / "other", changed, {}, kind="student") != told
+    assert cards.write(tmp_path / "other", changed, {}, kind="student") != digest
     renamed = {("tail" if name == "head.weight" else name): tensor for name, tensor in tensors().items()}
-    assert cards.write(tmp_path / "other", renamed, {}, kind="student") != told
+    assert cards.write(tmp_path / "other", renamed, {}, kind="student") != digest
 
 
 def test_every_changed_byte_of_the_tensors_is_noticed(path: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_file_cut_anywhere_is_refused(path: Path) -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"\x00" * 8, b"\xff" * 64, b"cos\nsystem\n(S'true'\ntR.", b"\x02" + b"\0" * 7 + b"{}"]
 )
-def test_files_that_are_none(tmp_path: Path, data: bytes) -> None:
+def test_files_that_are_not_safetensors(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "it").write_bytes(data)
     with pytest.raises(ValueError, match=r"not a readable safetensors file|holds no card"):
         read(tmp_path / "it")

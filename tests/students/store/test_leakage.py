@@ -23,40 +23,40 @@ from tests.students.training.test_train import TINY, train
 
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> SketchDataset:
-    """With photos of the size that published data sets and folders have."""
+    """The toy data set with photos of 256 px, as in published data sets and folders."""
     dataset = replace(toy_dataset(), read_photo=lambda name: np.pad(toy_photo(name), ((0, 216), (0, 216), (0, 0))))
     monkeypatch.setitem(data.DATASETS, "toy", lambda: dataset)
     return dataset
 
 
-def test_photos_trained_on_are_known_again_in_a_folder(toy: SketchDataset, tmp_path: Path) -> None:
+def test_photos_trained_on_are_found_in_a_folder(toy: SketchDataset, tmp_path: Path) -> None:
     student = train(replace(TINY, steps=1), tmp_path / "run")
     path = tmp_path / "student.safetensors"
     publish(student, toy, path, {}, "a command")
     write_folder(toy, tmp_path / "mine")
-    # The folder as it is keeps the splits: nothing in its galleries was trained on. That folder is another data set.
+    # The folder keeps the splits, so nothing in its galleries was trained on.
     assert leakage_warning(load_card(path), load("folder", tmp_path / "mine"), SPLITS[1:]) == ""
     (tmp_path / "mine" / "splits.json").unlink()
-    turned = load("folder", tmp_path / "mine")
+    resplit = load("folder", tmp_path / "mine")
     trained_on = set(toy.photo_ids[training_rows(toy)].tolist())
-    galleries = {photo for split in SPLITS[1:] for photo in turned.gallery(split).tolist()}
+    galleries = {photo for split in SPLITS[1:] for photo in resplit.gallery(split).tolist()}
     both = len(trained_on & galleries)
     assert 0 < both < len(galleries)
-    told = f"the student was trained on {both} of these {len(galleries)} photos"
-    assert leakage_warning(load_card(path), turned, SPLITS[1:]).startswith(told)
-    # What a student went on from has seen its photos, too.
+    warning = f"the student was trained on {both} of these {len(galleries)} photos"
+    assert leakage_warning(load_card(path), resplit, SPLITS[1:]).startswith(warning)
+    # Photos of the student that training started from count, too.
     other = replace(toy_dataset("other"), read_photo=lambda name: 255 - toy.photo(name))
     after = tmp_path / "after.safetensors"
     publish(load_student(path), other, after, {"start": str(path)}, "a command")
-    assert leakage_warning(load_card(after), turned, SPLITS[1:]).startswith(told)
+    assert leakage_warning(load_card(after), resplit, SPLITS[1:]).startswith(warning)
     assert leakage_warning(load_card(after), other, ("student",)).startswith(
         f"the student was trained on {len(trained_on)} of"
     )
     publish(load_student(path), other, after, {"start": "gone.safetensors"}, "a command")
-    assert leakage_warning(load_card(after), turned, SPLITS[1:]) == ""
+    assert leakage_warning(load_card(after), resplit, SPLITS[1:]) == ""
 
 
-def named(name: str, digest: str) -> SketchDataset:
+def dataset_named(name: str, digest: str) -> SketchDataset:
     return replace(toy_dataset(name), hash=digest)
 
 
@@ -75,20 +75,20 @@ def named(name: str, digest: str) -> SketchDataset:
     ],
 )
 def test_cards_without_fingerprints(student: str, dataset: str, unknown: bool) -> None:
-    """Their own data set and other published ones are safe, of anything else nothing is known."""
+    """No warning for their own and other published data sets, "not known" for all others."""
     card = {name: value for name, value in load_card(students.find(student)).items() if name != "seen"}
     own = card["dataset_hash"] if card["dataset"] == dataset else "1" * 64
-    told = leakage_warning(card, named(dataset, own), SPLITS[1:])
-    assert ("is not known" in told) is unknown
-    assert not unknown or told.startswith(f"the student was trained on {card['dataset']}:")
-    # Another version of its own data set may be divided otherwise.
-    assert "is not known" in leakage_warning(card, named(card["dataset"], "1" * 64), SPLITS[1:])
+    warning = leakage_warning(card, dataset_named(dataset, own), SPLITS[1:])
+    assert ("is not known" in warning) is unknown
+    assert not unknown or warning.startswith(f"the student was trained on {card['dataset']}:")
+    # Another version of its own data set may have other splits.
+    assert "is not known" in leakage_warning(card, dataset_named(card["dataset"], "1" * 64), SPLITS[1:])
 
 
 def test_the_student_of_a_fold_on_its_fold() -> None:
     card = {"name": "small", "dataset": "chairv2_fold1", "dataset_hash": "1" * 64}
-    assert leakage_warning(card, named("chairv2_fold1", "1" * 64), ("val",)) == ""
-    assert "is not known" in leakage_warning(card, named("chairv2_fold2", "2" * 64), ("val",))
+    assert leakage_warning(card, dataset_named("chairv2_fold1", "1" * 64), ("val",)) == ""
+    assert "is not known" in leakage_warning(card, dataset_named("chairv2_fold2", "2" * 64), ("val",))
 
 
 def test_recognition_looks_at_no_photo() -> None:

@@ -95,7 +95,7 @@ def test_missing_files_list_what_is_there(saved: Path) -> None:
         load_student(saved.parent / "nowhere" / "x.safetensors")
 
 
-def test_damage_is_seen(saved: Path) -> None:
+def test_damage_is_noticed(saved: Path) -> None:
     data = bytearray(saved.read_bytes())
     data[-1] ^= 1
     saved.write_bytes(data)

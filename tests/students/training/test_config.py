@@ -1,4 +1,4 @@
-"""A configuration is checked whole before any work: each mistake is one line that names the field."""
+"""Configurations: every mistake is an error of one line that names the field."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FOLDER = {
 NAN = float("nan")
 
 
-def written(folder: Path, changes: dict[str, Any]) -> Path:
+def write_config(folder: Path, changes: dict[str, Any]) -> Path:
     path = folder / "config.json"
     path.write_text(json.dumps(FOLDER | changes))
     return path
@@ -93,7 +93,7 @@ def written(folder: Path, changes: dict[str, Any]) -> Path:
 )
 def test_a_mistake_is_one_line_that_names_the_field(changes: dict[str, Any], field: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=rf"config\.json: {field}") as raised:
-        TrainConfig.read(written(tmp_path, changes))
+        TrainConfig.read(write_config(tmp_path, changes))
     assert "\n" not in str(raised.value) and len(str(raised.value)) < 400
 
 
@@ -103,8 +103,8 @@ def test_every_part_is_read(tmp_path: Path) -> None:
         "augment": {"backgrounds": 0.5},
         "doodles": {"root": "mine", "names": "names.json", "people": 0.1},
     }
-    config = TrainConfig.read(written(tmp_path, parts))
+    config = TrainConfig.read(write_config(tmp_path, parts))
     assert config.pool.levels == (1, 0.5, 0, 0)
     assert config.augment.backgrounds == 0.5
     assert config.doodles is not None and config.doodles.people == 0.1
-    assert TrainConfig.read(written(tmp_path, {"doodles": None})).doodles is None
+    assert TrainConfig.read(write_config(tmp_path, {"doodles": None})).doodles is None

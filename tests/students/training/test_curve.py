@@ -1,4 +1,4 @@
-"""The plot of a run's log, and how much a run's last third brought."""
+"""The plot of a run's log, and the rise of accuracy in its last third."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from typer.testing import CliRunner
 from students.training import curve
 
 
-def written(folder: Path, rows: list[tuple[int, float]]) -> Path:
+def write_log(folder: Path, rows: list[tuple[int, float]]) -> Path:
     lines = [json.dumps({"step": step, "val_acc1": {"32": acc, "64": 0.5}}) for step, acc in rows]
     (folder / "log.jsonl").write_text("\n".join(lines) + "\n")
     return folder
 
 
 def test_a_resumed_runs_rows_count_once(tmp_path: Path) -> None:
-    rows = curve.rows_of(written(tmp_path, [(10, 0.1), (20, 0.2), (20, 0.3), (30, 0.35)]))
+    rows = curve.rows_of(write_log(tmp_path, [(10, 0.1), (20, 0.2), (20, 0.3), (30, 0.35)]))
     assert [(row["step"], row["val_acc1"][32]) for row in rows] == [(10, 0.1), (20, 0.3), (30, 0.35)]
     assert curve.last_third(rows) == pytest.approx({32: 0.05, 64: 0.0})
 
 
-def test_the_command_writes_a_picture_and_says_what_the_last_third_brought(tmp_path: Path) -> None:
+def test_the_command_writes_a_picture_and_prints_the_rise_in_the_last_third(tmp_path: Path) -> None:
     import typer
 
     app = typer.Typer()
     app.command()(curve.main)
     out = tmp_path / "curve.png"
-    result = CliRunner().invoke(app, [str(written(tmp_path, [(20, 0.2), (30, 0.25)])), "--out", str(out)])
+    result = CliRunner().invoke(app, [str(write_log(tmp_path, [(20, 0.2), (30, 0.25)])), "--out", str(out)])
     assert result.exit_code == 0, result.output
     assert "32 px +5.0, 64 px +0.0" in result.output
     with Image.open(out) as image:

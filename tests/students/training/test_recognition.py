@@ -1,4 +1,4 @@
-"""Training for recognition: it learns classes, resumes bit by bit, and refuses what only retrieval has."""
+"""Training for recognition: it learns classes, resumes bit by bit, and refuses settings for retrieval."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ TINY = TrainConfig(
 )
 
 
-def strokes_of(name: str, row: int) -> VectorSketch:
+def drawing_of(name: str, row: int) -> VectorSketch:
     """A cross, a box or a zigzag, a little different for each row."""
     rng = np.random.RandomState(row)
     shapes = {
@@ -62,7 +62,7 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> SketchDataset:
         plain,
         classes=classes,
         level=np.zeros(len(plain), dtype=np.int8),
-        read_sketch=lambda row: strokes_of(str(classes[row]), row),
+        read_sketch=lambda row: drawing_of(str(classes[row]), row),
     )
     by_class = for_recognition(dataset)
     monkeypatch.setitem(data.DATASETS, "toy_recognition", lambda: by_class)
@@ -121,7 +121,7 @@ def test_a_student_for_recognition_is_published(toy: SketchDataset, tmp_path: Pa
         ({"renderings": "a.npz"}, "renderings"),
     ],
 )
-def test_what_only_retrieval_has_is_refused(
+def test_settings_for_retrieval_are_refused(
     toy: SketchDataset, tmp_path: Path, changes: dict[str, object], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):

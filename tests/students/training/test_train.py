@@ -1,4 +1,4 @@
-"""Student training on a toy data set: it learns, resumes bit by bit, and refuses what does not fit."""
+"""Student training on a toy data set: it learns, resumes bit by bit, and refuses settings that do not fit."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def test_resumed_run_equals_an_uninterrupted_one(
     assert list((tmp_path / "whole").glob("events.out.tfevents*"))
 
 
-def everything(folder: Path) -> TrainConfig:
-    """A run with freehand at every step, doodles and their classes, backgrounds, hard negatives and few pixels."""
+def full_config(folder: Path) -> TrainConfig:
+    """Settings with freehand variants, doodles and their classes, backgrounds, hard negatives and few pixels."""
     for k, category in enumerate(("anvil", "boot", "cup")):
         lines = [
             json.dumps({"key_id": f"{k}{n:03}", "word": category, "drawing": [[[0, 50 + n, 99], [k * 9, 40, 80]]]})
@@ -87,13 +87,13 @@ def everything(folder: Path) -> TrainConfig:
         doodles=DoodleConfig(str(folder), str(folder / "names.json"), people=0.4, classes=0.5),
         augment=AugmentConfig(sketch_moves=0.5, photo_moves=0.5, backgrounds=0.5, lost=0.5),
         small_passes=2,
-        most_pixels=2048,  # two sketches of three at 32 pixels
+        most_pixels=2048,  # room for two of three sketches at 32 px
         hard=0.5,
     )
 
 
 def test_a_run_with_everything_resumes_too(toy: SketchDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = everything(tmp_path)
+    config = full_config(tmp_path)
     whole = weights(train(config, tmp_path / "whole"))
     row = json.loads((tmp_path / "whole" / "log.jsonl").read_text())
     assert row["loss"] == pytest.approx(row["task"] + row["classes"]) and row["classes"] > 0.0
@@ -104,14 +104,14 @@ def test_a_run_with_everything_resumes_too(toy: SketchDataset, tmp_path: Path, m
 
 
 def test_classes_of_held_out_photos_are_not_trained_on(toy: SketchDataset, tmp_path: Path) -> None:
-    config = everything(tmp_path)
+    config = full_config(tmp_path)
     sources, student = prepare.read_sources(config), prepare.initial_student(config)
     material = prepare.prepare_retrieval(config, sources, student, [], tmp_path, "cpu", resumed=False)
     assert material.doodle_classes is not None and material.doodle_classes.classes.names == ("anvil", "boot")
 
 
-def test_where_the_doodles_were_is_not_on_the_card(toy: SketchDataset, tmp_path: Path) -> None:
-    card = load_card(run(replace(everything(tmp_path), steps=1), tmp_path / "run", None, "a command"))
+def test_the_folder_of_doodles_is_not_on_the_card(toy: SketchDataset, tmp_path: Path) -> None:
+    card = load_card(run(replace(full_config(tmp_path), steps=1), tmp_path / "run", None, "a command"))
     assert card["recipe"]["doodles"] == {"people": 0.4, "classes": 0.5}
 
 
@@ -131,13 +131,15 @@ def test_checkpoint_of_another_configuration(toy: SketchDataset, tmp_path: Path)
 
 
 def test_it_learns_its_own_pairs(toy: SketchDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On six pairs whose photos show the drawing, the loss must fall far below that of guessing, log 6."""
+    """On six pairs whose photos show the drawing, the loss falls far below log 6, that of guessing."""
     first = {photo: toy.photo_ids.tolist().index(photo) for photo in set(toy.photo_ids.tolist())}
 
-    def drawn(photo: str) -> np.ndarray:
+    def photo_of_drawing(photo: str) -> np.ndarray:
         return np.repeat(rasterise(toy.sketch(first[photo]), 48)[..., None], 3, axis=2)
 
-    shown = replace(toy, read_photo=drawn, read_sketch=lambda row: toy.read_sketch(first[str(toy.photo_ids[row])]))
+    shown = replace(
+        toy, read_photo=photo_of_drawing, read_sketch=lambda row: toy.read_sketch(first[str(toy.photo_ids[row])])
+    )
     monkeypatch.setitem(data.DATASETS, "toy", lambda: shown)
     config = replace(TINY, pretrained="mobilenet_v2", steps=80, checkpoint_every=80, evaluate_every=80, batch=6)
     train(config, tmp_path)
@@ -151,7 +153,7 @@ def test_published_student_has_a_card_and_loads(toy: SketchDataset, tmp_path: Pa
     assert card["dataset_hash"] == toy.hash
     assert card["recipe"]["steps"] == 2
     assert card["teacher"] is None
-    assert "root" not in card["recipe"]  # where somebody keeps a data set is nobody else's business
+    assert "root" not in card["recipe"]  # a path on somebody's machine
     # The test split is not touched by a training run.
     assert set(card["measured"]) == {"val"}
     assert val_scores(load_student(path), toy, (16, 32)) == {int(c): a for c, a in card["measured"]["val"].items()}
@@ -187,7 +189,10 @@ def test_targets_of_a_canvas_of_their_own(toy: SketchDataset, tmp_path: Path, te
     material = prepare.prepare_retrieval(config, sources, student, teachers, tmp_path, "cpu", resumed=True)
     targets, sketch = material.targets, toy.sketch(int(training_rows(toy)[0]))
     assert targets is not None
-    row, flip = next(k for k, s in enumerate(material.pairs.sketches) if same(s, sketch)), np.zeros(1, dtype=bool)
+    row, flip = (
+        next(k for k, s in enumerate(material.pairs.sketches) if equal_strokes(s, sketch)),
+        np.zeros(1, dtype=bool),
+    )
     for canvas in (16, 32):
         theirs = load_student(teacher).embed([sketch], canvas)
         ours = targets[canvas].of_sketches(np.array([row]), flip).numpy()
@@ -204,28 +209,28 @@ def test_two_teachers_are_one_ensemble(toy: SketchDataset, tmp_path: Path, teach
         train(replace(config, terms={"mimic": 1.0}), tmp_path / "mimic")
 
 
-def same(one: VectorSketch, other: VectorSketch) -> bool:
+def equal_strokes(one: VectorSketch, other: VectorSketch) -> bool:
     return len(one.strokes) == len(other.strokes) and all(
         np.array_equal(a, b) for a, b in zip(one.strokes, other.strokes, strict=True)
     )
 
 
 def test_mix_of_one_is_direct_training(toy: SketchDataset, tmp_path: Path, teacher: str) -> None:
-    """The teacher's share vanishes: the same weights, bit by bit, as without a teacher."""
+    """With mix 1 the distillation terms have weight 0: the weights equal those without a teacher, bit by bit."""
     direct = weights(train(replace(TINY, steps=2), tmp_path / "direct"))
     mixed = replace(TINY, steps=2, teacher=teacher, teacher_canvases=(16,), mix=1.0)
     alike = weights(train(mixed, tmp_path / "mixed"))
     assert all(torch.equal(direct[name], alike[name]) for name in direct)
 
 
-def test_distillation_goes_to_the_teacher(toy: SketchDataset, tmp_path: Path) -> None:
-    """With the teacher's terms alone, a student of the same make, its heads drawn anew, comes near its teacher."""
+def test_distillation_approaches_the_teacher(toy: SketchDataset, tmp_path: Path) -> None:
+    """By the distillation term alone, a student of the same network with other heads approaches its teacher."""
     config = replace(TINY, pretrained="mobilenet_v2", mix=0.0, terms={"mimic": 1.0}, average=0.9, steps=60)
     pairs = prepare.make_pairs(toy, config.pool, 24, workers=1)
-    begun = [prepare.initial_student(replace(config, seed=seed)) for seed in (config.seed, 3)]
-    for student in begun:
+    initial = [prepare.initial_student(replace(config, seed=seed)) for seed in (config.seed, 3)]
+    for student in initial:
         prepare.calibrate_on_pairs(student, pairs)
-    teacher, fresh = save_student(begun[0], tmp_path / "teacher.safetensors", {}), begun[1].eval()
+    teacher, fresh = save_student(initial[0], tmp_path / "teacher.safetensors", {}), initial[1].eval()
     config = replace(config, teacher=str(teacher), teacher_canvases=(32,), seed=3)
     student = train(config, tmp_path / "run").eval()
     sketches = [toy.sketch(int(row)) for row in toy.indices("student")]
@@ -234,7 +239,7 @@ def test_distillation_goes_to_the_teacher(toy: SketchDataset, tmp_path: Path) ->
     assert near < 0.5 * far
 
 
-def test_going_on_from_a_student(toy: SketchDataset, tmp_path: Path, teacher: str) -> None:
+def test_training_starts_from_a_trained_student(toy: SketchDataset, tmp_path: Path, teacher: str) -> None:
     started = weights(prepare.initial_student(replace(TINY, start=teacher)))
     theirs = weights(load_student(teacher))
     assert all(torch.equal(started[name], theirs[name]) for name in theirs)
@@ -312,7 +317,7 @@ def test_bad_configurations(values: dict[str, object], message: str, tmp_path: P
 
 
 @pytest.mark.parametrize(("text", "message"), [("{", "is not JSON"), ("[1]", "must be a JSON object")])
-def test_files_that_are_no_configurations(text: str, message: str, tmp_path: Path) -> None:
+def test_files_of_another_kind(text: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text(text)
     with pytest.raises(ValueError, match=rf"config\.json {message}"):
@@ -327,7 +332,7 @@ def test_shipped_configurations_read(name: str) -> None:
 
 
 def test_configurations_by_name_and_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)  # names are not looked for where somebody happens to be
+    monkeypatch.chdir(tmp_path)  # names are not looked up in the working directory
     assert {"emoji-mobilenet_v2", "folder-mobilenet_v2", "gpu/emoji-vgg16"} <= set(configs())
     with pytest.raises(ValueError, match=r"unknown configuration 'emoji'; shipped: .*folder-mobilenet_v2, gpu/emoji-"):
         TrainConfig.read("emoji")
@@ -338,7 +343,7 @@ def test_configurations_by_name_and_path(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_the_configuration_with_the_papers_losses(toy: SketchDataset, tmp_path: Path, teacher: str) -> None:
-    """It differs from the one that the shipped student began with in its losses alone, and it trains."""
+    """It differs from the shipped student's first recipe in its losses only, and a run with these works."""
     paper, shipped = TrainConfig.read("emoji-mobilenet_v2-paper"), TrainConfig.read("emoji-mobilenet_v2")
     losses = {"loss": "triplet", "terms": {"relational_triplet": 1.0}}
     assert paper == replace(shipped, **losses) != shipped
@@ -349,7 +354,7 @@ def test_the_configuration_with_the_papers_losses(toy: SketchDataset, tmp_path: 
 
 
 def test_the_configuration_for_a_folder_of_ones_own_trains(tmp_path: Path) -> None:
-    """40 photos with a drawing each: no renderings, no teacher, and a batch that their student split fills."""
+    """40 photos with a drawing each, without renderings or teacher, fill its batch; fewer raise an error."""
     for name in ("photos", "sketches"):
         (tmp_path / "mine" / name).mkdir(parents=True)
     for i in range(40):

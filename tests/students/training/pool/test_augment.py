@@ -1,4 +1,4 @@
-"""Augmentation: sketches stay sketches, photos move with their sketch's flip, colours mix without a cast."""
+"""Augmentation: small moves on the canvas, equal mirroring of sketch and photo, and white that stays white."""
 
 from __future__ import annotations
 

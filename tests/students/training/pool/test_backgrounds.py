@@ -1,4 +1,4 @@
-"""Paper around a photo's subject is found, and backgrounds replace it and nothing else."""
+"""Masks of the paper around a photo's subject; backgrounds replace the paper only."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def test_backgrounds_leave_the_subject_alone() -> None:
     photos[:, :, 10:26, 10:26] = 20
     flip = np.zeros(32, dtype=bool)
 
-    def seen(share: float) -> torch.Tensor:
+    def augmented(share: float) -> torch.Tensor:
         rng, masks = np.random.RandomState(3), subjects(photos)
         return jittered_photos(photos.float(), 32, rng, flip, AugmentConfig(backgrounds=share), masks, ring())
 
-    plain, behind = seen(0.0), seen(1.0)
+    plain, behind = augmented(0.0), augmented(1.0)
     assert torch.allclose(plain[..., 13:19, 13:19], behind[..., 13:19, 13:19], atol=1.0)
     assert (plain[..., :3, :3] > 254).all()
     assert (behind[..., :3, :3] < 250).any(dim=3).any(dim=2).any(dim=1).float().mean() > 0.6

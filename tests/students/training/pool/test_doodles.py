@@ -1,4 +1,4 @@
-"""People's doodles of photos: which are for training, which for measuring, and how well they are found."""
+"""People's doodles of photos: those for training, those for scoring, and the scores."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAMES = {"anvil": ["student-0"], "boot": ["student-1", "nowhere"], "cup": ["trai
 
 @pytest.fixture
 def config(tmp_path: Path) -> DoodleConfig:
-    """Twenty doodles of each of five categories, one of them of no photo."""
+    """Twenty doodles of each of five categories, one of which shows no photo."""
     for k, category in enumerate([*NAMES, "extra"]):
         lines = [
             json.dumps({"key_id": f"{k}{n:03}", "word": category, "drawing": [[[0, 50 + n, 99], [k * 9, 40, 80]]]})
@@ -31,7 +31,7 @@ def config(tmp_path: Path) -> DoodleConfig:
     return DoodleConfig(str(tmp_path), str(tmp_path / "names.json"))
 
 
-def test_training_sees_doodles_of_its_own_photos_in_their_own_student_split(config: DoodleConfig) -> None:
+def test_doodles_to_train_on_are_in_the_student_splits_of_both_data_sets(config: DoodleConfig) -> None:
     found = doodles.read(config, toy_dataset())
     drawings = load("quickdraw", config.root)
     own = {name: int(((drawings.photo_ids == name) & (drawings.split == "student")).sum()) for name in NAMES}
@@ -69,7 +69,7 @@ def test_a_batch_draws_photos_with_doodles_as_often_as_asked(config: DoodleConfi
         assert pairs.has_doodles[drawn].sum() == 2
 
 
-class Perfect:
+class ByColour:
     """Embeds toy photos by their colour, and every sketch as the photo `train-2`."""
 
     canvases = (16, 32)
@@ -85,7 +85,7 @@ class Perfect:
 def test_scores_by_split_and_canvas(config: DoodleConfig) -> None:
     dataset = toy_dataset()
     found = doodles.read(config, dataset)
-    scores = doodles.scores(Perfect(), dataset, found, (16, 32))  # type: ignore[arg-type]
+    scores = doodles.scores(ByColour(), dataset, found, (16, 32))  # type: ignore[arg-type]
     assert scores["train"] == {16: [1.0, 1.0, 1.0], 32: [1.0, 1.0, 1.0]}
     assert set(scores) == {"train", "val"}
     assert scores["val"][16][0] == 0.0 and scores["val"][16][2] == 1.0  # a gallery of seven

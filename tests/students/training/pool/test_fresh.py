@@ -1,4 +1,4 @@
-"""Freehand variants drawn afresh: in their place, repeatable, and as rough as asked."""
+"""Freehand variants drawn during training: placement, repeatability, roughness."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_variants_keep_the_place_of_their_drawing() -> None:
         np.testing.assert_allclose((low + high) / 2, [0.4, 0.5], atol=1e-4)
 
 
-def test_the_same_luck_draws_the_same_variant() -> None:
+def test_equal_generators_draw_equal_variants() -> None:
     one, two = (fresh(SMALL, WEIGHTS, 2.2, np.random.RandomState(7)) for _ in range(2))
     for a, b in zip(one.strokes, two.strokes, strict=True):
         np.testing.assert_array_equal(a, b)

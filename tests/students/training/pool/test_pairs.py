@@ -1,4 +1,4 @@
-"""The training pool: every identity has its sketches and photos, drawn as often as said, the same every time."""
+"""The training pool: the sketches and photos of each identity, their probabilities, and batches of identities."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_edges_are_a_share_of_the_sketches() -> None:
 
 
 def test_variants_keep_the_place_of_their_drawing() -> None:
-    """Human sketches do not fill the canvas; their variants must not either."""
+    """Human sketches do not fill the canvas, so their variants must not."""
     small = VectorSketch.from_strokes([[(0.3, 0.4), (0.5, 0.4), (0.5, 0.6), (0.31, 0.6)]])
     dataset = replace(toy_dataset(), read_sketch=lambda row: small)
     pairs = make_pairs(dataset, PoolConfig(variants=4), 16, workers=1)

@@ -1,4 +1,4 @@
-"""Further training pairs: nothing of a held-out identity comes in, whatever the archives hold."""
+"""Further training pairs: nothing of a held-out identity comes in, whatever is in the archives."""
 
 from __future__ import annotations
 
@@ -57,32 +57,32 @@ def archives(folder: Path, names: list[str], black: dict[str, str]) -> None:
             pack(folder / archive, {"package/icons.json": json.dumps(data)})
 
 
-def as_path(row: int) -> str:
+def svg_path(row: int) -> str:
     strokes = load("emoji").sketch(row).strokes
     lines = ("M" + " L".join(f"{x * 72:.3f} {y * 72:.3f}" for x, y in stroke) for stroke in strokes)
     return f'<path fill="none" stroke="#000" d="{" ".join(lines)}"/>'
 
 
-def test_held_out_identities_and_their_likes_stay_out(tmp_path: Path) -> None:
+def test_held_out_identities_and_drawings_like_theirs_stay_out(tmp_path: Path) -> None:
     dataset = load("emoji")
     clean = {
         split: dataset.indices(split)[dataset.level[dataset.indices(split)] == 0][0] for split in ("student", "test")
     }
-    mine, held_out = (str(dataset.photo_ids[clean[split]]) for split in ("student", "test"))
+    trained, held_out = (str(dataset.photo_ids[clean[split]]) for split in ("student", "test"))
     # F0001 is drawn as a test identity is, under another name
-    drawings = {"F0001": as_path(int(clean["test"])), "alike": as_path(int(clean["test"]))}
+    drawings = {"F0001": svg_path(int(clean["test"])), "alike": svg_path(int(clean["test"]))}
     # the icon's name shares a word with the test identity's
     drawings[f"big-{held_out.lower()}"] = OUTSIDE
-    archives(tmp_path, [mine, held_out, "F0000", "F0001"], drawings)
+    archives(tmp_path, [trained, held_out, "F0000", "F0001"], drawings)
     made = renderings.build(tmp_path, tmp_path / "out.npz", dataset)
-    twice = ["icon-park:axle", "streamline-ultimate-color:axle"]
-    assert set(made.photo_names.tolist()) == {mine, "F0000", *twice}
-    assert made.sketch_names.tolist() == ["F0000", *twice]
+    in_both_sets = ["icon-park:axle", "streamline-ultimate-color:axle"]
+    assert set(made.photo_names.tolist()) == {trained, "F0000", *in_both_sets}
+    assert made.sketch_names.tolist() == ["F0000", *in_both_sets]
     assert len(made.sketches) == 3
     count = 2 * (1 + len(renderings.ICONIFY)) + 2
     assert made.photos.shape == (count, renderings.SIDE, renderings.SIDE, 3)
     # two sets, and a second drawing in each; "-off" is another thing, and so is what F0000 shows
-    assert made.icon_names.tolist() == [mine] * 4 and len(made.icons) == 4
+    assert made.icon_names.tolist() == [trained] * 4 and len(made.icons) == 4
     middles = made.photos[:, renderings.SIDE // 2, renderings.SIDE // 2]
     np.testing.assert_array_equal(np.unique(middles, axis=0), [[0, 0, 255], [0, 255, 0], [255, 0, 0], [255, 255, 0]])
     again = renderings.read(tmp_path / "out.npz")
