@@ -59,7 +59,7 @@ class Region:
         ring = self.rings[0]
         corners = ring[np.abs(ring - np.roll(ring, 1, axis=0)).max(axis=1) > 0]
         upright = np.isin(corners[:, 0], (left, right)).all() and np.isin(corners[:, 1], (top, bottom)).all()
-        return len(corners) == 4 and bool(upright) and len(np.unique(corners, axis=0)) == 4
+        return len(corners) == 4 and bool(upright) and len(set(map(tuple, corners.tolist()))) == 4
 
     def contains(self, points: Line, spend: Spend) -> NDArray[np.bool_]:
         """Which of the points (P, 2) lie inside; for points on an edge it may be either."""

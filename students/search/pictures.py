@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,7 +119,7 @@ def unfit(name: str) -> str:
         return "its name has characters that cannot be printed"
     if len(name) > MAX_ID:
         return f"its path is longer than {MAX_ID} characters"
-    if not name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+    if not name or name.startswith("/") or ".." in name.split("/"):
         return "it is no path below the folder"
     return ""
 

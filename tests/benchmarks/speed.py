@@ -19,13 +19,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from agents.reports.tables import markdown
 from sketchcanvas_env.data import load
@@ -67,14 +68,14 @@ class Figure:
     of: str
 
 
-def figure(part: str, what: str, first: Sequence[float], second: Sequence[float], aim: str, of: str) -> Figure:
+def figure(part: str, what: str, first: ArrayLike, second: ArrayLike, aim: str, of: str) -> Figure:
     """The ratio of two series of rounds; `of` may have {0} and {1} for their medians."""
     ratios = np.asarray(first, dtype=float) / np.asarray(second, dtype=float)
-    told = of.format(float(np.median(first)), float(np.median(second)))
+    told = of.format(*(float(np.median(np.asarray(each))) for each in (first, second)))
     return Figure(part, what, float(np.median(ratios)), aim, float(ratios.min()), float(ratios.max()), told)
 
 
-def in_turns(work: dict[str, Callable[[], object]], clock: Clock, rounds: int = ROUNDS) -> dict[str, list[float]]:
+def in_turns(work: Mapping[str, Callable[[], object]], clock: Clock, rounds: int = ROUNDS) -> dict[str, list[float]]:
     """Seconds of each piece of work in each round, after one round that does not count."""
     spent: dict[str, list[float]] = {name: [] for name in work}
     for turn in range(rounds + 1):
@@ -126,14 +127,25 @@ def cold() -> list[Figure]:
     return [*found, figure("cold", f"`{query}`, memory of `{torch}`", memory[query], memory[torch], "", of)]
 
 
+WATCH = """
+import os, sys
+null = os.open(os.devnull, os.O_WRONLY)
+actions = [(os.POSIX_SPAWN_DUP2, null, 1), (os.POSIX_SPAWN_DUP2, null, 2)]
+child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=actions)
+_, status, usage = os.wait4(child, 0)
+print(status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1e3)
+"""
+"""Starts a program from a small process: a program's most memory counts from that of the process that started it."""
+
+
 def process(arguments: Sequence[str]) -> tuple[float, float]:
     """Seconds of processor time, user and system, of a Python program, and its most memory in MB."""
-    with subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as made:
-        _, status, usage = os.wait4(made.pid, 0)
-        made.returncode = os.waitstatus_to_exitcode(status)
-    if made.returncode:
-        raise RuntimeError(f"{arguments} ended with {made.returncode}")
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1e3
+    command = [sys.executable, "-S", "-c", WATCH, sys.executable, *arguments]
+    told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    status, seconds, memory = map(float, told.split())
+    if status:
+        raise RuntimeError(f"{arguments} ended with status {status:.0f}")
+    return seconds, memory
 
 
 def query() -> list[Figure]:
@@ -314,8 +326,8 @@ def training() -> list[Figure]:
             for name, part in rooms[2].items():
                 np.copyto(rooms[0][name], part)
 
-        def steps(do: Callable[[], object]) -> Callable[[], None]:
-            return lambda: [do() for _ in range(64)] and None
+        def steps(do: Callable[[], object]) -> Callable[[], object]:
+            return lambda: [do() for _ in range(64)]
 
         turns = {"step": steps(lambda envs=envs, actions=actions: envs.step(actions)), "copy": steps(copy)}  # type: ignore[misc]
         seconds = in_turns(turns, time.process_time, 3 * ROUNDS)
