@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from agents.reports.tables import markdown
+from agents.reports.tables import Table, markdown
 from sketchcanvas_env.data import load
 from sketchcanvas_env.storage.files import read_json, write_json, write_text
 from students.store.provenance import commit
@@ -431,7 +431,7 @@ def page_of(command: str, figures: Sequence[dict[str, Any]]) -> str:
         "# Speed\n\nEvery figure is a ratio of two things that were measured in turns in one run: the median of the "
         f"rounds, and the range of all. Made by `{command}` on {about['cores']} cores of {about['cpu']}, "
         f"Python {about['versions']['python']}; `load` is that of the machine before each part was run, to be near 0 "
-        f"for the parts page, throughput and ray.\n\n{markdown(columns, rows)}\n"
+        f"for the parts page, throughput and ray.\n\n{markdown(Table('Speed', columns, tuple(rows)))}\n"
     )
 
 
