@@ -14,7 +14,7 @@ from sb3_contrib import MaskablePPO
 from agents.algorithms.sb3.adapter import SketchCanvasVecEnv
 from agents.evaluation.bootstrap import paired_difference
 from sketchcanvas_env.tasks.episodes import only
-from sketchcanvas_env.tasks.stroke_making import make_stroke_task
+from sketchcanvas_env.tasks.stroke import StrokeArguments
 
 READS = ("stats", "looks")  # what the agent sees; "points" would want a network that reads sequences
 SETTINGS = {"stroke_cost": 0.5, "tradeoff": 0.2}
@@ -55,7 +55,7 @@ parser.add_argument("--steps", type=int, default=4_096)
 parser.add_argument("--seed", type=int, default=0)
 asked = parser.parse_args()
 
-train, val = (make_stroke_task(split=split, **SETTINGS) for split in ("train", "val"))
+train, val = (StrokeArguments(split=split, **SETTINGS).make() for split in ("train", "val"))
 fixed = [(share, column) for share in np.arange(1, 9) / 8 for column in range(len(train.task.canvases))]
 chosen = max(fixed, key=lambda rule: waiting(train, *rule)["return"].mean())
 lucky = max(fixed, key=lambda rule: waiting(val, *rule)["return"].mean())

@@ -7,9 +7,9 @@ Nothing is sampled: every figure is an exact mean over the sketches of the split
 
 import numpy as np
 
-from sketchcanvas_env.tasks.stroke_making import make_stroke_task
+from sketchcanvas_env.tasks.stroke import StrokeArguments
 
-task = make_stroke_task(split="val", stroke_cost=0.5, tradeoff=0.2)
+task = StrokeArguments(split="val", stroke_cost=0.5, tradeoff=0.2).make()
 canvases = task.task.canvases
 print("waits for  sees   acc@1 at", *(f"{side:>5}" for side in canvases), "  best return")
 for wanted in np.arange(1, 9) / 8:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sketchcanvas_env.sketches.sketch import VectorSketch
     from sketchcanvas_env.storage.table_file import TableError
     from sketchcanvas_env.svg.reader import read_svg
-    from sketchcanvas_env.tasks.live import Outcome, Retriever
+    from sketchcanvas_env.tasks.retriever import Outcome, Retriever
 
 __version__ = "0.1.0"
 
@@ -47,10 +47,10 @@ _LAZY = {
     "FEATURE_NAMES": ("sketches.features", "FEATURE_NAMES"),
     "LookTable": ("outcomes.looks", "LookTable"),
     "MOSketchCanvasEnv": ("envs.multi_objective", "MOSketchCanvasEnv"),
-    "Outcome": ("tasks.live", "Outcome"),
+    "Outcome": ("tasks.retriever", "Outcome"),
     "OutcomeTable": ("outcomes.table", "OutcomeTable"),
     "PrefixTable": ("outcomes.prefixes", "PrefixTable"),
-    "Retriever": ("tasks.live", "Retriever"),
+    "Retriever": ("tasks.retriever", "Retriever"),
     "SketchCanvasCascadeEnv": ("envs.cascade", "SketchCanvasCascadeEnv"),
     "SketchCanvasCascadeVectorEnv": ("envs.cascade", "SketchCanvasCascadeVectorEnv"),
     "SketchCanvasEnv": ("envs.canvas", "SketchCanvasEnv"),

@@ -18,10 +18,8 @@ from agents.selectors import margin, policy
 from agents.selectors.base import Selector
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.tasks.arguments import DEFAULT_CANVASES, DEFAULT_DATASET
-from sketchcanvas_env.tasks.canvas import Task
-from sketchcanvas_env.tasks.canvas_making import make_task
-from sketchcanvas_env.tasks.cascade import CascadeTask
-from sketchcanvas_env.tasks.cascade_making import make_cascade_task
+from sketchcanvas_env.tasks.canvas import CanvasArguments, Task
+from sketchcanvas_env.tasks.cascade import CascadeArguments, CascadeTask
 from students.tables.tabulate import check_student
 
 ENV_ID = "SketchCanvas-v0"
@@ -123,7 +121,7 @@ class EnvConfig:
         self._need_one_tradeoff()
         kwargs = self.kwargs(split)
         del kwargs["preferences"]
-        task = make_task(**kwargs)
+        task = CanvasArguments(**kwargs).make()
         self._check_shipped(task.table)
         return task
 
@@ -257,7 +255,7 @@ class CascadeConfig(EnvConfig):
         Raises:
             ValueError, FileNotFoundError, TableError: as the environment.
         """
-        found = make_cascade_task(**self.kwargs(split))
+        found = CascadeArguments(**self.kwargs(split)).make()
         self._check_shipped(found.task.table)
         return found
 
@@ -301,7 +299,7 @@ def _node_options(cascade: CascadeTask) -> Options:
         costs=cascade.node_costs,
         rewards=cascade.node_rewards,
         photo_ids=table.photo_ids,
-        charge=charge_of(table, cascade.task.tradeoff, cascade.task.cost),
+        charge=charge_of(table, cascade.arguments.tradeoff, cascade.arguments.cost),
     )
 
 

@@ -19,7 +19,7 @@ from agents.selectors.decision import SketchCascade, SketchSelector, checked_cos
 from agents.selectors.observation import part_sizes
 from sketchcanvas_env.outcomes.columns import check_canvases
 from sketchcanvas_env.tasks.arguments import MAX_POINTS
-from sketchcanvas_env.tasks.cascade_making import MAX_CANVASES, RANKINGS
+from sketchcanvas_env.tasks.cascade import MAX_CANVASES, RANKINGS
 from students.onnx.runtime import MAX_REASON, SELECTOR, open_graph, read_card, run_graph
 
 GRAPHS_FOLDER = Path(__file__).parents[1] / "weights" / "onnx"

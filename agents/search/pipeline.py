@@ -39,7 +39,7 @@ from sketchcanvas_env.outcomes.columns import TOP
 from sketchcanvas_env.outcomes.reward import fused_distance
 from sketchcanvas_env.sketches.raster import rasterise_batch
 from sketchcanvas_env.sketches.sketch import VectorSketch
-from sketchcanvas_env.tasks.cascade_making import RANKINGS
+from sketchcanvas_env.tasks.cascade import RANKINGS
 from students.search.index import PhotoIndex
 from students.search.nearest import nearest_photos
 from students.tables.ranking import euclidean, nearest

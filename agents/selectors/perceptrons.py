@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from agents.selectors.base import Selector
 from sketchcanvas_env.outcomes.looks import look_feature_names
 from sketchcanvas_env.sketches.thumbnail import SIZE
-from sketchcanvas_env.tasks.cascade_making import MAX_CANVASES
+from sketchcanvas_env.tasks.cascade import MAX_CANVASES
 
 SMALL_MARGIN = 0.01
 """Margins between first and second photo enter as log(1 + margin / this), which spreads out small ones."""

@@ -62,7 +62,7 @@ def _batches(
     selector: Selector, task: Task, tradeoff: float | None, batch_size: int
 ) -> Iterator[dict[str, torch.Tensor]]:
     if tradeoff is None and selector.conditioned:
-        tradeoff = task.tradeoff
+        tradeoff = task.arguments.tradeoff
     check_tradeoff(selector.conditioned, tradeoff)
     missing = sorted(set(selector.reads) - set(task.pictures) - {"tradeoff"})
     if missing:

@@ -1,7 +1,7 @@
-"""The base of all environments for one sketch at a time, and what single and vector environments share.
+"""Base of the environments for one sketch at a time, and what they share with the vector environments.
 
-An environment is a subclass: its docstring, its `arguments`, and nothing else. The arguments make the task, which has
-the rules; this module gives them Gymnasium's form.
+An environment is a subclass with a docstring and its `arguments`. The arguments make the task, which has the rules;
+this module gives the task Gymnasium's interface.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sketchcanvas_env.outcomes import reward as rules
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.tasks.arguments import Arguments
 from sketchcanvas_env.tasks.canvas import Task
-from sketchcanvas_env.tasks.episodes import Episodes, Shown
+from sketchcanvas_env.tasks.episodes import Episodes
 
 RENDER_MODES = ("rgb_array", "ansi")
 
@@ -30,12 +30,12 @@ Observation = dict[str, npt.NDArray[np.float32]]
 
 
 class OfTask:
-    """What an environment's task consists of, as attributes of the environment.
+    """Attributes of single and vector environments.
 
     Attributes:
-        arguments: the class of the arguments that a subclass takes beside `render_mode`.
-        rules: the task that it steps through, made of its arguments.
-        render_mode: how `render` shows an episode, None for not at all.
+        arguments: class of the arguments that a subclass takes beside `render_mode`.
+        rules: the task.
+        render_mode: "rgb_array", "ansi" or None.
         reward_vector_space: space of `info["reward_vector"]`.
     """
 
@@ -43,13 +43,15 @@ class OfTask:
     rules: Episodes[Any]
     render_mode: str | None
     reward_vector_space: spaces.Box
+    # State of the episodes as arrays; None before the first reset.
+    _state: Any
 
     def _make_rules(self, render_mode: str | None, given: Mapping[str, Any]) -> Episodes[Any]:
         """Check the arguments and make the task.
 
         Raises:
-            TypeError: an argument that there is not; the message says which there are.
-            ValueError: one that is out of range or names something that does not exist.
+            TypeError: an unknown argument; the message lists the known ones.
+            ValueError: an argument out of range, or one that names something that does not exist.
             FileNotFoundError: no file at a path.
         """
         if render_mode is not None and render_mode not in RENDER_MODES:
@@ -62,7 +64,17 @@ class OfTask:
         self.render_mode = render_mode
         self.rules = self.arguments(**given).make()
         self.reward_vector_space = self.rules.reward_vector_space()
+        self._state = None
         return self.rules
+
+    def _need_reset(self, call: str) -> None:
+        if self._state is None:
+            raise error.ResetNeeded(f"call reset() before {call}(): there is no sketch yet")
+
+    def _rendered(self, place: int, earned: float) -> npt.NDArray[np.uint8] | str:
+        """One of the episodes as `render_mode` says; `earned` is the sum of its rewards."""
+        shown = self.rules.shown(self._state, place, earned)
+        return picture(self.task, shown) if self.render_mode == "rgb_array" else sentence(self.task, shown)
 
     @property
     def task(self) -> Task:
@@ -71,32 +83,32 @@ class OfTask:
 
     @property
     def preferences(self) -> tuple[float, float] | None:
-        """(low, high) between which each episode's tradeoff is drawn, None where all share one."""
+        """Range (low, high) from which episodes draw their tradeoffs, None where all share one."""
         return self.task.preferences
 
     @property
     def canvases(self) -> tuple[int, ...]:
-        """Sides on offer, in pixels, rising."""
+        """Canvas sides on offer in pixels, ascending."""
         return self.task.canvases
 
     @property
     def flops(self) -> npt.NDArray[np.float64]:
-        """(K,) FLOPs (2 x MAC) of each canvas."""
+        """FLOPs (2 x MAC) of each canvas, (K,)."""
         return self.task.flops
 
     @property
     def costs(self) -> npt.NDArray[np.float64]:
-        """(K,) what the reward charges for each canvas, in `cost_unit`."""
+        """Cost of each canvas in the reward, in `cost_unit`, (K,)."""
         return self.task.costs
 
     @property
     def cost_unit(self) -> str:
-        """Unit of `costs`, of `info["cost"]` and of q_j: "FLOPs" or "ms"."""
-        return rules.COSTS[self.task.cost]
+        """Unit of `costs` and of `info["cost"]`: "FLOPs" or "ms"."""
+        return rules.COSTS[self.task.arguments.cost]
 
     @property
     def dataset(self) -> SketchDataset:
-        """Where sketches and photos come from."""
+        """The data set."""
         return self.task.dataset
 
     @property
@@ -106,36 +118,36 @@ class OfTask:
 
     @property
     def sketch_ids(self) -> npt.NDArray[np.str_]:
-        """(n,) names of the split's sketches, by `sketch_index`."""
+        """Ids of the split's sketches by `sketch_index`, (n,)."""
         return self.task.sketch_ids
 
     @property
     def photo_ids(self) -> npt.NDArray[np.str_]:
-        """(n,) names of the true photos, by `sketch_index`."""
+        """Ids of the true photos by `sketch_index`, (n,)."""
         return self.task.photo_ids
 
     @property
     def reward_range(self) -> tuple[float, float]:
-        """Bounds that no reward and no undiscounted return of this environment leaves."""
+        """Bounds (low, high) of every reward and every undiscounted return."""
         return self.rules.reward_range
 
 
 class SketchEnv(OfTask, gym.Env[Observation, np.int64]):
-    """An environment for one sketch at a time; subclasses name their `arguments` and describe themselves."""
+    """Base of the environments for one sketch at a time."""
 
     metadata = {"render_modes": list(RENDER_MODES), "render_fps": 1}  # noqa: RUF012 (Gymnasium's own form)
 
     def __init_subclass__(cls) -> None:
-        """Show the arguments in `help` and `inspect.signature`."""
+        """Let `help` and `inspect.signature` show the arguments."""
         super().__init_subclass__()
         cls.__signature__ = signature_of(cls.arguments)  # type: ignore[attr-defined]
 
     def __init__(self, render_mode: str | None = None, **arguments: Any) -> None:
-        """Make an environment; the class describes the arguments.
+        """Make an environment; the class docstring describes the arguments.
 
         Raises:
-            TypeError: an argument that there is not.
-            ValueError: an argument that is out of range or names something that does not exist.
+            TypeError: an unknown argument.
+            ValueError: an argument out of range, or one that names something that does not exist.
             FileNotFoundError: no file at a path.
         """
         made = self._make_rules(render_mode, arguments)
@@ -143,8 +155,6 @@ class SketchEnv(OfTask, gym.Env[Observation, np.int64]):
         self.action_space = made.action_space()
         self._n_actions = int(made.action_space().n)
         self._stream = sampling.Stream()
-        # The state of the one episode, as arrays of length 1. None before the first reset.
-        self._state: Any = None
         self._ended = False
         self._earned = 0.0
 
@@ -154,15 +164,15 @@ class SketchEnv(OfTask, gym.Env[Observation, np.int64]):
         """Begin an episode with the next sketch.
 
         Args:
-            seed: starts a new stream of draws; None goes on with the present one.
-            options: `{"index": i}` shows row i of the split, `{"tradeoff": x}` fixes the episode's tradeoff where
-                there are preferences; other keys are left to wrappers.
+            seed: seed of a new stream of sketches; None continues the current stream.
+            options: `{"index": i}` selects row i of the split; with preferences `{"tradeoff": x}` sets the episode's
+                tradeoff. Other keys are left to wrappers.
 
         Returns:
-            The observation, of fresh arrays, and info (see the class).
+            The observation, in new arrays, and info (see the class).
 
         Raises:
-            ValueError: an index that the split does not have, a tradeoff that the preferences do not.
+            ValueError: an index or a tradeoff out of range.
         """
         super().reset(seed=seed)
         options, made, stream = options or {}, self.rules, self._stream
@@ -170,18 +180,15 @@ class SketchEnv(OfTask, gym.Env[Observation, np.int64]):
         index = options.get("index")
         if index is not None:
             check_index(index, len(made))
-        ranges = made.ranges
-        asked = {name: check_number(options.get(name), name, ends) for name, ends in ranges.items()}
+        asked = {}
+        for name, ends in made.ranges.items():
+            if (value := options.get(name)) is not None:
+                asked[name] = np.array([check_number(value, name, ends)])
         stream.follow(self.np_random)
-        key, episode = stream.key, stream.episode
-        rows = sampling.draw(key, episode, len(made)) if index is None else np.array([index], dtype=np.int64)
-        numbers = {
-            name: sampling.draw_between(key, episode, *ranges[name]) if value is None else np.array([value])
-            for name, value in asked.items()
-        }
-        if index is None or None in asked.values():
-            episode += 1
-        self._state = made.start(rows, numbers)
+        rows = None if index is None else np.array([index], dtype=np.int64)
+        self._state = begin(made, stream.key, stream.episode, rows, asked)
+        if index is None or len(asked) < len(made.ranges):
+            stream.episode += 1
         self._ended, self._earned = False, 0.0
         return self._observation(), only_one(made.going(self._state))
 
@@ -189,18 +196,18 @@ class SketchEnv(OfTask, gym.Env[Observation, np.int64]):
         """Take an action.
 
         Args:
-            action: an integer of the action space.
+            action: an integer in the action space.
 
         Returns:
-            The observation, the reward, whether the episode ended, False, and info (see the class).
+            Observation, reward, whether the episode ended, False, and info (see the class).
 
         Raises:
             gymnasium.error.ResetNeeded: `reset` was not called since the last episode ended.
-            ValueError: an action that is not an integer of the action space.
+            ValueError: not an integer in the action space.
         """
-        if self._state is None or self._ended:
-            why = "this episode ended" if self._ended else "there is no sketch yet"
-            raise error.ResetNeeded(f"call reset() before step(): {why}")
+        self._need_reset("step")
+        if self._ended:
+            raise error.ResetNeeded("call reset() before step(): this episode ended")
         choice = check_integer(action)
         if not 0 <= choice < self._n_actions:
             raise ValueError(self.rules.out_of_range(choice))
@@ -212,39 +219,42 @@ class SketchEnv(OfTask, gym.Env[Observation, np.int64]):
         return self._observation(), reward, ended, False, only_one(told)
 
     def render(self) -> npt.NDArray[np.uint8] | str | None:
-        """The episode as `render_mode` says.
+        """The episode as a picture or a line.
 
         Returns:
             (H, W, 3) uint8 for `"rgb_array"`, one line for `"ansi"`, None (and a warning) without a render mode.
 
         Raises:
-            gymnasium.error.ResetNeeded: no sketch is there yet.
+            gymnasium.error.ResetNeeded: `reset` was never called.
         """
         if self.render_mode is None:
             gym.logger.warn("render() was called without a render mode; make the environment with render_mode=...")
             return None
-        if self._state is None:
-            raise error.ResetNeeded("call reset() before render(): there is no sketch yet")
-        return rendered(self.task, self.rules.shown(self._state, 0, self._earned), self.render_mode)
+        self._need_reset("render")
+        return self._rendered(0, self._earned)
 
     def _observation(self) -> Observation:
         return {name: array[0] for name, array in self.rules.observe(self._state).items()}
 
 
-class WithMasks:
-    """`action_masks` for environments whose task has an `action_mask`."""
+class OfLooks(OfTask):
+    """Attributes of environments of several looks: the task has `action_mask` and `look_names`."""
 
     rules: Any
-    _state: Any
+
+    @property
+    def look_names(self) -> tuple[str, ...]:
+        """Names of the elements of the observation `looks`, (L,)."""
+        names: tuple[str, ...] = self.rules.look_names
+        return names
 
     def action_masks(self) -> npt.NDArray[np.bool_]:
-        """Which actions make sense now, (A,) bool or (N, A) in a vector environment, as sb3-contrib's MaskablePPO asks.
+        """Actions that are not masked, (A,) bool or (N, A) in a vector environment, for sb3-contrib's MaskablePPO.
 
         Raises:
             gymnasium.error.ResetNeeded: `reset` was never called.
         """
-        if self._state is None:
-            raise error.ResetNeeded("call reset() before action_masks(): there is no sketch yet")
+        self._need_reset("action_masks")
         masks = np.asarray(self.rules.action_mask(self._state), dtype=np.bool_)
         return masks[0] if isinstance(self, gym.Env) else masks
 
@@ -255,13 +265,32 @@ def signature_of(arguments: type[Arguments], first: tuple[inspect.Parameter, ...
     return inspect.Signature([*first, mode, *inspect.signature(arguments).parameters.values()])
 
 
-def rendered(task: Task, shown: Shown, render_mode: str) -> npt.NDArray[np.uint8] | str:
-    """An episode as a picture or as a line."""
-    return picture(task, shown) if render_mode == "rgb_array" else sentence(task, shown)
+def begin(
+    rules: Episodes[Any],
+    keys: npt.NDArray[np.uint64],
+    episodes: npt.NDArray[np.int64],
+    rows: npt.NDArray[np.int64] | None,
+    numbers: Mapping[str, npt.NDArray[np.float32]],
+) -> Any:
+    """Initial states of N episodes.
+
+    Args:
+        rules: the task.
+        keys: (N,) keys of the streams.
+        episodes: (N,) numbers of the episodes in their streams.
+        rows: (N,) rows of the sketches; None to draw them.
+        numbers: (N,) values of some of `rules.ranges`; the others are drawn.
+    """
+    chosen = sampling.draw(keys, episodes, len(rules)) if rows is None else rows
+    drawn = {
+        name: numbers[name] if name in numbers else sampling.draw_between(keys, episodes, *ends)
+        for name, ends in rules.ranges.items()
+    }
+    return rules.start(chosen, drawn)
 
 
 def only_one(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
-    """What arrays of length 1 hold, numbers as Python has them."""
+    """The single elements of arrays of length 1, numbers as Python numbers."""
     return {name: array[0] if array.ndim > 1 else array.item() for name, array in arrays.items()}
 
 
@@ -271,12 +300,9 @@ def check_index(index: object, n: int) -> None:
         raise ValueError(f"options['index'] must be an integer from 0 to {n - 1}, a row of the split, got {index!r}")
 
 
-def check_number(value: object, name: str, ends: tuple[float, float]) -> np.float32 | None:
-    """The number that an option fixes, None for none; ValueError unless it lies in the range of what is drawn."""
-    if value is None:
-        return None
+def check_number(value: object, name: str, ends: tuple[float, float]) -> np.float32:
+    """An option's value as float32; ValueError unless it is a number in the range `ends` (exact in float32)."""
     low, high = ends
-    # The range is one of float32 numbers, which is what the number will be.
     if (
         not isinstance(value, int | float | np.integer | np.floating)
         or isinstance(value, bool)
@@ -287,7 +313,7 @@ def check_number(value: object, name: str, ends: tuple[float, float]) -> np.floa
 
 
 def check_integer(action: object) -> int:
-    """The action as an int; ValueError unless it is an integer."""
+    """The action as an int; ValueError unless it is an integer or a 0-d integer array."""
     if isinstance(action, np.ndarray) and action.shape == ():
         action = action[()]
     if isinstance(action, bool) or not isinstance(action, int | np.integer):

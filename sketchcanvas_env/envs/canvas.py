@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sketchcanvas_env.envs.base import SketchEnv
 from sketchcanvas_env.envs.vector import SketchVectorEnv
-from sketchcanvas_env.tasks.canvas_making import CanvasArguments
+from sketchcanvas_env.tasks.canvas import CanvasArguments
 
 
 class SketchCanvasEnv(SketchEnv):

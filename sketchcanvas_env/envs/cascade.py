@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-from sketchcanvas_env.envs.base import OfTask, SketchEnv, WithMasks
+from sketchcanvas_env.envs.base import OfLooks, SketchEnv
 from sketchcanvas_env.envs.vector import SketchVectorEnv
-from sketchcanvas_env.tasks.cascade import CascadeTask
-from sketchcanvas_env.tasks.cascade_making import CascadeArguments
+from sketchcanvas_env.tasks.cascade import CascadeArguments, CascadeTask
 
 
-class OfCascade(WithMasks, OfTask):
-    """What the single and the vector environment have beside the attributes of all environments."""
+class OfCascade(OfLooks):
+    """Attributes of the single and the vector environment."""
 
     rules: CascadeTask
 
     @property
-    def cascade(self) -> CascadeTask:
-        """The rules and what they look up."""
-        return self.rules
-
-    @property
-    def look_names(self) -> tuple[str, ...]:
-        """(L,) names of the observation `looks`."""
-        return self.rules.look_names
-
-    @property
     def confidence_names(self) -> tuple[str, ...]:
-        """(3 K,) names of the observation `confidence`."""
+        """Names of the elements of the observation `confidence`, (3 K,)."""
         return self.rules.confidence_names
-
-    @property
-    def nodes(self) -> tuple[str, ...]:
-        """(M,) names of the ways in which an episode can end."""
-        return self.rules.nodes
 
 
 class SketchCanvasCascadeEnv(OfCascade, SketchEnv):

@@ -92,7 +92,7 @@ def _outcome(task: Task, look: Look) -> str:
         f"{'last look: ' if several else ''}canvas {side}x{side}",
         f"rank {look.rank}{gallery}",
         f"{'all looks: ' if several else ''}{flops / 1e9:.4f} GFLOPs",
-        *([f"{cost:.2f} ms"] if task.cost == "latency" else []),
+        *([f"{cost:.2f} ms"] if task.arguments.cost == "latency" else []),
         *([f"tradeoff {look.tradeoff:.4f}"] if look.tradeoff is not None else []),
         f"{'return' if several else 'reward'} {look.reward:+.4f}",
     ]

@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-from sketchcanvas_env.envs.base import OfTask, SketchEnv, WithMasks
+from sketchcanvas_env.envs.base import OfLooks, SketchEnv
 from sketchcanvas_env.envs.vector import SketchVectorEnv
-from sketchcanvas_env.tasks.stroke import StrokeTask
-from sketchcanvas_env.tasks.stroke_making import StrokeArguments
+from sketchcanvas_env.tasks.stroke import StrokeArguments
 
 
-class OfStroke(WithMasks, OfTask):
-    """What the single and the vector environment have beside the attributes of all environments."""
-
-    rules: StrokeTask
-
-    @property
-    def stroke(self) -> StrokeTask:
-        """The rules and what they look up."""
-        return self.rules
-
-    @property
-    def look_names(self) -> tuple[str, ...]:
-        """(L,) names of the observation `looks`."""
-        return self.rules.look_names
-
-
-class SketchCanvasStrokeEnv(OfStroke, SketchEnv):
+class SketchCanvasStrokeEnv(OfLooks, SketchEnv):
     """Watch a sketch being drawn, and decide when to look at it and on what canvas.
 
     ## Description
@@ -128,7 +111,7 @@ class SketchCanvasStrokeEnv(OfStroke, SketchEnv):
     arguments = StrokeArguments
 
 
-class SketchCanvasStrokeVectorEnv(OfStroke, SketchVectorEnv):
+class SketchCanvasStrokeVectorEnv(OfLooks, SketchVectorEnv):
     """N copies of `SketchCanvasStrokeEnv`; `SketchVectorEnv` says what the vector environments have in common.
 
     Example:

@@ -1,4 +1,4 @@
-"""Tasks: what an environment steps through. Observations, outcomes and rewards as arrays to look up.
+"""Tasks: the rules, observations and rewards that the environments step through, as arrays.
 
 Imports `outcomes` and the rooms below; `envs` wraps tasks as Gymnasium environments.
 """

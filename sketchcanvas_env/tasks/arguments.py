@@ -1,4 +1,4 @@
-"""The arguments of `gym.make`: what they mean, what they may be, and the one place where they are checked."""
+"""The arguments of `gym.make` that all environments share, and their checks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from sketchcanvas_env.data import RETRIEVAL, TASKS, SketchDataset
 from sketchcanvas_env.outcomes import reward as rules
@@ -17,7 +18,7 @@ from sketchcanvas_env.sketches.raster import check_side
 from sketchcanvas_env.tasks.episodes import Episodes
 
 MAX_POINTS = 5_000
-"""The most points an observation may have room for."""
+"""Upper limit of the argument `max_points`."""
 
 DEFAULT_CANVASES = (32, 64, 128, 256)
 
@@ -27,24 +28,24 @@ DEFAULT_DATASET = "emoji_known"
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """The arguments that all environments share. They are checked and normalised before any file is read.
+    """Arguments that all environments share, checked and normalised before any file is read.
 
     Attributes:
         dataset: name of a data set, or a data set.
         split: one of its splits.
-        task: "retrieval" takes the data set as it is, "recognition" ranks classes (`data.recognition`).
-        student: whose outcomes; None for the data set's default student, or for whoever's `table` it is.
-        canvases: sides on offer in pixels, rising.
-        tradeoff: weight of cost against accuracy, in [0, 1].
+        task: "retrieval", or "recognition" to rank classes (`data.recognition`).
+        student: name of the student whose outcomes to use; None for the data set's default, or for that of `table`.
+        canvases: canvas sides on offer in pixels, ascending.
+        tradeoff: weight of cost against accuracy in the reward, in [0, 1].
         rank_weight: weight of 1 / rank, not negative.
         triplet_weight: weight of the triplet loss, not negative.
-        cost: what the reward charges, "flops" or "latency".
-        max_points: room for points in an observation, 2 to `MAX_POINTS`.
+        cost: cost in the reward, "flops" or "latency".
+        max_points: number of points in an observation, 2 to `MAX_POINTS`.
         thumbnail: whether observations have a thumbnail of the strokes.
-        table: path of an outcome table, or a table, instead of the shipped one.
+        table: path of an outcome table, or a table; None for the shipped one.
 
     Raises:
-        ValueError: an argument that is out of range.
+        ValueError: an argument out of range.
     """
 
     dataset: str | SketchDataset = "emoji"
@@ -89,22 +90,26 @@ class Arguments:
         )
 
     def _set(self, **values: Any) -> None:
-        """Replace values by their normal form; only `__post_init__` may do so."""
+        """Set fields to their normalised values, from `__post_init__` only."""
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
+    def acc(self, ranks: npt.ArrayLike, triplet: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """R_acc by `rank_weight` and `triplet_weight`; see `reward.accuracy_reward`."""
+        return rules.accuracy_reward(ranks, triplet, self.rank_weight, self.triplet_weight)
+
     def make(self) -> Episodes[Any]:
-        """The task; equal arguments give the same object."""
+        """The task. Equal arguments give the same object."""
         raise NotImplementedError
 
     @classmethod
     def shared_by(cls, other: Arguments) -> Self:
-        """Arguments of this kind with what another has in common with it."""
+        """Arguments of this class with the shared fields of others."""
         return cls(**{each.name: getattr(other, each.name) for each in fields(Arguments)})
 
 
 def path_or(kind: type[Any], given: Any, name: str, what: str) -> Any:
-    """A path as a string, an object of `kind` or None as it is; ValueError for anything else."""
+    """`given` if it is None or an instance of `kind`, a path as a string; ValueError for anything else."""
     if given is None or isinstance(given, kind):
         return given
     if isinstance(given, bytes) or not isinstance(given, str | os.PathLike):

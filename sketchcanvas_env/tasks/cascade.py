@@ -1,15 +1,16 @@
-"""Looking at one sketch several times: the rules of `SketchCanvasCascade-v0`, and what there is to look up.
+"""The task of `SketchCanvasCascade-v0`: several looks at one sketch, then a stop.
 
-An episode's state is (row, seen, last): the sketch, the canvases looked at so far as a bit mask (2^j for canvas j), and
-the last of them, -1 before the first look. So how episodes end can be listed: the `nodes` are all the (seen, last), or,
-where looks are fused and their order does not matter, all the sets.
+The state of an episode is (row, seen, last): the sketch, the canvases looked at as a bit mask (2^j for canvas j), and
+the last of them, -1 before the first look. The ways in which an episode can end are the `nodes`: all (seen, last), or
+all sets where looks are fused and their order does not matter.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -17,10 +18,10 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from sketchcanvas_env.outcomes import reward as rules
-from sketchcanvas_env.outcomes.hull import best_columns
-from sketchcanvas_env.outcomes.looks import LookTable, look_feature_names, look_weights, sureness_names
-from sketchcanvas_env.tasks.arguments import Arguments
-from sketchcanvas_env.tasks.canvas import Task, photos_of
+from sketchcanvas_env.outcomes.looks import LookTable, look_feature_names, look_signals, look_weights, sureness_names
+from sketchcanvas_env.outcomes.table import OutcomeTable
+from sketchcanvas_env.tasks.arguments import Arguments, path_or
+from sketchcanvas_env.tasks.canvas import CanvasArguments, Task, find_table, photos_of
 from sketchcanvas_env.tasks.episodes import (
     Advanced,
     Arrays,
@@ -34,16 +35,23 @@ from sketchcanvas_env.tasks.episodes import (
     widened,
 )
 
-_BLOCK = 1 << 22  # rewards of nodes compared at once, 32 MiB
+RANKINGS = ("last", "fused")
+"""Answer of an episode: the ranking of the last look, or the fused ranking of all looks."""
+
+MAX_CANVASES = 8
+"""Most canvases on offer. All states are listed, and their number grows as 2^K."""
+
+_BLOCK = 1 << 22
+"""Most returns that are compared at once, 32 MiB."""
 
 
 class Looks(NamedTuple):
-    """Where N episodes of several looks stand.
+    """State of N episodes of several looks.
 
     Attributes:
         rows: (N,) int64, rows of the split.
         seen: (N,) int64, canvases looked at, as bit masks.
-        last: (N,) int64, the last of them, -1 for none.
+        last: (N,) int64, the last of them, -1 before the first look.
     """
 
     rows: IntArray
@@ -53,88 +61,89 @@ class Looks(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class CascadeTask(Episodes[Looks]):
-    """A task with sequences of looks: states, ways to end, what each is worth; shared and read-only.
+    """Sequences of looks at n sketches: states, possible endings and their returns. Shared and read-only.
 
     An *answer* is a ranking that an episode may end with: one for each canvas, or with "fused" one for each set of
-    canvases. The last index means that no look was taken: all photos are alike, so by the rule for ties the true one
-    is last, and L_tri is the margin.
+    canvases. The last answer is the one without a look: all photos are equally near, so by the rule for ties the true
+    photo comes last, and the triplet loss is the margin.
 
     Attributes:
+        arguments: the arguments it was made from, with `ranking`.
         task: sketches, canvases, costs, weights, and the outcomes of single looks.
-        ranking: "last" or "fused".
-        nodes: (M,) names of the ways to end, first the K single looks in the order of the canvases, then the others by
-            (seen, last): "32+64>128" ends with 128 after 32 and 64 in any order; "32+64+128" are looks that are fused.
+        nodes: (M,) names of the endings, first the K single looks in the order of the canvases, then the others by
+            (seen, last): "32+64>128" ends with 128 after 32 and 64 in any order; "32+64+128" is a set of fused looks.
         node_seen: (M,) int64, canvases looked at.
-        node_last: (M,) int64, the last of them; -1 for a set of several looks that are fused.
-        node_answer: (M,) int64, which answer that is.
-        answer_ranks: (n, A) int64, rank of the true photo, A - 1 answers and the one without a look.
-        answer_triplet: (n, A) float64.
-        answer_acc: (n, A) float64, R_acc.
+        node_last: (M,) int64, the last of them; -1 for a set of fused looks.
+        node_answer: (M,) int64, index of the answer.
+        answer_ranks: (n, A) int64, rank of the true photo.
+        answer_triplet: (n, A) float64, triplet loss.
         signals: (n, L) float32, `looks.look_signals`.
         sureness: (n, 3 K) float32, confidence, entropy and `apart` of each canvas (`LookTable`); None where they are
-            not shown.
-        looks: the table of looks that this was taken from, of all splits and canvases.
-        arguments: what it was made from.
+            not observed.
+        looks: the whole table of looks, with all splits and canvases.
     """
 
+    arguments: CascadeArguments
     task: Task
-    ranking: str
     nodes: tuple[str, ...]
     node_seen: IntArray
     node_last: IntArray
     node_answer: IntArray
     answer_ranks: IntArray
     answer_triplet: FloatArray
-    answer_acc: FloatArray
     signals: npt.NDArray[np.float32]
+    sureness: npt.NDArray[np.float32] | None
     looks: LookTable = field(repr=False)
-    arguments: Arguments
-    sureness: npt.NDArray[np.float32] | None = None
 
     @property
-    def n_canvases(self) -> int:
-        """Number of canvases on offer, K; also the action that stops."""
-        return len(self.task.canvases)
+    def ranking(self) -> str:
+        """Ranking that is the answer, "last" or "fused"."""
+        return self.arguments.ranking
 
-    # ---------------------------------------------------------------- what sets of looks cost
+    @cached_property
+    def answer_acc(self) -> FloatArray:
+        """R_acc of each answer, (n, A)."""
+        return fixed(self.arguments.acc(self.answer_ranks, self.answer_triplet))
+
+    # ---------------------------------------------------------------- costs of sets of looks
 
     @cached_property
     def members(self) -> npt.NDArray[np.bool_]:
-        """(2^K, K) which canvases are in each set."""
+        """Canvases in each set, (2^K, K)."""
         return fixed(np.arange(1 << self.n_canvases)[:, None] >> np.arange(self.n_canvases) & 1 > 0)
 
     @cached_property
     def seen_flops(self) -> FloatArray:
-        """(2^K,) FLOPs of looking at each set of canvases."""
+        """FLOPs of looking at each set of canvases, (2^K,)."""
         return self._sums(self.task.flops)
 
     @cached_property
     def seen_costs(self) -> FloatArray:
-        """(2^K,) what the reward charges for each set of canvases."""
+        """Cost of each set of canvases, in the unit of `Task.costs`, (2^K,)."""
         return self._sums(self.task.costs)
 
     @cached_property
     def seen_comp(self) -> FloatArray:
-        """(2^K,) sum of R_comp over each set of canvases."""
+        """Sum of R_comp over each set of canvases, (2^K,)."""
         return self._sums(self.task.comp)
 
     def _sums(self, each: FloatArray) -> FloatArray:
         return fixed(np.where(self.members, each, 0.0).sum(axis=1))
 
-    # ---------------------------------------------------------------- the rules
+    # ---------------------------------------------------------------- rules
 
     def start(self, rows: IntArray, drawn: Mapping[str, npt.NDArray[np.float32]] | None = None) -> Looks:
-        """N episodes in which nothing was looked at; nothing is drawn for them but their sketches."""
+        """Initial states of N episodes; nothing is drawn beside the sketches."""
         return Looks(rows, np.zeros(len(rows), dtype=np.int64), np.full(len(rows), -1, dtype=np.int64))
 
     def advance(self, state: Looks, actions: IntArray) -> Advanced[Looks]:
         """Take an action in each of N episodes that have not ended.
 
-        A look pays for itself at once, tradeoff * R_comp. Stopping pays (1 - tradeoff) * R_acc of the answer and ends
-        the episode. A canvas that was looked at has nothing new to say: asking for it again is stopping.
+        The reward of a look is tradeoff * R_comp. The reward of stopping is (1 - tradeoff) * R_acc of the answer, and
+        the episode ends. Looking at a canvas again counts as stopping.
 
         Args:
-            state: where the episodes stand.
+            state: of N episodes.
             actions: (N,) int64, 0 to K - 1 for a look, K to stop.
         """
         k = self.n_canvases
@@ -147,16 +156,16 @@ class CascadeTask(Episodes[Looks]):
 
     @cached_property
     def _look_rewards(self) -> FloatArray:
-        """(K + 1,) of each look; the last stands in for stopping, which is no look."""
-        return fixed(rules.reward(0.0, np.append(self.task.comp, 0.0), self.task.tradeoff))
+        """Reward of each look, (K + 1,); the last is a placeholder for stopping."""
+        return fixed(rules.reward(0.0, np.append(self.task.comp, 0.0), self.arguments.tradeoff))
 
     @cached_property
     def _stop_rewards(self) -> FloatArray:
-        """(n * A,) of stopping with each answer."""
-        return fixed(rules.reward(self.answer_acc, 0.0, self.task.tradeoff).ravel())
+        """Reward of stopping with each answer, (n * A,)."""
+        return fixed(rules.reward(self.answer_acc, 0.0, self.arguments.tradeoff).ravel())
 
     def action_mask(self, state: Looks) -> npt.NDArray[np.int8]:
-        """Which actions make sense: (N, K + 1) int8, 1 for canvases not looked at and, after a look, for stopping."""
+        """1 for canvases not looked at and, after a look, for stopping: (N, K + 1) int8."""
         return np.asarray(self._masks.take(state.seen, axis=0), dtype=np.int8)
 
     @cached_property
@@ -164,20 +173,20 @@ class CascadeTask(Episodes[Looks]):
         stop = np.arange(len(self.members))[:, None] > 0
         return fixed(np.concatenate([~self.members, stop], axis=1).astype(np.int8))
 
-    # ---------------------------------------------------------------- how episodes end
+    # ---------------------------------------------------------------- endings
 
     def node_of(self, seen: IntArray, last: IntArray) -> IntArray:
-        """(N,) column of the node where an episode in each of N states would end; -1 before the first look.
+        """Node at which an episode in each of N states would end, (N,) int64; -1 before the first look.
 
         Args:
             seen: (N,) int64, canvases looked at.
-            last: (N,) int64, the last of them, one of `seen`; -1 for none. With "fused" it says nothing.
+            last: (N,) int64, the last of them; -1 for none. Ignored with "fused".
         """
         return np.asarray(self._node_at.take(np.asarray(seen) * (self.n_canvases + 1) + np.asarray(last) + 1))
 
     @cached_property
     def _node_at(self) -> IntArray:
-        """(2^K * (K + 1),) node of each (seen, last + 1), -1 where there is none."""
+        """Node of each (seen, last + 1), (2^K * (K + 1),); -1 where there is none."""
         k = self.n_canvases
         at = np.full((1 << k, k + 1), -1, dtype=np.int64)
         columns = np.arange(len(self.nodes))
@@ -189,58 +198,43 @@ class CascadeTask(Episodes[Looks]):
 
     @cached_property
     def _answer_at(self) -> IntArray:
-        """(2^K * (K + 1),) answer of each (seen, last + 1); the one without a look where there is no node."""
+        """Answer of each (seen, last + 1), (2^K * (K + 1),); the one without a look where there is no node."""
         nothing = self.answer_acc.shape[1] - 1
         return fixed(np.append(self.node_answer, nothing)[self._node_at])
 
     @cached_property
     def node_flops(self) -> FloatArray:
-        """(M,) FLOPs of all looks of each node."""
+        """FLOPs of all looks of each node, (M,)."""
         return fixed(self.seen_flops[self.node_seen])
 
     @cached_property
     def node_costs(self) -> FloatArray:
-        """(M,) what the reward charges for all looks of each node."""
+        """Cost of all looks of each node, (M,)."""
         return fixed(self.seen_costs[self.node_seen])
 
     @cached_property
     def node_rewards(self) -> FloatArray:
-        """(n, M) undiscounted return of each sketch's episode that ends at each node."""
+        """Undiscounted return of each sketch's episode that ends at each node, (n, M)."""
         return fixed(self._returns(np.arange(len(self))))
 
     def _returns(self, rows: IntArray) -> FloatArray:
         acc = self.answer_acc[rows][:, self.node_answer]
-        return rules.reward(acc, self.seen_comp[self.node_seen], self.task.tradeoff)
+        return rules.reward(acc, self.seen_comp[self.node_seen], self.arguments.tradeoff)
 
     @cached_property
     def node_ranks(self) -> IntArray:
-        """(n, M) rank of the true photo at each node."""
+        """Rank of the true photo at each node, (n, M)."""
         return fixed(self.answer_ranks[:, self.node_answer])
 
-    def oracle_nodes(self) -> IntArray:
-        """(n,) node of the highest return of each sketch; ties go to the cheapest; needs all outcomes.
-
-        With "last" it is a single look: with all outcomes known no look is needed to choose the next.
-        """
-        return self._oracle[0]
-
-    @property
-    def oracle_returns(self) -> FloatArray:
-        """(n,) the return at that node."""
-        return self._oracle[1]
-
     @cached_property
-    def _oracle(self) -> tuple[IntArray, FloatArray]:
-        nodes, returns = np.empty(len(self), np.int64), np.empty(len(self))
+    def oracle_returns(self) -> FloatArray:
+        """Highest return of each sketch over all nodes, (n,)."""
         step = max(1, _BLOCK // len(self.nodes))
-        for start in range(0, len(self), step):
-            rows = np.arange(start, min(start + step, len(self)))
-            each = self._returns(rows)
-            nodes[rows] = best_columns(each, self.node_costs)
-            returns[rows] = each[np.arange(len(rows)), nodes[rows]]
-        return fixed(nodes), fixed(returns)
+        rows = np.arange(len(self))
+        best = [self._returns(rows[start : start + step]).max(axis=1) for start in range(0, len(self), step)]
+        return fixed(np.concatenate(best))
 
-    # ---------------------------------------------------------------- what is shown and told
+    # ---------------------------------------------------------------- observations and info
 
     def observe(self, state: Looks, out: Arrays | None = None) -> Arrays:
         """Observations of N episodes; see `Episodes.observe`."""
@@ -259,21 +253,21 @@ class CascadeTask(Episodes[Looks]):
 
     @cached_property
     def _seen_three_times(self) -> npt.NDArray[np.float32]:
-        """(2^K, 3 K) 1 for what is known of each canvas after looks at each set of them."""
+        """1 for the elements of `confidence` that each set of looks reveals, (2^K, 3 K)."""
         return fixed(np.repeat(self.members, 3, axis=1).astype(np.float32))
 
     @cached_property
     def _weights(self) -> npt.NDArray[np.float32]:
-        """(2^K, L) what the signals are multiplied with after looks at each set of canvases."""
+        """Factors of the signals after looks at each set of canvases, (2^K, L)."""
         return fixed(look_weights(self.members, self.task.costs))
 
     @cached_property
     def _last_shown(self) -> npt.NDArray[np.float32]:
-        """(K + 1, K) one-hot of last, all zero in the first row."""
+        """One-hot of last, (K + 1, K); all zero in the first row."""
         return fixed(np.eye(self.n_canvases + 1, self.n_canvases, k=-1, dtype=np.float32))
 
     def going(self, state: Looks) -> Arrays:
-        """`info` of N episodes that go on."""
+        """`info` of N episodes that have not ended."""
         return {
             "sketch_index": state.rows.copy(),
             "seen": state.seen.copy(),
@@ -286,12 +280,12 @@ class CascadeTask(Episodes[Looks]):
         rows, seen, last = state
         answer = self._answer_at.take(seen * (self.n_canvases + 1) + last + 1)
         acc, comp = self.answer_acc[rows, answer], self.seen_comp.take(seen)
-        returns = rules.reward(acc, comp, self.task.tradeoff)
+        returns = rules.reward(acc, comp, self.arguments.tradeoff)
         best = self.oracle_returns.take(rows)
         return {
             "sketch_index": rows,
             "seen": seen,
-            "canvas": self._sides.take(last + 1),
+            "canvas": self._side_of_last.take(last + 1),
             "flops": self.seen_flops.take(seen),
             "cost": self.seen_costs.take(seen),
             "rank": self.answer_ranks[rows, answer],
@@ -303,17 +297,17 @@ class CascadeTask(Episodes[Looks]):
         }
 
     @cached_property
-    def _sides(self) -> IntArray:
-        """(K + 1,) side of last, 0 for none."""
+    def _side_of_last(self) -> IntArray:
+        """Canvas side of last, (K + 1,); 0 for none."""
         return fixed(np.array([0, *self.task.canvases], dtype=np.int64))
 
     def shown(self, state: Looks, place: int, earned: float) -> Shown:
-        """The last look of one of N episodes."""
+        """What to render of one of N episodes."""
         row, seen, last = (int(array[place]) for array in state)
         if last < 0:
             return Shown(row, None)
         table = self.task.table
-        assert table is not None  # there is no live mode here
+        assert table is not None  # cascades have no live mode
         all_looks = (float(self.seen_flops[seen]), float(self.seen_costs[seen]))
         top = photos_of(table, table.top[row, last])
         return Shown(row, Look(last, int(table.ranks[row, last]), earned, top, all_looks=all_looks))
@@ -334,17 +328,17 @@ class CascadeTask(Episodes[Looks]):
         return spaces.Discrete(self.n_canvases + 1)
 
     def reward_vector_space(self) -> spaces.Box:
-        """Space of the sums of (R_acc, R_comp) over an episode: every canvas looked at is paid for, at most all."""
-        acc, _ = self.task.limits
-        return widened(np.array([acc[0], self.seen_comp.min()]), np.array([acc[1], 0.0]))
+        """Space of the sums of (R_acc, R_comp) over an episode, with at most one look at each canvas."""
+        low, high = self.task.acc_range
+        return widened(np.array([low, self.seen_comp.min()]), np.array([high, 0.0]))
 
     @property
     def reward_range(self) -> tuple[float, float]:
-        """Bounds of every reward, and of every undiscounted return."""
+        """Bounds (low, high) of every reward and every undiscounted return."""
         (low_acc, low_comp), (high_acc, _) = self.reward_vector_space().low, self.reward_vector_space().high
-        # A look alone pays for itself and no accuracy yet, so accuracy counts here only where it makes the bound wider.
-        low = rules.reward(min(low_acc, 0.0), low_comp, self.task.tradeoff)
-        return float(low), float(rules.reward(high_acc, 0.0, self.task.tradeoff))
+        # The reward of a look has no R_acc, so R_acc lowers the bound only where it is negative.
+        low = rules.reward(min(low_acc, 0.0), low_comp, self.arguments.tradeoff)
+        return float(low), float(rules.reward(high_acc, 0.0, self.arguments.tradeoff))
 
     def out_of_range(self, action: int) -> str:
         """Error message for an action outside the action space."""
@@ -354,10 +348,120 @@ class CascadeTask(Episodes[Looks]):
 
     @property
     def look_names(self) -> tuple[str, ...]:
-        """(L,) names of the observation `looks`."""
+        """Names of the elements of the observation `looks`, (L,)."""
         return look_feature_names(self.task.canvases)
 
     @property
     def confidence_names(self) -> tuple[str, ...]:
-        """(3 K,) names of the observation `confidence`."""
+        """Names of the elements of the observation `confidence`, (3 K,)."""
         return sureness_names(self.task.canvases)
+
+
+# -------------------------------------------------------------------- making the task
+
+
+@dataclass(frozen=True, kw_only=True)
+class CascadeArguments(Arguments):
+    """Arguments of `SketchCanvasCascade-v0`.
+
+    Attributes:
+        ranking: whether the answer is the ranking of the "last" look or of all looks "fused".
+        looks: path of a table of looks, or the table; None for the one beside the outcome table.
+        confidence: whether observations have the confidence of each look.
+    """
+
+    ranking: str = "last"
+    looks: str | os.PathLike[str] | LookTable | None = None
+    confidence: bool = False
+
+    def __post_init__(self) -> None:
+        """Check and normalise."""
+        super().__post_init__()
+        if self.ranking not in RANKINGS:
+            raise ValueError(f"unknown ranking {self.ranking!r}: there are {', '.join(RANKINGS)}")
+        self._set(looks=path_or(LookTable, self.looks, "looks", "a table of looks"))
+        if not isinstance(self.confidence, bool):
+            raise ValueError(f"confidence must be True or False, got {self.confidence!r}")
+        if len(self.canvases) > MAX_CANVASES:
+            raise ValueError(f"at most {MAX_CANVASES} canvases can be looked at in sequence, got {len(self.canvases)}")
+
+    def make(self) -> CascadeTask:
+        """The task. Equal arguments give the same object.
+
+        Raises:
+            ValueError: an argument names something that does not exist, the looks have no fused ranking for a set of
+                canvases, or no confidence.
+            FileNotFoundError: no file at `table` or `looks`, or no looks beside the outcome table; the message says how
+                to make them.
+            TableError: the looks do not belong to the outcome table.
+        """
+        task = CanvasArguments.shared_by(self).make()
+        whole = find_table(task.dataset, self)
+        return _cascade_task(task, whole, LookTable.resolve(self.looks, whole, self.table), self)
+
+
+@lru_cache(maxsize=32)
+def _cascade_task(task: Task, whole: OutcomeTable, looks: LookTable, arguments: CascadeArguments) -> CascadeTask:
+    table = task.table
+    assert table is not None  # cascades have no live mode
+    ranking = arguments.ranking
+    columns = whole.columns(task.canvases)
+    rows = np.flatnonzero(whole.split == task.split)  # as in OutcomeTable.select
+    seen, last = _states(len(columns), ranking)
+    if ranking == "last":
+        answer, ranks, triplet = last, table.ranks, table.triplet
+    else:
+        more = [_fused_column(looks, whole, columns, each) for each in seen[len(columns) :].tolist()]
+        answer = np.arange(len(seen))
+        ranks = np.concatenate([table.ranks, looks.fused_ranks[rows][:, more]], axis=1)
+        triplet = np.concatenate([table.triplet, looks.fused_triplet[rows][:, more]], axis=1)
+    # Without a look all photos tie: the true one is ranked last, and every d_true - d_other is 0.
+    gallery = table.gallery_size[task.split]
+    ranks = np.column_stack([ranks, np.full(len(rows), gallery)]).astype(np.int64)
+    triplet = np.column_stack([triplet, np.full(len(rows), table.margin)]).astype(np.float64)
+    return CascadeTask(
+        arguments=arguments,
+        task=task,
+        nodes=_names(task.canvases, seen, last, ranking),
+        node_seen=fixed(seen),
+        node_last=fixed(last),
+        node_answer=fixed(answer),
+        answer_ranks=fixed(ranks),
+        answer_triplet=fixed(triplet),
+        signals=fixed(look_signals(table.top, looks.distances[rows][:, columns])),
+        sureness=fixed(looks.sureness()[rows][:, columns].reshape(len(rows), -1)) if arguments.confidence else None,
+        looks=looks,
+    )
+
+
+def _states(k: int, ranking: str) -> tuple[IntArray, IntArray]:
+    """`node_seen` and `node_last`."""
+    sets = [each for each in range(1, 1 << k) if each.bit_count() > 1]
+    if ranking == "last":
+        more = [(each, j) for each in sets for j in range(k) if each >> j & 1]
+    else:
+        more = [(each, -1) for each in sets]
+    seen, last = np.array([(1 << j, j) for j in range(k)] + more, dtype=np.int64).T
+    return np.ascontiguousarray(seen), np.ascontiguousarray(last)
+
+
+def _names(canvases: tuple[int, ...], seen: IntArray, last: IntArray, ranking: str) -> tuple[str, ...]:
+    names = []
+    for each, end in zip(seen.tolist(), last.tolist(), strict=True):
+        before = [str(side) for j, side in enumerate(canvases) if each >> j & 1 and j != end]
+        final = [] if end < 0 else [str(canvases[end])]
+        names.append(">".join(part for part in ("+".join(before), *final) if part))
+    return tuple(names)
+
+
+def _fused_column(looks: LookTable, whole: OutcomeTable, columns: IntArray, members: int) -> int:
+    """Column of the table of looks for a set of the canvases on offer."""
+    wanted = sum(1 << int(column) for j, column in enumerate(columns) if members >> j & 1)
+    found = np.flatnonzero(looks.fused_of == wanted)
+    if not found.size:
+        sides = ", ".join(str(whole.canvases[column]) for j, column in enumerate(columns) if members >> j & 1)
+        raise ValueError(
+            f"the looks of student {whole.student!r} on {whole.dataset!r} have no fused ranking of canvases {sides}: "
+            "choose among those that were fused, or ranking='last'"
+        )
+    return int(found[0])

@@ -1,9 +1,7 @@
-"""The protocol of every task: the rules of its episodes, for many at once.
+"""The protocol of every task: its spaces, rules, observations and infos, for many episodes at once.
 
-A task knows what an episode starts with, what an action does, what an agent is shown and told, and in which spaces all
-of that lies. The environments (`sketchcanvas_env.envs`) add streams of sketches, checks of actions and Gymnasium's
-forms; they have no rules. The states of N episodes are one named tuple of arrays of length N, the first of which holds
-the rows of their sketches.
+The environments in `sketchcanvas_env.envs` step through any task. They add the random choice of sketches, the checks of
+actions and Gymnasium's interface, and no rules.
 """
 
 from __future__ import annotations
@@ -26,14 +24,15 @@ FloatArray = npt.NDArray[np.float64]
 Arrays = dict[str, npt.NDArray[Any]]
 
 S = TypeVar("S", bound=tuple[npt.NDArray[Any], ...])
+"""State of N episodes: a named tuple of arrays of length N, the first of which holds the sketches' rows."""
 
 
 class Advanced(NamedTuple, Generic[S]):
-    """What came of an action in each of N episodes.
+    """Result of one action in each of N episodes.
 
     Attributes:
         reward: (N,) float64.
-        state: the states now; those of episodes that ended say how.
+        state: new states, also of episodes that ended.
         ended: (N,) bool.
     """
 
@@ -44,17 +43,17 @@ class Advanced(NamedTuple, Generic[S]):
 
 @dataclass(frozen=True)
 class Look:
-    """The last look of an episode, as a picture or a line shows it.
+    """The last look of an episode, for rendering.
 
     Attributes:
-        action: the canvas, an index into those on offer.
+        action: index of the canvas.
         rank: rank of the true photo.
         reward: sum of the rewards so far.
-        top: ids of the nearest photos, nearest first; at most five are shown.
-        oracle: the best action, None where it is not known.
-        regret: reward of that action less this one, None where it is not known.
+        top: ids of the nearest photos, nearest first; at most five are drawn.
+        oracle: best action, None where it is not known.
+        regret: reward of the best action minus that of this one, None where it is not known.
         tradeoff: the episode's own, None where all share one.
-        all_looks: FLOPs (2 x MAC) and cost of all looks, None where there is only one.
+        all_looks: FLOPs (2 x MAC) and cost of all looks, None in tasks of a single look.
     """
 
     action: int
@@ -69,12 +68,12 @@ class Look:
 
 @dataclass(frozen=True)
 class Shown:
-    """An episode as a picture or a line shows it.
+    """What to render of an episode.
 
     Attributes:
-        row: the sketch, a row of the split.
+        row: row of the sketch in the split.
         look: the last look, None before the first.
-        strokes: how many strokes of the drawing are there, None for all of them.
+        strokes: number of strokes drawn so far, None for the whole drawing.
     """
 
     row: int
@@ -83,13 +82,13 @@ class Shown:
 
 
 class Episodes(Generic[S]):
-    """The rules of a task's episodes, and what they look up; shared and read-only.
+    """Base of tasks. Instances are shared between environments and read-only.
 
-    A new environment is a subclass of this one with its `Arguments`, and a registration. `task` has the sketches and
-    what they cost: a `sketchcanvas_env.tasks.canvas.Task`, whose own episodes are one choice.
+    A new environment is a subclass of this, its `Arguments`, and a registration. `task` holds the sketches and their
+    costs.
 
     Attributes:
-        arguments: what it was made from.
+        arguments: the arguments it was made from.
     """
 
     arguments: Arguments
@@ -105,12 +104,22 @@ class Episodes(Generic[S]):
         return len(self.task)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Episodes[S]:
-        """Itself: nothing in it can be changed."""
+        """Itself, because it is read-only."""
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the arguments that it was made from; what they name is read again by the reader."""
+        """Pickle the arguments only; unpickling makes the task again."""
         return _make, (self.arguments,)
+
+    @cached_property
+    def n_canvases(self) -> int:
+        """Number of canvases on offer, K."""
+        return len(self.task.canvases)
+
+    @cached_property
+    def sides(self) -> IntArray:
+        """Canvas sides in pixels, (K,)."""
+        return fixed(np.array(self.task.canvases, dtype=np.int64))
 
     # ---------------------------------------------------------------- spaces and bounds
 
@@ -123,30 +132,30 @@ class Episodes(Generic[S]):
         raise NotImplementedError
 
     def reward_vector_space(self) -> spaces.Box:
-        """Space of `info["reward_vector"]`, the terms of an episode's reward kept apart."""
+        """Space of `info["reward_vector"]`, the terms of an episode's return."""
         raise NotImplementedError
 
     @property
     def reward_range(self) -> tuple[float, float]:
-        """Bounds of every reward and of every undiscounted return."""
+        """Bounds (low, high) of every reward and every undiscounted return."""
         raise NotImplementedError
 
     def out_of_range(self, action: int) -> str:
         """Error message for an action outside the action space."""
         raise NotImplementedError
 
-    # ---------------------------------------------------------------- the rules
+    # ---------------------------------------------------------------- rules
 
     @property
     def ranges(self) -> Mapping[str, tuple[float, float]]:
-        """Numbers that every episode draws for itself, by name: (low, high), which float32 holds exactly."""
+        """Numbers that every episode draws beside its sketch: (low, high) by name, both exact in float32."""
         return {}
 
     def check_options(self, options: Mapping[str, Any]) -> None:
-        """Raise ValueError for an option of `reset` that makes no sense here; unknown ones are left to wrappers."""
+        """Raise ValueError for an option of `reset` that does not apply. Unknown options are left to wrappers."""
 
     def start(self, rows: IntArray, drawn: Mapping[str, npt.NDArray[np.float32]]) -> S:
-        """States in which N episodes begin.
+        """Initial states of N episodes.
 
         Args:
             rows: (N,) int64, rows of the split.
@@ -158,12 +167,12 @@ class Episodes(Generic[S]):
         """Take an action in each of N episodes that have not ended.
 
         Args:
-            state: where the episodes stand.
+            state: of N episodes.
             actions: (N,) int64 within the action space.
         """
         raise NotImplementedError
 
-    # ---------------------------------------------------------------- what is shown and told
+    # ---------------------------------------------------------------- observations and info
 
     def room(self, n: int) -> Arrays:
         """Empty arrays for observations of n episodes."""
@@ -174,31 +183,28 @@ class Episodes(Generic[S]):
         return {name: space.shape or () for name, space in self.observation_space().spaces.items()}
 
     def observe(self, state: S, out: Arrays | None = None) -> Arrays:
-        """Observations of N episodes.
+        """Observations of N episodes, (N, ...) float32 by name.
 
         Args:
-            state: where the episodes stand.
-            out: arrays of `room(N)` to write into; fresh ones if None.
-
-        Returns:
-            (N, ...) float32 by name.
+            state: of N episodes.
+            out: arrays of `room(N)` to write into; None for new ones.
         """
         raise NotImplementedError
 
     def going(self, state: S) -> Arrays:
-        """`info` of N episodes that begin or go on, (N, ...) by name; arrays that the caller may keep and change."""
+        """`info` of N episodes that have not ended, (N, ...) by name. The caller may keep and change the arrays."""
         raise NotImplementedError
 
     def final(self, state: S) -> Arrays:
-        """`info` of N episodes that ended, (N, ...) by name; it follows from where they ended."""
+        """`info` of N episodes that ended, (N, ...) by name."""
         raise NotImplementedError
 
     def shown(self, state: S, place: int, earned: float) -> Shown:
-        """What a picture shows of one of N episodes.
+        """What to render of one of N episodes.
 
         Args:
-            state: where the episodes stand.
-            place: which of them.
+            state: of N episodes.
+            place: index of the episode.
             earned: sum of its rewards so far.
         """
         raise NotImplementedError
@@ -209,18 +215,12 @@ def _make(arguments: Arguments) -> Episodes[Any]:
 
 
 def only(state: S, where: Any) -> S:
-    """The states of some of the episodes; `where` is an index of arrays."""
+    """The states of some of the episodes; `where` is any NumPy index."""
     return type(state)(*(array[where] for array in state))
 
 
 def put(state: S, where: IntArray, new: S) -> S:
-    """The states with some of the episodes replaced.
-
-    Args:
-        state: of N episodes.
-        where: (M,) which to replace.
-        new: of M episodes.
-    """
+    """A copy of the states of N episodes with M of them, at indices `where` (M,), replaced by `new`."""
     arrays = [array.copy() for array in state]
     for array, values in zip(arrays, new, strict=True):
         array[where] = values
@@ -228,20 +228,20 @@ def put(state: S, where: IntArray, new: S) -> S:
 
 
 def look_up(sources: Mapping[str, npt.NDArray[Any]], rows: IntArray, out: Arrays) -> None:
-    """Write the given rows of each source into the array of its name."""
+    """Copy the given rows of each source into the array of the same name in `out`."""
     for name, source in sources.items():
-        # The rows are in range; "clip" spares take() the safety copy that it makes for out= otherwise.
+        # With mode="clip" take() writes to out= without a buffer. The rows are always in range.
         source.take(rows, axis=0, out=out[name], mode="clip")
 
 
 def widened(low: FloatArray, high: FloatArray) -> spaces.Box:
-    """The box between two corners, wider by rounding, so that a number that reaches a bound is never outside."""
+    """Box between two corners, a little wider, so that rounding never carries a value out of it."""
     slack = 1e-12 * np.maximum(1.0, np.maximum(np.abs(low), np.abs(high)))
     return spaces.Box(low - slack, high + slack, dtype=np.float64)
 
 
 def fixed(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The array, contiguous and read-only; a view of another's memory is copied first."""
+    """The array as contiguous and read-only; views are copied."""
     own = np.ascontiguousarray(array)
     if own is array and own.base is not None:
         own = own.copy()

@@ -11,7 +11,7 @@ from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.outcomes.columns import TOP
 from sketchcanvas_env.outcomes.reward import rank_of_true, triplet_loss
 from sketchcanvas_env.sketches.sketch import VectorSketch
-from sketchcanvas_env.tasks.live import Outcome
+from sketchcanvas_env.tasks.retriever import Outcome
 from students.network.protocol import Embedder
 from students.tables.gallery import embed_gallery
 from students.tables.ranking import euclidean

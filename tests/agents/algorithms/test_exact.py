@@ -13,8 +13,8 @@ from agents.algorithms.common.loop import Batch, Learner, all_rewards, train
 from agents.algorithms.common.training import env_seed, first_selector, replay
 from agents.evaluation.setting import EnvConfig
 from sketchcanvas_env.outcomes import reward as rules
-from sketchcanvas_env.tasks.canvas_making import make_task
-from sketchcanvas_env.tasks.live import Outcome
+from sketchcanvas_env.tasks.canvas import CanvasArguments
+from sketchcanvas_env.tasks.retriever import Outcome
 from tests.agents.support import small
 from tests.helpers import TOY_CANVASES, TOY_FLOPS, Toy
 
@@ -95,7 +95,7 @@ def test_unknown_rewards_are_not_made_up(toy: Toy) -> None:
         def retrieve(self, *_: Any) -> Outcome:
             raise AssertionError
 
-    task = make_task(dataset=toy.dataset, canvases=TOY_CANVASES, retriever=Nobody())  # type: ignore[arg-type]
+    task = CanvasArguments(dataset=toy.dataset, canvases=TOY_CANVASES, retriever=Nobody()).make()  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="live mode"):
         all_rewards(task, np.array([0]))
 

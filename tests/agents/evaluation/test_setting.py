@@ -14,7 +14,7 @@ from sketchcanvas_env import load_table
 from sketchcanvas_env.envs.canvas import SketchCanvasVectorEnv
 from sketchcanvas_env.outcomes.looks import LookTable
 from sketchcanvas_env.outcomes.table import OutcomeTable
-from sketchcanvas_env.tasks import canvas_making as task
+from sketchcanvas_env.tasks import canvas as task
 
 
 def test_it_survives_json(toy_env: EnvConfig) -> None:

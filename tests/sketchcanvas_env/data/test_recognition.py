@@ -13,7 +13,7 @@ from gymnasium.utils.env_checker import check_env
 import sketchcanvas_env
 from sketchcanvas_env import OutcomeTable, SketchDataset, data, load_table, rasterise
 from sketchcanvas_env.data import SPLITS, load, recognition
-from sketchcanvas_env.tasks.canvas_making import make_task
+from sketchcanvas_env.tasks.canvas import CanvasArguments
 from tests.helpers import TOY, TOY_CANVASES, TOY_FLOPS, toy_dataset, toy_table
 
 
@@ -181,7 +181,7 @@ def test_a_table_of_the_other_task_is_refused(
     with pytest.raises(ValueError, match="of data set 'toy_recognition', the data set is 'toy'"):
         gym.make("SketchCanvas-v0", **{**toy[2], "task": "retrieval"})
     with pytest.raises(ValueError, match="of data set 'emoji', the data set is 'emoji_recognition'"):
-        make_task(dataset="emoji", task="recognition", table=load_table("emoji"))
+        CanvasArguments(dataset="emoji", task="recognition", table=load_table("emoji")).make()
 
 
 # ---------------------------------------------------------------- the embedded data

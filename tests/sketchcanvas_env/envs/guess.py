@@ -11,8 +11,7 @@ from gymnasium import spaces
 from sketchcanvas_env.envs.base import SketchEnv
 from sketchcanvas_env.envs.vector import SketchVectorEnv
 from sketchcanvas_env.tasks.arguments import Arguments
-from sketchcanvas_env.tasks.canvas import Task
-from sketchcanvas_env.tasks.canvas_making import CanvasArguments
+from sketchcanvas_env.tasks.canvas import CanvasArguments, Task
 from sketchcanvas_env.tasks.episodes import Advanced, Arrays, Episodes, Shown, look_up
 
 

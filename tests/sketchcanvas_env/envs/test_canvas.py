@@ -107,7 +107,7 @@ def test_a_spec_survives_json(toy: Toy, cost: str, name: str) -> None:
     text = env.spec.to_json()
     json.loads(text)
     again = gym.make(EnvSpec.from_json(text))
-    assert again.unwrapped.task.cost == cost  # type: ignore[attr-defined]
+    assert again.unwrapped.task.arguments.cost == cost  # type: ignore[attr-defined]
     assert data_equivalence(rollout(env, 5, seed=3), rollout(again, 5, seed=3), exact=True)
 
 

@@ -32,7 +32,7 @@ from sketchcanvas_env.sketches.features import stroke_features
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.storage.table_file import TableError
 from sketchcanvas_env.tasks import stroke as rules_module
-from sketchcanvas_env.tasks.stroke_making import make_stroke_task
+from sketchcanvas_env.tasks.stroke import StrokeArguments
 from tests.helpers import TOY_CANVASES, TOY_FLOPS, TOY_MILLISECONDS, Toy, toy_prefixes, toy_table
 from tests.sketchcanvas_env.envs.stroke_toy import long_dataset, long_files, strokes
 
@@ -192,7 +192,7 @@ def test_episodes_are_as_the_rules_say(strokes: Toy, long_files: Files, changes:
 def test_a_whole_drawing_is_the_plain_environment(strokes: Toy, long_files: Files) -> None:
     env = gym.make(ENV_ID, stroke_cost=0.4, **strokes.kwargs).unwrapped
     plain = gym.make("SketchCanvas-v0", **strokes.kwargs).unwrapped
-    task = env.stroke  # type: ignore[attr-defined]
+    task = env.rules  # type: ignore[attr-defined]
     for index in range(len(task)):
         waits = [WAIT] * (int(task.steps[index]) - 1)
         for action in range(4):
@@ -209,7 +209,7 @@ def test_a_whole_drawing_is_the_plain_environment(strokes: Toy, long_files: File
 
 
 def test_whole_drawings_of_the_shipped_prefixes_are_the_plain_environment() -> None:
-    task = make_stroke_task(split="val")
+    task = StrokeArguments(split="val").make()
     whole = task.first + task.steps - 1
     looks = whole[:, None] * 4 + np.arange(4)
     table = load_table("emoji").select("val", (32, 64, 128, 256))
@@ -225,7 +225,7 @@ def test_whole_drawings_of_the_shipped_prefixes_are_the_plain_environment() -> N
 
 
 def test_episodes_are_finite(strokes: Toy, env: SketchCanvasStrokeEnv) -> None:
-    task = env.stroke
+    task = env.rules
     for index in range(len(task)):
         steps = int(task.steps[index])
         longest = [*([0, 1, 2, 3, WAIT] * steps)[:-1], STOP]
@@ -243,7 +243,7 @@ def test_episodes_are_finite(strokes: Toy, env: SketchCanvasStrokeEnv) -> None:
 
 @pytest.mark.parametrize("before", [[], [0], [0, WAIT, 2], [1, 2, WAIT, WAIT]])
 def test_what_says_nothing_new_is_stopping(strokes: Toy, env: SketchCanvasStrokeEnv, before: list[int]) -> None:
-    index = int(np.argmax(env.stroke.steps))
+    index = int(np.argmax(env.rules.steps))
     seen = play(env, index, before)
     mask = (seen[-1][-1])["action_mask"]
     assert mask.tolist() == env.action_masks().tolist()
@@ -255,7 +255,7 @@ def test_what_says_nothing_new_is_stopping(strokes: Toy, env: SketchCanvasStroke
 
 
 def test_masks(env: SketchCanvasStrokeEnv) -> None:
-    index = int(np.flatnonzero(env.stroke.steps == 3)[0])
+    index = int(np.flatnonzero(env.rules.steps == 3)[0])
     actions = [1, WAIT, WAIT, 1, 3]
     masks = [step[-1]["action_mask"].tolist() for step in play(env, index, actions)]
     assert masks == [
@@ -270,7 +270,7 @@ def test_masks(env: SketchCanvasStrokeEnv) -> None:
 
 def test_the_oracle_is_the_best_of_all_single_looks(strokes: Toy) -> None:
     env = SketchCanvasStrokeEnv(stroke_cost=0.6, **strokes.kwargs)  # type: ignore[arg-type]
-    task = env.stroke
+    task = env.rules
     for index in range(len(task)):
         found = {
             (step, action): play(env, index, [WAIT] * step + [action, STOP])
@@ -290,7 +290,7 @@ def test_the_oracle_is_the_best_of_all_single_looks(strokes: Toy) -> None:
 
 
 def test_the_drawing_so_far_is_shown(strokes: Toy, env: SketchCanvasStrokeEnv) -> None:
-    index = int(np.argmax(env.stroke.steps))
+    index = int(np.argmax(env.rules.steps))
     sketch = env.task.sketch(index)
     assert sketch.n_strokes > 8
     episode = play(env, index, [0, *[WAIT] * 7])
@@ -305,7 +305,7 @@ def test_the_drawing_so_far_is_shown(strokes: Toy, env: SketchCanvasStrokeEnv) -
 def test_looks_by_hand(strokes: Toy, long_files: Files, cost: str, charged: tuple[float, ...]) -> None:
     env = SketchCanvasStrokeEnv(cost=cost, **strokes.kwargs)  # type: ignore[arg-type]
     prefixes, table = long_files[2], strokes.table
-    index = int(np.flatnonzero(env.stroke.steps == 6)[0])
+    index = int(np.flatnonzero(env.rules.steps == 6)[0])
     first = int(prefixes.first[np.flatnonzero(table.split == "train")[index]])
     episode = play(env, index, [2, 0, WAIT, WAIT, 0, WAIT])
     shown = [dict(zip(env.look_names, step[0]["looks"].tolist(), strict=True)) for step in episode]
@@ -339,7 +339,7 @@ def test_agreement_counts_only_photos_that_are_there(strokes: Toy, long_files: F
         prefixes,
         top=np.where(np.arange(5) < 5, [0, 1, 2, 3, 4], prefixes.top),
     )
-    task = make_stroke_task(**{**strokes.kwargs, "prefixes": prefixes})
+    task = StrokeArguments(**{**strokes.kwargs, "prefixes": prefixes}).make()
     same = replace(task, top=np.broadcast_to(few.top[0, 0], task.top.shape).astype(np.int32))
     drawing = same.start(np.arange(3))
     for action in (0, 1):
@@ -357,9 +357,9 @@ def every_state(env: SketchCanvasStrokeEnv, last_step: int) -> list[Any]:
     rng = np.random.default_rng(8)
     for index in range(len(env.sketch_ids)):
         seen.append(env.reset(options={"index": index}))
-        for step in range(min(last_step + 1, int(env.stroke.steps[index]))):
+        for step in range(min(last_step + 1, int(env.rules.steps[index]))):
             looks = rng.permutation(4)[:2].tolist()
-            for action in [*looks, WAIT] if step < min(last_step, env.stroke.steps[index] - 1) else looks:
+            for action in [*looks, WAIT] if step < min(last_step, env.rules.steps[index] - 1) else looks:
                 observation, reward, terminated, _, info = env.step(action)
                 assert not terminated
                 seen.append((observation, reward, info))
@@ -392,7 +392,7 @@ def test_strokes_to_come_do_not_show(strokes: Toy, long_files: Files, last_step:
     mine = SketchCanvasStrokeEnv(**strokes.kwargs)  # type: ignore[arg-type]
     other = SketchCanvasStrokeEnv(**kwargs)  # type: ignore[arg-type]
     # Drawings that are finished by then are other drawings in the other table.
-    long = [i for i in range(len(mine.sketch_ids)) if mine.stroke.steps[i] > last_step + 1]
+    long = [i for i in range(len(mine.sketch_ids)) if mine.rules.steps[i] > last_step + 1]
     assert len(long) > 15
     ours, theirs = every_state(mine, last_step), every_state(other, last_step)
     kept = [i for i, seen in enumerate(ours) if seen[-1]["sketch_index"] in long]
@@ -442,7 +442,7 @@ def test_the_true_photo_does_not_show(strokes: Toy, long_files: Files) -> None:
 
 def test_pictures_show_the_drawing_so_far(strokes: Toy) -> None:
     env = SketchCanvasStrokeEnv(render_mode="rgb_array", **strokes.kwargs)  # type: ignore[arg-type]
-    index = int(np.argmax(env.stroke.steps))
+    index = int(np.argmax(env.rules.steps))
     env.reset(options={"index": index})
     pictures = [env.render()]
     for action in (WAIT, 2, WAIT, STOP):
@@ -460,18 +460,16 @@ def test_pictures_show_the_drawing_so_far(strokes: Toy) -> None:
     env = SketchCanvasStrokeEnv(render_mode="ansi", **strokes.kwargs)  # type: ignore[arg-type]
     env.reset(options={"index": index})
     name = env.sketch_ids[index]
-    assert (
-        env.render() == f"{env.stroke.strokes[env.stroke.first[index]]} strokes of sketch {name}: no canvas chosen yet"
-    )
+    assert env.render() == f"{env.rules.strokes[env.rules.first[index]]} strokes of sketch {name}: no canvas chosen yet"
     env.step(np.int64(1))
     assert str(env.render()).startswith(
-        f"{env.stroke.strokes[env.stroke.first[index]]} strokes of sketch {name}: last look: canvas 32x32, rank "
+        f"{env.rules.strokes[env.rules.first[index]]} strokes of sketch {name}: last look: canvas 32x32, rank "
     )
 
 
 def test_the_line_tells_what_all_looks_cost_and_earned(strokes: Toy) -> None:
     env = SketchCanvasStrokeEnv(render_mode="ansi", **strokes.kwargs)  # type: ignore[arg-type]
-    env.reset(options={"index": int(np.argmax(env.stroke.steps))})
+    env.reset(options={"index": int(np.argmax(env.rules.steps))})
     earned = sum(env.step(np.int64(action))[1] for action in (2, WAIT, 1))
     spent = (env.task.flops[2] + env.task.flops[1]) / 1e9
     line = str(env.render())
@@ -511,7 +509,7 @@ def test_it_survives_pickling_and_copying(strokes: Toy, env: SketchCanvasStrokeE
     env.reset(seed=2)
     env.step(np.int64(2))
     for twin in (pickle.loads(pickle.dumps(env)), copy.deepcopy(env)):
-        assert twin.stroke is env.stroke
+        assert twin.rules is env.rules
         mine = copy.deepcopy(env)
         for action in (0, WAIT, 1, STOP):
             assert data_equivalence(twin.step(action), mine.step(np.int64(action)), exact=True)
@@ -520,7 +518,7 @@ def test_it_survives_pickling_and_copying(strokes: Toy, env: SketchCanvasStrokeE
 
 def test_nothing_that_is_returned_belongs_to_the_environment(env: SketchCanvasStrokeEnv) -> None:
     actions = [0, WAIT, 2, STOP]
-    index = int(np.argmax(env.stroke.steps))
+    index = int(np.argmax(env.rules.steps))
     kept = copy.deepcopy(play(env, index, actions))
     env.reset(options={"index": index})
     for action in actions:
@@ -597,7 +595,7 @@ def test_prefixes_must_exist_and_fit(strokes: Toy, long_files: Files, tmp_path: 
         SketchCanvasStrokeEnv(**{**strokes.kwargs, "table": str(alone)})  # type: ignore[arg-type]
     path = prefixes.save(tmp_path / "elsewhere.npz")
     env = SketchCanvasStrokeEnv(**{**strokes.kwargs, "table": str(alone), "prefixes": str(path)})  # type: ignore[arg-type]
-    assert len(env.stroke) == 36
+    assert len(env.rules) == 36
     other = replace(prefixes, outcomes_hash="8" * 64)
     with pytest.raises(TableError, match="made for another outcome table"):
         SketchCanvasStrokeEnv(**{**strokes.kwargs, "prefixes": other})  # type: ignore[arg-type]
@@ -606,7 +604,7 @@ def test_prefixes_must_exist_and_fit(strokes: Toy, long_files: Files, tmp_path: 
         canvases=prefixes.canvases[[0, 2]],
         **{name: getattr(prefixes, name)[:, [0, 2]] for name in ("ranks", "triplet", "top", "distances")},
     )
-    with pytest.raises(ValueError, match=r"unfinished drawings at canvas 32, 128: there are 16, 64"):
+    with pytest.raises(ValueError, match="the prefixes have no canvas 32, 128, they have 16, 64"):
         SketchCanvasStrokeEnv(**{**strokes.kwargs, "prefixes": two})  # type: ignore[arg-type]
     env = SketchCanvasStrokeEnv(**{**strokes.kwargs, "prefixes": two, "canvases": (16, 64)})  # type: ignore[arg-type]
     assert env.action_space.n == 4  # type: ignore[attr-defined]
@@ -622,16 +620,16 @@ def test_some_canvases_of_many(strokes: Toy) -> None:
     for index in range(0, 36, 5):
         ours = play(some, index, [1, 2, 0, 3])[-1][-1]
         theirs = play(env, index, [3, WAIT, 1, STOP])[-1][-1]
-        if env.stroke.steps[index] > 1:
+        if env.rules.steps[index] > 1:
             assert [ours[name] for name in ("rank", "triplet", "canvas", "flops", "strokes")] == [
                 theirs[name] for name in ("rank", "triplet", "canvas", "flops", "strokes")
             ]
 
 
 def test_equal_arguments_share_a_task(strokes: Toy) -> None:
-    first, second = (make_stroke_task(**strokes.kwargs) for _ in range(2))
+    first, second = (StrokeArguments(**strokes.kwargs).make() for _ in range(2))
     assert first is second
-    other = make_stroke_task(**strokes.kwargs, stroke_cost=0.1)
+    other = StrokeArguments(**strokes.kwargs, stroke_cost=0.1).make()
     assert other is not first
     assert other.points is first.points
     for array in (first.points, first.stats, first.acc, first.top, first.signals, first.returns):

@@ -12,8 +12,8 @@ from gymnasium.utils.env_checker import check_env
 from sketchcanvas_env import data
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.outcomes.table import OutcomeTable
-from sketchcanvas_env.tasks.canvas_making import make_task
-from sketchcanvas_env.tasks.cascade_making import make_cascade_task
+from sketchcanvas_env.tasks.canvas import CanvasArguments
+from sketchcanvas_env.tasks.cascade import CascadeArguments
 from tests.helpers import TOY_CANVASES, toy_dataset, toy_looks, toy_table
 
 SPLITS = ("train", "val", "test")
@@ -46,7 +46,7 @@ def known() -> tuple[SketchDataset, OutcomeTable]:
 def test_splits_have_the_same_photos_and_other_drawings(known: tuple[SketchDataset, OutcomeTable]) -> None:
     dataset, table = known
     tasks = {
-        split: make_task(dataset=dataset, table=table, split=split, canvases=TOY_CANVASES, max_points=40)
+        split: CanvasArguments(dataset=dataset, table=table, split=split, canvases=TOY_CANVASES, max_points=40).make()
         for split in SPLITS
     }
     assert [len(tasks[split]) for split in SPLITS] == [27, 9, 9]
@@ -66,9 +66,9 @@ def test_splits_have_the_same_photos_and_other_drawings(known: tuple[SketchDatas
 def test_rewards_are_those_of_ranks_in_the_shared_gallery(known: tuple[SketchDataset, OutcomeTable]) -> None:
     dataset, table = known
     for split in SPLITS:
-        task = make_task(
+        task = CanvasArguments(
             dataset=dataset, table=table, split=split, canvases=TOY_CANVASES, tradeoff=0.0, triplet_weight=0.0
-        )
+        ).make()
         assert task.lookup is not None
         for row, name in enumerate(task.sketch_ids.tolist()):
             at = table.sketch_ids.tolist().index(name)
@@ -82,7 +82,7 @@ def test_looks_belong_to_such_a_table(known: tuple[SketchDataset, OutcomeTable])
     dataset, table = known
     looks = toy_looks(table, dataset)
     looks.check_against(table)
-    task = make_cascade_task(dataset=dataset, table=table, looks=looks, split="test", canvases=TOY_CANVASES)
+    task = CascadeArguments(dataset=dataset, table=table, looks=looks, split="test", canvases=TOY_CANVASES).make()
     assert len(task) == 9
 
 

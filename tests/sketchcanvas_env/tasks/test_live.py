@@ -12,7 +12,7 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 from sketchcanvas_env.envs.canvas import SketchCanvasEnv
 from sketchcanvas_env.sketches.sketch import VectorSketch
-from sketchcanvas_env.tasks.live import Outcome, Retriever
+from sketchcanvas_env.tasks.retriever import Outcome, Retriever
 from tests.helpers import TOY_CANVASES, TOY_FLOPS, TOY_MILLISECONDS, Toy
 
 

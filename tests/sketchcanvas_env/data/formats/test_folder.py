@@ -23,7 +23,7 @@ from sketchcanvas_env.data.formats.folder_writer import write_folder
 from sketchcanvas_env.data.splits import divided
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.storage.untrusted import read_inside
-from sketchcanvas_env.tasks.canvas_making import make_task
+from sketchcanvas_env.tasks.canvas import CanvasArguments
 from students.network.hog import HogRetriever
 from students.tables.tabulate import tabulate
 from tests.helpers import qmul_arrays, toy_dataset, toy_photo, toy_sketch, write_qmul
@@ -501,12 +501,12 @@ def test_an_environment_finds_its_folder(tmp_path: Path) -> None:
     env.reset(seed=0)
     assert env.step(1)[4]["canvas"] == 64
     assert json.loads(env.spec.to_json())["kwargs"]["dataset"] == f"folder:{folder}"  # type: ignore[union-attr]
-    assert make_task(**kwargs) is make_task(**kwargs)
+    assert CanvasArguments(**kwargs).make() is CanvasArguments(**kwargs).make()
     with pytest.raises(ValueError, match="which folder"):
-        make_task(**{**kwargs, "dataset": "folder"})
+        CanvasArguments(**{**kwargs, "dataset": "folder"}).make()
     (folder / "sketches" / "p00__0.json").write_text(json.dumps(SQUARE))
     with pytest.raises(ValueError, match="tabulate it anew"):
-        make_task(**kwargs)
+        CanvasArguments(**kwargs).make()
 
 
 # --------------------------------------------------------------------------------------------------------- writing
