@@ -1,10 +1,14 @@
-"""SketchCanvas: choosing a canvas for each sketch, as a Gymnasium environment.
+"""SketchCanvas: Gymnasium environments in which an agent chooses the canvas on which a vector sketch is rasterised.
 
-Importing this package registers `SketchCanvas-v0`; `SketchCanvasPreference-v0`, where every episode has a tradeoff of
-its own, which the agent sees; `SketchCanvasCascade-v0`, where the agent looks at a sketch on one canvas after another
-until it has seen enough; `SketchCanvasStroke-v0`, where the sketch appears stroke by stroke; and `mo-SketchCanvas-v0`
-with a vector reward for MO-Gymnasium. The public names below are loaded when they are first used, so that the import
-stays light: it needs Gymnasium and NumPy only.
+Importing this package registers
+
+* `SketchCanvas-v0`: one choice for each sketch;
+* `SketchCanvasPreference-v0`: the same, with a tradeoff for each episode that the agent observes;
+* `SketchCanvasCascade-v0`: several looks at each sketch, on one canvas after another;
+* `SketchCanvasStroke-v0`: the sketch appears stroke by stroke;
+* `mo-SketchCanvas-v0`: a vector reward, for MO-Gymnasium.
+
+Public names are loaded when they are first used, so that the import needs Gymnasium and NumPy only.
 
     >>> import gymnasium as gym
     >>> import sketchcanvas_env
@@ -40,7 +44,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 PREFERENCES = (0.0, 0.8)
-"""Range of the tradeoffs of `SketchCanvasPreference-v0`; `SketchCanvasEnv` says why."""
+"""Range of the tradeoffs of `SketchCanvasPreference-v0`. Our choice; see README.md."""
 
 # Public name -> (module, name there).
 _LAZY = {
@@ -97,7 +101,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name when it is first asked for (PEP 562)."""
+    """Load a public name on first use (PEP 562)."""
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, attribute = _LAZY[name]
@@ -107,7 +111,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """The public names, loaded or not."""
+    """Public names, loaded or not."""
     return sorted({*globals(), *__all__})
 
 
@@ -135,7 +139,7 @@ if "SketchCanvasStroke-v0" not in registry:
         vector_entry_point="sketchcanvas_env.envs.stroke:SketchCanvasStrokeVectorEnv",
     )
 
-# Its rewards are vectors: Gymnasium's checker, which asks for numbers, stays off, and so do its vector environments.
+# Gymnasium's checker and vector environments require scalar rewards.
 if "mo-SketchCanvas-v0" not in registry:
     register(
         id="mo-SketchCanvas-v0",

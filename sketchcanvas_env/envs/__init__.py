@@ -1,4 +1,4 @@
-"""The Gymnasium environments, single and vector, and their pictures.
+"""The Gymnasium environments, single and vector, and their rendering.
 
-The top room of this package: imports all others.
+The top layer of this package; it may import all others.
 """

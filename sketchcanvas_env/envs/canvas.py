@@ -12,30 +12,30 @@ class SketchCanvasEnv(SketchEnv):
 
     ## Description
 
-    A sketch is a vector and has no resolution of its own. Before a convolutional network can retrieve the photo it
-    shows, someone must choose the side of the canvas it is rasterised on, and the network's cost grows with the square
-    of that side. In every episode the agent sees the strokes of one sketch and picks a canvas; a frozen student network
-    then ranks a gallery of photos. The task is that of Sain et al., "Sketch Down the FLOPs" (CVPR 2025, arXiv
-    2505.23763). All outcomes are looked up in a table (`OutcomeTable`); no network runs.
+    A vector sketch has no resolution of its own. To retrieve its photo with a convolutional network it must be
+    rasterised on a canvas of some side, and the network's cost grows with the square of that side. In each episode the
+    agent sees the strokes of one sketch and chooses a canvas; a frozen student network then ranks a gallery of photos.
+    The task is from Sain et al., "Sketch Down the FLOPs" (CVPR 2025, arXiv 2505.23763). Outcomes are looked up in a
+    table (`OutcomeTable`); no network runs.
 
-    By default the sketches are new drawings of known photos (`dataset="emoji_known"`): all splits share one gallery,
-    and which canvas a sketch needs there can be learnt. `dataset="emoji"` has other photos in every split, for which
-    no agent was found to beat a coin toss between two canvases.
+    By default the sketches are new drawings of known photos (`dataset="emoji_known"`): all splits share one gallery, so
+    that an agent can learn which canvas a sketch needs. `dataset="emoji"` has different photos in every split; there no
+    agent was found to be better than a random choice between two canvases.
 
-    `sketchcanvas_env/README.md` says more: latency as the cost, recognition, preferences, live mode, other libraries.
+    `sketchcanvas_env/README.md` covers latency as the cost, recognition, preferences, live mode and other libraries.
 
     ## Action Space
 
-    `Discrete(K)`: an index into `canvases`; by default 0 to 3 stand for 32, 64, 128 and 256 pixels.
+    `Discrete(K)`: index into `canvases`; by default 0 to 3 stand for 32, 64, 128 and 256 pixels.
 
     ## Observation Space
 
-    A `Dict` of `Box` spaces of float32 within [0, 1], all of them vectors.
+    A `Dict` of one-dimensional float32 `Box` spaces within [0, 1].
 
     | Key         | Shape             | Meaning                                                                   |
     | ----------- | ----------------- | ------------------------------------------------------------------------- |
     | `points`    | (max_points * 5,) | stroke-5 rows (x, y, p1, p2, p3); x and y are fractions of the canvas     |
-    | `stats`     | (F,)              | cheap statistics of the sketch, named in `FEATURE_NAMES`                  |
+    | `stats`     | (F,)              | statistics of the sketch, named in `FEATURE_NAMES`                        |
     | `thumbnail` | (256,)            | 16 x 16 pixels of the strokes, 1 for ink; only with `thumbnail=True`      |
     | `tradeoff`  | (1,)              | the episode's own tradeoff; only with `preferences`                       |
 
@@ -45,10 +45,10 @@ class SketchCanvasEnv(SketchEnv):
         R_acc  = rank_weight / rank - triplet_weight * L_tri
         R_comp = -q_j / (q_max - q_min)
 
-    `rank` is the place of the true photo in the gallery of the split, from 1; ties count against the student. `L_tri`
-    is the triplet loss of the query over all other photos, margin 0.3. `q_j` is the student's cost at canvas j, q_max
-    and q_min belong to the dearest and the cheapest canvas on offer. `reward_range` bounds R, `reward_vector_space` the
-    pair (R_acc, R_comp).
+    `rank` is the rank of the true photo in the split's gallery, from 1; ties count against the student. `L_tri` is the
+    triplet loss of the query over all other photos, with margin 0.3. `q_j` is the student's cost at canvas j; q_max and
+    q_min are the highest and the lowest cost on offer. `reward_range` bounds R, `reward_vector_space` the pair (R_acc,
+    R_comp).
 
     `info` of `step`: `sketch_index`, `canvas` (pixels), `flops` (2 x MAC), `cost` (q_j in `cost_unit`), `rank`,
     `triplet`, `reward_vector` (R_acc, R_comp), and except in live mode `oracle_action` (best action; ties go to the
@@ -57,8 +57,8 @@ class SketchCanvasEnv(SketchEnv):
     ## Starting State
 
     A sketch of the split, drawn uniformly with replacement; with preferences also a tradeoff, uniform in their range.
-    `reset(options={"index": i})` shows row i instead and leaves the stream of draws where it was, `{"tradeoff": x}`
-    fixes the tradeoff; what is not fixed is drawn.
+    `reset(options={"index": i})` selects row i and does not advance the stream of sketches; `{"tradeoff": x}` sets the
+    tradeoff.
 
     ## Episode End
 
@@ -75,15 +75,14 @@ class SketchCanvasEnv(SketchEnv):
     gym.make("SketchCanvasPreference-v0")  # the same with preferences=(0.0, 0.8)
     ```
 
-    `CanvasArguments` says what each may be. `render_mode` is None, `"rgb_array"` (strokes, the canvas at its true
-    pixels, the five nearest photos) or `"ansi"` (one line). An argument that is out of range or names what does not
-    exist raises ValueError before any work starts. In Python `dataset` and `table` may be objects, and `retriever`
-    computes outcomes instead of a table.
+    `CanvasArguments` describes them. `render_mode` is None, `"rgb_array"` (strokes, the canvas at its true pixels, the
+    five nearest photos) or `"ansi"` (one line). An argument out of range raises ValueError before any file is read. In
+    Python `dataset` and `table` may be objects, and `retriever` computes outcomes instead of a table.
 
     ## Vectorized environment
 
-    `gym.make_vec("SketchCanvas-v0", num_envs=N)` gives `SketchCanvasVectorEnv`, which looks up N sketches at once and
-    resets each in the step that ends its episode (SAME_STEP).
+    `gym.make_vec("SketchCanvas-v0", num_envs=N)` gives `SketchCanvasVectorEnv`: N sketches at once, autoreset mode
+    SAME_STEP.
 
     ## Examples
 
@@ -107,10 +106,10 @@ class SketchCanvasEnv(SketchEnv):
 
 
 class SketchCanvasVectorEnv(SketchVectorEnv):
-    """N copies of `SketchCanvasEnv`; `SketchVectorEnv` says what the vector environments have in common.
+    """N copies of `SketchCanvasEnv`; see `SketchVectorEnv`.
 
-    Every step ends every episode, so the observation that `step` returns shows the next sketches, and
-    `info["final_info"]` is about those that were acted on.
+    Every step ends every episode: `step` returns observations of the next sketches, and `info["final_info"]` is about
+    the sketches that were acted on.
 
     Example:
         >>> import gymnasium as gym

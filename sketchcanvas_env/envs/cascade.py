@@ -19,66 +19,67 @@ class OfCascade(OfLooks):
 
 
 class SketchCanvasCascadeEnv(OfCascade, SketchEnv):
-    """Look at a sketch on one canvas after another, and stop when what was seen is good enough.
+    """Look at a sketch on one canvas after another, and stop when the result is good enough.
 
     ## Description
 
-    The strokes of a sketch say little about the canvas that it needs; what a network sees says more. Here an episode is
-    a sequence: the agent looks at the sketch on a canvas, learns how near the nearest photos were, and looks again on
-    another canvas or stops. Every look is paid for. Sketches, student, outcomes and the terms of the reward are those
-    of `SketchCanvas-v0` (`SketchCanvasEnv`). Outcomes are looked up in an outcome table and in a table of looks
-    (`LookTable`) that lies beside it.
+    Strokes alone predict poorly which canvas a sketch needs; the network's output predicts it better. An episode is a
+    sequence: the agent looks at the sketch on a canvas, sees how near the nearest photos are, and looks again on
+    another canvas or stops. Every look costs. Sketches, student, outcomes and the terms of the reward are those of
+    `SketchCanvas-v0` (`SketchCanvasEnv`). Outcomes are looked up in an outcome table and the table of looks
+    (`LookTable`) beside it.
 
     ## Action Space
 
-    `Discrete(K + 1)`: 0 to K - 1 look at a canvas, K stops. By default K = 4. Canvases may be looked at in any order.
-    One that was looked at has nothing new to say: asking for it again *is* stopping. `info["action_mask"]`, (K + 1,)
-    int8, has 1 for canvases not looked at and, after a look, for stopping; `action_masks()` is the same for MaskablePPO
-    of sb3-contrib. Agents that know no masks may take every action.
+    `Discrete(K + 1)`: 0 to K - 1 look at a canvas, K stops. By default K = 4. Canvases may be looked at in any order. A
+    second look at the same canvas counts as stopping. `info["action_mask"]`, (K + 1,) int8, is 1 for canvases not
+    looked at and, after a look, for stopping; `action_masks()` is the same for MaskablePPO of sb3-contrib. Agents
+    without masks may take every action.
 
     ## Observation Space
 
-    A `Dict` of `Box` spaces of float32, all of them vectors.
+    A `Dict` of one-dimensional float32 `Box` spaces.
 
     | Key         | Shape             | Range  | Meaning                                                             |
     | ----------- | ----------------- | ------ | ------------------------------------------------------------------- |
-    | `points`    | (max_points * 5,) | [0, 1] | the sketch's stroke-5 rows, as in `SketchCanvas-v0`                 |
+    | `points`    | (max_points * 5,) | [0, 1] | stroke-5 rows of the sketch, as in `SketchCanvas-v0`                |
     | `stats`     | (F,)              | [0, 1] | its statistics, as there                                            |
     | `thumbnail` | (256,)            | [0, 1] | as there; only with `thumbnail=True`                                |
-    | `looks`     | (L,)              | [0, 2] | what was seen so far, named in `env.unwrapped.look_names`           |
+    | `looks`     | (L,)              | [0, 2] | results of the looks so far, named in `env.unwrapped.look_names`    |
     | `last`      | (K,)              | [0, 1] | 1 for the canvas of the last look, else 0; all 0 before the first   |
-    | `confidence`| (3 K,)            | [0, 2] | how sure each look is; only with `confidence=True`                  |
+    | `confidence`| (3 K,)            | [0, 2] | confidence of each look; only with `confidence=True`                |
 
     `looks` has for each canvas whether it was looked at, the distances of the five nearest photos and the margin of the
     first two; for each pair of canvases the share of nearest photos in common and whether the first is the same; and
-    the share of all costs that was spent. `confidence` has for each canvas the softmax share of the nearest photo, the
-    entropy over the gallery, and the distance of the two nearest photos (`outcomes.confidence`). What speaks of a
-    canvas that was not looked at is 0. Nothing in either needs the true photo.
+    the share of all costs spent. `confidence` has for each canvas the softmax share of the nearest photo, the entropy
+    over the gallery, and the distance of the two nearest photos (`outcomes.confidence`). Elements of canvases that were
+    not looked at are 0. Neither depends on the true photo.
 
     ## Rewards
 
-    With R_acc, R_comp and `tradeoff` of `SketchCanvas-v0`, a look at canvas j pays tradeoff * R_comp(j), below zero,
-    and stopping pays (1 - tradeoff) * R_acc of the answer: the ranking of the last look with `ranking="last"`, that of
-    all looks together (`reward.fused_distance`) with `ranking="fused"`. Without a look all photos are alike: the true
-    one comes last, and L_tri is the margin. Looking once and stopping returns the reward of `SketchCanvas-v0` to the
-    last bit. `reward_range` bounds rewards and returns, `reward_vector_space` the sums of (R_acc, R_comp).
+    With R_acc, R_comp and `tradeoff` of `SketchCanvas-v0`, the reward of a look at canvas j is tradeoff * R_comp(j),
+    below zero. The reward of stopping is (1 - tradeoff) * R_acc of the answer: the ranking of the last look with
+    `ranking="last"`, or of all looks together (`reward.fused_distance`) with `ranking="fused"`. Without a look all
+    photos tie: the true one is ranked last, and L_tri is the margin. One look and a stop return the reward of
+    `SketchCanvas-v0`, bit for bit. `reward_range` bounds rewards and returns, `reward_vector_space` the sums of (R_acc,
+    R_comp).
 
-    gamma = 1 is right: an episode has at most K + 1 steps, and with gamma below 1 an agent stops too early.
+    Use gamma = 1: an episode has at most K + 1 steps, and with gamma below 1 an agent stops too early.
 
-    `info` while the episode goes on: `sketch_index`, `seen` (sum of 2^j over the canvases looked at), `flops` (2 x MAC
-    so far), `action_mask`. At the end: `sketch_index`, `seen`, `canvas` (side of the last look, 0 for none), `flops`,
-    `cost`, `rank`, `triplet`, `reward_vector` (R_acc, sum of R_comp), `return`, `oracle_return` (of the best episode
-    with a look, all outcomes known) and `regret`, which is below zero only for stopping without a look.
+    `info` before the end: `sketch_index`, `seen` (sum of 2^j over the canvases looked at), `flops` (2 x MAC so far),
+    `action_mask`. At the end: `sketch_index`, `seen`, `canvas` (side of the last look, 0 for none), `flops`, `cost`,
+    `rank`, `triplet`, `reward_vector` (R_acc, sum of R_comp), `return`, `oracle_return` (highest return of an episode
+    with a look) and `regret`, which is below zero only for stopping without a look.
 
     ## Starting State
 
-    A sketch of the split, drawn uniformly with replacement, and nothing seen. `reset(options={"index": i})` shows row i
-    instead and leaves the stream of draws where it was. The sketches of a seed are those of `SketchCanvas-v0`.
+    A sketch of the split, drawn uniformly with replacement, and no look. `reset(options={"index": i})` selects row i
+    and does not advance the stream of sketches. A seed gives the same sketches as in `SketchCanvas-v0`.
 
     ## Episode End
 
-    `terminated` is True in the step that stops, at the latest in step K + 1; `truncated` never. The last observation is
-    the one before it again.
+    `terminated` is True when the agent stops, at the latest in step K + 1; `truncated` is always False. The last
+    observation equals the one before.
 
     ## Arguments
 
@@ -91,7 +92,7 @@ class SketchCanvasCascadeEnv(OfCascade, SketchEnv):
     ```
 
     `looks` is the path of a table of looks; None for the one beside the outcome table (`mine.looks.npz` beside
-    `mine.npz`; `sketchcanvas tabulate ... --looks` builds it). At most 8 canvases. The others are those of
+    `mine.npz`; `sketchcanvas tabulate ... --looks` builds it). At most 8 canvases. The other arguments are those of
     `SketchCanvas-v0`.
 
     ## Vectorized environment
@@ -121,7 +122,7 @@ class SketchCanvasCascadeEnv(OfCascade, SketchEnv):
 
 
 class SketchCanvasCascadeVectorEnv(OfCascade, SketchVectorEnv):
-    """N copies of `SketchCanvasCascadeEnv`; `SketchVectorEnv` says what the vector environments have in common.
+    """N copies of `SketchCanvasCascadeEnv`; see `SketchVectorEnv`.
 
     Example:
         >>> import gymnasium as gym

@@ -1,4 +1,4 @@
-"""Accuracy and cost kept apart: the environment with a vector reward, for MO-Gymnasium."""
+"""`mo-SketchCanvas-v0`: the reward as a vector of accuracy and cost, for MO-Gymnasium."""
 
 from __future__ import annotations
 
@@ -15,37 +15,34 @@ from sketchcanvas_env.outcomes.hull import upper_hull
 FloatArray = npt.NDArray[np.float64]
 
 REFERENCE_POINT = (-0.25, -1.25)
-"""Where hypervolumes are measured from, in (R_acc, R_comp): `MOSketchCanvasEnv` says why there."""
+"""Reference point of hypervolumes, in (R_acc, R_comp); see `MOSketchCanvasEnv.reference_point`."""
 
 
 class MOSketchCanvasEnv(SketchCanvasEnv):
-    """`SketchCanvasEnv` with the vector reward (R_acc, R_comp) instead of their weighted sum.
+    """`SketchCanvasEnv` with the vector reward (R_acc, R_comp) instead of the weighted sum.
 
     ## Description
 
-    The task, the episodes, the observations, the arguments and what `reset` returns are those of `SketchCanvasEnv`,
-    which describes them. `mo_gymnasium.make("mo-SketchCanvas-v0")` makes it; MO-Gymnasium (extra `mo`) has the wrappers
-    that multi-objective algorithms use, the environment itself needs Gymnasium only.
+    Task, episodes, observations and arguments are those of `SketchCanvasEnv`. `mo_gymnasium.make("mo-SketchCanvas-v0")`
+    makes it. MO-Gymnasium (extra `mo`) has the wrappers that multi-objective algorithms use; the environment itself
+    needs Gymnasium only.
 
     ## Rewards
 
-    `step` returns a float64 array (R_acc, R_comp), both to be maximised: a fresh copy of `info["reward_vector"]`. A
-    tradeoff t between the two is a weight (1 - t, t): the reward of `SketchCanvas-v0` with `tradeoff=t` is the dot
-    product. The arguments `tradeoff` and `preferences` say only what `oracle_action` and `regret` in `info`,
-    `reward_range` and `render` go by.
+    `step` returns a float64 array (R_acc, R_comp), both to be maximised, a copy of `info["reward_vector"]`. Its dot
+    product with (1 - t, t) is the reward of `SketchCanvas-v0` with `tradeoff=t`. The arguments `tradeoff` and
+    `preferences` affect only `oracle_action` and `regret` in `info`, `reward_range` and `render`.
 
-    * `reward_space`, `reward_dim`: bounds that hold for any student, and 2.
-    * `pareto_front()`: what is possible in the mean over the split, exactly.
-    * `reference_point`: where hypervolumes are measured from.
+    * `reward_space`, `reward_dim`: bounds for any student, and 2.
+    * `pareto_front()`: exact front of the mean reward over the split.
+    * `reference_point`: reference point of hypervolumes.
 
-    `OutcomeTable.pareto_front` is another front: acc@1 against FLOPs or milliseconds, for reports. This one is of the
-    rewards that an agent is paid.
+    `OutcomeTable.pareto_front` is a different front: acc@1 against FLOPs or milliseconds.
 
     ## Vectorized environment
 
-    `mo_gymnasium.wrappers.vector.MOSyncVectorEnv` steps several. Much quicker, and without the steps that it spends on
-    resets: `gym.make_vec("SketchCanvas-v0", num_envs=N)` gives the same vectors in
-    `info["final_info"]["reward_vector"]`.
+    `mo_gymnasium.wrappers.vector.MOSyncVectorEnv` steps several. `gym.make_vec("SketchCanvas-v0", num_envs=N)` is much
+    faster and has the same vectors in `info["final_info"]["reward_vector"]`.
 
     ## Examples
 
@@ -77,33 +74,32 @@ class MOSketchCanvasEnv(SketchCanvasEnv):
             As there, with (R_acc, R_comp) as the reward.
         """
         observation, _, terminated, truncated, info = super().step(action)
-        # A copy: wrappers of MO-Gymnasium write into the reward.
+        # Wrappers of MO-Gymnasium write into the reward, so return a copy.
         return observation, info["reward_vector"].copy(), terminated, truncated, info
 
     @property
     def reward_space(self) -> spaces.Box:
-        """Bounds of the rewards that hold for any student, as MO-Gymnasium calls them."""
+        """Bounds of the rewards for any student."""
         return self.reward_vector_space
 
     @property
     def reference_point(self) -> FloatArray:
-        """(2,) a point that no policy falls below, for hypervolumes: `REFERENCE_POINT` wherever that is one.
+        """Reference point of hypervolumes, (2,): `REFERENCE_POINT`, or lower where rewards may be lower.
 
-        It is fixed so that hypervolumes of students, splits and sets of canvases can be compared. R_acc is never below
-        -2.3 triplet_weight, which is -0.23 by default, and R_comp, -q_max / (q_max - q_min) at worst, not below -1.25
-        as long as the dearest canvas costs at least five times the cheapest. Where arguments allow lower rewards, the
+        It is fixed so that hypervolumes can be compared between students, splits and sets of canvases. R_acc is at
+        least -2.3 triplet_weight, -0.23 by default. R_comp is at least -q_max / (q_max - q_min), which is above -1.25
+        if the most expensive canvas costs at least five times the cheapest. Where arguments allow lower rewards, the
         point is lowered to the bounds of `reward_space`.
         """
         return np.minimum(REFERENCE_POINT, self.reward_space.low)
 
     def pareto_front(self, gamma: float = 1.0) -> list[FloatArray]:
-        """The front of the mean reward vector over the split, of all policies that may know every outcome.
+        """Exact concave front of the mean reward vector over the split; no policy is above it.
 
-        Any policy, whatever it looks at, lies on this concave front or below. Its vertices are policies that pick one
-        canvas for each sketch; between two neighbours lie mixtures of them.
+        The vertices are policies that choose one canvas for each sketch; mixtures of neighbours lie between them.
 
         Args:
-            gamma: says nothing, because episodes are of one step; MO-Gymnasium's fronts have this argument.
+            gamma: ignored, because episodes have one step; MO-Gymnasium's fronts have this argument.
 
         Returns:
             M vertices (mean R_acc, mean R_comp), from the cheapest to the most accurate.
@@ -115,11 +111,11 @@ class MOSketchCanvasEnv(SketchCanvasEnv):
 
 
 def mean_front(acc: FloatArray, comp: FloatArray) -> FloatArray:
-    """The upper right front of the means of (R_acc, R_comp) that choosing for each sketch reaches.
+    """Upper right front of the mean (R_acc, R_comp) over all per-sketch choices.
 
-    Means over policies are sums over sketches of points of the sketch's own hull, divided by n: a Minkowski sum. Its
-    front starts where every sketch has its cheapest canvas and takes up the edges of all hulls in falling order of what
-    they give for their price, so it is exact.
+    The mean of a policy is a sum over sketches of points of the sketch's own hull, divided by n: a Minkowski sum. Its
+    front starts where every sketch has its cheapest canvas and adds the edges of all hulls in falling order of slope,
+    so it is exact.
 
     Args:
         acc: (n, K) R_acc of each sketch at each canvas.
@@ -135,7 +131,7 @@ def mean_front(acc: FloatArray, comp: FloatArray) -> FloatArray:
     hulls = [upper_hull(np.column_stack([-comp, row])) for row in acc]
     start = np.mean([hull[0] for hull in hulls], axis=0)
     edges = np.concatenate([np.diff(hull, axis=0) for hull in hulls])
-    # Edges of one slope are one edge of the front.
+    # Edges of equal slope form one edge of the front.
     slopes, which = np.unique(-edges[:, 1] / edges[:, 0], return_inverse=True)
     steps = np.zeros((len(slopes), 2))
     np.add.at(steps, which, edges)

@@ -1,6 +1,6 @@
-"""An episode to look at: a picture for `rgb_array`, a line for `ansi`; and the page that pictures are put together on.
+"""Rendering of episodes: a picture for `rgb_array`, a line of text for `ansi`.
 
-Pillow is imported when a picture is drawn, not before.
+Pillow is imported when a picture is drawn.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _MARGIN = 14
 _HEAD = 24
 _FOOT = 30
 CELL = 80
-"""Side of a photo, in pixels: three and two gaps of 8 fill a panel."""
+"""Side of a photo in pixels; three photos and two gaps fill a panel."""
 _GAP = 8
 _BELOW = 44  # under a photo, for its label
 
 HEIGHT = _HEAD + PANEL + _FOOT
 WIDTH = 4 * _MARGIN + 3 * PANEL
-"""Size of the picture; it never changes."""
+"""Size of the picture in pixels."""
 
 _PAPER = (250, 250, 248)
 _INK = (28, 28, 30)
@@ -42,7 +42,7 @@ _MISSED = (208, 56, 48)
 
 
 def sentence(task: Task, shown: Shown) -> str:
-    """The episode in one line."""
+    """The episode as one line of text."""
     name = f"sketch {task.sketch_ids[shown.row]}"
     start = name if shown.strokes is None else f"{shown.strokes} strokes of {name}"
     return f"{start}: {'no canvas chosen yet' if shown.look is None else _outcome(task, shown.look)}"
@@ -51,16 +51,15 @@ def sentence(task: Task, shown: Shown) -> str:
 def picture(task: Task, shown: Shown) -> npt.NDArray[np.uint8]:
     """The episode as a picture.
 
-    Left the strokes on a canvas of 256, in the middle the last canvas at its true pixels, enlarged without smoothing,
-    right the five nearest photos with the true one framed in green; if it is not among them it stands last, framed in
-    red, with its rank.
+    Left: the strokes on a canvas of 256 pixels. Middle: the last canvas, enlarged without smoothing. Right: the five
+    nearest photos, the true one framed in green; if it is not among them, it is added, framed in red, with its rank.
 
     Args:
-        task: where the sketch comes from.
-        shown: what to show.
+        task: the task that the sketch belongs to.
+        shown: what to render.
 
     Returns:
-        (`HEIGHT`, `WIDTH`, 3) uint8, the same for the same episode.
+        (`HEIGHT`, `WIDTH`, 3) uint8; equal episodes give equal pictures.
     """
     page = Page(WIDTH, HEIGHT)
     left, middle, right = (panel_x(i) for i in range(3))
@@ -82,7 +81,7 @@ def picture(task: Task, shown: Shown) -> npt.NDArray[np.uint8]:
 
 
 def _outcome(task: Task, look: Look) -> str:
-    """Canvas, rank, cost, reward and, where it is known, regret; of several looks their cost and the return."""
+    """Text with canvas, rank, cost, reward and regret; for tasks of several looks with total cost and return."""
     side = task.canvases[look.action]
     known = task.lookup
     gallery = "" if known is None else f" of {known.table.gallery_size[task.split]}"
@@ -103,15 +102,15 @@ def _outcome(task: Task, look: Look) -> str:
 
 
 def panel_x(place: int) -> int:
-    """Where the panel in a place, counted from 0, begins; pixels from the left."""
+    """Left edge of a panel in pixels; panels count from 0."""
     return _MARGIN + place * (PANEL + _MARGIN)
 
 
 class Page:
-    """A white page for panels, photos and captions; `top` is where a row of them begins, pixels from above."""
+    """A page of panels, photos and captions. `top` is the upper edge of a row of them, in pixels."""
 
     def __init__(self, width: int, height: int) -> None:
-        """Blank."""
+        """Make a blank page of the given size in pixels."""
         from PIL import Image, ImageDraw, ImageFont
 
         self._image = Image.new("RGB", (width, height), _PAPER)
@@ -119,15 +118,15 @@ class Page:
         self._font = ImageFont.load_default(size=13)
 
     def write(self, x: int, y: int, text: str, colour: tuple[int, int, int] = _INK, anchor: str | None = None) -> None:
-        """A line of text."""
+        """Write a line of text."""
         self._pen.text((x, y), text, fill=colour, font=self._font, anchor=anchor)
 
     def title(self, x: int, text: str, top: int = 0) -> None:
-        """Above a panel, cut to its width."""
+        """Write a title above a panel, cut to its width."""
         self.write(x, top + 3, self._cut(text))
 
     def _cut(self, text: str) -> str:
-        """As much of a text as fits above a panel."""
+        """The text, shortened to the width of a panel."""
         if self._font.getlength(text) <= PANEL:
             return text
         while text and self._font.getlength(f"{text}...") > PANEL:
@@ -135,11 +134,11 @@ class Page:
         return f"{text}..."
 
     def caption(self, text: str, top: int = 0) -> None:
-        """Below the panels."""
+        """Write a caption below the panels."""
         self.write(panel_x(0), top + _HEAD + PANEL + 8, text)
 
     def panel(self, x: int, title: str, pixels: npt.NDArray[np.uint8], top: int = 0) -> None:
-        """A square grey picture, each pixel a block of its own colour."""
+        """Draw a square grey picture (side, side) uint8 in a panel, enlarged without smoothing."""
         from PIL import Image
 
         self.title(x, title, top)
@@ -156,7 +155,7 @@ class Page:
         columns: int = 3,
         top: int = 0,
     ) -> None:
-        """A photo in a place, counted from 0, of a grid that begins at `x`; its label stands below."""
+        """Draw a photo in a cell, counted from 0, of a grid that begins at `x`, with a label below."""
         from PIL import Image
 
         corner = (x + place % columns * (CELL + _GAP), top + _HEAD + place // columns * (CELL + _BELOW))
@@ -169,23 +168,23 @@ class Page:
         self.write(corner[0], corner[1] + CELL + 5, label, frame or _INK)
 
     def pixels(self) -> npt.NDArray[np.uint8]:
-        """The page, (height, width, 3) uint8."""
+        """The page as an array, (height, width, 3) uint8."""
         return np.array(self._image)
 
 
 def enlarged(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """A square picture at the panel's side, each pixel a block of its own colour."""
+    """A square picture (side, side) enlarged to (`PANEL`, `PANEL`) without smoothing."""
     places = np.arange(PANEL) * len(pixels) // PANEL
     return pixels[np.ix_(places, places)]
 
 
 def grid_width(columns: int) -> int:
-    """Width of a grid of photos, in pixels."""
+    """Width of a grid of photos in pixels."""
     return columns * (CELL + _GAP) - _GAP
 
 
 def _photos(task: Task, true: str, look: Look, page: Page, x: int) -> None:
-    """Five nearest photos, three above and two below; a true one that is missing takes the sixth place."""
+    """Draw the five nearest photos, and the true photo in the sixth cell if it is not among them."""
     for place, photo in enumerate(look.top[:5]):
         label, frame = (f"{place + 1} (true)", _TRUE) if photo == true else (str(place + 1), None)
         page.photo(x, place, task.dataset.photo(photo), label, frame)

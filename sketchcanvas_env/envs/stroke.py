@@ -8,15 +8,15 @@ from sketchcanvas_env.tasks.stroke import StrokeArguments
 
 
 class SketchCanvasStrokeEnv(OfLooks, SketchEnv):
-    """Watch a sketch being drawn, and decide when to look at it and on what canvas.
+    """Watch a sketch being drawn, and decide when to look at it and on which canvas.
 
     ## Description
 
-    Strokes arrive one by one. At any time the agent may have the drawing so far rasterised on a canvas of its choice,
-    and a frozen student network ranks a gallery of photos for it; it may wait for the next strokes; or it may stop, and
-    the ranking of the last look is the answer. Ranking unfinished sketches is on-the-fly retrieval, Bhunia et al.,
-    "Sketch Less for More" (CVPR 2020); there the network is trained for it, here it is that of `SketchCanvas-v0`, and
-    what is learned is when to look, and how large. Outcomes are looked up in a table (`PrefixTable`).
+    Strokes appear step by step. At each step the agent may look: the drawing so far is rasterised on a canvas of its
+    choice, and a frozen student network ranks a gallery of photos. It may wait for the next strokes. Or it may stop,
+    and the ranking of the last look is the answer. Ranking unfinished sketches is on-the-fly retrieval (Bhunia et al.,
+    "Sketch Less for More", CVPR 2020). There the network is trained for it; here the student of `SketchCanvas-v0` is
+    used, and the agent learns when to look and on which canvas. Outcomes are looked up in a table (`PrefixTable`).
 
     A drawing appears in at most eight steps, as equal as whole strokes allow: after step k of T = min(8, S) there are
     ceil(k S / T) of its S strokes, in the data set's order; for `emoji` that is the order in the designers' files.
@@ -24,50 +24,50 @@ class SketchCanvasStrokeEnv(OfLooks, SketchEnv):
     ## Action Space
 
     `Discrete(K + 2)`: 0 to K - 1 look at the drawing so far on a canvas, K waits for the next strokes, K + 1 stops. By
-    default K = 4. Looking again at the same drawing on the same canvas, waiting when the drawing is complete and
-    stopping before the first look are masked: `info["action_mask"]`, (K + 2,) int8, and `action_masks()` for
-    MaskablePPO. For agents that know no masks all three *are* stopping.
+    default K = 4. Three actions are masked: a second look at the same step and canvas, waiting when the drawing is
+    complete, and stopping before the first look. For agents without masks all three count as stopping.
+    `info["action_mask"]` is (K + 2,) int8; `action_masks()` is the same for MaskablePPO.
 
     ## Observation Space
 
-    A `Dict` of `Box` spaces of float32, all of them vectors.
+    A `Dict` of one-dimensional float32 `Box` spaces.
 
     | Key         | Shape             | Range  | Meaning                                                            |
     | ----------- | ----------------- | ------ | ------------------------------------------------------------------ |
     | `points`    | (max_points * 5,) | [0, 1] | stroke-5 rows of the drawing so far, as in `SketchCanvas-v0`       |
     | `stats`     | (F,)              | [0, 1] | its statistics, named in `FEATURE_NAMES`                           |
     | `thumbnail` | (256,)            | [0, 1] | 16 x 16 pixels of it; only with `thumbnail=True`                   |
-    | `looks`     | (2 K + 10,)       | [0, 2] | what is known of the looks, named in `env.unwrapped.look_names`    |
+    | `looks`     | (2 K + 10,)       | [0, 2] | results of the looks so far, named in `env.unwrapped.look_names`   |
 
-    `looks` holds the canvas of the last look, the canvases at which the drawing as it is was looked at, distances of
-    the five nearest photos at the last look and their margin, agreement with the look before, the cost so far, and the
-    steps since the last look. Nothing in it needs the true photo. Nothing depends on strokes that are still to come,
-    with two exceptions in the data: a drawing keeps the place that it has when it is finished, and in drawings of more
-    than eight strokes several come at once.
+    `looks` has the canvas of the last look, the canvases looked at in the current step, the distances of the five
+    nearest photos at the last look and their margin, the agreement with the look before, the cost so far, and the steps
+    since the last look. It does not depend on the true photo. Observations do not depend on later strokes either,
+    except that a drawing has the position and scale of the finished one, and that the number of strokes that appear
+    in a step grows with their total number.
 
     ## Rewards
 
-    With R_acc, R_comp and the weights of `SketchCanvas-v0`: a look at canvas j pays tradeoff * R_comp(j), waiting pays
-    -stroke_cost times the share of the drawing's strokes that come, and stopping pays (1 - tradeoff) * R_acc of the
-    last look. Without a look all photos are alike: the true one comes last, and L_tri is the margin. Keep gamma at 1:
-    below it agents put off looks and answer early whatever the arguments say. `stroke_cost` = 0.5 is our choice: on
-    `emoji` train no fixed time for one look is then better in the mean than another by more than 0.012.
+    With R_acc, R_comp and the weights of `SketchCanvas-v0`, the reward of a look at canvas j is tradeoff * R_comp(j),
+    that of waiting is -stroke_cost times the share of the drawing's strokes that appear, and that of stopping is (1 -
+    tradeoff) * R_acc of the last look. Without a look all photos tie: the true one is ranked last, and L_tri is the
+    margin. Use gamma = 1; with less, agents delay looks and stop early. `stroke_cost` = 0.5 is our choice: on `emoji`
+    train the mean returns of one look at a fixed step then differ by at most 0.012.
 
-    `info` while the episode goes on: `sketch_index`, `strokes` (that are there), `seen` (sum of 2^j over the canvases
-    at which they were looked at), `flops` (2 x MAC of all looks), `action_mask`. At the end: `sketch_index`, `strokes`,
-    `share` (of the drawing's strokes), `canvas` (side of the last look, 0 for none), `looks` (how many), `flops`,
-    `cost`, `rank`, `triplet`, `reward_vector` (R_acc, sum of R_comp, minus the share waited for), `return`,
-    `oracle_return` (of the best episode with one look, all outcomes known) and `regret`.
+    `info` before the end: `sketch_index`, `strokes` (drawn so far), `seen` (sum of 2^j over the canvases looked at in
+    this step), `flops` (2 x MAC of all looks), `action_mask`. At the end: `sketch_index`, `strokes`, `share` (of the
+    drawing's strokes), `canvas` (side of the last look, 0 for none), `looks` (number of looks), `flops`, `cost`,
+    `rank`, `triplet`, `reward_vector` (R_acc, sum of R_comp, minus the share waited for), `return`, `oracle_return`
+    (highest return of an episode with one look) and `regret`.
 
     ## Starting State
 
-    A sketch of the split, drawn uniformly with replacement; its first step is there, nothing was looked at.
-    `reset(options={"index": i})` shows row i instead and leaves the stream of draws where it was. The sketches of a
-    seed are those of `SketchCanvas-v0`.
+    The first step of a sketch of the split, drawn uniformly with replacement, and no look. `reset(options={"index":
+    i})` selects row i and does not advance the stream of sketches. A seed gives the same sketches as in
+    `SketchCanvas-v0`.
 
     ## Episode End
 
-    When the agent stops: `terminated` is True. `truncated` never is: no episode has more than T (K + 1) steps.
+    `terminated` is True when the agent stops, at the latest in step T (K + 1); `truncated` is always False.
 
     ## Arguments
 
@@ -79,9 +79,9 @@ class SketchCanvasStrokeEnv(OfLooks, SketchEnv):
     )
     ```
 
-    `stroke_cost` is what waiting for a whole drawing costs, not negative. `prefixes` is the path of a table of prefixes
-    (`python -m students.tables.prefixes`); None for the one beside `table`, or the shipped one, which has canvases of
-    32, 64, 128 and 256. The others are those of `SketchCanvas-v0`.
+    `stroke_cost` is the cost of waiting for a whole drawing, not negative. `prefixes` is the path of a table of
+    prefixes (`python -m students.tables.prefixes`); None for the one beside `table`, or the shipped one with the
+    canvases 32, 64, 128 and 256. The other arguments are those of `SketchCanvas-v0`.
 
     ## Vectorized environment
 
@@ -112,7 +112,7 @@ class SketchCanvasStrokeEnv(OfLooks, SketchEnv):
 
 
 class SketchCanvasStrokeVectorEnv(OfLooks, SketchVectorEnv):
-    """N copies of `SketchCanvasStrokeEnv`; `SketchVectorEnv` says what the vector environments have in common.
+    """N copies of `SketchCanvasStrokeEnv`; see `SketchVectorEnv`.
 
     Example:
         >>> import gymnasium as gym

@@ -1,4 +1,4 @@
-"""Outcome tables: reward and rank rules, and stored results of a frozen student, one row per sketch.
+"""Outcome tables: ranks and rewards, and the stored results of a frozen student, one row per sketch.
 
-Imports `data`, `sketches` and `storage`. Tasks and environments read tables; `students` writes them.
+Imports `data`, `sketches` and `storage`. `tasks` reads the tables, `students` writes them.
 """

@@ -1,8 +1,8 @@
-"""How sure a look is of its nearest photo: the softmax share over the whole gallery, and how well it tells right looks.
+"""Confidence of a look: softmax over the whole gallery, and its AUC for telling correct from wrong looks.
 
-The share of photo g after a look is exp(-d_g^2 / T) / sum_h exp(-d_h^2 / T), d the distances of the sketch to the
-photos. The temperature T is fitted for each canvas on the split `train`: the one of `TEMPERATURES` at which the true
-photos are likeliest.
+The softmax share of photo g after a look is exp(-d_g^2 / T) / sum_h exp(-d_h^2 / T), with the distances d of the sketch
+to the photos. The temperature T of each canvas is the one of `TEMPERATURES` at which the true photos of the split
+`train` have the highest likelihood.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from sketchcanvas_env.outcomes.table import OutcomeTable
 
 TEMPERATURES = np.round(0.01 * 10 ** (np.arange(41) / 20), 4)
-"""(41,) what T is chosen from: 0.01 to 1, in equal ratios of 1.12. Squared distances lie in [0, 4]."""
+"""(41,) candidates for T, 0.01 to 1 in equal ratios of 1.12. Squared distances lie in [0, 4]."""
 
 FloatArray = npt.NDArray[np.float64]
 
 
 def partition(distances: npt.NDArray[np.floating], temperatures: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """What the softmax over a gallery needs, at several temperatures.
+    """Log-partition and mean energy of the softmax over a gallery, at several temperatures.
 
     Args:
         distances: (..., G) to all photos of the gallery.
@@ -49,11 +49,11 @@ def partition(distances: npt.NDArray[np.floating], temperatures: FloatArray) -> 
 
 
 def fitted(true: npt.NDArray[np.floating], log_sum: FloatArray, temperatures: FloatArray) -> int:
-    """Index of the temperature at which the true photos of n sketches are likeliest; the first of equals.
+    """Index of the temperature with the highest likelihood of the true photos of n sketches; ties go to the first.
 
     Args:
         true: (n,) distances to the true photos.
-        log_sum: (n, M) of `partition`.
+        log_sum: (n, M), from `partition`.
         temperatures: (M,).
     """
     squares = np.square(np.asarray(true, dtype=np.float64))[:, None]
@@ -61,7 +61,13 @@ def fitted(true: npt.NDArray[np.floating], log_sum: FloatArray, temperatures: Fl
 
 
 def confidence_of(nearest: npt.ArrayLike, log_sum: npt.ArrayLike, temperature: npt.ArrayLike) -> FloatArray:
-    """Share of the nearest photo in the softmax over the gallery, in (0, 1]; arguments broadcast."""
+    """Softmax share of the nearest photo over the gallery, in (0, 1]. Arguments broadcast.
+
+    Args:
+        nearest: distance to the nearest photo.
+        log_sum: from `partition`.
+        temperature: the temperature of `log_sum`.
+    """
     squares = np.square(np.asarray(nearest, dtype=np.float64))
     return np.asarray(np.minimum(np.exp(-squares / np.asarray(temperature) - np.asarray(log_sum)), 1.0))
 
@@ -69,13 +75,13 @@ def confidence_of(nearest: npt.ArrayLike, log_sum: npt.ArrayLike, temperature: n
 def entropy_of(
     log_sum: npt.ArrayLike, mean: npt.ArrayLike, temperature: npt.ArrayLike, gallery: npt.ArrayLike
 ) -> FloatArray:
-    """Entropy of the softmax over the gallery as a share of the highest, log(gallery), in [0, 1].
+    """Entropy of the softmax over the gallery divided by log(gallery), in [0, 1]. Arguments broadcast.
 
     Args:
-        log_sum: of `partition`.
-        mean: of `partition`.
-        temperature: that they belong to.
-        gallery: number of photos; of a single one the entropy is 0.
+        log_sum: from `partition`.
+        mean: from `partition`.
+        temperature: the temperature of both.
+        gallery: number of photos; with one photo the entropy is 0.
     """
     most = np.log(np.maximum(np.asarray(gallery, dtype=np.float64), 2.0))
     share = (np.asarray(log_sum) + np.asarray(mean) / np.asarray(temperature)) / most
@@ -83,7 +89,11 @@ def entropy_of(
 
 
 def auc(scores: npt.ArrayLike, right: npt.ArrayLike) -> float:
-    """Probability that a right look scores higher than a wrong one, ties counted half; nan where one kind is missing.
+    """Area under the ROC curve: probability that a correct look scores higher than a wrong one, ties counting half.
+
+    Args:
+        scores: (n,) scores.
+        right: (n,) bool, correct looks. Without a correct or a wrong look the result is nan.
 
     Example:
         >>> auc([0.9, 0.5, 0.5, 0.1], [True, True, False, False])
@@ -99,16 +109,16 @@ def auc(scores: npt.ArrayLike, right: npt.ArrayLike) -> float:
 
 
 def auc_of_signals(table: OutcomeTable, looks: LookTable, split: str = "val") -> dict[str, dict[int, float]]:
-    """How well each number that a look gives tells right (rank 1) from wrong looks, on one split.
+    """AUC of each signal of a look for telling correct looks (rank 1) from wrong ones, on one split.
 
     Args:
         table: the whole outcome table.
         looks: its looks.
-        split: whose sketches.
+        split: name of the split.
 
     Returns:
-        AUC by signal and canvas: "confidence", "entropy" (low is right), "apart" (distance of the two nearest photos),
-        "margin" and "distance" (low is right); the first three only where the looks have them.
+        AUC by signal and canvas: "confidence", negative "entropy", "apart" (distance of the two nearest photos),
+        "margin" and negative "distance"; the first three only where the looks have them.
 
     Raises:
         ValueError: no such split.

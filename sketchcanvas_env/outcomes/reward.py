@@ -1,4 +1,4 @@
-"""The rules: rank, triplet loss and the paper's reward. Written here once; every other module calls these.
+"""Rank, triplet loss and reward.
 
 The reward of choosing canvas j for one sketch (Sain et al., "Sketch Down the FLOPs", CVPR 2025, arXiv
 2505.23763)::
@@ -7,17 +7,17 @@ The reward of choosing canvas j for one sketch (Sain et al., "Sketch Down the FL
     R_comp = -q_j / (q_max - q_min)
     R      = tradeoff * R_comp + (1 - tradeoff) * R_acc
 
-`q_j` is the student's cost at canvas j, in FLOPs (2 x MAC) as in the paper or, if asked for, in milliseconds
-(`COSTS`), q_max and q_min the dearest and the cheapest canvas **on offer**, `rank` the place of the true photo
-in the gallery (1 is best) and `L_tri` the triplet loss of the query.
+`q_j` is the student's cost at canvas j, in FLOPs (2 x MAC) as in the paper or in milliseconds (`COSTS`), q_max and
+q_min are the highest and the lowest cost of the canvases on offer, `rank` is the rank of the true photo in the gallery
+(1 is best) and `L_tri` the triplet loss of the query.
 
-What the paper leaves open, or does otherwise, and what is done here:
+Where the paper leaves something open, or we differ:
 
-* Ties count against the student (`rank_of_true`): one that embeds everything in one point is last, never
-  first. Distances less than `RESOLUTION` apart are ties.
-* `L_tri` is the mean over *all* other photos of the gallery, not one drawn at random, so that an outcome is a
-  fact of (sketch, canvas, gallery) and can be stored in a table.
-* With one canvas on offer, or several of one cost, q_max - q_min is zero; `R_comp` is then -1 for each.
+* Ties count against the student (`rank_of_true`), so a student that maps everything to one point is ranked last.
+  Distances less than `RESOLUTION` apart are ties.
+* `L_tri` is the mean over *all* other photos of the gallery, not over one drawn at random, so that an outcome depends
+  on (sketch, canvas, gallery) only and can be stored.
+* If all canvases on offer cost the same, q_max - q_min is zero and `R_comp` is -1.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 
 COSTS = {"flops": "FLOPs", "latency": "ms"}
-"""What a canvas may be charged for, and the unit: FLOPs (2 x MAC), or milliseconds on one thread of one machine."""
+"""Kinds of cost and their units: FLOPs (2 x MAC), or milliseconds on one thread of one machine."""
 
 TRIPLET_MARGIN = 0.3
 """Margin of the triplet loss, in Euclidean distance between L2-normalised embeddings. Our choice."""
@@ -40,21 +40,21 @@ MAX_DISTANCE = 2.0
 """The largest Euclidean distance between two L2-normalised embeddings."""
 
 RESOLUTION = 1e-6
-"""Distances closer than this are equal. One photo in two batches, or one sketch, came out up to 6e-7 apart."""
+"""Distances closer than this count as equal. The same photo in two batches came out up to 6e-7 apart."""
 
 DISTANCE_SLACK = 1e-5
-"""How far single precision may carry a distance or a triplet loss beyond its bound."""
+"""Rounding error of single precision: how far a distance or triplet loss may exceed its bound."""
 
 
 def _split_distances(
     distances: npt.ArrayLike, true_index: npt.ArrayLike
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.bool_]]:
-    """Check a query's distances; give them, the true photo's (..., 1), and a mask of the other photos."""
+    """Checked distances (..., G), those to the true photo (..., 1), and a mask of the other photos (..., G)."""
     table = np.asarray(distances)
     if table.ndim < 1 or table.shape[-1] < 1:
         raise ValueError(f"distances must have the gallery as last axis, got shape {table.shape}")
     if not np.isfinite(table).all():
-        # NaN compares false with everything, which would turn a broken student into one of rank 1.
+        # NaN compares false with everything, so a broken student would get rank 1.
         raise ValueError("distances must be finite: the embeddings hold NaN or infinity")
     index = np.asarray(true_index)
     if index.dtype.kind not in "iu":
@@ -68,17 +68,16 @@ def _split_distances(
 
 
 def rank_of_true(distances: npt.ArrayLike, true_index: npt.ArrayLike) -> Any:
-    """Place of the true photo in the gallery: 1 + the number of other photos at its distance or nearer.
+    """Rank of the true photo: 1 + the number of other photos that are nearer or tied with it.
 
-    Photos less than `RESOLUTION` farther than the true one are at its distance. Ties count against the student, so
-    that a student which embeds everything alike gets the last rank, not the first.
+    Photos less than `RESOLUTION` farther than the true one are tied. Ties count against the student.
 
     Args:
-        distances: (..., G) distances from each query to each gallery photo, finite.
-        true_index: int or (...) ints, column of the true photo of each query.
+        distances: (..., G) distance from each query to each gallery photo, finite.
+        true_index: int or (...) ints, index of the true photo of each query.
 
     Returns:
-        int for one query, else (...) int64 array; in [1, G].
+        int for one query, else (...) int64; in [1, G].
 
     Raises:
         ValueError: a distance that is not finite, an index outside the gallery.
@@ -95,18 +94,18 @@ def rank_of_true(distances: npt.ArrayLike, true_index: npt.ArrayLike) -> Any:
 
 
 def triplet_loss(distances: npt.ArrayLike, true_index: npt.ArrayLike, margin: float = TRIPLET_MARGIN) -> Any:
-    """Triplet loss of each query: mean over all other gallery photos of max(0, margin + d_true - d_other).
+    """Triplet loss: mean over all other gallery photos of max(0, margin + d_true - d_other).
 
     Args:
         distances: (..., G) distances, G at least 2, finite.
-        true_index: int or (...) ints, column of the true photo.
-        margin: by how much the true photo has to be nearer.
+        true_index: int or (...) ints, index of the true photo.
+        margin: margin of the loss.
 
     Returns:
-        float for one query, else (...) float64 array; in [0, margin + 2] for L2-normalised embeddings.
+        float for one query, else (...) float64; in [0, margin + 2] for L2-normalised embeddings.
 
     Raises:
-        ValueError: as `rank_of_true`; a gallery of one photo; a margin that is negative or not finite.
+        ValueError: as `rank_of_true`, a gallery of one photo, or a margin that is negative or not finite.
 
     Example:
         >>> round(triplet_loss([0.5, 0.6, 1.5], 0), 6)  # (0.3 + 0.5 - 0.6) / 2, the last is beyond
@@ -123,15 +122,12 @@ def triplet_loss(distances: npt.ArrayLike, true_index: npt.ArrayLike, margin: fl
 
 
 def fused_distance(distances: npt.ArrayLike) -> FloatArray:
-    """Distances of several looks at one sketch as one: the root of the mean of their squares.
+    """Root mean square of the distances of several looks at one sketch, (...) float64.
 
-    For unit vectors d^2 = 2 - 2 cos, so what is averaged are the cosine similarities. Our choice; nothing is learnt.
+    For unit vectors d^2 = 2 - 2 cos, so this averages cosine similarities. Our choice.
 
     Args:
-        distances: (L, ...) Euclidean distances to each photo, L looks of at least one.
-
-    Returns:
-        (...) float64.
+        distances: (L, ...) Euclidean distances to each photo at L looks, at least one.
 
     Example:
         >>> fused_distance([[0.6, 1.0], [0.8, 1.0]]).round(6).tolist()
@@ -143,16 +139,13 @@ def fused_distance(distances: npt.ArrayLike) -> FloatArray:
 def accuracy_reward(
     ranks: npt.ArrayLike, triplet: npt.ArrayLike, rank_weight: float = 1.0, triplet_weight: float = 0.1
 ) -> FloatArray:
-    """R_acc = rank_weight / rank - triplet_weight * L_tri.
+    """R_acc = rank_weight / rank - triplet_weight * L_tri, (...) float64.
 
     Args:
         ranks: (...) ranks of the true photo, from 1.
         triplet: (...) triplet losses.
         rank_weight: weight of the reciprocal rank.
         triplet_weight: weight of the triplet loss.
-
-    Returns:
-        (...) float64.
 
     Example:
         >>> float(accuracy_reward(2, 0.5, rank_weight=1.0, triplet_weight=0.1))
@@ -164,13 +157,10 @@ def accuracy_reward(
 
 
 def compute_reward(costs: npt.ArrayLike) -> FloatArray:
-    """R_comp = -q / (q_max - q_min) of every canvas on offer; -1 each where they all cost the same.
+    """R_comp = -q / (q_max - q_min) of each canvas on offer, (K,) float64; -1 where all cost the same.
 
     Args:
-        costs: (K,) cost of each canvas on offer, finite and above zero, in any unit: it cancels out.
-
-    Returns:
-        (K,) float64, all below zero.
+        costs: (K,) cost of each canvas on offer, finite and above zero, in any unit.
 
     Raises:
         ValueError: no canvas, or a cost that is not finite and positive.
@@ -194,8 +184,8 @@ def reward(acc: npt.ArrayLike, comp: npt.ArrayLike, tradeoff: float | npt.NDArra
     Args:
         acc: (...) R_acc.
         comp: R_comp, of a shape that broadcasts against it.
-        tradeoff: lambda_F of the paper, in [0, 1]: 0 asks for accuracy only, 1 for cheapness only. One number, or
-            an array that broadcasts against the two.
+        tradeoff: lambda_F of the paper, in [0, 1]: 0 counts accuracy only, 1 cost only. A number, or an array that
+            broadcasts against the two.
 
     Returns:
         float64 of the broadcast shape.
@@ -212,9 +202,9 @@ def reward(acc: npt.ArrayLike, comp: npt.ArrayLike, tradeoff: float | npt.NDArra
 def accuracy_range(
     gallery_size: float, rank_weight: float = 1.0, triplet_weight: float = 0.1, margin: float = TRIPLET_MARGIN
 ) -> tuple[float, float]:
-    """Bounds of R_acc for any student: rank in [1, gallery_size], L_tri in [0, margin + 2].
+    """Bounds (low, high) of R_acc for any student: rank in [1, gallery_size], L_tri in [0, margin + 2].
 
-    A `gallery_size` of infinity stands for one that is not known.
+    `gallery_size` is infinity where it is unknown.
     """
     check_weights(rank_weight, triplet_weight)
     worst_loss = margin + MAX_DISTANCE + DISTANCE_SLACK
@@ -229,23 +219,20 @@ def reward_range(
     triplet_weight: float = 0.1,
     margin: float = TRIPLET_MARGIN,
 ) -> tuple[float, float]:
-    """Bounds of the reward that hold for any student and any sketch.
+    """Bounds (low, high) of the reward for any student and any sketch.
 
     Args:
         costs: (K,) cost of each canvas on offer.
-        gallery_size: number of photos ranked, infinity if it is not known.
-        tradeoff: weight of R_comp, or an array of such: the bounds then hold for each of them and, since the reward is
-            linear in it, for all between.
+        gallery_size: number of photos ranked, infinity where it is unknown.
+        tradeoff: weight of R_comp, or an array of weights; the bounds then hold for each of them and, the reward being
+            linear in the weight, for all in between.
         rank_weight: weight of 1 / rank in R_acc.
         triplet_weight: weight of the triplet loss in R_acc.
-        margin: of the triplet loss.
-
-    Returns:
-        (low, high).
+        margin: margin of the triplet loss.
     """
     comp = compute_reward(costs)
     low, high = accuracy_range(gallery_size, rank_weight, triplet_weight, margin)
-    # Widened by rounding, so that a reward that reaches a bound exactly is never outside by one bit.
+    # A little wider, so that rounding never carries a reward out of the bounds.
     slack = 1e-12 * max(1.0, float(np.abs(comp).max()), abs(low), abs(high))
     return (
         float(reward(low, comp.min(), tradeoff).min()) - slack,

@@ -1,4 +1,4 @@
-"""Vector sketches: the type, drawing them to pixels, freehand variants, and cheap statistics.
+"""Vector sketches: the type, rasterisation, synthetic freehand variants, and statistics.
 
-Imports `storage` only. Everything above may import it.
+Imports `storage` only; all other layers may import it.
 """

@@ -1,7 +1,7 @@
-"""Cheap hand-made statistics of a sketch: what a selector can look at without a recurrent network.
+"""Hand-made statistics of a sketch, as cheap input for selectors.
 
-Every feature lies in [0, 1]. A quantity x without a bound is squashed as x / (x + c), where c, near its
-median over drawings, is written beside it below; the map is monotone, so nothing is lost but scale.
+Every statistic lies in [0, 1]. An unbounded quantity x is mapped to x / (x + c), where c is near its median over
+drawings and is given beside its name.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ FEATURE_NAMES = (
     "strokes",  # number of strokes, c = 8
     "points",  # number of points, c = 100
     "ink",  # length of all strokes in sides of the canvas, c = 5
-    "density",  # share of the bounding box that the ink would cover if lines never crossed, cut at 1
+    "density",  # share of the bounding box covered by ink if lines never crossed, at most 1
     "box_width",  # of the bounding box
     "box_height",
-    "turning",  # mean absolute turn between consecutive segments, 1 is a U-turn
-    "corners",  # share of the turns that exceed 45 degrees
+    "turning",  # mean absolute angle between consecutive segments, 1 is a U-turn
+    "corners",  # share of those angles that exceed 45 degrees
     "short_strokes",  # share of the strokes shorter than a tenth of the canvas
     "closed_strokes",  # share of the strokes that end within a tenth of their length of where they began
     "stroke_length",  # mean length of a stroke in sides of the canvas, c = 0.5
@@ -31,12 +31,12 @@ FEATURE_NAMES = (
     "longest_stroke",  # share of the ink in the longest stroke
     "spacing",  # mean distance between consecutive points of a stroke, c = 0.05
     "occupied",  # share of the cells of a 32 x 32 canvas with ink in them
-    "crowded",  # share of those that more than one stroke passes through: detail that a 32 x 32 canvas merges
+    "crowded",  # share of those that more than one stroke passes through, which a 32 x 32 canvas merges
 )
-"""Names of the features, in order."""
+"""Names of the statistics, in order."""
 
 GRID = 32
-"""Cells along a side of the grid of `occupied` and `crowded`: the smallest of the default canvases."""
+"""Cells along a side of the grid of `occupied` and `crowded`; the smallest default canvas."""
 
 _SHORT = 0.1
 _CLOSED = 0.1
@@ -44,26 +44,23 @@ _CORNER = np.pi / 4
 
 
 def stroke_features(sketch: VectorSketch) -> npt.NDArray[np.float32]:
-    """Statistics of one sketch.
+    """Statistics of one sketch, (F,) float32 in [0, 1], in the order of `FEATURE_NAMES`.
 
     Args:
         sketch: at least one stroke with at least one point.
-
-    Returns:
-        (F,) float32, each in [0, 1], in the order of `FEATURE_NAMES`.
 
     Example:
         >>> line = VectorSketch.from_strokes([[[0.25, 0.5], [0.75, 0.5]]])
         >>> dict(zip(FEATURE_NAMES, stroke_features(line).tolist()))["box_width"]
         0.5
     """
-    # A search asks for one sketch, with cold caches: each call of NumPy takes microseconds, however little it does.
+    # A search computes this for one sketch, so the number of NumPy calls decides its time.
     n = len(sketch.strokes)
     sizes = np.array([len(stroke) for stroke in sketch.strokes])
     owner = np.arange(n).repeat(sizes)
     last = sizes.cumsum() - 1
     points = np.concatenate(sketch.strokes).T.astype(np.float64, order="C")  # (2, P): xs, ys
-    steps = np.zeros_like(points)  # from each point to the next of its stroke, none from the last
+    steps = np.zeros_like(points)  # to the next point of the same stroke, 0 at its last point
     np.subtract(points[:, 1:], points[:, :-1], out=steps[:, :-1])
     steps[:, last] = 0.0
     lengths = np.hypot(*steps)
@@ -82,7 +79,7 @@ def stroke_features(sketch: VectorSketch) -> npt.NDArray[np.float32]:
         _squash(n, 8.0),
         _squash(len(owner), 100.0),
         _squash(ink, 5.0),
-        # A box of no width still holds a line: it is at least as wide as the pen.
+        # The box is at least as wide as the pen.
         min(1.0, ink * LINE_WIDTH / (max(width, LINE_WIDTH) * max(height, LINE_WIDTH))),
         width,
         height,
@@ -101,7 +98,7 @@ def stroke_features(sketch: VectorSketch) -> npt.NDArray[np.float32]:
 
 
 def batch_features(sketches: Iterable[VectorSketch]) -> npt.NDArray[np.float32]:
-    """`stroke_features` of each of n sketches; (n, F) float32."""
+    """`stroke_features` of each of n sketches, (n, F) float32."""
     rows = [stroke_features(sketch) for sketch in sketches]
     return np.stack(rows) if rows else np.zeros((0, len(FEATURE_NAMES)), dtype=np.float32)
 
@@ -113,8 +110,8 @@ def _squash(value: float, scale: float) -> float:
 def _turns(
     steps: npt.NDArray[np.float64], lengths: npt.NDArray[np.float64], owner: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
-    """Absolute angles in [0, pi] between consecutive segments of a stroke, repeated points passed over."""
-    moves = lengths.nonzero()[0]  # what has no length has no direction
+    """Absolute angles in [0, pi] between consecutive segments of each stroke, ignoring repeated points."""
+    moves = lengths.nonzero()[0]  # segments of length 0 have no direction
     stroke = owner.take(moves)
     pairs = (stroke[1:] == stroke[:-1]).nonzero()[0]
     x, y = steps.take(moves.take(pairs), axis=1)
@@ -129,15 +126,13 @@ def _cells(
     owner: npt.NDArray[np.int64],
     last: npt.NDArray[np.int64],
 ) -> tuple[float, float]:
-    """Share of the grid's cells with ink, and share of those with ink of more than one stroke."""
-    # Walk along each segment in steps of at most half a cell, so that no cell of any extent is jumped over. The last
-    # point closes its stroke, and is all there is of a dot.
+    """`occupied` and `crowded`."""
+    # Sample each segment in steps of at most half a cell. The last point of a stroke is added; a dot has no other.
     counts = np.ceil(lengths * 2 * GRID).astype(np.int64)
     counts[last] = 1
     start = counts.cumsum() - counts
     fraction = (np.arange(int(counts.sum())) - start.repeat(counts)) / counts.repeat(counts)
     walked = points.repeat(counts, axis=1) + fraction * steps.repeat(counts, axis=1)
-    # No coordinate is below 0.
     column, row = np.minimum((walked * GRID).astype(np.int64), GRID - 1)
     visited = np.zeros((int(owner[-1]) + 1) * GRID**2, dtype=bool)
     visited[owner.repeat(counts) * GRID**2 + row * GRID + column] = True

@@ -1,9 +1,8 @@
 """Synthetic freehand variants of a clean line drawing, at several levels of abstraction.
 
-Designers' line art is cleaner than anything a hand draws. These variants are synthetic: they imitate what people
-leave out and get wrong, by rules of our own choosing, and are no substitute for human sketches. Level 0 is the
-drawing itself; the higher the level, the fewer strokes stay and the rougher they get. Between and beside the levels
-every kind of roughness can have a strength of its own (`roughness`).
+The variants leave out strokes and distort the others by rules of our own choosing. They imitate human sketches and are
+no substitute for them. Level 0 is the drawing itself; higher levels have fewer and rougher strokes. `roughness` sets
+the strength of each kind of distortion separately.
 """
 
 from __future__ import annotations
@@ -21,20 +20,20 @@ from sketchcanvas_env.sketches.sketch import VectorSketch, ink_length
 
 @dataclass(frozen=True)
 class Roughness:
-    """How far a freehand variant strays from its drawing. Lengths are shares of the canvas side."""
+    """Strength of each kind of distortion. Lengths are fractions of the canvas side."""
 
     drop: float
-    """Share of the strokes left out, the least important first."""
+    """Fraction of the strokes that is left out, the least important first."""
     simplify: float
-    """Douglas-Peucker tolerance: corners and small curves that get lost."""
+    """Douglas-Peucker tolerance."""
     wobble: float
     """Amplitude of a smooth displacement along each stroke."""
     jitter: float
-    """Standard deviation of the displacement of a whole stroke."""
+    """Standard deviation of the shift of each stroke."""
     rescale: float
-    """Standard deviation of the logarithm of each axis's scale, per stroke and for the whole drawing."""
+    """Standard deviation of the logarithm of the scale of each axis, for each stroke and for the whole drawing."""
     rotate: float
-    """Standard deviation of the rotation of the whole drawing, radians."""
+    """Standard deviation of the rotation of the whole drawing in radians."""
 
 
 LEVELS: tuple[Roughness, ...] = (
@@ -46,20 +45,19 @@ LEVELS: tuple[Roughness, ...] = (
 """Abstraction levels 0 (the drawing itself) to 3."""
 
 N_KINDS = len(fields(Roughness))
-"""Kinds of roughness."""
+"""Number of kinds of distortion."""
 
-_SPACING = 0.04  # canvas units between the points that a wobble can move
+_SPACING = 0.04  # canvas units between points displaced by the wobble
 
 
 def roughness(strengths: ArrayLike) -> Roughness:
-    """The roughness with a strength of its own for each kind.
+    """Roughness from relative strengths.
 
     Args:
-        strengths: (N_KINDS,) from 0, nothing of that kind, to 1, as much as level 3 has; more is rougher still. In the
-            order of the fields of `Roughness`.
+        strengths: (N_KINDS,) in the order of the fields of `Roughness`; 0 is none, 1 is that of level 3.
 
     Raises:
-        ValueError: another number of strengths, or one below 0 or not finite.
+        ValueError: a wrong number of strengths, or one below 0 or not finite.
     """
     each = np.asarray(strengths, dtype=np.float64)
     if each.shape != (N_KINDS,) or not (np.isfinite(each) & (each >= 0.0)).all():
@@ -68,32 +66,29 @@ def roughness(strengths: ArrayLike) -> Roughness:
 
 
 def seed_of(sketch_id: str) -> int:
-    """The seed of a sketch's freehand variant: fixed by its id alone, so it never depends on order."""
+    """Seed of a sketch's freehand variant, which depends on its id only."""
     return crc32(sketch_id.encode())
 
 
 def freehand(sketch: VectorSketch, roughness: Roughness, rng: np.random.RandomState) -> VectorSketch:
-    """Draw a freehand variant.
+    """A freehand variant with at least one stroke, normalised to the canvas.
 
     Args:
         sketch: the clean drawing.
-        roughness: one of `LEVELS`, or one made by `roughness`.
-        rng: NumPy's legacy generator, whose stream is frozen for good; `numpy.random.Generator` may change.
-
-    Returns:
-        The variant, normalised to the canvas; at least one stroke stays.
+        roughness: one of `LEVELS`, or made by `roughness`.
+        rng: NumPy's legacy generator, because its stream never changes between versions.
     """
     strokes = [stroke.astype(np.float64) for stroke in sketch.strokes]
     strokes = [strokes[i] for i in kept_strokes(strokes, roughness.drop, rng)]
     simple = VectorSketch.fit(strokes).simplified(roughness.simplify).strokes
-    # The wobble's support points are dense; most of them carry nothing once the stroke has its shape.
+    # The points added for the wobble are dense, and most are redundant afterwards.
     return VectorSketch.fit(roughened(simple, roughness, rng)).simplified(0.002)
 
 
 def roughened(
     strokes: Iterable[NDArray[np.floating]], roughness: Roughness, rng: np.random.RandomState
 ) -> list[NDArray[np.float64]]:
-    """The strokes wobbled, shifted and scaled, each on its own and then together; they may leave the canvas."""
+    """The strokes wobbled, shifted and scaled, then rotated and scaled together; they may leave the canvas."""
     rough = []
     for stroke in strokes:
         points = _wobbled(_resampled(stroke.astype(np.float64)), roughness.wobble, rng)
@@ -107,7 +102,7 @@ def roughened(
 
 
 def kept_strokes(strokes: Sequence[NDArray[np.floating]], drop: float, rng: np.random.RandomState) -> list[int]:
-    """Indices of the strokes that stay, in drawing order: ink decides, with some luck."""
+    """Indices of the strokes that stay, ascending: those with the most ink, times a random factor."""
     luck = np.exp(rng.normal(0.0, 0.5, len(strokes)))
     importance = np.array([ink_length(stroke) for stroke in strokes]) * luck
     count = max(1, len(strokes) - round(drop * len(strokes)))
@@ -115,7 +110,7 @@ def kept_strokes(strokes: Sequence[NDArray[np.floating]], drop: float, rng: np.r
 
 
 def _resampled(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The polyline with extra points, so that no piece is longer than the spacing."""
+    """The polyline with added points, so that no segment is longer than `_SPACING`."""
     pieces = [points[:1]]
     for start, end in pairwise(points):
         steps = max(1, int(np.ceil(np.hypot(*(end - start)) / _SPACING)))
@@ -124,7 +119,7 @@ def _resampled(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _wobbled(points: NDArray[np.float64], amplitude: float, rng: np.random.RandomState) -> NDArray[np.float64]:
-    """The polyline displaced by three smooth waves per axis along its length."""
+    """The polyline displaced along its length by three sine waves per axis."""
     along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(points, axis=0).T))])
     moved = points.copy()
     for axis in (0, 1):

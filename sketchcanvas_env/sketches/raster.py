@@ -1,7 +1,7 @@
-"""Strokes to pixels: a deterministic, anti-aliased grey canvas at any side from 8 to 512.
+"""Deterministic, anti-aliased rasterisation of sketches at sides from 8 to 512 pixels.
 
-The strokes go straight to cairo (through cairocffi, which is what CairoSVG itself draws with), without an XML
-round trip. The picture equals CairoSVG's rendering of `VectorSketch.to_svg` at the same side.
+Strokes are drawn with cairo directly, through cairocffi. The result equals CairoSVG's rendering of
+`VectorSketch.to_svg` at the same side.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def check_side(side: int) -> int:
     """The side as an int.
 
     Raises:
-        ValueError: not a whole number from 8 to 512.
+        ValueError: not an integer from 8 to 512.
     """
     if isinstance(side, bool) or not isinstance(side, (int, np.integer)) or not MIN_SIDE <= side <= MAX_SIDE:
         raise ValueError(f"a canvas side is a whole number of pixels from {MIN_SIDE} to {MAX_SIDE}, not {side!r}")
@@ -30,14 +30,11 @@ def check_side(side: int) -> int:
 
 
 def rasterise(sketch: VectorSketch, side: int) -> NDArray[np.uint8]:
-    """Draw a sketch, black ink (0) on white paper (255).
+    """The sketch as black ink (0) on white (255), (side, side) uint8.
 
     Args:
-        sketch: strokes on the unit canvas.
+        sketch: the sketch.
         side: canvas side in pixels, 8 to 512.
-
-    Returns:
-        uint8 array of shape (side, side).
 
     Raises:
         ValueError: the side is out of range.
@@ -45,10 +42,10 @@ def rasterise(sketch: VectorSketch, side: int) -> NDArray[np.uint8]:
     import cairocffi
 
     side = check_side(side)
-    # A surface of cairo's own: to lend it memory takes longer than to draw a stroke.
+    # Passing memory of our own to cairo takes longer than drawing a stroke.
     surface = cairocffi.ImageSurface(cairocffi.FORMAT_RGB24, side, side)
     context = cairocffi.Context(surface)
-    # White paper, as CairoSVG paints its background: ink is then composed in the same 8-bit steps.
+    # Paint the background as CairoSVG does, so that ink is blended in the same 8-bit steps.
     context.set_source_rgb(1.0, 1.0, 1.0)
     context.paint()
     context.set_line_width(line_width(side))
@@ -60,7 +57,7 @@ def rasterise(sketch: VectorSketch, side: int) -> NDArray[np.uint8]:
     for stroke in sketch.strokes:
         stop = start + len(stroke)
         context.move_to(*points[start])
-        # A dot is a line of no length.
+        # A dot is a line of length 0.
         for x, y in points[start + 1 : stop] or points[start:stop]:
             context.line_to(x, y)
         context.stroke()
@@ -70,12 +67,11 @@ def rasterise(sketch: VectorSketch, side: int) -> NDArray[np.uint8]:
 
 
 def rasterise_batch(sketches: Iterable[VectorSketch], side: int) -> NDArray[np.uint8]:
-    """Draw many sketches on canvases of one side.
+    """`rasterise` of n sketches, (n, side, side) uint8.
 
-    Any iterable will do, so `rasterise_batch(rich.progress.track(sketches), side)` shows a progress bar.
-
-    Returns:
-        uint8 array of shape (n, side, side).
+    Args:
+        sketches: any iterable, so `rich.progress.track(sketches)` shows a progress bar.
+        side: canvas side in pixels, 8 to 512.
 
     Raises:
         ValueError: the side is out of range.

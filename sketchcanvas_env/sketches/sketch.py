@@ -1,7 +1,7 @@
-"""The vector sketch: an ordered tuple of strokes on a unit canvas, and the ways to write it down.
+"""The vector sketch: an ordered tuple of strokes on a unit canvas, and its conversions.
 
-Coordinates are fractions of a square canvas, x to the right and y down, so a sketch has no resolution until
-somebody rasterises it (`sketchcanvas_env.sketches.raster`).
+Coordinates are fractions of a square canvas, x to the right and y down. `sketchcanvas_env.sketches.raster` rasterises
+sketches.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from sketchcanvas_env.sketches.pen import line_width, pixels_of
 MAX_STROKES = 5_000
 MAX_POINTS = 50_000
 DEFAULT_MARGIN = 0.08
-"""Share of the canvas left free on each side of the longest extent by `VectorSketch.normalised`."""
+"""Fraction of the canvas left free on each side of the longer extent by `VectorSketch.fit`."""
 
-_SHORT = 128  # points up to which plain numbers beat NumPy's calls
+_SHORT = 128  # number of points up to which plain Python is faster than NumPy
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,23 +28,23 @@ class VectorSketch:
     """A drawing as strokes in drawing order.
 
     Attributes:
-        strokes: tuple of float32 arrays of shape (P, 2), P >= 1, every coordinate in [0, 1]. A stroke of one
-            point is a dot. The arrays are read-only.
+        strokes: read-only float32 arrays of shape (P, 2), P >= 1, with coordinates in [0, 1]. A stroke of one point is
+            a dot.
 
-    Use `from_strokes`, `from_stroke5` or `sketchcanvas_env.svg.reader.read_svg` to make one: they validate.
+    Make sketches with `from_strokes`, `fit`, `from_stroke5` or `sketchcanvas_env.svg.reader.read_svg`, which validate.
     """
 
     strokes: tuple[NDArray[np.float32], ...]
 
     @classmethod
     def from_strokes(cls, strokes: Iterable[ArrayLike]) -> VectorSketch:
-        """Validate strokes that already lie on the unit canvas.
+        """A sketch from strokes on the unit canvas.
 
         Args:
             strokes: each array-like of shape (P, 2), P >= 1.
 
         Raises:
-            ValueError: no stroke, a wrong shape, a number that is not finite or outside [0, 1], or more than
+            ValueError: no stroke, a wrong shape, a coordinate that is not finite or outside [0, 1], or more than
                 `MAX_STROKES` strokes or `MAX_POINTS` points. The message names the stroke.
         """
         checked = _checked_strokes(strokes)
@@ -58,36 +58,38 @@ class VectorSketch:
 
     @classmethod
     def fit(cls, strokes: Iterable[ArrayLike], margin: float = DEFAULT_MARGIN) -> VectorSketch:
-        """Scale strokes in any coordinates onto the unit canvas by their bounding box, aspect kept, centred.
+        """A sketch from strokes in any coordinates, scaled by their bounding box to the unit canvas and centred.
+
+        The aspect ratio is kept.
 
         Args:
             strokes: each array-like of shape (P, 2), any finite coordinates, y down.
-            margin: free share of the canvas on each side of the longer extent, in [0, 0.5).
+            margin: fraction of the canvas left free on each side of the longer extent, in [0, 0.5).
 
         Raises:
-            ValueError: as `from_strokes`, except for the range, or a margin outside [0, 0.5).
+            ValueError: as `from_strokes` except for the range of coordinates, or a margin outside [0, 0.5).
         """
         if not 0.0 <= margin < 0.5:
             raise ValueError(f"margin must lie in [0, 0.5), not {margin}")
         checked = _checked_strokes(strokes)
         points = np.concatenate(checked)
-        # By a power of two, which is exact, to numbers below 1: neither 1e308 nor 1e-320 may overflow what follows.
+        # Scale by a power of two, which is exact, so that neither 1e308 nor 1e-320 overflows below.
         _, exponent = np.frexp(np.abs(points).max())
         checked = [np.ldexp(stroke, -exponent) for stroke in checked]
         points = np.concatenate(checked)
         low, high = points.min(axis=0), points.max(axis=0)
         extent = float((high - low).max())
-        # A single dot has no extent: it goes to the middle of the canvas.
+        # A single dot is placed in the middle of the canvas.
         scale = (1.0 - 2.0 * margin) / extent if extent > 0.0 else 0.0
         centre = (low + high) / 2.0
         return cls(_frozen([np.clip((s - centre) * scale + 0.5, 0.0, 1.0) for s in checked]))
 
     @classmethod
     def from_stroke5(cls, stroke5: ArrayLike) -> VectorSketch:
-        """Read rows (x, y, p1, p2, p3) as `to_stroke5` writes them; rows with p3 = 1 are ignored.
+        """A sketch from rows (x, y, p1, p2, p3) as written by `to_stroke5`; rows with p3 = 1 are ignored.
 
         Raises:
-            ValueError: wrong shape, pen states that are not one-hot, or strokes `from_strokes` refuses.
+            ValueError: a wrong shape, pen states that are not one-hot, or as `from_strokes`.
         """
         rows = np.asarray(stroke5, dtype=np.float64)
         if rows.ndim != 2 or rows.shape[1] != 5:
@@ -111,24 +113,24 @@ class VectorSketch:
         return sum(len(stroke) for stroke in self.strokes)
 
     def normalised(self, margin: float = DEFAULT_MARGIN) -> VectorSketch:
-        """The same drawing scaled by its bounding box, aspect kept, centred (see `fit`)."""
+        """The sketch scaled by its bounding box and centred; see `fit`."""
         return VectorSketch.fit(self.strokes, margin)
 
     def simplified(self, tolerance: float) -> VectorSketch:
-        """Douglas-Peucker on every stroke.
+        """The sketch with every stroke simplified by Douglas-Peucker.
 
         Args:
-            tolerance: distance in canvas units under which a point counts as redundant, >= 0.
+            tolerance: distance in canvas units below which a point is redundant, >= 0.
         """
         if not tolerance >= 0.0:
             raise ValueError(f"tolerance must be >= 0, not {tolerance}")
         return VectorSketch(_frozen([s[douglas_peucker_weights(s) > tolerance] for s in self.strokes]))
 
     def bounded(self, max_points: int) -> VectorSketch:
-        """The drawing with at most `max_points` points, the least telling ones left out.
+        """The sketch with at most `max_points` points.
 
-        Points go in order of their Douglas-Peucker weight over all strokes. When even two points a stroke are
-        too many, the strokes with the least ink go first.
+        Points are removed in order of their Douglas-Peucker weight over all strokes. If even two points per stroke are
+        too many, strokes with the least ink are removed first.
 
         Raises:
             ValueError: max_points < 2.
@@ -147,20 +149,18 @@ class VectorSketch:
         flat = np.concatenate(weights)
         if len(flat) <= max_points:
             return VectorSketch(_frozen(strokes))
-        # A stable sort makes ties go to the earlier point, so the result never depends on the platform.
+        # A stable sort keeps the earlier of tied points on every platform.
         keep = np.zeros(len(flat), dtype=bool)
         keep[np.argsort(-flat, kind="stable")[:max_points]] = True
         pieces = np.split(keep, np.cumsum([len(w) for w in weights])[:-1])
         return VectorSketch(_frozen([s[k] for s, k in zip(strokes, pieces, strict=True)]))
 
     def to_stroke5(self, max_points: int) -> NDArray[np.float32]:
-        """Rows (x, y, p1, p2, p3): absolute position and a one-hot pen state.
+        """The sketch as stroke-5 rows (x, y, p1, p2, p3), (max_points, 5) float32.
 
-        p1: the pen stays down towards the next row; p2: last point of its stroke; p3: the sketch is over. Rows
-        after the last point are (0, 0, 0, 0, 1). A sketch with more points is bounded first, as in the paper.
-
-        Returns:
-            float32 array of shape (max_points, 5).
+        x and y are absolute positions. p1: the pen stays down to the next row; p2: last point of a stroke; p3: end of
+        the sketch. Rows after the last point are (0, 0, 0, 0, 1). A sketch with more points is bounded first, as in the
+        paper.
         """
         sketch = self.bounded(max_points)
         rows = np.zeros((max_points, 5), dtype=np.float32)
@@ -175,7 +175,7 @@ class VectorSketch:
         return rows
 
     def to_svg(self, side: int = 256) -> str:
-        """A clean SVG with one `<path>` a stroke, drawn as `sketchcanvas_env.sketches.raster` draws it at that side."""
+        """The sketch as an SVG with one `<path>` for each stroke, drawn as `rasterise` draws it at that side."""
         paths = "\n".join(f'<path d="{_path_data(pixels_of(stroke, side))}"/>' for stroke in self.strokes)
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{side}" height="{side}" '
@@ -186,21 +186,18 @@ class VectorSketch:
 
 
 def ink_length(stroke: NDArray[np.floating]) -> float:
-    """Length of a polyline of shape (P, 2) in its own units; 0 for a dot."""
+    """Length of a polyline (P, 2); 0 for a dot."""
     return float(np.hypot(*np.diff(stroke, axis=0).T).sum())
 
 
 def douglas_peucker_weights(stroke: NDArray[np.floating]) -> NDArray[np.float64]:
-    """The tolerance under which Douglas-Peucker keeps each point of a polyline.
+    """Largest tolerance at which Douglas-Peucker keeps each point of a polyline, (P,) float64.
 
-    One pass answers every tolerance: the point survives `tolerance` exactly when its weight is larger. The end
-    points weigh infinity. A child's weight is capped by its parent's, which keeps the order of the recursion.
+    A point is kept at a tolerance exactly if its weight is larger. End points have infinite weight. The weight of a
+    point is capped by that of the point that split its segment, as in the recursion.
 
     Args:
         stroke: (P, 2) points.
-
-    Returns:
-        (P,) float64 weights, in the units of the stroke.
     """
     points = np.asarray(stroke, dtype=np.float64)
     xs, ys = points.T.tolist()
@@ -226,9 +223,9 @@ def douglas_peucker_weights(stroke: NDArray[np.floating]) -> NDArray[np.float64]
 
 
 def _farthest(xs: list[float], ys: list[float], first: int, last: int) -> tuple[int, float]:
-    """The first of the points farthest from the segment between two others, and its distance.
+    """Index and distance of the point farthest from the segment between two others; ties go to the first.
 
-    It does what `_distances_to_segment` does, number by number: on few points NumPy's calls take several times as long.
+    The same as `_distances_to_segment` in plain Python, which is several times faster for few points.
     """
     x0, y0 = xs[first], ys[first]
     along_x, along_y = xs[last] - x0, ys[last] - y0
@@ -252,7 +249,7 @@ def _distances_to_segment(
     along = end - start
     square = float(along @ along)
     offsets = points - start
-    # A closed stroke starts and ends at one point: the segment is that point.
+    # In a closed stroke start and end are one point.
     position = np.clip(offsets @ along / square, 0.0, 1.0) if square > 0.0 else np.zeros(len(points))
     away = offsets - position[:, None] * along
     return np.asarray(np.sqrt((away**2).sum(axis=1)))
@@ -289,5 +286,5 @@ def _frozen(strokes: Sequence[NDArray[np.floating]]) -> tuple[NDArray[np.float32
 
 def _path_data(points: NDArray[np.float64]) -> str:
     pairs = [f"{x:.3f},{y:.3f}" for x, y in points.tolist()]
-    # A dot is a line of no length: round caps make it visible.
+    # A dot is a line of length 0, which round caps make visible.
     return "M" + pairs[0] + "L" + " ".join(pairs[1:] or pairs)

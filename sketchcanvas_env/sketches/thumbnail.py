@@ -1,4 +1,4 @@
-"""A thumbnail of a sketch: what a selector can see of the drawing for a few microseconds and without a network."""
+"""Thumbnails of sketches, as cheap input for selectors."""
 
 from __future__ import annotations
 
@@ -11,20 +11,17 @@ from sketchcanvas_env.sketches.raster import rasterise
 from sketchcanvas_env.sketches.sketch import VectorSketch
 
 SIDE = 16
-"""Side of a thumbnail, in pixels. Half the smallest canvas on offer by default."""
+"""Side of a thumbnail in pixels, half the smallest default canvas."""
 
 SIZE = SIDE * SIDE
-"""Numbers in a thumbnail."""
+"""Pixels of a thumbnail."""
 
 
 def thumbnail(sketch: VectorSketch) -> npt.NDArray[np.float32]:
-    """The strokes as `raster.rasterise` draws them on a canvas of `SIDE` pixels, flat.
+    """The sketch on a canvas of `SIDE` pixels, (SIZE,) float32, 0 for paper and 1 for ink, row by row from the top.
 
     Args:
         sketch: at least one stroke with at least one point.
-
-    Returns:
-        (SIZE,) float32 in [0, 1], row after row from the top, 0 for paper and 1 for ink.
 
     Example:
         >>> dot = VectorSketch.from_strokes([[[0.5, 0.0]]])
@@ -37,6 +34,6 @@ def thumbnail(sketch: VectorSketch) -> npt.NDArray[np.float32]:
 
 
 def batch_thumbnails(sketches: Iterable[VectorSketch]) -> npt.NDArray[np.float32]:
-    """`thumbnail` of each of n sketches; (n, SIZE) float32."""
+    """`thumbnail` of each of n sketches, (n, SIZE) float32."""
     rows = [thumbnail(sketch) for sketch in sketches]
     return np.stack(rows) if rows else np.zeros((0, SIZE), dtype=np.float32)

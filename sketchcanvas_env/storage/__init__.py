@@ -1,4 +1,4 @@
 """Files: atomic writes, bounded reads, `.npz` and table files, the user's cache, long lists of names.
 
-Imports nothing of this package. Every room may import it.
+Imports nothing else of this package; all other layers may import it.
 """

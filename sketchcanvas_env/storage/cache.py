@@ -1,8 +1,7 @@
-"""Derived files in the user's cache folder, named after a hash of what decides their content.
+"""Cache of derived files, named by a hash of everything that determines their content.
 
-The folder is $SKETCHCANVAS_CACHE, or where this system keeps a user's caches. Its files may be deleted at any time.
-Beyond `KEPT_BYTES` the least recently used files are deleted. Where the folder cannot be written to, temporary files
-are used.
+The folder is $SKETCHCANVAS_CACHE, or the system's default for a user's caches. Its files may be deleted at any time.
+Beyond `KEPT_BYTES` the least recently used files are deleted. If the folder is not writable, temporary files are used.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 KEPT_BYTES = 32 << 30
-"""Bytes of the folder beyond which old files are removed when a new one is written."""
+"""Size of the folder in bytes beyond which old files are deleted when a new one is written."""
 
 VARIABLE = "SKETCHCANVAS_CACHE"
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
@@ -30,41 +29,41 @@ T = TypeVar("T")
 
 
 def key_of(what: str, version: int, *parts: object) -> str:
-    """A name for a file: 64 hex digits.
+    """Key of a file: 64 hex digits.
 
     Args:
-        what: kind of content, as the name of a data set.
-        version: of the code that makes it; it rises with every change of what comes out.
-        parts: everything else that decides the content, JSON-able: names and digests of sources, settings.
+        what: kind of content, such as the name of a data set.
+        version: version of the code that computes it; increase it whenever the result changes.
+        parts: everything else that determines the content, JSON-able: names and digests of sources, settings.
     """
     return sha256(json.dumps([what, version, *parts]).encode()).hexdigest()
 
 
 @lru_cache
 def code_version(*packages: str) -> str:
-    """sha256 (hex) of the source of modules that are imported: part of a key, it changes with what they may do.
+    """SHA-256 (hex) of the source code of imported modules, to be part of a key.
 
     Args:
-        packages: names of modules, or of packages, all of whose imported modules count.
+        packages: names of modules or packages; of packages all imported modules count.
     """
     names = sorted(name for name in sys.modules if f"{name}.".startswith(tuple(f"{package}." for package in packages)))
     return sha256("".join(inspect.getsource(sys.modules[name]) for name in names).encode()).hexdigest()
 
 
 def cached(key: str, read: Callable[[Path], T], write: Callable[[Path], None]) -> T:
-    """What `read` makes of the file of a key, which `write` makes first if it is not there.
+    """Result of `read` for the file of a key; `write` makes the file if it is missing or damaged.
 
     Args:
-        key: see `key_of`.
-        read: maps or reads a file; what it raises for one that is there means that it is damaged.
-        write: writes it atomically. What it raises ends the call.
+        key: from `key_of`.
+        read: reads or maps a file; any exception means that the file is damaged.
+        write: writes the file atomically.
 
     Raises:
-        OSError: the disk is full; the message names the file.
+        OSError: the disk is full; the message names the file. Other exceptions of `write` are passed on.
     """
     folder = cache_folder()
     path = folder / f"{key}.npz"
-    # Whatever is wrong with a damaged file (zipfile and NumPy stumble in many ways), it is written anew.
+    # A damaged file raises many kinds of error (zipfile, NumPy) and is written anew.
     with suppress(Exception):
         found = read(path)
         os.utime(path)
@@ -75,7 +74,7 @@ def cached(key: str, read: Callable[[Path], T], write: Callable[[Path], None]) -
     except OSError as error:
         if error.errno not in _DENIED:
             raise
-        # What is mapped from a file stays when the file goes.
+        # Mapped memory stays valid after the file is deleted.
         with tempfile.TemporaryDirectory(prefix="sketchcanvas-", ignore_cleanup_errors=True) as temporary:
             write(Path(temporary) / path.name)
             return read(Path(temporary) / path.name)
@@ -86,17 +85,17 @@ def cached(key: str, read: Callable[[Path], T], write: Callable[[Path], None]) -
 
 
 def cache_folder() -> Path:
-    """The folder; it need not be there."""
+    """Path of the folder, which may not exist yet."""
     from platformdirs import user_cache_path
 
     return Path(os.environ.get(VARIABLE) or user_cache_path("sketchcanvas", appauthor=False))
 
 
 def _tidy(folder: Path, newest: Path) -> None:
-    """Remove the files that were not used for longest, down to `KEPT_BYTES`."""
+    """Delete the least recently used files until `KEPT_BYTES` are left."""
     found = []
     for path in folder.glob("*.npz"):
-        with suppress(OSError):  # another process tidies up as well
+        with suppress(OSError):  # another process may have deleted it
             state = path.stat()
             found.append((path == newest, state.st_mtime_ns, state.st_size, path))
     total = 0

@@ -1,4 +1,4 @@
-"""Files: written so that no half-written one ever stands under its final name, read under limits, and hashed."""
+"""Atomic writes, bounded reads, and hashes of files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CHUNK = 1 << 20
 
 
 def _umask() -> int:
-    """The process's umask; it can only be read by setting it."""
+    """The process's umask, which can only be read by setting it."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
@@ -23,22 +23,22 @@ def _umask() -> int:
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path to write to, and rename it to `path` once the block has ended well.
+    """Context manager that yields a temporary path and renames the file to `path` at the end.
 
-    The temporary file lies in the same folder (a rename is atomic only within one file system), starts with a
-    dot and keeps the suffix of `path`, because some writers choose their format by it. When the block ends
-    without an exception the file is flushed to the disk and renamed over `path`; on any exception,
-    KeyboardInterrupt included, it is removed and `path` stays as it was. Missing folders are made.
+    The temporary file is in the same folder, because a rename is atomic only within a file system. Its name starts with
+    a dot and keeps the suffix of `path`. When the block ends without an exception, the file is flushed to the disk and
+    renamed; on any exception, including KeyboardInterrupt, it is deleted and `path` stays unchanged. Missing folders
+    are made.
 
     Args:
         path: the final name.
 
     Yields:
-        The temporary path. It exists, empty, when the block starts.
+        The temporary path, of an empty file.
 
     Raises:
         IsADirectoryError: `path` is a folder.
-        OSError: the disk is full, or the folder cannot be written to; it names the final file.
+        OSError: the disk is full, or the folder is not writable; the message names the final file.
 
     Example:
         >>> import tempfile
@@ -56,25 +56,25 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        # mkstemp makes the file private; a file of the user's own making would follow the umask.
+        # mkstemp makes private files; restore the permissions of ordinary ones.
         temporary.chmod(0o666 & ~_umask())
         yield temporary
         _sync(temporary)
         os.replace(temporary, final)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        # A write that fails (a full disk) does not say which file it was for.
+        # Errors of write(), such as a full disk, do not name the file.
         if isinstance(error, OSError) and error.errno is not None and error.filename is None:
             error.filename = os.fspath(final)
         raise
-    # A folder cannot be opened for syncing everywhere (Windows); the rename itself is done by now.
+    # Windows cannot sync a folder; the rename is done by now.
     with suppress(OSError):
         _sync(final.parent)
 
 
 def _sync(path: Path) -> None:
-    """Flush a file's, or a folder's, content to the disk."""
-    # fsync on Windows needs a handle that may write; a folder can only be opened for reading.
+    """Flush a file or a folder to the disk."""
+    # On Windows fsync needs a writable handle; folders can only be opened for reading.
     handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(handle)
@@ -83,42 +83,42 @@ def _sync(path: Path) -> None:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text in UTF-8; atomic, and it raises, as `atomic_write`."""
+    """Write a text in UTF-8 atomically; errors as `atomic_write`."""
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: str | os.PathLike[str], value: Any, indent: int = 1) -> None:
-    """Write a value as JSON that every reader takes, with a newline at the end; atomic, as `atomic_write`.
+    """Write a value as JSON with a newline at the end, atomically.
 
     Args:
         path: the final name.
-        value: of what JSON knows.
-        indent: spaces a level.
+        value: any JSON value.
+        indent: spaces per level.
 
     Raises:
-        ValueError: NaN or infinity in it; nothing is written then.
-        TypeError: something that JSON does not know.
+        ValueError: NaN or infinity; nothing is written.
+        TypeError: not a JSON value.
         OSError: as `atomic_write`.
     """
     write_text(path, json.dumps(value, indent=indent, allow_nan=False) + "\n")
 
 
 def is_special(path: str | os.PathLike[str]) -> bool:
-    """Whether a path names something other than a plain file; reading a pipe or a device might never end."""
+    """Whether a path exists and is not a plain file. Reading a pipe or a device may never end."""
     return os.path.exists(path) and not os.path.isfile(path)
 
 
 def read_json(path: str | os.PathLike[str], limit: int) -> Any:
-    """The value of a JSON file that may be damaged or hostile.
+    """Value of a JSON file that is not trusted.
 
     Args:
         path: a file.
-        limit: most bytes that are read.
+        limit: largest size in bytes.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a plain file, larger than `limit`, or not JSON that can be read; the message names the file.
+        ValueError: not a plain file, larger than `limit`, or not valid JSON; the message names the file.
     """
     if is_special(path):
         raise ValueError(f"{os.fspath(path)} is not a plain file")
@@ -133,7 +133,7 @@ def read_json(path: str | os.PathLike[str], limit: int) -> Any:
 
 
 def parse_json(text: str | bytes, name: str) -> Any:
-    """The value of a JSON text; ValueError naming `name` for one that cannot be read, is deep, or has a field twice."""
+    """Value of a JSON text; ValueError naming `name` if it is invalid, nested too deep, or has duplicate fields."""
     try:
         return json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
@@ -141,7 +141,7 @@ def parse_json(text: str | bytes, name: str) -> Any:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object; a field that occurs twice is an error, because readers differ in which one they take."""
+    """The pairs as a dict; ValueError for duplicate fields, which readers resolve differently."""
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("an object has two fields of one name")
@@ -149,7 +149,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def sha256_file(path: str | os.PathLike[str]) -> str:
-    """Hex SHA-256 of a file's bytes, read in blocks of 1 MiB."""
+    """SHA-256 (hex) of a file."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(_CHUNK):

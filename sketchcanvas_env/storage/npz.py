@@ -1,8 +1,7 @@
-"""`.npz` files with the same bytes every time: no time stamps, no pickle, members in the order given.
+"""Reproducible `.npz` files: no time stamps, no pickle, members in the order given.
 
-There are two forms, and `read_npz` reads both. `write_npz` deflates, for files that are small or shipped;
-`write_mapped` stores arrays uncompressed and aligned, so that they can be mapped from the disk and take memory only
-where they are read.
+`read_npz` reads two forms. `write_npz` compresses, for small or shipped files. `write_mapped` stores arrays
+uncompressed and aligned, so that they can be mapped from the disk and take memory only where they are used.
 """
 
 from __future__ import annotations
@@ -25,16 +24,16 @@ from numpy.typing import NDArray
 from sketchcanvas_env.storage.files import atomic_write, is_special
 
 MAX_MAPPED_BYTES = 16 << 30
-"""Largest file that is mapped. Nothing is read ahead, but every check looks at all of it, at about 1 GB a second."""
+"""Largest file that is mapped, in bytes. All of it is checked, at about 1 GB/s."""
 
 MAPPED_FROM = 64 << 20
-"""Bytes from which on arrays are laid down so that they can be mapped, not compressed."""
+"""Bytes from which arrays are stored so that they can be mapped, instead of compressed."""
 
 MAX_READ_BYTES = MAPPED_FROM + (1 << 20)
-"""Most bytes that members which cannot be mapped may take together; they lie in memory."""
+"""Most bytes in all members that are read into memory because they cannot be mapped."""
 
 _MAX_DIRECTORY_BYTES = 1 << 16
-# Small files must not become large: real arrays unpack to some five times their size, zeros to a thousand times.
+# Limits on zip bombs: real arrays unpack to about five times their size, zeros to a thousand times.
 _MAX_RATIO = 100
 _SMALL_BYTES = 16 << 20
 _MAX_NPY_HEADER = 4096
@@ -51,12 +50,12 @@ _LOCATOR_64 = struct.Struct("<4sLQL")  # where that one stands
 
 @dataclass(frozen=True)
 class Rows:
-    """An array that comes in blocks, for who writes it: it never lies in memory as a whole.
+    """An array given in blocks, so that it is never in memory as a whole.
 
     Attributes:
-        dtype: of all blocks.
-        shape: of the whole.
-        blocks: arrays that make up the whole, joined along the first axis.
+        dtype: dtype of all blocks.
+        shape: shape of the whole array.
+        blocks: arrays to be concatenated along the first axis.
     """
 
     dtype: np.dtype[Any]
@@ -65,7 +64,7 @@ class Rows:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the whole."""
+        """Size of the whole array in bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
@@ -73,7 +72,7 @@ Shape = tuple[int, ...]
 
 
 def write_either(path: str | Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """`write_npz` for less than `MAPPED_FROM` bytes, `write_mapped` for more; arguments and errors as of these."""
+    """`write_npz` for arrays below `MAPPED_FROM` bytes in all, else `write_mapped`; same arguments and errors."""
     large = sum(array.nbytes for array in arrays.values()) >= MAPPED_FROM
     (write_mapped if large else write_npz)(path, arrays)
 
@@ -84,7 +83,7 @@ def write_npz(path: str | Path, arrays: Mapping[str, NDArray[Any]], compress: bo
     Args:
         path: the final name.
         arrays: arrays by name; none of dtype object.
-        compress: deflate the members. Left off where the bytes must not depend on a version of zlib.
+        compress: whether to deflate the members. Compressed bytes may depend on the version of zlib.
 
     Raises:
         ValueError: an array of dtype object.
@@ -101,14 +100,14 @@ def write_npz(path: str | Path, arrays: Mapping[str, NDArray[Any]], compress: bo
 def write_mapped(path: str | Path, arrays: Mapping[str, NDArray[Any] | Rows]) -> None:
     """Write arrays atomically as an `.npz` that `read_npz` maps and `numpy.load(..., allow_pickle=False)` reads.
 
-    Members are stored and padded in front, so that what follows a member's own header is aligned in the file.
+    Members are stored uncompressed, with padding so that array data are aligned in the file.
 
     Args:
         path: the final name.
-        arrays: arrays by name, or the blocks that they are made of; none of dtype object.
+        arrays: arrays, or arrays in blocks, by name; none of dtype object.
 
     Raises:
-        ValueError: an array of dtype object, or blocks that do not make up what their `Rows` says.
+        ValueError: an array of dtype object, or blocks that do not add up to the shape of their `Rows`.
     """
     with atomic_write(path) as temporary, zipfile.ZipFile(temporary, "w", compression=zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
@@ -117,7 +116,7 @@ def write_mapped(path: str | Path, arrays: Mapping[str, NDArray[Any] | Rows]) ->
                 raise ValueError(f"{name}: objects cannot be written without pickle")
             info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
             large = rows.nbytes > _ZIP64_BYTES - _BLOCK_BYTES
-            # NumPy pads an array's header to a multiple of the same number; zip64 adds a field of 20 bytes to ours.
+            # NumPy pads its header to a multiple of 64 bytes, too; zip64 adds a field of 20 bytes to the local header.
             start = archive.start_dir + _LOCAL.size + len(info.filename) + 4 + 20 * large
             padding = -start % _ALIGNMENT
             info.extra = struct.pack("<2H", _PADDING, padding) + bytes(padding)
@@ -126,7 +125,7 @@ def write_mapped(path: str | Path, arrays: Mapping[str, NDArray[Any] | Rows]) ->
 
 
 def _whole(array: NDArray[Any]) -> Rows:
-    """An array as blocks of its first axis."""
+    """An array as blocks along its first axis."""
     if array.ndim == 0:
         return Rows(array.dtype, array.shape, [array])
     step = max(1, _BLOCK_BYTES // max(1, array.nbytes // max(1, len(array))))
@@ -151,29 +150,25 @@ def read_npz(
     most_mapped: int = MAX_MAPPED_BYTES,
     check: Callable[[Mapping[str, Shape]], object] = dict,
 ) -> dict[str, NDArray[Any]]:
-    """The arrays of an `.npz` that nobody vouches for.
+    """Arrays of an untrusted `.npz` file, read-only, by name.
 
-    Members that are stored and aligned are mapped from the file, the others are read, once the headers of all are
-    found to be right. All of them are compared with their checksums. A mapped file may be replaced
-    (`files.atomic_write`) or removed, and what was mapped stays; but to cut it short in place ends the process that
-    looks at it.
+    All headers are checked before any array is read. Uncompressed, aligned members are mapped, the others are read; all
+    checksums are verified. A mapped file may be replaced (`files.atomic_write`) or deleted while it is in use, but
+    truncating it in place crashes the process.
 
     Args:
         path: the file.
-        kinds: what it must hold: `numpy.dtype.kind` of every array by name, without ".npy".
-        optional: names out of `kinds` that may be missing.
-        most: bytes that all members together may have that are read.
-        most_mapped: bytes that the file may have.
+        kinds: `numpy.dtype.kind` of every expected array by name, without ".npy".
+        optional: names in `kinds` that may be missing.
+        most: most bytes in all members that are read into memory.
+        most_mapped: largest file in bytes.
         check: called with the shapes of all arrays by name before any is read; raises ValueError for wrong ones.
-
-    Returns:
-        Arrays by name, read-only.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: anything that is wrong with it; the message names the array but not the file.
-        OSError, zipfile.BadZipFile, EOFError, NotImplementedError, SyntaxError: a file so damaged that NumPy or
-            `zipfile` stumbled over it.
+        ValueError: an invalid file; the message names the array but not the file.
+        OSError, zipfile.BadZipFile, EOFError, NotImplementedError, SyntaxError: raised by NumPy or `zipfile` for some
+            damaged files.
     """
     check_zip(path, most_mapped)
     with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
@@ -214,7 +209,7 @@ def _check_names(members: Sequence[zipfile.ZipInfo], kinds: Mapping[str, str], o
 
 
 def _stored(body: memoryview, member: zipfile.ZipInfo) -> memoryview | None:
-    """Where a member lies in the file, None where it is compressed, or its local header says something else."""
+    """Data of an uncompressed member in the file; None if it is compressed or its local header differs."""
     if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1 or member.compress_size != member.file_size:
         return None
     header = body[member.header_offset : member.header_offset + _LOCAL.size]
@@ -236,7 +231,7 @@ def _checksum(content: memoryview) -> int:
 
 
 def _beginning(archive: zipfile.ZipFile, body: memoryview, member: zipfile.ZipInfo) -> bytes:
-    """The first bytes of a member, enough for its header."""
+    """First bytes of a member, enough for its array header."""
     content = _stored(body, member)
     if content is not None:
         return bytes(content[: 2 * _MAX_NPY_HEADER])
@@ -246,7 +241,7 @@ def _beginning(archive: zipfile.ZipFile, body: memoryview, member: zipfile.ZipIn
 
 @dataclass(frozen=True)
 class _Described:
-    """What a member's own header says of its array, and where in the member the array starts."""
+    """Header of a member's array, and the offset of its data in the member."""
 
     shape: Shape
     fortran: bool
@@ -255,7 +250,7 @@ class _Described:
 
 
 def _described(name: str, beginning: bytes, size: int, kind: str) -> _Described:
-    """What the header says that a member of `size` bytes begins with."""
+    """Checked array header of a member of `size` bytes."""
     head = io.BytesIO(beginning)
     version = np.lib.format.read_magic(head)
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -271,7 +266,7 @@ def _described(name: str, beginning: bytes, size: int, kind: str) -> _Described:
 
 
 def _array(name: str, content: memoryview, described: _Described) -> NDArray[Any]:
-    """One array over the bytes of a member."""
+    """The array in the bytes of a member."""
     rest, dtype = content[described.start :], described.dtype
     if math.prod(described.shape) * dtype.itemsize != len(rest):
         raise ValueError(f"{name}: damaged, it ends early")
@@ -282,22 +277,22 @@ def _array(name: str, content: memoryview, described: _Described) -> NDArray[Any
 
 
 def _check_text(name: str, codes: NDArray[np.uint32]) -> None:
-    """Refuse code points that are no characters: Python raises an error whenever such a text is used."""
+    """Raise ValueError for numbers beyond Unicode, which Python cannot turn into strings."""
     step = _BLOCK_BYTES // 4
     if any(int(codes[start : start + step].max()) > _MAX_CHARACTER for start in range(0, len(codes), step)):
         raise ValueError(f"{name}: holds something else than characters")
 
 
 def check_zip(path: str | os.PathLike[str], limit: int) -> None:
-    """Refuse a zip file whose table of contents is too much to read; `zipfile` reads it whole, however long it is.
+    """Check the size of a zip file and of its directory, which `zipfile` reads as a whole.
 
     Args:
         path: a file.
-        limit: most bytes that it may have.
+        limit: largest size in bytes.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a plain file, too large, no zip file as `write_npz` and NumPy write it, or one of hundreds of
+        ValueError: not a plain file, too large, not a zip file as `write_npz` and NumPy write it, or hundreds of
             members.
     """
     if is_special(path):
@@ -311,7 +306,7 @@ def check_zip(path: str | os.PathLike[str], limit: int) -> None:
     if len(tail) < _END.size or not tail[-_END.size :].startswith(b"PK\x05\x06"):
         raise ValueError("not a zip file, or one that was cut short")
     *_, directory, _, comment = _END.unpack(tail[-_END.size :])
-    # The record of larger files (zip64) stands in front of this one and overrules it.
+    # The zip64 record in front of this one takes precedence.
     larger = tail[: -_END.size]
     if larger[-_LOCATOR_64.size :].startswith(b"PK\x06\x07"):
         if len(larger) < _LOCATOR_64.size + _END_64.size or not larger.startswith(b"PK\x06\x06"):
@@ -325,10 +320,11 @@ def check_zip(path: str | os.PathLike[str], limit: int) -> None:
 
 
 def check_members(members: Sequence[zipfile.ZipInfo], size: int) -> None:
-    """Refuse members that unpack to far more than the file of `size` bytes, or are compressed as no `.npz` is.
+    """Check for zip bombs and unknown compression.
 
     Raises:
-        ValueError: as said.
+        ValueError: the members unpack to far more than the file's `size` in bytes, or use another compression than
+            deflate.
     """
     if sum(member.file_size for member in members) > max(_SMALL_BYTES, _MAX_RATIO * size):
         raise ValueError(f"unpacks to more than {_MAX_RATIO} times its size")

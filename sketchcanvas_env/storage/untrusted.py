@@ -1,4 +1,4 @@
-"""Files of a folder that a stranger made: plain files of bounded size that lie inside it, and texts fit to be shown."""
+"""Reading of untrusted folders: only plain files of bounded size inside them; escaping of untrusted texts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from pathlib import Path
 
 LEFT_BEHIND = frozenset(("thumbs.db", "desktop.ini"))
-"""What Windows leaves in folders, in small letters; other systems begin such names with a dot."""
+"""Files that Windows creates in folders, in lower case; on other systems such names start with a dot."""
 
 _SPECIAL = (
     (stat.S_ISDIR, "a folder"),
@@ -20,20 +20,20 @@ _SPECIAL = (
 
 
 def is_left_behind(name: str) -> bool:
-    """Whether a file, by its name, was put there by a system or a program and not by a person."""
+    """Whether a file name is one that the system or a program creates in folders."""
     return name.startswith(".") or name.lower() in LEFT_BEHIND
 
 
 def read_inside(root: Path, path: Path, limit: int) -> bytes:
-    """The bytes of a file; links are followed where they stay inside the folder.
+    """Content of a file. Links are followed if they stay inside the folder.
 
     Args:
         root: the folder that the user named.
-        path: a file somewhere below it.
-        limit: most bytes that are read.
+        path: a file below it.
+        limit: largest size in bytes.
 
     Raises:
-        ValueError: as `find_inside`, unreadable, or written to meanwhile.
+        ValueError: as `find_inside`, unreadable, or changed while reading.
     """
     real = find_inside(root, path, limit)
     try:
@@ -48,10 +48,10 @@ def read_inside(root: Path, path: Path, limit: int) -> bytes:
 
 
 def read_text_inside(root: Path, path: Path, limit: int) -> str:
-    """The text of a file, decoded as `text_of` does; arguments as of `read_inside`.
+    """Text of a file, decoded by `text_of`; arguments as `read_inside`.
 
     Raises:
-        ValueError: as `read_inside`, or no such text; the message names the file.
+        ValueError: as `read_inside` or `text_of`; the message names the file.
     """
     try:
         return text_of(read_inside(root, path, limit))
@@ -60,7 +60,7 @@ def read_text_inside(root: Path, path: Path, limit: int) -> str:
 
 
 def text_of(data: bytes) -> str:
-    """A text in UTF-8, or in UTF-16 as Windows writes it: with a byte order mark, which is left out.
+    """Text in UTF-8, or in UTF-16 with a byte order mark as Windows writes it; the mark is removed.
 
     Raises:
         ValueError: neither.
@@ -72,9 +72,7 @@ def text_of(data: bytes) -> str:
 
 
 def printable(text: str) -> str:
-    r"""A text with its control characters escaped, so that a terminal shows them and does not obey.
-
-    Line ends and tabs stay.
+    r"""The text with control characters escaped, so that it is safe to print. Line ends and tabs stay.
 
     Example:
         >>> printable("a\x1b[31mred")
@@ -84,11 +82,11 @@ def printable(text: str) -> str:
 
 
 def find_inside(root: Path, path: Path, limit: int) -> Path:
-    """Where a file really lies, for a caller who reads it piece by piece; arguments as of `read_inside`.
+    """Resolved path of a file that may be read; arguments as `read_inside`.
 
     Raises:
-        ValueError: no such file, not a plain one, outside `root`, or larger than `limit`. The message gives the reason
-            alone: the caller knows what the file is to its user.
+        ValueError: no such file, not a plain file, outside `root`, or larger than `limit`. The message is the reason
+            without the name.
     """
     real = Path(os.path.realpath(path))
     if not real.is_relative_to(os.path.realpath(root)):
@@ -101,7 +99,7 @@ def find_inside(root: Path, path: Path, limit: int) -> Path:
         if isinstance(error, FileNotFoundError):
             raise ValueError("no such file") from None
         raise ValueError(f"cannot be read: {error.strerror}") from None
-    if not stat.S_ISREG(state.st_mode):  # a pipe would be waited for, a device might never end
+    if not stat.S_ISREG(state.st_mode):  # reading a pipe or a device may never end
         raise ValueError(f"{kind_of(state)}, not a plain file")
     if state.st_size > limit:
         raise ValueError(f"{state.st_size:,} bytes; at most {limit:,} are read")
@@ -109,5 +107,5 @@ def find_inside(root: Path, path: Path, limit: int) -> Path:
 
 
 def kind_of(state: os.stat_result) -> str:
-    """What something is that is not a plain file: "a folder", "a pipe" and so on."""
+    """Kind of a special file: "a folder", "a pipe" and so on."""
     return next((name for test, name in _SPECIAL if test(state.st_mode)), "something")

@@ -1,4 +1,4 @@
-"""A strict SVG reader: a file's shapes become the strokes of a sketch; anything doubtful is refused.
+"""A strict SVG reader: turns the shapes of a file into the strokes of a sketch, and refuses what it cannot read.
 
-Imports `sketches` and `storage`. Used by the data formats, the command line and the page.
+Imports `sketches` and `storage`. Used by the data formats, the command line and the web page.
 """

@@ -1,4 +1,4 @@
-"""Cuts polylines at the edges of clips and masks, which may have any shape."""
+"""Cutting of polylines at the edges of clips and masks of any shape."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 Line = NDArray[np.float64]
-"""(P, 2), P >= 2."""
+"""Polyline, (P, 2) with P >= 2."""
 Box = tuple[float, float, float, float]
-"""Left, top, right and bottom."""
+"""Left, top, right, bottom."""
 Spend = Callable[[int], object]
-"""Called with the number of pairs of a segment or point and an edge before they are compared."""
+"""Called with the number of (segment or point, edge) pairs before they are compared; raises beyond a limit."""
 
 _CHUNK = 1 << 18
-"""Pairs that are compared at a time, for the memory's sake."""
+"""Pairs compared at once, to limit memory."""
 _CALL, _CUT = 500, 3_500
-"""What looking at a line costs in itself, and what cutting it does, in such pairs."""
+"""Fixed cost of examining a line and of cutting it, in pairs."""
 _BESIDE = 1e-6
-"""How far beside a line it is asked what is seen there, as a share of the largest coordinate."""
+"""Distance of test points from a line, as a fraction of the largest coordinate."""
 
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """The inside of closed lines.
+    """Inside of closed polylines.
 
     Attributes:
-        rings: each (P, 2); they are closed where they are not.
+        rings: each (P, 2); open ones are closed.
         even_odd: the fill rule; False is nonzero.
     """
 
@@ -38,13 +38,13 @@ class Region:
 
     @cached_property
     def edges(self) -> NDArray[np.float64]:
-        """(E, 2, 2): the two ends of each edge."""
+        """Both ends of each edge, (E, 2, 2)."""
         ends = [np.stack([ring, np.roll(ring, -1, axis=0)], axis=1) for ring in self.rings if len(ring)]
         return np.concatenate(ends) if ends else np.empty((0, 2, 2))
 
     @cached_property
     def box(self) -> Box | None:
-        """The smallest upright rectangle around it; None of nothing."""
+        """Bounding box, None if the region is empty."""
         if not len(self.edges):
             return None
         low, high = self.edges.min(axis=(0, 1)).tolist(), self.edges.max(axis=(0, 1)).tolist()
@@ -52,7 +52,7 @@ class Region:
 
     @cached_property
     def is_box(self) -> bool:
-        """Whether it is an upright rectangle."""
+        """Whether it is an axis-aligned rectangle."""
         if len(self.rings) != 1 or self.box is None:
             return False
         left, top, right, bottom = self.box
@@ -62,7 +62,7 @@ class Region:
         return len(corners) == 4 and bool(upright) and len(set(map(tuple, corners.tolist()))) == 4
 
     def contains(self, points: Line, spend: Spend) -> NDArray[np.bool_]:
-        """Which of the points (P, 2) lie inside; for points on an edge it may be either."""
+        """Whether each of the points (P, 2) lies inside, (P,); undefined for points on an edge."""
         inside = np.zeros(len(points), dtype=bool)
         if self.box is None:
             return inside
@@ -87,16 +87,16 @@ class Region:
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """What a clip or mask lets be seen: the last layer that holds a point decides; where none does, nothing is seen.
+    """Visible area of a clip or mask: the last layer that contains a point decides; other points are hidden.
 
     Attributes:
-        layers: regions, and whether each shows or hides.
+        layers: regions, and whether each shows (True) or hides.
     """
 
     layers: tuple[tuple[Region, bool], ...]
 
     def sees(self, points: Line, spend: Spend) -> NDArray[np.bool_]:
-        """Which of the points (P, 2) are seen."""
+        """Whether each of the points (P, 2) is visible, (P,)."""
         seen = np.zeros(len(points), dtype=bool)
         for region, shows in self.layers:
             inside = region.contains(points, spend)
@@ -105,13 +105,13 @@ class Window:
 
     @cached_property
     def box(self) -> Box | None:
-        """What is seen, where that is one upright rectangle."""
+        """The visible area if it is an axis-aligned rectangle, else None."""
         if len(self.layers) != 1 or not self.layers[0][1] or not self.layers[0][0].is_box:
             return None
         return self.layers[0][0].box
 
     def sees_all(self, box: Box) -> bool:
-        """Whether this is an upright rectangle that holds another one."""
+        """Whether the visible area is an axis-aligned rectangle that contains `box`."""
         if self.box is None:
             return False
         slack = _BESIDE * max(map(abs, self.box))
@@ -120,7 +120,7 @@ class Window:
 
 
 def merged(windows: tuple[Window, ...]) -> tuple[Window, ...]:
-    """The same windows, those that are upright rectangles made one."""
+    """The windows, with all axis-aligned rectangles replaced by their intersection."""
     boxes = [window.box for window in windows if window.box is not None]
     if len(boxes) < 2:
         return windows
@@ -134,16 +134,16 @@ def merged(windows: tuple[Window, ...]) -> tuple[Window, ...]:
 
 
 def box_of(lines: Sequence[Line]) -> Box:
-    """The smallest upright rectangle around some lines."""
+    """Bounding box of some lines."""
     points = lines[0] if len(lines) == 1 else np.concatenate(lines)
     (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
     return left, top, right, bottom
 
 
 def seen(line: Line, windows: Sequence[Window], spend: Spend) -> list[Line]:
-    """The parts of a line that are seen through all windows, in order; the line itself where all of it is.
+    """Parts of a line that are visible through all windows, in order.
 
-    A line along an edge is seen: half of its width is on the side that shows.
+    A line along an edge counts as visible, because half of its width is.
     """
     box = box_of([line])
     windows = [window for window in windows if not window.sees_all(box)]
@@ -158,7 +158,7 @@ def seen(line: Line, windows: Sequence[Window], spend: Spend) -> list[Line]:
 
 
 def borders(shape: Region, windows: Sequence[Window], spend: Spend) -> list[Line]:
-    """The parts of the windows' edges at which what is seen of a filled shape ends."""
+    """Parts of the windows' edges that bound the visible part of a filled shape."""
     regions = list(dict.fromkeys(region for window in windows for region, _ in window.layers))
 
     def keep(one_side: Line, other_side: Line) -> NDArray[np.bool_]:
@@ -181,7 +181,7 @@ def _meet(one: Box, other: Box) -> bool:
 
 
 def _through(windows: Sequence[Window], points: Line, spend: Spend) -> NDArray[np.bool_]:
-    """Which of the points are seen through all windows."""
+    """Whether each point is visible through all windows, (P,)."""
     visible = np.ones(len(points), dtype=bool)
     for window in windows:
         left = np.flatnonzero(visible)
@@ -195,12 +195,13 @@ def _parts(
     keep: Callable[[Line, Line], NDArray[np.bool_]],
     spend: Spend,
 ) -> list[Line]:
-    """Cut a line wherever it meets an edge, and join what is kept.
+    """Cut a line at the edges of regions, and return the parts that are kept.
 
     Args:
         line: (P, 2).
-        regions: whose edges cut.
-        keep: of points on one side of the middle of each piece and on the other, (Q, 2) each: which pieces are kept.
+        regions: regions whose edges cut the line.
+        keep: called with a point on either side of the middle of each of Q pieces, (Q, 2) each; returns which pieces to
+            keep, (Q,).
         spend: see `Spend`.
     """
     spend(_CALL)
@@ -215,14 +216,14 @@ def _parts(
         return [line]
     changes = np.flatnonzero(np.diff(np.concatenate([[False], kept, [False]])))
     parts = [points[begin : end + 1] for begin, end in zip(changes[::2], changes[1::2], strict=True)]
-    if len(parts) > 1 and kept[0] and kept[-1] and np.array_equal(line[0], line[-1]):  # a closed line goes on
+    if len(parts) > 1 and kept[0] and kept[-1] and np.array_equal(line[0], line[-1]):  # join the ends of a closed line
         parts = [np.concatenate([parts[-1], parts[0][1:]]), *parts[1:-1]]
-    # What has no length only touches an edge.
+    # Parts of length 0 only touch an edge.
     return [part for part in parts if np.ptp(part, axis=0).max() > 0]
 
 
 def _with_crossings(line: Line, regions: Sequence[Region], spend: Spend) -> Line:
-    """The points of a line and those at which it crosses an edge, in order."""
+    """Points of a line and its crossings with edges, in order."""
     edges = np.concatenate([np.empty((0, 2, 2)), *(region.edges for region in regions)])
     spend(len(edges))
     low, high = line.min(axis=0), line.max(axis=0)
@@ -239,8 +240,8 @@ def _with_crossings(line: Line, regions: Sequence[Region], spend: Spend) -> Line
         gap = corner - starts[begin : begin + size, None]
         with np.errstate(divide="ignore", invalid="ignore"):
             turn = step[..., 0] * along[:, 1] - step[..., 1] * along[:, 0]
-            at = (gap[..., 0] * along[:, 1] - gap[..., 1] * along[:, 0]) / turn  # of the segment
-            on = (gap[..., 0] * step[..., 1] - gap[..., 1] * step[..., 0]) / turn  # of the edge
+            at = (gap[..., 0] * along[:, 1] - gap[..., 1] * along[:, 0]) / turn  # position along the segment
+            on = (gap[..., 0] * step[..., 1] - gap[..., 1] * step[..., 0]) / turn  # position along the edge
         segment, edge = np.nonzero((at > 0) & (at < 1) & (on >= -1e-9) & (on <= 1 + 1e-9))
         places.append(segment + begin)
         shares.append(at[segment, edge])

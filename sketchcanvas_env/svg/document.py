@@ -1,4 +1,4 @@
-"""Parses an SVG into a tree of its own elements, under limits. Text, metadata and other namespaces are left out."""
+"""Parser of SVG documents with limits. Text, metadata and other namespaces are left out."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from sketchcanvas_env.svg.style import PROPERTIES
 from sketchcanvas_env.svg.text import SvgError
 
 MAX_BYTES = 16 << 20
-"""Of a file."""
+"""Largest file."""
 MAX_TEXT = 4 << 20
-"""Bytes of a file without its embedded fonts and pictures."""
+"""Largest file without its embedded fonts and pictures, in bytes."""
 MAX_ELEMENTS = 5_000
 MAX_DEPTH = 64
 _MAX_LEFT_OUT = 100_000
-"""Elements in metadata, text, HTML and other namespaces."""
+"""Most elements in metadata, text, HTML and other namespaces."""
 _MAX_NAME = 200
 _MAX_ATTRIBUTES = 200
 _MAX_ENTITIES = 100
 _MAX_ENTITY = 1_000
 _MAX_EXPANDED = 1 << 20
 _PIECE = 1 << 20
-"""Bytes that are parsed at a time. After a refusal the parser still scans the rest of a piece."""
+"""Bytes parsed at once. After an error the parser still scans the rest of the piece."""
 
 _SVG = "http://www.w3.org/2000/svg"
 _EMPTIED = {"title", "desc", "metadata", "text", "foreignObject", "flowRoot", "font", "script", "image"}
-"""Elements whose content is not needed."""
+"""Elements whose content is left out."""
 _ATTRIBUTES = PROPERTIES | {
     "id", "class", "style", "transform", "href", "d", "points", "x", "y", "x1", "y1", "x2", "y2", "cx", "cy", "r",
     "rx", "ry", "width", "height", "viewBox", "preserveAspectRatio", "clipPathUnits", "maskUnits", "maskContentUnits",
@@ -41,15 +41,15 @@ _ENTITIES_REFUSED = (
 
 
 def parse(data: bytes) -> Element:
-    """The root of a document's tree.
+    """Root of the document's element tree.
 
-    Elements of SVG's namespace, or of none, have their local names as tags; `href` stands for `xlink:href`, too.
-    Attributes that nothing here reads are left out.
+    Tags are local names, for elements of SVG's namespace or of none. `xlink:href` becomes `href`. Attributes that the
+    reader does not use are left out. Nothing outside the document is opened.
 
     Raises:
-        SvgError: no SVG, compressed, more than `MAX_BYTES` or `MAX_TEXT`, `MAX_ELEMENTS` or `MAX_DEPTH`, an element
-            with too long a name or too many attributes, entities other than a few plain texts, external ones, default
-            attributes other than namespaces. Nothing outside the document is opened.
+        SvgError: not an SVG, compressed, beyond `MAX_BYTES`, `MAX_TEXT`, `MAX_ELEMENTS` or `MAX_DEPTH`, an element with
+            too long a name or too many attributes, entities other than a few plain texts, or default attributes other
+            than namespaces.
     """
     if not data.strip():
         raise SvgError("the file is empty")
@@ -57,7 +57,7 @@ def parse(data: bytes) -> Element:
         raise SvgError(f"larger than {MAX_BYTES} bytes")
     if data[:2] == b"\x1f\x8b":
         raise SvgError("compressed SVG is not read; decompress it first")
-    # A data URI as one token of many megabytes would be scanned again for each piece.
+    # The parser scans a token that spans pieces again for each piece, so remove long data URIs first.
     data = _EMBEDDED.sub(rb"\1", data)
     if len(data) > MAX_TEXT:
         raise SvgError(f"larger than {MAX_TEXT} bytes without its embedded fonts and pictures")
@@ -76,8 +76,11 @@ def parse(data: bytes) -> Element:
 
 
 class _Builder:
-    """Makes the tree from the parser's events. The parser itself knows no namespaces: it would write each one in full
-    in front of every name, so that a megabyte could become gigabytes."""
+    """Builds the tree from the parser's events.
+
+    Namespaces are resolved here, because expat prefixes every name with its whole namespace: a megabyte could become
+    gigabytes.
+    """
 
     def __init__(self, data: bytes) -> None:
         self.root: Element | None = None
@@ -87,9 +90,9 @@ class _Builder:
         self._entities: dict[str, str] = {}
         self._defaults = 0
         self._depth = self._kept = self._left_out = 0
-        self._emptied = 0  # depth of the element whose content is being left out
+        self._emptied = 0  # depth of the element whose content is left out, 0 outside
         self._open: list[Element] = []
-        self._svg: list[dict[str, bool]] = [{"": True}]  # by prefix of a namespace, of each open element
+        self._svg: list[dict[str, bool]] = [{"": True}]  # of each open element: whether a prefix means SVG
         self._style: list[str] | None = None
         parser.ordered_attributes = True
         parser.XmlDeclHandler = self._on_declaration
@@ -120,15 +123,15 @@ class _Builder:
             raise SvgError("a document type with default attributes other than namespaces is not read")
 
     def _on_document_type(self) -> None:
-        """Bound what entities become before any of them is used."""
+        """Check the total length of all expanded entities before any is used."""
         if not self._entities:
             return
-        # In other encodings the count below would miss them.
+        # The count below works in these encodings only.
         if b"\0" in self._data or (self._encoding or "utf-8").lower() not in ("utf-8", "us-ascii", "iso-8859-1"):
             raise SvgError(_ENTITIES_REFUSED)
         uses = {name: self._data.count(f"&{name};".encode(self._encoding or "utf-8")) for name in self._entities}
         if sum(uses[name] * len(value) for name, value in self._entities.items()) > _MAX_EXPANDED:
-            raise SvgError(f"entities are refused that become more than {_MAX_EXPANDED} characters")
+            raise SvgError(f"entities that expand to more than {_MAX_EXPANDED} characters are refused")
 
     def _on_start(self, tag: str, attributes: list[str]) -> None:
         self._depth += 1

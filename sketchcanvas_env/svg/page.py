@@ -1,4 +1,4 @@
-"""Pages: the rectangle that an <svg> or <symbol> shows, and how it is fitted to where it stands (SVG 2, chapter 8)."""
+"""Viewports of <svg> and <symbol>, and the transforms that fit them into place (SVG 2, chapter 8)."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Page:
     height: float
 
     def whole(self, name: str) -> float:
-        """What 100 % is for the attribute of that name."""
+        """Length of 100 % for an attribute."""
         if name == "r":
             return math.hypot(self.width, self.height) / math.sqrt(2)
         return self.width if name in ("x", "x1", "x2", "cx", "rx", "width") else self.height
 
     def outline(self) -> NDArray[np.float64]:
-        """Its border, a closed line (5, 2)."""
+        """The border as a closed line, (5, 2)."""
         right, bottom = self.left + self.width, self.top + self.height
         corners = [
             (self.left, self.top),
@@ -41,20 +41,20 @@ class Page:
 
 
 def attribute(element: Element, name: str, page: Page | None, default: float = 0.0) -> float:
-    """An attribute that is a length, in pixels; its default where it is missing or "auto".
+    """A length attribute in pixels; the default where it is missing or "auto".
 
     Raises:
-        SvgError: not a length, or a percentage where the page is None.
+        SvgError: not a length, or a percentage without a page.
     """
     text = element.get(name, "auto")
     return default if text == "auto" else length(text, name, None if page is None else page.whole(name))
 
 
 def view_box(element: Element) -> Page | None:
-    """The `viewBox` of an element; None where it has none.
+    """The `viewBox` of an element, None if it has none.
 
     Raises:
-        SvgError: not four numbers of which the last two are positive.
+        SvgError: not four numbers, or a width or height that is not positive.
     """
     text = element.get("viewBox")
     if text is None:
@@ -66,10 +66,10 @@ def view_box(element: Element) -> Page | None:
 
 
 def fitted(element: Element, box: Page, width: float, height: float) -> Matrix:
-    """The matrix that shows a box in a rectangle at the origin, by the element's `preserveAspectRatio`.
+    """Matrix that fits a box into a rectangle at the origin, by the element's `preserveAspectRatio`.
 
     Raises:
-        SvgError: an attribute that is none of SVG's.
+        SvgError: an unknown `preserveAspectRatio`.
     """
     align, how = [*element.get("preserveAspectRatio", "xMidYMid").split(), "xMidYMid", "meet"][:2]
     scales = np.array([width / box.width, height / box.height])
@@ -88,12 +88,12 @@ def fitted(element: Element, box: Page, width: float, height: float) -> Matrix:
 
 @dataclass(frozen=True)
 class Root:
-    """How a document shows its drawing.
+    """Page of a document.
 
     Attributes:
-        box: what percentages refer to: the `viewBox`, else `width` and `height`; None where neither tells.
-        matrix: from the document's coordinates to those in which its drawing is not stretched.
-        visible: all that is seen of the drawing, in the latter; None where `box` is.
+        box: the `viewBox`, else `width` and `height`; percentages refer to it. None if all are missing.
+        matrix: transform from the document's coordinates to coordinates without stretching.
+        visible: the visible rectangle in the latter; None if `box` is.
     """
 
     box: Page | None
@@ -102,15 +102,15 @@ class Root:
 
     @classmethod
     def of(cls, root: Element) -> Root:
-        """The page of a document, given by its root.
+        """Page of the document with this root element.
 
         Raises:
-            SvgError: a `viewBox` or `preserveAspectRatio` that is none.
+            SvgError: an invalid `viewBox` or `preserveAspectRatio`.
         """
         box = view_box(root)
         try:
             width, height = (length(root.get(name, ""), name) for name in ("width", "height"))
-        except SvgError:  # missing, or a share of wherever it will be shown
+        except SvgError:  # missing, or a percentage
             width = height = 0.0
         if width <= 0 or height <= 0:
             return cls(box, np.eye(3), box)
@@ -121,6 +121,6 @@ class Root:
         with np.errstate(all="ignore"):
             visible = np.array([*-matrix[:2, 2], width, height]) / across
             stretched = down / across
-        if not (np.isfinite(visible).all() and np.isfinite(stretched)):  # a width or height of next to nothing
+        if not (np.isfinite(visible).all() and np.isfinite(stretched)):  # a width or height near 0
             return cls(box, np.eye(3), box)
         return cls(box, np.diag([1.0, stretched, 1.0]), Page(*visible.tolist()))

@@ -1,8 +1,8 @@
-"""A strict SVG reader: shapes in, strokes out.
+"""The strict SVG reader.
 
-A user's SVG never reaches CairoSVG, whose own parser follows references and patterns without limits. This reader knows
-shapes, groups, clips, masks and what drawing tools put around them, and works under fixed limits. What it does not know
-and would draw wrongly is refused; the message names it.
+Users' files are not given to CairoSVG, whose parser follows references and patterns without limits. This reader
+supports shapes, groups, clips, masks and what drawing tools write around them, within fixed limits. Whatever it would
+draw wrongly is refused by name.
 """
 
 from __future__ import annotations
@@ -32,53 +32,52 @@ __all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_ELEMENTS", "MAX_TRANSFORMS", "SvgError
 
 MAX_TRANSFORMS = 5_000
 MAX_CHARACTERS = 1 << 20
-"""Of attributes, as often as their elements are used."""
+"""Most characters in attributes, counted each time their element is used."""
 MAX_COMPARISONS = 6_000_000
-"""Of segments and points with the edges of clips and masks."""
+"""Most comparisons of segments and points with edges of clips and masks."""
 
 _GROUPS = ("svg", "g", "a", "switch", "symbol")
 _SKIPPED = {
     "title", "desc", "metadata", "defs", "style", "text", "foreignObject", "flowRoot", "font", "symbol", "marker",
     "linearGradient", "radialGradient", "pattern", "clipPath", "mask", "filter",
 }  # fmt: skip
-"""Elements that draw nothing, or nothing where they stand, or no strokes."""
+"""Elements that draw no strokes at their place in the document."""
 _URL = re.compile(r"""url\(\s*["']?#([^\s"'()]*)["']?\s*\)""")
 _TOLERANCE = 0.01
-"""How far a background or a stroke may miss the page's edge, as a share of the page's longer side."""
+"""Largest distance of a background or stroke from the page's edge, as a fraction of the page's longer side."""
 _MAX_WINDOWS = 16
-"""Clips and masks around one another."""
+"""Most nested clips and masks."""
 _MAX_NAME = 200
-"""Characters of an identifier that a message quotes."""
+"""Characters of an identifier quoted in a message."""
 _DARK = 0.05
-"""The luminance up to which a shape in a mask hides."""
+"""Luminance up to which a shape in a mask hides."""
 
 
 def read_svg(source: str | Path | bytes, keep_place: bool = False) -> VectorSketch:
     """Read the shapes of an SVG as strokes, in document order.
 
-    Outlines of filled shapes become closed strokes. Curves are flattened. Colours, line widths and dashes are not kept:
-    a sketch is its strokes. Strokes are cut at the edges of the page, of clips and of masks. Where nothing lies on the
-    page, everything is kept. Left out are
+    Outlines of filled shapes become closed strokes. Curves are flattened. Colours, line widths and dashes are dropped.
+    Strokes are cut at the edges of the page, of clips and of masks; if nothing lies on the page, everything is kept.
+    Left out are
 
-    * what cannot be seen: `display`, `visibility`, no opacity, neither fill nor stroke;
+    * invisible elements, by `display`, `visibility`, opacity, or for lack of fill and stroke;
     * backgrounds: rectangles without a stroke that cover the whole page (the `viewBox`, or `width` and `height`);
-    * what is no stroke: text, HTML, markers (arrow heads), the effects of filters, and, with a warning, images.
+    * text, HTML, markers (arrow heads), effects of filters, and, with a warning, images.
 
-    Style sheets count as far as they are rules for elements, classes and identifiers. `use` is followed within the
-    file. Masks are read where they are made of plain white and black shapes.
+    Style sheets may select elements, classes and identifiers. `use` is followed within the file. Masks may consist of
+    plain white and black shapes.
 
     Args:
         source: a file's path, or the bytes of an SVG.
-        keep_place: scale by the page, so that the drawing keeps its place on it. By default the strokes are scaled by
-            their bounding box (see `VectorSketch.fit`).
+        keep_place: scale the page to the canvas, so that the drawing keeps its place. By default the strokes are scaled
+            by their bounding box (see `VectorSketch.fit`).
 
     Raises:
         SvgError: not a plain file, not a well-formed SVG, compressed, larger than 16 MiB or 4 MiB without embedded
-            fonts and pictures, entities other than a few plain texts, more than 5,000 elements (as often as they are
-            used), 5,000 transforms or 64 levels, an element or transform that is not known, images alone, masks, clips
-            and style sheets other than those above, transforms and sizes in styles, a number that is not finite, too
-            many points or too much style, or no visible stroke. The message names the file (when given) and the
-            element.
+            fonts and pictures, entities other than a few plain texts, more than 5,000 elements (counted each time they
+            are used), 5,000 transforms or 64 levels, unknown elements or transforms, only images, other masks, clips
+            and style sheets than above, transforms and sizes in styles, a number that is not finite, too many points or
+            too much style, or no visible stroke. The message names the file (when given) and the element.
         FileNotFoundError: the path does not exist.
     """
     name = "SVG" if isinstance(source, bytes) else str(source)
@@ -108,7 +107,7 @@ def read_svg(source: str | Path | bytes, keep_place: bool = False) -> VectorSket
 
 
 def read_strokes(data: bytes) -> list[Line]:
-    """The strokes of an SVG in its own coordinates, each (P, 2), for a caller who knows which canvas they lie on.
+    """Strokes of an SVG in its own coordinates, each (P, 2).
 
     Raises:
         SvgError: as `read_svg`; the message names no file.
@@ -118,7 +117,7 @@ def read_strokes(data: bytes) -> list[Line]:
 
 @dataclass(frozen=True)
 class _Drawing:
-    """What was read: strokes, the page and whether they lie on it, and the number of images that were left out."""
+    """Strokes, the page, whether any stroke lies on it, and the number of images left out."""
 
     strokes: list[Line]
     page: Page | None
@@ -126,7 +125,7 @@ class _Drawing:
     images: int
 
 
-# Transforms may overflow one by one; what comes of all of them is looked at.
+# Single transforms may overflow; their product is checked.
 @np.errstate(over="ignore", invalid="ignore")
 def _read(data: bytes) -> _Drawing:
     root = parse(data)
@@ -154,9 +153,9 @@ def _naming(where: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Step:
-    """An element, and what it takes over from those around it.
+    """An element and its inherited state: transform, page, style, clips and masks.
 
-    `used` is the <use> that names it; `windows` are the clips and masks around it.
+    `used` is the <use> that refers to it.
     """
 
     element: Element
@@ -169,7 +168,7 @@ class _Step:
 
 @dataclass(frozen=True)
 class _Shape:
-    """A shape's outlines in the drawing's coordinates, its style and what it is seen through."""
+    """Outlines of a shape in the document's coordinates, its style, and its clips and masks."""
 
     lines: list[Line]
     style: Style
@@ -177,7 +176,7 @@ class _Shape:
 
 
 class _Walk:
-    """One walk over a document, in drawing order."""
+    """Traversal of a document in drawing order."""
 
     def __init__(self, root: Element, page: Root) -> None:
         self.images = 0
@@ -191,7 +190,7 @@ class _Walk:
         self._compare = Budget(MAX_COMPARISONS, "comparisons of strokes with the edges of clips and masks").spend
         self._windows: dict[tuple[Element, bytes], tuple[Window, ...]] = {}
         self._merged: dict[tuple[Window, ...], tuple[Window, ...]] = {}
-        self._open: set[Element] = set()  # clips whose own clip is being looked up
+        self._open: set[Element] = set()  # clips whose own clips are being resolved
         self._sight: Window | None = None
         self._inner: Region | None = None
         if page.visible is not None:
@@ -200,7 +199,7 @@ class _Walk:
             self._inner = Region((_grown(shown, -slack).outline(),))
 
     def strokes(self) -> Iterator[Line]:
-        """What is seen, as if there were no page."""
+        """The visible strokes, not yet cut at the page."""
         for shape in self._shapes([_Step(self._root, self._page.matrix, self._page.box, {})]):
             lines, windows, fills = shape.lines, shape.windows, filled(shape.style)
             if not lines or not (stroked(shape.style) or (fills and not self._is_background(shape))):
@@ -218,17 +217,17 @@ class _Walk:
             if fills:
                 inside = Region(tuple(lines), shape.style.get("fill-rule") == "evenodd")
                 for border in borders(inside, windows, self._compare):
-                    # The edge of the page is no line of a drawing that goes on behind it.
+                    # An edge of the page is not a line of a drawing that continues beyond it.
                     if self._inner is None or self._inner.contains(border, self._compare).any():
                         yield border
 
     def on_page(self, stroke: Line) -> list[Line]:
-        """The parts of a stroke that lie on the page."""
+        """Parts of a stroke that lie on the page."""
         return [stroke] if self._sight is None else seen(stroke, (self._sight,), self._compare)
 
     def _shapes(self, stack: list[_Step], within: str = "") -> Iterator[_Shape]:
-        """The shapes of some elements that are not hidden; `within` is the kind of element that they define."""
-        # An explicit stack: a deep file must not exhaust Python's own.
+        """Visible shapes of some elements; `within` is "clip-path" or "mask" for the content of one."""
+        # An explicit stack, so that deep files do not exhaust Python's recursion limit.
         while stack:
             step = stack.pop()
             element, tag = step.element, step.element.tag
@@ -291,7 +290,7 @@ class _Walk:
         return np.asarray(there @ matrix @ back)
 
     def _nested(self, step: _Step, own: Style) -> _Step | None:
-        """The content of an <svg> or <symbol> inside another <svg>; None where it has no size."""
+        """The content of an <svg> or <symbol> inside another <svg>; None if its size is 0."""
         element, around = step.element, step.page
         shift = np.eye(3)
         if element.tag == "svg":
@@ -301,7 +300,7 @@ class _Walk:
         width, height = (self._side(step, name) for name in ("width", "height"))
         if width is None or height is None:
             if box is not None:
-                raise SvgError("a viewBox in a page whose size nothing says is not read")
+                raise SvgError("a viewBox in a page of unknown size is not read")
             return replace(step, matrix=matrix)
         if width <= 0 or height <= 0:
             return None
@@ -314,7 +313,7 @@ class _Walk:
         return replace(step, matrix=matrix @ fitted(element, box, width, height), page=box, windows=windows)
 
     def _side(self, step: _Step, name: str) -> float | None:
-        """The width or height of a nested <svg>; None of a share of nobody knows what."""
+        """Width or height of a nested <svg>; None for a percentage of an unknown length."""
         given = [one.get(name, "auto") for one in (step.used, step.element) if one is not None]
         text = next((text for text in given if text != "auto"), "100%")
         if step.page is None and text.endswith("%"):
@@ -333,20 +332,20 @@ class _Walk:
         return {child: parent for parent in self._root.iter() for child in parent}
 
     def _target(self, element: Element) -> Element:
-        """What a <use> names."""
+        """The element that a <use> refers to."""
         href = element.get("href", "")
         if not href.startswith("#") or href[1:] not in self._named:
             raise SvgError(f"nothing in this file is called {href[:60]!r}")
         return self._named[href[1:]]
 
     def _all(self, around: tuple[Window, ...], more: tuple[Window, ...]) -> tuple[Window, ...]:
-        both = tuple(dict.fromkeys(around + more))  # tools repeat a clip on every level
+        both = tuple(dict.fromkeys(around + more))  # tools repeat a clip at every level
         if len(both) > _MAX_WINDOWS:
             raise SvgError(f"more than {_MAX_WINDOWS} clips and masks around one another")
         return both
 
     def _windows_of(self, style: Style, step: _Step, within: str = "") -> tuple[Window, ...]:
-        """The clip and the mask of an element itself."""
+        """Clip and mask of an element itself."""
         found: tuple[Window, ...] = ()
         for name, tag in (("clip-path", "clipPath"), ("mask", "mask")):
             text = style.get(name, "none")
@@ -365,7 +364,7 @@ class _Walk:
         return found
 
     def _clip(self, clip: Element, step: _Step) -> tuple[Window, ...]:
-        """The windows of a <clipPath> for an element with that matrix: its shapes', and those of its own clip."""
+        """Windows of a <clipPath> and of its own clip, for the element of `step`."""
         if clip.get("clipPathUnits", "userSpaceOnUse") != "userSpaceOnUse":
             raise SvgError("only a clip-path in the user's space is read")
         layers = [
@@ -382,7 +381,7 @@ class _Walk:
         return Window(tuple(layers)), *around
 
     def _mask(self, mask: Element, step: _Step) -> tuple[Window, ...]:
-        """The windows of a <mask> for an element with that matrix: its shapes', and its own rectangle."""
+        """Windows of a <mask> and of its rectangle, for the element of `step`."""
         own = self._styles.of(mask)
         if mask.get("maskContentUnits", "userSpaceOnUse") != "userSpaceOnUse" or {"mask", "clip-path"} & set(own):
             raise SvgError("only a mask in the user's space that has none itself is read")
@@ -401,7 +400,7 @@ class _Walk:
         return Window(tuple(layers)), *self._mask_area(mask, step)
 
     def _mask_area(self, mask: Element, step: _Step) -> tuple[Window, ...]:
-        """The rectangle outside which a mask hides; none where it is larger than what is masked, as it mostly is."""
+        """The rectangle of a mask; empty where the default rectangle is larger than the masked element."""
         sides = ("x", "y", "width", "height")
         if mask.get("maskUnits") == "userSpaceOnUse":
             if not all(name in mask.attrib for name in sides):
@@ -415,7 +414,7 @@ class _Walk:
         return ()
 
     def _defined(self, element: Element, step: _Step, within: str) -> Iterator[_Shape]:
-        """The shapes of a <clipPath> or <mask>, for an element with that matrix."""
+        """Shapes of a <clipPath> or <mask>, for the element of `step`."""
         style: Style = {}
         around: Element | None = element
         while around is not None:
@@ -444,7 +443,7 @@ class _Walk:
 
     @cached_property
     def _samples(self) -> Line:
-        """Points of the page: corners, edges and the middle, a little inside."""
+        """Test points on the page: corners, middles of the edges, and centre, a little inside."""
         page = self._page.visible
         assert page is not None
         inner = _grown(page, -2 * _TOLERANCE * min(page.width, page.height)).outline()
@@ -452,11 +451,12 @@ class _Walk:
 
 
 def _grown(page: Page, by: float) -> Page:
+    """The page, larger by a margin on every side."""
     return Page(page.left - by, page.top - by, page.width + 2 * by, page.height + 2 * by)
 
 
 def _children(element: Element) -> list[Element]:
-    """Those that are drawn; of a <switch>, the first that asks for nothing."""
+    """Children that are drawn; of a <switch>, the first one without conditions."""
     if element.tag != "switch":
         return list(element)
     asks = ("requiredExtensions", "systemLanguage")
@@ -464,6 +464,7 @@ def _children(element: Element) -> list[Element]:
 
 
 def _moved(line: list[tuple[float, float]] | Line, matrix: Matrix) -> Line:
+    """The line after a transform; SvgError for coordinates beyond `MAX_NUMBER`."""
     moved: NDArray[np.float64] = np.asarray(line) @ matrix[:2, :2].T + matrix[:2, 2]
     if not (np.isfinite(moved).all() and np.abs(moved).max() <= MAX_NUMBER):
         raise SvgError(f"a coordinate beyond {MAX_NUMBER:g} after its transforms")

@@ -1,4 +1,4 @@
-"""The basic shapes of SVG, each as polylines in its own coordinates. Curves are flattened."""
+"""The basic shapes of SVG as polylines in their own coordinates. Curves are flattened."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ Points = list[tuple[float, float]]
 
 
 class Shared:
-    """What all shapes of a document share: the points that they may have together, seen or not, and the page."""
+    """State shared by all shapes of a document: the limit on their points, visible or not, and the current page."""
 
     def __init__(self) -> None:
-        """Begin with no point spent and a page of unknown size."""
+        """Start without points and without a page."""
         self.page: Page | None = None
         self.spend = Budget(MAX_POINTS, "points").spend
 
     def length(self, element: Element, name: str, default: float = 0.0) -> float:
-        """An attribute that is a length, in pixels; its default where it is missing or "auto".
+        """A length attribute in pixels; the default where it is missing or "auto".
 
         Raises:
             SvgError: not a length.
@@ -83,7 +83,7 @@ def _rect(element: Element, shared: Shared) -> list[Points]:
         return []
     rx = shared.length(element, "rx", shared.length(element, "ry"))
     ry = shared.length(element, "ry", rx)
-    if rx <= 0 or ry <= 0:  # no radius in one direction: no round corner
+    if rx <= 0 or ry <= 0:  # round corners need both radii
         rx = ry = 0.0
     rx, ry = min(rx, width / 2), min(ry, height / 2)
     steps = _CURVE_STEPS if rx else 1
@@ -102,12 +102,12 @@ def _path(element: Element, shared: Shared) -> list[Points]:
     lines: list[Points] = []
     current: Points = []
     x = y = start_x = start_y = 0.0
-    control: tuple[float, float] | None = None  # of the last curve, for the smooth commands
+    control: tuple[float, float] | None = None  # control point of the last curve, for the smooth commands
     previous = ""
     data = element.get("d", "")
     for letter, values in _commands("" if data.strip() == "none" else data):
         command = letter.upper()
-        shared.spend(1)  # a command that draws nothing takes time, too
+        shared.spend(1)  # commands that draw nothing take time, too
         if not previous and command != "M":
             raise SvgError(f"path data must begin with a move, not {letter!r}")
         if letter.islower() and command not in "HVAZ":
@@ -149,7 +149,7 @@ def _path(element: Element, shared: Shared) -> list[Points]:
                 piece = _bezier(np.concatenate([origin[None], ends])).tolist()
                 control = (float(ends[-2, 0]), float(ends[-2, 1]))
             if command not in "LHV":
-                # Short arcs have few points, and each takes as long as a curve.
+                # A short arc has few points but takes as long as a curve.
                 shared.spend(max(len(piece), _CURVE_STEPS) - 1)
             current += [(px, py) for px, py in piece]
             x, y = current[-1]
@@ -160,11 +160,12 @@ def _path(element: Element, shared: Shared) -> list[Points]:
             control = None
     if current:
         lines.append(current)
-    # A lone move draws nothing; a line of no length is a dot.
+    # A lone move draws nothing; a line of length 0 is a dot.
     return [line for line in lines if len(line) > 1]
 
 
 def _commands(data: str) -> Iterator[tuple[str, list[float]]]:
+    """Letter and arguments of each command of path data."""
     position = skip(data, 0)
     letter = ""
     while position < len(data):
@@ -192,7 +193,7 @@ def _commands(data: str) -> Iterator[tuple[str, list[float]]]:
 
 
 def _bezier(controls: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Points after the first on a quadratic or cubic curve with control points (3 or 4, 2)."""
+    """Points of a quadratic or cubic curve after the first, from control points (3 or 4, 2)."""
     t = np.linspace(0.0, 1.0, _CURVE_STEPS + 1)[1:, None]
     points = controls[None] + 0.0 * t[..., None]
     while points.shape[1] > 1:  # de Casteljau
@@ -209,7 +210,7 @@ def _arc(
     large: bool,
     sweep: bool,
 ) -> NDArray[np.float64]:
-    """Points after the first on an elliptical arc (SVG 1.1, appendix F.6: endpoint to centre form)."""
+    """Points of an elliptical arc after the first (SVG 1.1, appendix F.6: endpoint to centre parametrisation)."""
     rx, ry = abs(rx), abs(ry)
     if rx == 0 or ry == 0 or np.array_equal(start, end):
         return end[None]
@@ -217,7 +218,7 @@ def _arc(
     turn = np.array([[cos, sin], [-sin, cos]])
     half = turn @ (start - end) / 2
     scale = math.hypot(half[0] / rx, half[1] / ry)
-    if scale > 1.0:  # radii too small to reach: grown until they do
+    if scale > 1.0:  # radii that are too small are enlarged
         rx, ry = rx * scale, ry * scale
     ratio = (half[0] / rx) ** 2 + (half[1] / ry) ** 2
     factor = math.sqrt(max(0.0, (1.0 - ratio) / ratio)) * (-1.0 if large == sweep else 1.0)

@@ -1,8 +1,8 @@
-"""What the attributes and style sheets of an SVG say of its elements, as far as strokes need to know it.
+"""Presentation attributes and style sheets of an SVG, as far as they affect strokes.
 
-Read are rules for elements, classes and identifiers, which is what drawing tools write. Other rules are ignored where
-they set nothing that is read here, and refused where they do. tinycss2 parses; it takes a microsecond or two for each
-word or sign, so those are counted before.
+Selectors of elements, classes and identifiers are supported, which is what drawing tools write. Rules with other
+selectors are ignored if they set no property used here, and refused otherwise. tinycss2 parses style sheets; it takes a
+microsecond or two for each token, so tokens are counted before.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from xml.etree.ElementTree import Element
 from sketchcanvas_env.svg.text import Budget, SvgError, leading_number
 
 MAX_STYLE = 1 << 16
-"""Characters of style sheets, different `style` attributes, and different colours that need a parser, together."""
+"""Most characters in style sheets, distinct `style` attributes and distinct colours together."""
 MAX_PIECES = 1 << 14
-"""Of the same: words and signs (see `pieces`)."""
+"""Most tokens in the same (see `pieces`)."""
 MAX_SELECTORS = 2_000
 
 _INHERITED = (
@@ -29,71 +29,72 @@ _INHERITED = (
 )  # fmt: skip
 _OWN = ("display", "opacity", "clip-path", "mask", "mask-type", "overflow", "transform-origin", "transform-box")
 PROPERTIES = frozenset(_INHERITED + _OWN)
-"""Read as attributes and as CSS."""
+"""Properties read as attributes and as CSS."""
 _MOVES = ("transform", "translate", "rotate", "scale", "offset", "offset-path")
 _GEOMETRY = ("d", "x", "y", "cx", "cy", "r", "rx", "ry", "width", "height")
-"""Read as attributes only: as CSS they have a grammar of their own."""
+"""Properties read as attributes only, because their CSS syntax differs."""
 _READ = PROPERTIES | set(_MOVES + _GEOMETRY)
 _SETS = re.compile(rf"(?<![\w-])(?:{'|'.join(sorted(_READ))})\s*:", re.IGNORECASE)
 _IGNORED_RULES = ("font-face", "charset", "keyframes", "namespace", "page")
 _OTHER_MEDIA = ("print", "(prefers-color-scheme:dark)")
-"""Conditions, without blanks, that do not hold for a drawing on a screen with light colours."""
+"""Media conditions, without blanks, that do not hold on a screen with light colours."""
 _FONT = re.compile(r"font|family=", re.IGNORECASE)
-"""In the address of an `@import`: a style sheet that only names fonts."""
+"""Matches the address of an `@import` of fonts."""
 _INTERACTIVE = re.compile(r":(?:hover|focus|focus-visible|focus-within|active|visited|target)(?![\w-])", re.IGNORECASE)
+"""Interactive pseudo-classes; their rules are ignored."""
 _SELECTOR = re.compile(r"(\*|[^\W\d][\w-]*)?((?:[.#]-?[^\W\d][\w-]*)*)")
 _WORD = re.compile(r"[.#][\w-]+")
 _MAX_PARTS = 8
-"""Of a selector: each is looked for in every element."""
+"""Most words in a selector."""
 _MAX_TRIES = 1 << 16
-"""How often a rule is compared with elements that differ in what rules ask for."""
+"""Most comparisons of rules with distinct elements."""
 _MAX_VALUE = 200
-"""Characters of a value. Nothing that means something here is longer."""
+"""Most characters of a value that are read; no valid value is longer."""
 _MAX_COLOUR = 64
 _PLAIN = re.compile(
     r"[a-z]+|#(?:\w{3}|\w{6}|\w*[1-9a-f])|url\(#.*"
     r"|\w+\(\s*[^\s,/()\\]+[\s,]+[^\s,/()\\]+[\s,]+[^\s,/()\\]+(?:\s*[,/]\s*[\d.]*[1-9][\d.]*%?)?\s*\)",
     re.IGNORECASE,
 )
-"""Most colours. Only "transparent" among them is clear, so they need no parser."""
+"""Colours that are not transparent, so that they need no parsing; "transparent" is tested before."""
 _TEXT = 4
-"""Pieces that parsing a text costs in itself."""
+"""Fixed cost of parsing a text, in tokens."""
 _PIECE = re.compile(r"\w+(?:-[^\W\d]\w*)*|[ \t\r\n\f]+|.", re.DOTALL)
 
 Style = dict[str, str]
 
 
 def pieces(text: str) -> int:
-    """What it costs to parse a text of CSS: its words, signs and runs of blanks, and a little for itself.
+    """Cost of parsing a CSS text: about the number of its tokens, and a fixed part.
 
-    The parser's tokens are hardly ever more: a hyphen before a digit may begin a number, so it is a piece of its own.
+    A hyphen before a digit counts as a token, because it may begin a number.
     """
     return _TEXT + len(_PIECE.findall(text))
 
 
 def inherited(style: Style) -> Style:
-    """The properties that an element's children take over."""
+    """The properties that children inherit."""
     return {name: text for name, text in style.items() if name in _INHERITED}
 
 
 def drawn(style: Style) -> bool:
-    """Whether an element and what it holds may be seen at all."""
+    """Whether an element and its children may be visible."""
     return style.get("display") != "none" and _amount(style.get("opacity")) > 0
 
 
 def filled(style: Style) -> bool:
-    """Whether a shape is seen by its fill."""
+    """Whether a shape has a visible fill."""
     return _shown(style) and style.get("fill") != "none" and _amount(style.get("fill-opacity")) > 0
 
 
 def stroked(style: Style) -> bool:
-    """Whether a shape is seen by its stroke."""
+    """Whether a shape has a visible stroke."""
     amounts = (_amount(style.get(name)) for name in ("stroke-opacity", "stroke-width"))
     return _shown(style) and style.get("stroke", "none") != "none" and min(amounts) > 0
 
 
 def fill_opacity(style: Style) -> float:
-    """How much a fill covers, 0 to 1, as far as the element itself says."""
+    """Opacity of an element's fill, 0 to 1, without that of its parents."""
     opacities = [_amount(style.get(name)) for name in ("opacity", "fill-opacity")]
     return min(1.0, opacities[0]) * min(1.0, opacities[1])
 
@@ -103,7 +104,7 @@ def _shown(style: Style) -> bool:
 
 
 def _amount(text: str | None) -> float:
-    """An opacity or a width; 1 where none is given."""
+    """An opacity or a width; 1 by default."""
     number = leading_number(text or "")
     if number is None:
         return 1.0
@@ -111,14 +112,14 @@ def _amount(text: str | None) -> float:
 
 
 class Styles:
-    """The style sheets of a document, and its elements' own attributes."""
+    """Style sheets of a document, combined with its elements' attributes."""
 
     def __init__(self, root: Element) -> None:
-        """Read the style sheets of a document, given by its root.
+        """Read the style sheets of the document with this root element.
 
         Raises:
-            SvgError: more than `MAX_STYLE` characters, `MAX_PIECES` pieces or `MAX_SELECTORS` selectors, or a rule that
-                sets a property that is read and is not for elements, classes and identifiers.
+            SvgError: more than `MAX_STYLE` characters, `MAX_PIECES` tokens or `MAX_SELECTORS` selectors, or a rule that
+                sets a property used here and has an unsupported selector.
         """
         self._characters = Budget(MAX_STYLE, "characters of style")
         self._pieces = Budget(MAX_PIECES, "words and signs of style")
@@ -130,18 +131,18 @@ class Styles:
             rules = list(islice(self._rules(root), MAX_SELECTORS + 1))
         if len(rules) > MAX_SELECTORS:
             raise SvgError(f"more than {MAX_SELECTORS} selectors in style sheets")
-        self._sorted = sorted(rules, key=lambda rule: rule.specificity)  # a stable sort: among equals the last one wins
+        self._sorted = sorted(rules, key=lambda rule: rule.specificity)  # stable, so that the last of equal rules wins
         self._words = frozenset[str]().union(*(rule.words for rule in rules))
-        self._places: dict[str, list[int]] = {}  # of rules, by one of their words
+        self._places: dict[str, list[int]] = {}  # of rules, by the last of their words
         for place, rule in enumerate(self._sorted):
             self._places.setdefault(rule.last, []).append(place)
 
     def of(self, element: Element) -> Style:
-        """The properties that are given to one element; nothing that it inherits.
+        """The properties set on one element, without inherited ones.
 
         Raises:
-            SvgError: more than `MAX_STYLE` characters or `MAX_PIECES` pieces, elements too different for the rules that
-                there are, or a property that is read as an attribute only.
+            SvgError: more than `MAX_STYLE` characters or `MAX_PIECES` tokens, too many comparisons of rules with
+                elements, or a property in CSS that is supported as an attribute only.
         """
         normal, important = self._declared(element.get("style", ""))
         below, above = self._matched(element)
@@ -158,18 +159,18 @@ class Styles:
         return {name: text for name, text in found.items() if text not in ("", "inherit", "unset")}
 
     def luminance(self, colour: str) -> float | None:
-        """How light a colour is, 0 to 1; None of a gradient, a pattern or what is no colour."""
+        """Luminance of a colour, 0 to 1; None for gradients, patterns and invalid colours."""
         parsed = self._colour(colour)
         if parsed is None or isinstance(parsed, str):
-            return 0.0 if isinstance(parsed, str) else None  # "currentColor" is black unless somebody sets `color`
+            return 0.0 if isinstance(parsed, str) else None  # "currentColor" is black by default
         red, green, blue = parsed.to("srgb").coordinates
         return float(0.2126 * (red or 0) + 0.7152 * (green or 0) + 0.0722 * (blue or 0))
 
     def _declared(self, text: str) -> tuple[Style, Style]:
-        """What a `style` attribute says: as usual, and `!important`."""
+        """Normal and `!important` declarations of a `style` attribute."""
         if not text.strip():
             return {}, {}
-        if text not in self._parsed:  # drawing tools write the same ones over and over
+        if text not in self._parsed:  # drawing tools repeat the same styles
             self._spend(text)
             with _parsing("a style"):
                 self._parsed[text] = _declarations(text)
@@ -180,7 +181,7 @@ class Styles:
         self._pieces.spend(pieces(text))
 
     def _is_clear(self, colour: str) -> bool:
-        """Whether a fill or stroke is none at all; "currentColor" and gradients count as colours."""
+        """Whether a fill or stroke is invisible; "currentColor" and gradients count as visible."""
         if colour.lower() in ("none", "transparent"):
             return True
         if len(colour) > _MAX_COLOUR or _PLAIN.fullmatch(colour):
@@ -188,19 +189,19 @@ class Styles:
         return getattr(self._colour(colour), "alpha", 1) == 0
 
     def _colour(self, text: str) -> Any:
-        """A parsed colour; "currentcolor", or None of what is none."""
+        """The parsed colour, "currentcolor", or None if it is invalid."""
         if text not in self._colours:
             from tinycss2.color4 import parse_color
 
             self._colours[text] = None
             if len(text) <= _MAX_COLOUR:
                 self._spend(text)
-                with suppress(ValueError):  # of "color()"
+                with suppress(ValueError):  # raised for "color()"
                     self._colours[text] = parse_color(text)
         return self._colours[text]
 
     def _matched(self, element: Element) -> tuple[Style, Style]:
-        """What the style sheets say of an element: as usual, and `!important`."""
+        """Normal and `!important` declarations of the style sheets for an element."""
         if not self._sorted:
             return {}, {}
         classes = [f".{name}" for name in element.get("class", "").split()]
@@ -220,7 +221,7 @@ class Styles:
         return self._found[words]
 
     def _rules(self, root: Element) -> Iterator[_Rule]:
-        """The rules that set a property that is read."""
+        """The rules that set a property used here."""
         import tinycss2
 
         for sheet in root.iter("style"):
@@ -233,13 +234,13 @@ class Styles:
             for rule in tinycss2.parse_stylesheet(text, skip_comments=True, skip_whitespace=True):
                 if rule.type == "at-rule" and not _is_ignored(rule):
                     raise SvgError(f"the rule {'@' + rule.lower_at_keyword[:40]!r} in a style sheet is not read")
-                # CSS ignores what is no rule.
+                # Invalid rules are ignored, as in CSS.
                 if rule.type == "qualified-rule" and any(declared := _declarations(rule.content)):
                     yield from _rules_of(rule.prelude, declared)
 
 
 def _is_ignored(rule: Any) -> bool:
-    """Whether an at-rule changes nothing that is read."""
+    """Whether an at-rule sets no property used here."""
     import tinycss2
 
     if rule.lower_at_keyword in _IGNORED_RULES:
@@ -253,7 +254,7 @@ def _is_ignored(rule: Any) -> bool:
 
 
 def _declarations(source: Any) -> tuple[Style, Style]:
-    """Of a text or parsed tokens: what is read, as usual, and `!important`."""
+    """Normal and `!important` declarations of the properties used here, from a text or tokens."""
     import tinycss2
 
     found: tuple[Style, Style] = {}, {}
@@ -265,20 +266,20 @@ def _declarations(source: Any) -> tuple[Style, Style]:
 
 @contextmanager
 def _parsing(what: str) -> Iterator[None]:
-    """Name the part of a document that its parser cannot take."""
+    """Turn the parser's errors into SvgError; the message names `what`."""
     try:
         yield
     except SvgError:
         raise
     except RecursionError:
         raise SvgError(f"{what} nested too deep") from None
-    except ValueError:  # Python reads no whole number of more than some thousand digits
+    except ValueError:  # Python refuses integers of more than some thousand digits
         raise SvgError(f"{what} with a number of too many digits") from None
 
 
 @dataclass(frozen=True)
 class _Rule:
-    """For elements that have all of its words ("path", ".class", "#id" or "*"), of which `last` is one."""
+    """Declarations for elements that match all words ("path", ".class", "#id" or "*"); `last` is the last word."""
 
     words: frozenset[str]
     last: str
@@ -287,10 +288,10 @@ class _Rule:
 
 
 def _rules_of(prelude: Any, declared: tuple[Style, Style]) -> Iterator[_Rule]:
-    """A rule for each selector of a list.
+    """One rule for each selector of a list; rules of interactive pseudo-classes are left out.
 
     Raises:
-        SvgError: a selector that is not made of elements, classes and identifiers, or none at all.
+        SvgError: an unsupported or empty selector.
     """
     import tinycss2
 
@@ -309,7 +310,7 @@ def _rules_of(prelude: Any, declared: tuple[Style, Style]) -> Iterator[_Rule]:
 
 
 def _selectors(prelude: Any) -> Iterator[list[Any]]:
-    """The tokens of each selector of a list, without comments."""
+    """Tokens of each selector of a list, without comments."""
     tokens: list[Any] = []
     for token in prelude:
         if token == ",":

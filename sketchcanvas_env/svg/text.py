@@ -1,4 +1,4 @@
-"""Numbers, lengths and transforms as SVG writes them: strictly, each under a limit."""
+"""Parsers of SVG's numbers, lengths and transforms, with limits."""
 
 from __future__ import annotations
 
@@ -9,36 +9,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_NUMBER = 1e6
+"""Largest absolute value of a number."""
 
-# No run of digits fits this in two ways: one that did would be tried in all of them.
+# Every text matches in one way only, so that matching never backtracks.
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
 _ITEM = re.compile(rf"({_NUMBER.pattern})[\s,]*")
 _SEPARATOR = re.compile(r"[\s,]*")
 _LENGTH = re.compile(rf"({_NUMBER.pattern})([a-zA-Z]{{1,4}}|%)?")
 _TRANSFORM = re.compile(r"\s*([a-zA-Z]+)\s*\(([^()]*)\)\s*,?")
 _UNITS = {"px": 1.0, "in": 96.0, "cm": 96 / 2.54, "mm": 96 / 25.4, "q": 96 / 101.6, "pt": 96 / 72, "pc": 16.0}
-"""Pixels."""
+"""Pixels in each unit."""
 
 Matrix = NDArray[np.float64]
-"""(3, 3), for columns (x, y, 1)."""
+"""(3, 3) affine transform of column vectors (x, y, 1)."""
 
 
 class SvgError(ValueError):
-    """An SVG that the reader refuses; the message says where and why."""
+    """The SVG cannot be read; the message says where and why."""
 
 
 class Budget:
-    """How much of something a document may still use."""
+    """Limit on the total amount of something in a document."""
 
     def __init__(self, limit: int, what: str) -> None:
-        """Begin with nothing used; `what` is named in the message."""
+        """Set the limit; the error message names `what`."""
         self._limit, self._what, self._left = limit, what, limit
 
     def spend(self, amount: int) -> None:
-        """Use some.
+        """Add an amount to the total.
 
         Raises:
-            SvgError: more than the limit in all.
+            SvgError: the total exceeds the limit.
         """
         self._left -= amount
         if self._left < 0:
@@ -49,12 +50,12 @@ def length(text: str, what: str, whole: float | None = None) -> float:
     """A length in pixels.
 
     Args:
-        text: a number with a unit of print, "%" or none.
-        what: named in the message.
-        whole: what 100 % is; None where that is not known.
+        text: a number with an absolute unit, "%" or no unit.
+        what: name of the length in the message.
+        whole: length of 100 %; None where it is unknown.
 
     Raises:
-        SvgError: no such length, a percentage of something unknown, or a number beyond `MAX_NUMBER`.
+        SvgError: not a length, a percentage of an unknown length, or a number beyond `MAX_NUMBER`.
     """
     text = text.strip()
     match = _LENGTH.fullmatch(text)
@@ -63,7 +64,7 @@ def length(text: str, what: str, whole: float | None = None) -> float:
     number, unit = float(match[1]), (match[2] or "px").lower()
     if unit == "%":
         if whole is None:
-            raise SvgError(f"{what} is {text[:40]!r} of a page whose size nothing says")
+            raise SvgError(f"{what} is {text[:40]!r} of a page of unknown size")
         return bounded(number * whole / 100, what)
     if unit not in _UNITS:
         raise SvgError(f"{what} is not a plain number: {text[:40]!r}; its unit is none of {', '.join(_UNITS)} and %")
@@ -71,15 +72,15 @@ def length(text: str, what: str, whole: float | None = None) -> float:
 
 
 def point(text: str, what: str, whole: tuple[float, float] | None) -> tuple[float, float]:
-    """A place as CSS writes an origin: one or two lengths, or `left`, `center`, `right`, `top`, `bottom`.
+    """A CSS position (x, y) in pixels: one or two lengths, or `left`, `center`, `right`, `top`, `bottom`.
 
     Args:
         text: the value; a third length, the depth, is ignored.
-        what: named in the message.
-        whole: what 100 % is for x and for y; None where that is not known.
+        what: name of the position in the message.
+        whole: length of 100 % in x and in y; None where it is unknown.
 
     Raises:
-        SvgError: something else.
+        SvgError: not a position.
     """
     words = text.replace(",", " ").lower().split()[:2]
     if not words:
@@ -96,13 +97,13 @@ def point(text: str, what: str, whole: tuple[float, float] | None) -> tuple[floa
 
 
 def leading_number(text: str) -> float | None:
-    """The number in the first 40 characters that a text begins with, whatever follows; None where there is none."""
+    """The number at the start of a text (40 characters at most), None if there is none."""
     match = _NUMBER.match(text[:40])
     return None if match is None else float(match[0])
 
 
 def bounded(value: float, what: str) -> float:
-    """The value.
+    """The value unchanged.
 
     Raises:
         SvgError: not finite, or beyond `MAX_NUMBER`.
@@ -113,10 +114,10 @@ def bounded(value: float, what: str) -> float:
 
 
 def numbers(text: str, what: str, limit: int) -> list[float]:
-    """All numbers of a text, between blanks or commas or nothing at all.
+    """All numbers of a text, separated by blanks, commas or nothing.
 
     Raises:
-        SvgError: something else, or more than `limit` numbers.
+        SvgError: the text has something else, or more than `limit` numbers.
     """
     values: list[float] = []
     position = skip(text, 0)
@@ -129,16 +130,16 @@ def numbers(text: str, what: str, limit: int) -> list[float]:
 
 
 def skip(text: str, position: int) -> int:
-    """Where blanks and commas end."""
+    """Position of the first character that is neither a blank nor a comma."""
     match = _SEPARATOR.match(text, position)
     return match.end() if match else position
 
 
 def take_number(text: str, position: int, what: str) -> tuple[float, int]:
-    """The number at a position, and where the next thing begins.
+    """The number at a position, and the position after it and its separators.
 
     Raises:
-        SvgError: there is none, or it is beyond `MAX_NUMBER`.
+        SvgError: no number there, or one beyond `MAX_NUMBER`.
     """
     match = _ITEM.match(text, position)
     if match is None:
@@ -147,10 +148,10 @@ def take_number(text: str, position: int, what: str) -> tuple[float, int]:
 
 
 def transform(text: str) -> Matrix:
-    """The matrix of a `transform` attribute.
+    """Matrix of a `transform` attribute.
 
     Raises:
-        SvgError: not one of SVG's transforms.
+        SvgError: not a list of SVG transforms.
     """
     matrix = np.eye(3)
     text = text.rstrip()

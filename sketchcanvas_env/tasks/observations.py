@@ -1,4 +1,4 @@
-"""What is shown of the sketches of a split, computed once for all of them; a large split's lies on the disk, mapped."""
+"""Observations of all sketches of a split, computed once; those of large splits are cached on the disk and mapped."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from sketchcanvas_env.storage.names import blocks
 from sketchcanvas_env.storage.npz import Rows, read_npz, write_mapped
 
 MAPPED_FROM = 64 << 20
-"""Bytes from which what is shown of a split is kept in the user's cache and mapped, instead of in memory."""
+"""Bytes from which the observations of a split are cached on the disk and mapped."""
 
 KEPT_FROM = 2_000
-"""Sketches from which it is kept there, too: to draw and measure so many takes seconds."""
+"""Number of sketches from which they are cached, too, because computing them takes seconds."""
 
-_VERSION = 1  # rises when a sketch is shown otherwise: stroke-5, bounding, statistics
-_THUMBNAIL_VERSION = 1  # rises when the rasteriser draws otherwise
+_VERSION = 1  # increase when stroke-5 rows, bounding or statistics change
+_THUMBNAIL_VERSION = 1  # increase when the rasteriser changes
 _BLOCK = 512
 _ROW = 5
 
@@ -36,7 +36,7 @@ Observations = tuple[FloatRows, FloatRows]
 
 @dataclass(frozen=True)
 class _ByHash:
-    """A data set that a cache tells from others by its content."""
+    """A data set as a cache key, compared by its content hash."""
 
     hash: str
     dataset: SketchDataset = field(compare=False)
@@ -45,15 +45,15 @@ class _ByHash:
 def split_observations(dataset: SketchDataset, split: str, max_points: int = 200) -> Observations:
     """Points and statistics of every sketch of a split, in the order of `dataset.indices(split)`.
 
-    They are computed once in a process for each content of a data set.
+    Computed once per process for each content of a data set.
 
     Args:
         dataset: the data set.
-        split: one of its splits.
-        max_points: room for points.
+        split: one of its splits, with n sketches.
+        max_points: number of points in an observation.
 
     Returns:
-        Read-only float32 arrays: points (n, max_points * 5) and stats (n, F).
+        Read-only float32 arrays: points (n, max_points * 5) and statistics (n, F).
 
     Raises:
         ValueError: unknown split, or one without sketches.
@@ -63,7 +63,7 @@ def split_observations(dataset: SketchDataset, split: str, max_points: int = 200
 
 
 def split_thumbnails(dataset: SketchDataset, split: str) -> FloatRows:
-    """Thumbnails of every sketch of a split, as `split_observations`; (n, 256) float32, read-only."""
+    """Thumbnails of every sketch of a split, (n, 256) float32, read-only; otherwise as `split_observations`."""
     dataset.some_indices(split)
     return _split_thumbnails(_ByHash(dataset.hash, dataset), split)
 
@@ -84,19 +84,7 @@ def _split_thumbnails(source: _ByHash, split: str) -> FloatRows:
 
 
 def stroke_observations(dataset: SketchDataset, split: str, max_points: int) -> Observations:
-    """Stroke-5 points and statistics of every sketch of a split, in the order of `dataset.indices(split)`.
-
-    Computing takes about half a millisecond a sketch. Of a large split it is done once for each content of a data set,
-    for all processes.
-
-    Args:
-        dataset: the data set.
-        split: one of its splits, with n sketches.
-        max_points: room for points.
-
-    Returns:
-        Read-only float32 arrays: points (n, max_points * 5) and stats (n, F).
-    """
+    """As `split_observations`, computed anew or read from the disk. Computing takes about 0.5 ms per sketch."""
 
     def compute(sketches: list[VectorSketch]) -> dict[str, FloatRows]:
         points = np.stack([sketch.to_stroke5(max_points).ravel() for sketch in sketches])
@@ -117,22 +105,22 @@ def _of_sketches(
     version: int,
     *what: object,
 ) -> dict[str, FloatRows]:
-    """Arrays with a row for each sketch, read-only: computed in memory, or on the disk where the first is large.
+    """Read-only arrays with a row for each sketch, in memory, or cached on the disk if the first array is large.
 
     Args:
         dataset: the data set.
         rows: rows of the sketches in it.
-        shapes: shape of each array by name; the first is the one that may be large.
-        compute: gives the arrays of some of the sketches.
-        kind: name of the cache's files.
-        version: of how they are computed.
-        what: on what else they depend, beside the data set and the sketches.
+        shapes: shape of each array by name; the first one may be large.
+        compute: computes the arrays for some of the sketches.
+        kind: kind of content, for the cache key.
+        version: version of the computation, for the cache key.
+        what: further parts of the cache key.
     """
     large, *small = shapes
     kept = {name: np.empty(shapes[name], dtype=np.float32) for name in small}
 
     def in_blocks() -> Iterator[FloatRows]:
-        """The large array, block by block; it fills the small ones on the way."""
+        """Blocks of the large array; fills the small arrays at the same time."""
         for start in range(0, len(rows), _BLOCK):
             found = compute([dataset.sketch(int(row)) for row in rows[start : start + _BLOCK]])
             for name in small:

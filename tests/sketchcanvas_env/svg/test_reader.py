@@ -148,7 +148,7 @@ EXTERNAL = (
         (svg('<circle r="-3"/>'), "negative radius"),
         (svg('<rect width="-3" height="3"/>'), "negative width"),
         (svg('<circle r="5em"/>'), "r is not a plain number: '5em'; its unit is none of px"),
-        (svg('<circle r="50%"/>', ""), "r is '50%' of a page whose size nothing says"),
+        (svg('<circle r="50%"/>', ""), "r is '50%' of a page of unknown size"),
         (svg('<path d="L 1 1"/>'), "must begin with a move"),
         (svg('<path d="M 1 1 L 2"/>'), "expected a number"),
         (svg('<path d="M 1 1 K 2 2"/>'), "unknown path command"),
