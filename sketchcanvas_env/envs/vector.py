@@ -322,8 +322,9 @@ class SketchVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64], npt.
             check(value)
             return np.full(self.num_envs, value)
         if value.shape != (self.num_envs,) or value.dtype.kind not in kinds:
+            word = "integer" if kinds == "iu" else "number"
             raise ValueError(
-                f"options[{name!r}] must be one number or an array of shape ({self.num_envs},), got shape "
+                f"options[{name!r}] must be one {word} or an array of {word}s of shape ({self.num_envs},), got shape "
                 f"{value.shape} of {value.dtype}"
             )
         for extreme in (value.min(), value.max()):
