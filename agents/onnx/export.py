@@ -1,4 +1,4 @@
-"""Selectors to ONNX, and what int8 costs a student; `agents.onnx.selector` runs what is written here without torch."""
+"""Exports selectors as ONNX graphs, and measures the accuracy that int8 costs a student."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from students.tables.evaluation import ranks_of
 from students.tables.latency import machine
 
 TOLERANCE = 1e-4
-"""The farthest that logits of torch and onnxruntime may lie apart."""
+"""Largest difference allowed between logits of torch and onnxruntime."""
 
 _STROKES = "points (1, max_points * 5) stroke-5 rows, stats (1, 16), thumbnail (1, 256)"
 _INPUT = f"{_STROKES}, tradeoff (1, 1)"
@@ -40,19 +40,19 @@ _CASCADE_INPUT = (
 COST_COLUMNS = ("canvas", "float32", "int8", "difference")
 
 TRADEOFFS = (0.05, 0.2, 0.6)
-"""At which conditioned selectors are compared."""
+"""Tradeoffs at which conditioned selectors are compared."""
 
 
 def export(saved: SavedSelector, folder: str | os.PathLike[str], sketches: Sequence[VectorSketch]) -> OnnxSelector:
-    """Write a selector's graph and its card, after comparing its logits with torch.
+    """Write a selector's graph and card, after comparing its logits with torch.
 
     Args:
-        saved: any selector (`agents.load`), one that looks several times, too.
-        folder: where to; a selector that lies there is replaced.
-        sketches: some, to compare on.
+        saved: a selector (`agents.load`), cascades included.
+        folder: for the files; a selector in it is replaced.
+        sketches: to compare on, at least one.
 
     Returns:
-        The exported selector, as it was read back.
+        The exported selector, read back.
 
     Raises:
         ImportError: onnx or onnxruntime is not installed.
@@ -76,7 +76,7 @@ def export(saved: SavedSelector, folder: str | os.PathLike[str], sketches: Seque
         "canvases": list(saved.canvases),
         "max_points": saved.max_points,
         "reads": list(example),
-        # For every number of points a drawing can have, 1 to max_points: the rule is the network's own.
+        # For every number of points, 1 to max_points, counted by the network.
         "flops": [saved.flops(n) for n in range(1, saved.max_points + 1)],
         "input": f"float32, those it reads: {_CASCADE_INPUT if cascade else _INPUT}",
         "output": f"float32 (1, canvases{' + 1, to stop' if cascade else ''}) named logits",
@@ -105,7 +105,7 @@ def export_shipped(sketches: Sequence[VectorSketch]) -> list[Path]:
 
 
 def record_int8_cost(folder: str | os.PathLike[str], dataset: SketchDataset, split: str) -> dict[str, Any]:
-    """Measure acc@1 of an exported student at int8 against float32, and write it into the card of the former.
+    """Measure acc@1 of an exported student at int8 and at float32, and write the difference into the int8 card.
 
     Args:
         folder: of the exports.
@@ -113,11 +113,11 @@ def record_int8_cost(folder: str | os.PathLike[str], dataset: SketchDataset, spl
         split: whose sketches are ranked.
 
     Returns:
-        What the card's "accuracy" says from now on: data set, split, and for each canvas "side", "float32" and "int8"
-        (shares), "difference", "low" and "high" (95 %, photos resampled).
+        The card's new "accuracy": data set, split, and for each canvas "side", "float32" and "int8" (shares),
+        "difference", "low" and "high" (95 %, photos resampled).
 
     Raises:
-        FileNotFoundError: one of the two was not exported.
+        FileNotFoundError: either was not exported.
         ValueError: a split without sketches.
     """
     exports = [OnnxStudent.load(folder, precision) for precision in ("float32", "int8")]
@@ -145,7 +145,7 @@ def record_int8_cost(folder: str | os.PathLike[str], dataset: SketchDataset, spl
 
 
 def cost_cells(cost: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """What `record_int8_cost` gave as the cells of a table, under `COST_COLUMNS`; percent."""
+    """The result of `record_int8_cost` as cells under `COST_COLUMNS`, in percent."""
     return [
         (
             str(one["side"]),
@@ -158,7 +158,7 @@ def cost_cells(cost: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 class _ByPosition(nn.Module):
-    """A selector whose observations come one by one, in the order of what it reads."""
+    """A selector that takes its inputs as positional arguments, in the order of `reads`."""
 
     def __init__(self, selector: Selector) -> None:
         super().__init__()
@@ -170,7 +170,7 @@ class _ByPosition(nn.Module):
 
 
 def _farthest(saved: SavedSelector, exported: OnnxSelector, sketches: Sequence[VectorSketch]) -> float:
-    """The largest difference of a logit between torch and onnxruntime."""
+    """The largest difference between logits of torch and onnxruntime."""
     farthest = 0.0
     for number, sketch in enumerate(sketches):
         for ours, theirs in _answers(saved, exported, sketch, number):
@@ -182,7 +182,7 @@ def _farthest(saved: SavedSelector, exported: OnnxSelector, sketches: Sequence[V
 def _answers(
     saved: SavedSelector, exported: OnnxSelector, sketch: VectorSketch, seed: int
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """Logits of torch and of onnxruntime, at some tradeoffs or after each of some looks."""
+    """Logits of torch and of onnxruntime, at several tradeoffs or after several looks."""
     if isinstance(saved, SavedCascade) and isinstance(exported, OnnxCascade):
         looks = _some_looks(saved.canvases, seed)
         for n in range(len(looks) + 1):
@@ -193,7 +193,7 @@ def _answers(
 
 
 def _some_looks(canvases: Sequence[int], seed: int) -> list[SeenLook]:
-    """Looks at every canvas, in any order, that show five of eight photos: made up, as only arithmetic is compared."""
+    """Made-up looks at every canvas, in random order, that show five of eight photos."""
     rng = np.random.default_rng(seed)
     return [
         SeenLook(side, rng.permutation(8)[:TOP].tolist(), np.sort(rng.uniform(0.0, MAX_DISTANCE, TOP)).tolist())

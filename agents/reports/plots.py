@@ -25,17 +25,17 @@ MAX_SKETCHES = 10
 
 
 def accuracy_against_gflops(result: CompareResult, path: str | Path) -> Path:
-    """Where every policy lies: acc@1 against mean GFLOPs per query.
+    """Plot acc@1 against mean GFLOPs per query, of every policy.
 
-    Grey: each fixed canvas and the hull of their mixtures, which a selector must beat. Dashed: the front that
-    knowing all outcomes would reach. Agents carry their 95 % interval; small dots are their seeds.
+    Grey: the fixed canvases and the hull of their mixtures, which a selector must beat. Dashed: the front with all
+    outcomes known. Agents have their 95 % interval; small dots are their seeds.
     """
     figure, axes = _figure(10.0, 5.5)
     _plot_limits(axes, result)
     markers = {"fixed": ("o", "0.25"), "random": ("x", "0.25"), "oracle": ("*", "tab:green")}
-    # Rules that look again are named beside the axes, like agents: on the hull there is no room.
+    # Rules are named beside the axes, like agents: there is no room near the hull.
     crosses = cycle("+xX")
-    # Hollow, of falling size and different shape: agents that make the same choices stay visible one in another.
+    # Hollow, of different size and shape, so that agents with the same choices stay visible.
     looks = cycle(
         (
             ("tab:blue", "D", 13),
@@ -84,20 +84,13 @@ def accuracy_against_gflops(result: CompareResult, path: str | Path) -> Path:
                 alpha=0.6,
                 zorder=4,
             )
-    axes.set_xscale("log")
-    # The fixed canvases are what a reader looks for; powers of ten say nothing here.
-    ticks = [row.evaluation.gflops for row in result.rows if row.kind == "fixed"]
-    axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
-    axes.minorticks_off()
-    axes.margins(x=0.12)
-    axes.set_xlabel("mean GFLOPs per query (2 x MAC), selector included")
-    axes.set_ylabel("acc@1, %")
     first = result.rows[0].evaluation
-    axes.set_title(
+    _label_costs(
+        axes,
+        [row.evaluation.gflops for row in result.rows if row.kind == "fixed"],
         f"{result.config.env.dataset} {result.config.split}: {first.n_sketches} sketches of {first.n_photos} photos",
-        fontsize=10,
     )
-    axes.grid(alpha=0.25)
+    axes.margins(x=0.12)
     # Beside the axes: many agents would hide the canvases.
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
     return _save(figure, path)
@@ -150,10 +143,10 @@ def ranking(result: CompareResult, path: str | Path) -> Path:
 
 
 def learning_curves(result: CompareResult, path: str | Path) -> Path:
-    """Mean reward on val in the course of training, against steps and against wall-clock time.
+    """Plot the mean reward on val in the course of training, against steps and against wall-clock time.
 
-    Lines are means over seeds, bands reach from the worst seed to the best. Steps are the same for all; what a step
-    costs in time is not. Of times the median over seeds counts: the first run of a process warms it up for the others.
+    Lines are means over seeds, bands reach from the worst seed to the best. Times are the median over seeds: the first
+    run of a process includes its warm-up.
     """
     from matplotlib.ticker import LogLocator, MaxNLocator
 
@@ -174,7 +167,7 @@ def learning_curves(result: CompareResult, path: str | Path) -> Path:
         ax.grid(alpha=0.25)
     axes[0].xaxis.set_major_locator(MaxNLocator(6))
     axes[1].set_xscale("log")
-    # Matplotlib's own labels of less than a decade run into one another.
+    # Matplotlib's default labels overlap within a decade.
     axes[1].xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes[1].xaxis.set_major_formatter("{x:g}")
     axes[1].minorticks_off()
@@ -184,7 +177,7 @@ def learning_curves(result: CompareResult, path: str | Path) -> Path:
 
 
 def profiles(result: CompareResult, path: str | Path) -> Path:
-    """Performance profiles: the share of each agent's seeds that close more than so much of the gap to the oracle."""
+    """Plot performance profiles: the share of each agent's seeds that close more than a given part of the gap."""
     figure, axes = _figure(8.5, 4.6)
     styles = ("-", "--", ":", "-.")
     thresholds = np.array(PROFILE_THRESHOLDS)
@@ -205,9 +198,9 @@ def profiles(result: CompareResult, path: str | Path) -> Path:
 
 
 def pareto(result: SweepResult, path: str | Path) -> Path:
-    """The fronts of a sweep: acc@1 against mean GFLOPs per query, a point for each tradeoff.
+    """Plot the fronts of a sweep: acc@1 against mean GFLOPs per query, a point for each tradeoff.
 
-    Steps show what a budget affords; between two points lies nothing, unless a coin is tossed.
+    Steps show the best accuracy within a budget; points between two tradeoffs need a coin toss.
     """
     figure, axes = _figure(8.5, 5.2)
     _plot_limits(axes, result)
@@ -234,16 +227,10 @@ def pareto(result: SweepResult, path: str | Path) -> Path:
             color=colour,
             drawstyle="steps-post",
         )
-    axes.set_xscale("log")
-    ticks = [one.gflops for one in result.candidates if one.canvas is not None]
-    axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
-    axes.minorticks_off()
-    axes.set_xlabel("mean GFLOPs per query (2 x MAC), selector included")
-    axes.set_ylabel("acc@1, %")
     compare = result.config.compare
     spread = f"tradeoffs {', '.join(f'{tradeoff:g}' for tradeoff in result.config.tradeoffs)}"
-    axes.set_title(f"{compare.env.dataset} {compare.split}: {spread}", fontsize=10)
-    axes.grid(alpha=0.25)
+    fixed = [one.gflops for one in result.candidates if one.canvas is not None]
+    _label_costs(axes, fixed, f"{compare.env.dataset} {compare.split}: {spread}")
     axes.legend(loc="lower right", fontsize=9)
     return _save(figure, path)
 
@@ -251,7 +238,7 @@ def pareto(result: SweepResult, path: str | Path) -> Path:
 def canvas_shares(
     shares: Mapping[str, npt.NDArray[np.float64]], levels: Sequence[int], canvases: Sequence[str], path: str | Path
 ) -> Path:
-    """Stacked bars, a panel for each policy: which share of the sketches of each level gets which canvas.
+    """Plot the share of each canvas at each abstraction level, as stacked bars, a panel for each policy.
 
     Args:
         shares: (L, K) of each policy; the rows add up to 1.
@@ -264,7 +251,7 @@ def canvas_shares(
     wide = min(4, len(shares))
     tall = -(-len(shares) // wide)
     figure, grid = _figure(2.3 * wide + 1.2, 1.9 * tall + 0.6, grid=(tall, wide))
-    # Light for the smallest canvas, dark for the largest: it can be read in grey, too.
+    # Light for the smallest canvas, dark for the largest, so that it can be read in grey.
     colours = colormaps["viridis_r"](np.linspace(0.05, 0.95, len(canvases)))
     panels = np.atleast_1d(grid).ravel()
     bars: list[Any] = []
@@ -289,7 +276,7 @@ def canvas_shares(
 
 
 def some_photos(dataset: SketchDataset, split: str, photos: int, seed: int = 0) -> list[str]:
-    """Ids of some photos of a split that have sketches, drawn by lot.
+    """Ids of randomly drawn photos of a split that have sketches.
 
     Raises:
         ValueError: unknown split, or one without sketches; the message names those that have some.
@@ -299,12 +286,12 @@ def some_photos(dataset: SketchDataset, split: str, photos: int, seed: int = 0) 
 
 
 def contact_sheet(dataset: SketchDataset, split: str, chosen: Sequence[str], path: str | Path) -> Path:
-    """Photos with their first `MAX_SKETCHES` sketches of a split, one photo a row, two rows abreast.
+    """Draw photos with their first `MAX_SKETCHES` sketches of a split, one photo a row, in two columns.
 
     Args:
         dataset: photos and sketches.
         split: whose sketches.
-        chosen: ids of photos with sketches in that split, row by row; the second half stands on the right.
+        chosen: ids of photos with sketches in that split, row by row; the second half is the right column.
         path: the PNG file.
     """
     rows = dataset.some_indices(split)
@@ -323,9 +310,9 @@ def contact_sheet(dataset: SketchDataset, split: str, chosen: Sequence[str], pat
 
 
 def accuracy_against_canvas(result: PilotResult, path: str | Path) -> Path:
-    """The pilot study: acc@1 against the canvas, for sketches, for each of their levels, and for photos as queries.
+    """Plot the pilot study: acc@1 against the canvas, for sketches, each of their levels, and photos as queries.
 
-    Bands are 95 % intervals over photos; the levels have none, for the sake of the eye.
+    Bands are 95 % intervals over photos; levels have none, to keep the picture readable.
     """
     figure, axes = _figure(9.0, 4.8)
     sides = result.row.canvases
@@ -353,7 +340,7 @@ def accuracy_against_canvas(result: PilotResult, path: str | Path) -> Path:
 
 
 def ceiling(result: Ceiling, path: str | Path) -> Path:
-    """Hull gain of every policy with its interval, a colour for each trade-off."""
+    """Plot the hull gain of every policy with its interval, a colour for each tradeoff."""
     figure, axes = _figure(9.0, 5.5)
     dials = list(result.policies[0].evaluations)
     for number, dial in enumerate(dials):
@@ -361,7 +348,7 @@ def ceiling(result: Ceiling, path: str | Path) -> Path:
         gain = 100 * np.array([e.hull_gain for e in rows])
         low, high = 100 * np.array([e.hull_gain_interval for e in rows]).T
         place = np.arange(len(rows)) + (number - (len(dials) - 1) / 2) * 0.15
-        # The interval leans against the policy (see agents.evaluation.bootstrap), and may leave the value outside.
+        # The interval is biased against the policy (see agents.evaluation.bootstrap), and may exclude the value.
         axes.hlines(place, low, high, color=f"C{number}", linewidth=1.5)
         axes.plot(gain, place, "o", color=f"C{number}", markersize=5, label=f"tradeoff {dial}")
     axes.axvline(0.0, color="0.4", linewidth=1)
@@ -376,19 +363,30 @@ def ceiling(result: Ceiling, path: str | Path) -> Path:
     return _save(figure, path)
 
 
+def _label_costs(axes: Any, fixed: Sequence[float], title: str) -> None:
+    """Label accuracy and cost, with ticks at the GFLOPs of the fixed canvases instead of powers of ten."""
+    axes.set_xscale("log")
+    axes.set_xticks(fixed, [f"{tick:.3g}" for tick in fixed])
+    axes.minorticks_off()
+    axes.set_xlabel("mean GFLOPs per query (2 x MAC), selector included")
+    axes.set_ylabel("acc@1, %")
+    axes.set_title(title, fontsize=10)
+    axes.grid(alpha=0.25)
+
+
 def _plot_limits(axes: Any, result: CompareResult | SweepResult) -> None:
-    """The hull of the fixed canvases, which selectors must beat, and the front that they cannot."""
+    """Plot the hull of the fixed canvases, which selectors must beat, and the front with all outcomes known."""
     for limit, style, label in (
         (result.hull, "-", "hull of the fixed canvases"),
         (result.front, "--", "all outcomes known"),
     ):
-        # A mixture costs a straight line between its ends: curved on a logarithmic axis.
+        # Mixtures lie on a straight line between their ends, which is curved on a logarithmic axis.
         x = np.geomspace(limit[0, 0], limit[-1, 0], 200)
         axes.plot(x / 1e9, 100 * np.interp(x, limit[:, 0], limit[:, 1]), style, color="0.45", label=label)
 
 
 def _figure(width: float, height: float, grid: tuple[int, int] = (1, 1)) -> tuple[Any, Any]:
-    # The object interface with its own canvas: no global state, no window system.
+    # The object interface: no global state, no window system.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -401,6 +399,6 @@ def _save(figure: Any, path: str | Path) -> Path:
     drawn = BytesIO()
     figure.savefig(drawn, dpi=120, format="png", metadata={"Software": None})
     with atomic_write(path) as temporary, Image.open(drawn) as picture:
-        # A palette of 256 colours: less than half the bytes.
+        # A palette of 256 colours halves the file.
         picture.convert("RGB").quantize(256).save(temporary, format="png", optimize=True)
     return Path(path)

@@ -31,6 +31,7 @@ from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.sketches.features import FEATURE_NAMES
 from sketchcanvas_env.tasks.arguments import MAX_POINTS
 from students.store import cards
+from students.store.pretrained import check_state
 
 KIND = "selector"
 SUFFIX = ".safetensors"
@@ -241,17 +242,10 @@ def _bytes_of(selector: Selector) -> int:
 
 def _fill(selector: Selector, tensors: Mapping[str, torch.Tensor], where: str | Path) -> None:
     wanted = selector.state_dict()
-    missing, extra = sorted(set(wanted) - set(tensors)), sorted(set(tensors) - set(wanted))
-    if missing or extra:
-        raise ValueError(f"{where}: missing tensors {missing[:3] or 'none'}, extra tensors {extra[:3] or 'none'}")
+    check_state(tensors, {name: tensor.shape for name, tensor in wanted.items()}, str(where))
     for name, tensor in tensors.items():
-        if tensor.shape != wanted[name].shape or tensor.dtype != wanted[name].dtype:
-            raise ValueError(
-                f"{where}: {name} is {tuple(tensor.shape)} {tensor.dtype}, the card asks for "
-                f"{tuple(wanted[name].shape)} {wanted[name].dtype}"
-            )
-        if not torch.isfinite(tensor).all():
-            raise ValueError(f"{where}: {name} holds NaN or infinity")
+        if tensor.dtype != wanted[name].dtype:
+            raise ValueError(f"{where}: {name} is of type {tensor.dtype}, the network's is {wanted[name].dtype}")
     selector.load_state_dict(dict(tensors))
 
 
