@@ -1,4 +1,4 @@
-"""Keeps connections that wait for their client from shutting others out; uvicorn itself limits only their number."""
+"""Closes connections that wait for their client when there are too many; uvicorn limits only their number."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from typing import Any
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MAX_CONNECTIONS = 256
-"""Open at once."""
+"""Open connections in all."""
 
 PER_ADDRESS = 64
-"""Open at once from one address; a browser opens six."""
+"""Open connections from one address; a browser opens six."""
 
 HEADER_SECONDS = 10.0
-"""From the first byte of a request, or from the connection's start, until its head must have come."""
+"""Time for the head of a request, from its first byte or from the connection's start."""
 
 
 class GuardedProtocol(H11Protocol):
     """uvicorn's HTTP protocol, which closes connections that wait too long or are too many.
 
-    A connection waits while its client owes it something: the head of a request, or the rest of its body. Where there
-    are too many connections, of one address or in all, the one that has waited longest is closed, and if none waits,
-    the new one. So a request that has come whole is always answered.
+    A connection waits until its client has sent a whole request. If there are too many connections, from one address or
+    in all, the one that has waited longest is closed; if none waits, the new one. So a complete request is always
+    answered.
     """
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         """As its base."""
         super().__init__(*arguments, **settings)
         self._head_timer: asyncio.TimerHandle | None = None
-        self._since = 0.0  # when it last heard from its client, on the loop's clock
+        self._since = 0.0  # time of the last data from its client, on the loop's clock
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Make room for it, and give its client `HEADER_SECONDS`."""
+        """Close another connection if there are too many, and start the clock of `HEADER_SECONDS`."""
         super().connection_made(transport)
         self._since = self.loop.time()
         others = [other for other in self.connections if isinstance(other, GuardedProtocol)]
@@ -44,13 +44,13 @@ class GuardedProtocol(H11Protocol):
         self._watch()
 
     def data_received(self, data: bytes) -> None:
-        """As its base; the head of a request has to come in time."""
+        """As its base; also watches the time for the head."""
         self._since = self.loop.time()
         super().data_received(data)
         self._watch()
 
     def on_response_complete(self) -> None:
-        """As its base; what came of the next request meanwhile is watched like the first."""
+        """As its base; the time for the next request starts."""
         super().on_response_complete()
         self._since = self.loop.time()
 
@@ -62,11 +62,11 @@ class GuardedProtocol(H11Protocol):
 
     @property
     def waits(self) -> bool:
-        """Whether the client owes something."""
+        """Whether the client has not sent a whole request."""
         return self.cycle is None or self.cycle.response_complete or self.cycle.more_body
 
     def _watch(self) -> None:
-        """Start the clock when a head is due, stop it when it has come."""
+        """Start the clock when a head is expected, stop it when it has come."""
         due = self.cycle is None or self.cycle.response_complete
         if due and self._head_timer is None:
             self._head_timer = self.loop.call_later(HEADER_SECONDS, self.transport.abort)

@@ -1,4 +1,4 @@
-"""What a request and all requests together may cost; `connections` limits what is held open."""
+"""Limits on the cost of one request and of all requests together; `connections` limits open connections."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""Content-Security-Policy: nothing is loaded from another host, and no inline script runs."""
+"""Content-Security-Policy: nothing from other hosts, no inline scripts."""
 
 HEADERS = {
     "Content-Security-Policy": POLICY,
@@ -39,29 +39,29 @@ HEADERS = {
 
 @dataclass(frozen=True)
 class Limits:
-    """What is allowed; the defaults suit a page that some people share."""
+    """Limits; the defaults suit a page that some people share."""
 
-    threads: int = 2  # that compute
-    waiting: int = 256  # searches that may wait for a thread; more are turned away
-    batch: int = 16  # searches that are done together when several wait
+    threads: int = 2  # that compute at once
+    waiting: int = 256  # searches that may wait for a thread; more are refused
+    batch: int = 16  # searches in one batch, when several wait
     body_bytes: int = 1 << 20  # of a request, SVG files excepted
     body_seconds: float = 10.0  # until all of a request must have come
 
     def __post_init__(self) -> None:
-        """Check.
+        """Check the limits.
 
         Raises:
-            ValueError: a limit that would let nobody in.
+            ValueError: a limit that would refuse every request.
         """
         if min(self.threads, self.batch, self.body_bytes) < 1 or self.waiting < 0 or not self.body_seconds > 0.0:
             raise ValueError(f"threads, batch, body_bytes and body_seconds must be above 0, waiting at least 0: {self}")
 
 
 class BodyLimit:
-    """Middleware: 413 for a body that is too large, as soon as that is known; it is never all in memory."""
+    """Middleware: 413 for a body that is too large, as soon as that is known; the body is never all in memory."""
 
     def __init__(self, app: ASGIApp, most: int, paths: Mapping[str, int] = {}) -> None:  # not changed
-        """`most` is in bytes; `paths` have limits of their own."""
+        """`most` is the limit in bytes; `paths` maps paths with other limits to these."""
         self._app, self._most, self._paths = app, most, paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,13 +89,13 @@ class BodyLimit:
 
 
 class KnownHosts:
-    """Middleware: 400 under another name than those allowed, which says how to allow it.
+    """Middleware: 400 for other host names than those allowed; the message says how to allow one.
 
-    Lest a foreign page reach this server by giving its own name this address (DNS rebinding).
+    Against DNS rebinding, where a foreign page reaches this server by giving its own name this address.
     """
 
     def __init__(self, app: ASGIApp, names: Sequence[str]) -> None:
-        """`names` are hosts and addresses, without ports."""
+        """`names` are host names and addresses, without ports."""
         self._app = app
         self._names = {f"[{name}]" if ":" in name else name.lower() for name in names}
 
@@ -131,20 +131,20 @@ class SafeHeaders:
 
 
 class Workers:
-    """Threads that compute, so that the event loop goes on answering."""
+    """Threads that compute, so that the event loop stays free."""
 
     def __init__(self, threads: int, waiting: int) -> None:
-        """`threads` compute, `waiting` more calls may queue."""
+        """`threads` calls run at once, and `waiting` more may queue."""
         self._limiter = anyio.CapacityLimiter(threads)
         self._free = threads + waiting
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The value of a function, called in a thread.
+        """The result of a function, called in a thread.
 
         Raises:
             HTTPException: 503, the queue is full.
         """
-        # Counted here: the limiter does not know of calls that have not reached it.
+        # Counted here: the limiter does not know calls that have not reached it.
         if not self._free:
             raise _busy()
         self._free -= 1
@@ -155,7 +155,7 @@ class Workers:
 
 
 class Batches(Generic[T]):
-    """Threads that compute for several requests at once: those that wait when a thread becomes free."""
+    """Threads that each compute for several requests at once: those that wait when the thread becomes free."""
 
     def __init__(
         self, function: Callable[[list[bytes]], Sequence[T | Exception]], threads: int, waiting: int, most: int
@@ -163,9 +163,9 @@ class Batches(Generic[T]):
         """Start with an empty queue.
 
         Args:
-            function: from bodies of requests to an answer or an error for each.
+            function: from bodies of requests to an answer or error for each.
             threads: that call it.
-            waiting: requests that may wait; more are turned away.
+            waiting: requests that may wait; more are refused.
             most: requests in one call.
         """
         self._function, self._most = function, most
@@ -180,7 +180,7 @@ class Batches(Generic[T]):
 
         Raises:
             HTTPException: 503, too many wait.
-            Exception: what the function gave or raised.
+            Exception: the error that the function returned or raised.
         """
         if not self._free:
             raise _busy()
@@ -219,10 +219,10 @@ class Batches(Generic[T]):
 async def body_of(request: Request, media_type: str, seconds: float) -> bytes:
     """The whole body of a request.
 
-    Only pages of this origin can send these media types: for others a browser asks first (CORS), and is refused.
+    Browsers let only pages of this origin send these media types: others need a CORS preflight, which is refused.
 
     Raises:
-        HTTPException: 415, another media type; 408, it takes too long; 413, see `BodyLimit`; 400, the client has gone.
+        HTTPException: 415, another media type; 408, too slow; 413, see `BodyLimit`; 400, the client has gone.
     """
     said = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if said != media_type:

@@ -1,4 +1,4 @@
-"""Runs the app, until it is interrupted or while a block of code runs."""
+"""Runs the app until it is interrupted, or while a block of code runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from agents.web.connections import MAX_CONNECTIONS, GuardedProtocol
 
 ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-"""Hosts that mean all addresses of this machine, each with one that a browser can open."""
+"""Hosts that stand for all addresses of this machine -> an address that a browser can open."""
 
 _START_SECONDS = 30.0
 
@@ -27,7 +27,7 @@ def listen(host: str, port: int) -> socket.socket:
         port: 0 for any that is free.
 
     Raises:
-        OSError: the port is taken or the host is not this machine's; the message names both.
+        OSError: the port is taken, or the host is not this machine's; the message names both.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
