@@ -1,7 +1,7 @@
-"""The options that several commands share, and the settings that they make.
+"""The options that several commands share, and the settings made from them.
 
-Options that always come together are the parameters of a function here (`environment`, `workers`). A command that
-`takes` it has these options, and gets what the function makes of them as one argument.
+Options that belong together are the parameters of a function here (`environment`, `workers`). A command that `takes`
+such a function has these options, and receives the function's result as one argument.
 """
 
 from __future__ import annotations
@@ -19,27 +19,25 @@ if TYPE_CHECKING:
     from agents.experiments.workers import Workers
     from sketchcanvas_env.data import SketchDataset
 
-DATASET_HELP = (
-    "Name of the data set (an unknown one lists them all); of one in a folder of yours, 'folder:DIR', or 'folder' with "
-    "--root."
-)
+DATASET_HELP = "Data set (an unknown name lists all); for a folder of your own 'folder:DIR', or 'folder' with --root."
 Dataset = Annotated[str, typer.Option(help=DATASET_HELP)]
 StudentName = Annotated[
     str | None,
     typer.Option(
-        "--student", help="Whose shipped outcomes (an unknown name lists all); default: the data set's default student."
+        "--student",
+        help="Student whose shipped outcomes to use (an unknown name lists all); default: the data set's own.",
     ),
 ]
 TablePath = Annotated[
     Path | None, typer.Option("--table", help="An outcome table of your own instead of a shipped one.")
 ]
-Canvases = Annotated[str, typer.Option(help="Canvas sides on offer, pixels, rising.")]
+Canvases = Annotated[str, typer.Option(help="Canvas sides to choose from, pixels, rising.")]
 Tradeoff = Annotated[float, typer.Option(help="Weight of compute against accuracy in the reward, 0 to 1.")]
 Cost = Annotated[
     str,
     typer.Option(help="What the reward charges: flops, or latency (milliseconds, see 'sketchcanvas latency')."),
 ]
-MaxPoints = Annotated[int, typer.Option(help="Points a sketch is bounded to before the selector sees it.")]
+MaxPoints = Annotated[int, typer.Option(help="Points a sketch is simplified to before the selector sees it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 SelectorName = Annotated[
     str | None,
@@ -50,25 +48,27 @@ SelectorName = Annotated[
 ]
 Root = Annotated[Path | None, typer.Option(help="Folder of a data set that does not come with the package.")]
 Strict = Annotated[
-    bool, typer.Option("--strict", help="Refuse a data set with files that cannot be used, instead of naming them.")
+    bool, typer.Option("--strict", help="Stop at files that cannot be used, instead of leaving them out.")
 ]
 Format = Annotated[
     str | None,
     typer.Option(
         "--format",
-        help="What the .json and .npy files of a folder are, where they do not tell: points, quickdraw (JSON), offsets "
-        "or absolute (.npy).",
+        help="Format of a folder's .json and .npy files, if it is ambiguous: points, quickdraw (JSON), offsets or "
+        "absolute (.npy).",
     ),
 ]
 KeepPlace = Annotated[
-    bool, typer.Option("--keep-place", help="Scale a folder's SVGs by their page, not by their bounding box.")
+    bool, typer.Option("--keep-place", help="Scale a folder's SVGs by their page instead of their bounding box.")
 ]
-Split = Annotated[str, typer.Option(help="Which split to report on: train, val or test; touch test once.")]
-Steps = Annotated[int, typer.Option(help="Environment steps of every run, exactly.")]
+Split = Annotated[str, typer.Option(help="Split to report on: train, val or test; use test once.")]
+Steps = Annotated[int, typer.Option(help="Environment steps of every run.")]
 Jobs = Annotated[int, typer.Option(help="Runs at once, each in a process of its own.")]
 Engine = Annotated[str, typer.Option(help="Where runs go: local, or ray (extra 'ray').")]
-Address = Annotated[str | None, typer.Option(help="Of a Ray cluster, such as auto; default: one on this machine.")]
-Threads = Annotated[int, typer.Option(help="Torch threads, pinned; another number may give other weights.")]
+Address = Annotated[
+    str | None, typer.Option(help="Address of a Ray cluster, such as auto; default: a new one on this machine.")
+]
+Threads = Annotated[int, typer.Option(help="Torch threads; another number may give other weights.")]
 
 Batch = Annotated[
     int | None,
@@ -81,11 +81,11 @@ DEFAULT_CANVASES = "32,64,128,256"
 
 
 def takes(**groups: Callable[..., Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the options of functions instead of some of its parameters.
+    """Replace parameters of a command by the options of functions.
 
     Args:
-        groups: by name of a parameter of the command, the function whose parameters become options in its place; the
-            command is given what the function returns.
+        groups: by parameter of the command, the function whose parameters become options in its place; the command
+            receives the function's result.
 
     Returns:
         A decorator for commands whose parameters are keyword-only.
@@ -115,17 +115,17 @@ def takes(**groups: Callable[..., Any]) -> Callable[[Callable[..., None]], Calla
 
 def environment(
     cascade: Annotated[
-        bool, typer.Option("--cascade", help="A sketch may be looked at several times (SketchCanvasCascade-v0).")
+        bool, typer.Option("--cascade", help="Agents may look at a sketch several times (SketchCanvasCascade-v0).")
     ] = False,
     ranking: Annotated[
-        str, typer.Option(help="With --cascade, whose ranking is the answer: of the last look, or of all looks fused.")
+        str,
+        typer.Option(
+            help="With --cascade, which ranking is the answer: last (of the last look) or fused (of all looks)."
+        ),
     ] = "last",
     dataset: Annotated[
         str | None,
-        typer.Option(
-            help=f"{DATASET_HELP} Default: emoji_known, new drawings of known photos; emoji has new photos, and is the "
-            "default of --cascade."
-        ),
+        typer.Option(help=f"{DATASET_HELP} Default: emoji_known (new drawings of known photos), with --cascade emoji."),
     ] = None,
     root: Root = None,
     student: StudentName = None,
@@ -140,7 +140,7 @@ def environment(
     from agents.evaluation.setting import CascadeConfig, EnvConfig
 
     if ranking != "last" and not cascade:
-        raise ValueError("--ranking belongs to --cascade: with one look there is one ranking")
+        raise ValueError("--ranking needs --cascade: with one look there is one ranking")
     name = dataset or (CascadeConfig if cascade else EnvConfig).dataset
     env = EnvConfig(
         dataset=name if root is None else f"{name}:{root}",
@@ -154,7 +154,7 @@ def environment(
 
 
 def workers(jobs: Jobs = 1, engine: Engine = "local", address: Address = None) -> Workers:
-    """Where runs are computed."""
+    """The workers that compute runs."""
     from agents.experiments.workers import Workers
 
     return Workers(jobs=jobs, engine=engine, address=address)

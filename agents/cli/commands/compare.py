@@ -41,13 +41,11 @@ def compare(
     algorithms: Annotated[
         str | None,
         typer.Option(
-            help="Instead of the preset's, by commas (an unknown one lists them all); 'ppo/gru' names the network too."
+            help="Instead of the preset's, comma-separated (an unknown one lists all); 'ppo/gru' names the network too."
         ),
     ] = None,
     seeds: Annotated[int | None, typer.Option(help="Runs of each algorithm, instead of the preset's.")] = None,
-    steps: Annotated[
-        int | None, typer.Option(help="Environment steps of every run, exactly, instead of the preset's.")
-    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Environment steps of every run, instead of the preset's.")] = None,
     selector: SelectorName = None,
     threads: Threads = 1,
     split: Split = "val",
@@ -58,9 +56,9 @@ def compare(
 ) -> None:
     """Train algorithms over seeds, compare them with every baseline.
 
-    Trains on the split train, evaluates exhaustively on val, or at the end and once on test, prints the
-    table and writes it as JSON, Markdown and plots. Finished runs are kept in OUT: the same command goes on from there,
-    with another --split trains nothing again, and 'sketchcanvas report' makes a page of it.
+    Trains on the split train and evaluates every sketch of val (for final figures --split test). Prints a table and
+    writes it to OUT as JSON, Markdown and plots. OUT keeps finished runs: the same command continues a stopped one,
+    another --split trains nothing again, and 'sketchcanvas report' makes a page.
 
     Example: sketchcanvas compare --seeds 5 --tradeoff 0.3 --jobs 2
 
@@ -88,7 +86,7 @@ def compare(
     files = save(result, out)
     show(as_json, result.to_json(), *report_of(result).tables)
     if chosen == "quick" and algorithms is None:
-        tell("quick: four agents; --preset full has them all, with more seeds and steps")
+        tell("quick: four agents; --preset full has all, with more seeds and steps")
     tell(finding(result))
     tell(f"{result.seconds:.0f} s; wrote {', '.join(map(str, files))} and the runs beside them")
     tell("\n".join(summary(result)))
@@ -98,18 +96,20 @@ def compare(
 def sweep(
     *,
     env: EnvConfig,
-    tradeoffs: Annotated[str, typer.Option(help="Tradeoffs, 0 to 1, rising, by commas.")] = "0.02,0.1,0.2,0.4,0.7,1",
+    tradeoffs: Annotated[
+        str, typer.Option(help="Tradeoffs, 0 to 1, rising, comma-separated.")
+    ] = "0.02,0.1,0.2,0.4,0.7,1",
     algorithms: Annotated[
         str | None,
         typer.Option(
-            help="Algorithms, by commas; an unknown one lists them all. Default: reinforce,cost_sensitive; with "
+            help="Algorithms, comma-separated; an unknown one lists all. Default: reinforce,cost_sensitive; with "
             "--cascade reinforce and one that looks once."
         ),
     ] = None,
     preference: Annotated[
         str | None,
         typer.Option(
-            help="Algorithms that also train one selector for all tradeoffs, by commas; '' for none. Default: "
+            help="Algorithms that also train one selector for all tradeoffs, comma-separated; '' for none. Default: "
             "cost_sensitive; with --cascade none."
         ),
     ] = None,
@@ -124,10 +124,8 @@ def sweep(
 ) -> None:
     """Train selectors at several tradeoffs, and one for all of them.
 
-    They make a front of accuracy against FLOPs. Finished runs are kept in OUT: the same command goes on from there.
-    'sketchcanvas pick' chooses from the result.
-
-    Reports on val, or at the end and once on test (--split test).
+    They form a front of accuracy against FLOPs, on val or for final figures on test (--split test). OUT keeps finished
+    runs: the same command continues a stopped one. 'sketchcanvas pick' chooses from the result.
 
     Example: sketchcanvas sweep --tradeoffs 0.05,0.1,0.2 --seeds 5 --jobs 2
     """
@@ -166,20 +164,18 @@ def pick(
     folder: Annotated[Path, typer.Argument(help="Folder that 'sketchcanvas sweep' wrote.")] = Path("runs/sweep"),
     max_gflops: Annotated[
         float | None,
-        typer.Option(
-            help="Mean GFLOPs that a query may cost, selector included; give this, --min-acc or both.", min=0.0
-        ),
+        typer.Option(help="Largest mean GFLOPs of a query, selector included; give this, --min-acc or both.", min=0.0),
     ] = None,
-    min_acc: Annotated[float | None, typer.Option(help="acc@1 to reach, percent.", min=0.0, max=100.0)] = None,
+    min_acc: Annotated[float | None, typer.Option(help="Smallest acc@1, percent.", min=0.0, max=100.0)] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Where to save the selector that was picked (.safetensors); default: nowhere.")
+        Path | None, typer.Option(help="File to save the chosen selector to (.safetensors); default: none.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Choose an operating point of a sweep by its cost or accuracy.
 
-    The most accurate under a budget, or the cheapest that is good enough. The choice is made on val, among fixed
-    canvases, selectors that look once and cascades alike.
+    The most accurate within --max-gflops, or the cheapest that reaches --min-acc; chosen on val among fixed canvases,
+    selectors and cascades.
 
     Example: sketchcanvas pick runs/sweep --max-gflops 0.2 --out runs/picked
     """

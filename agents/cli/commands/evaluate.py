@@ -35,22 +35,22 @@ def evaluate(
     policies: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Selectors (paths, or the shipped emoji) or baselines: fixed:64, random, best_fixed, oracle. "
-            "Without any, the student."
+            help="Selectors (shipped names or paths) or baselines (fixed:64, random, best_fixed, oracle); none to "
+            "evaluate the student."
         ),
     ] = None,
     dataset: Dataset = "emoji",
     student: Annotated[
         str | None,
         typer.Option(
-            help="With policies: whose outcomes, default the data set's default student. Without: the student to "
-            "evaluate, a shipped name, a .safetensors path, or hog (extra 'train')."
+            help="With policies: the student whose outcomes to use; default: the data set's own. Without: the student "
+            "to evaluate, a shipped name, a .safetensors path, or hog (extra 'train')."
         ),
     ] = None,
     table: TablePath = None,
     canvases: Annotated[
         str | None,
-        typer.Option(help=f"Sides, pixels, rising; default {DEFAULT_CANVASES} for policies, all it has for a student."),
+        typer.Option(help=f"Sides, pixels, rising; default: {DEFAULT_CANVASES} for policies, all of a student's."),
     ] = None,
     tradeoff: Tradeoff = 0.2,
     cost: Cost = "flops",
@@ -58,17 +58,18 @@ def evaluate(
     root: Root = None,
     strict: Strict = False,
     role: Annotated[
-        str | None, typer.Option(help="Of a student: 'teacher' for one that others learned from; else its card says.")
+        str | None,
+        typer.Option(help="A student's role in its row: 'teacher' if others learnt from it; default: from its card."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="JSON file for a student's row, see 'report students'; default: none.")
+        Path | None, typer.Option(help="JSON file for a student's row, which 'report students' reads; default: none.")
     ] = None,
     batch: Batch = None,
     as_json: AsJson = False,
 ) -> None:
     """Evaluate policies, or a student, on every sketch of a split.
 
-    Exactly: nothing is sampled. A policy that does not fit the setting is left out and named.
+    Nothing is sampled. Policies that do not fit the options are named and left out.
 
     Example: sketchcanvas evaluate fixed:64 random oracle emoji
 
@@ -76,13 +77,13 @@ def evaluate(
     """
     if policies:
         if strict or role is not None or out is not None or batch is not None:
-            raise ValueError("--strict, --role, --out and --batch belong to a student: leave the policies out")
+            raise ValueError("--strict, --role, --out and --batch are for students: leave them or the policies out")
         sides = canvases or DEFAULT_CANVASES
         _evaluate_policies(policies, dataset, root, student, table, sides, tradeoff, cost, split, as_json)
     elif student is None:
         raise ValueError("name policies to evaluate (such as fixed:64), or a student with --student")
     elif table is not None:
-        raise ValueError("--table belongs to evaluating policies: a student is evaluated from its weights")
+        raise ValueError("--table is for policies: a student is evaluated from its weights")
     else:
         _evaluate_student(student, load_data(dataset, root, strict), canvases, split, role, out, batch, as_json)
 
@@ -160,7 +161,7 @@ def _evaluate_policies(
 
 
 def _evaluate_policy(name: str, env: EnvConfig, split: str) -> Evaluation:
-    """What a policy reaches: a baseline, or a saved selector, whose own bound on points takes the setting's place.
+    """The evaluation of a baseline or a saved selector; a selector's own max_points replaces that of `env`.
 
     Raises:
         ValueError: it does not fit the setting.

@@ -1,4 +1,4 @@
-"""`train` and `distill`: one selector, one student."""
+"""`train` and `distill`: train one selector, train one student."""
 
 from __future__ import annotations
 
@@ -26,29 +26,27 @@ if TYPE_CHECKING:
 
 @takes(env=environment)
 def train(
-    algorithm: Annotated[
-        str, typer.Argument(help="Name of the algorithm; an unknown one lists them all.")
-    ] = "reinforce",
+    algorithm: Annotated[str, typer.Argument(help="Algorithm; an unknown name lists all.")] = "reinforce",
     *,
     env: EnvConfig,
     tradeoff: Tradeoff = 0.2,
     seed: Annotated[int, typer.Option(help="Seed of weights, sketches and actions.")] = 0,
-    steps: Annotated[int, typer.Option(help="Environment steps, exactly.")] = 102_400,
+    steps: Annotated[int, typer.Option(help="Environment steps.")] = 102_400,
     selector: SelectorName = None,
     threads: Threads = 1,
-    out: Annotated[Path, typer.Option(help="Where to save the selector (.safetensors).")] = Path("runs/selector"),
+    out: Annotated[Path, typer.Option(help="File to save the selector to (.safetensors).")] = Path("runs/selector"),
     logdir: Annotated[Path | None, typer.Option(help="TensorBoard folder; default: none.")] = None,
     resume: Annotated[
         bool,
         typer.Option(
-            "--resume", help="Go on from the checkpoint that a stopped run left beside OUT; of a finished one, report."
+            "--resume", help="Continue from the checkpoint of a stopped run beside OUT; report on a finished one."
         ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train one selector, save it, and evaluate it on the split val.
 
-    Nothing is written over.
+    An existing selector or checkpoint is never overwritten.
 
     Example: sketchcanvas train reinforce --tradeoff 0.3 --logdir runs/tb --out runs/mine
     """
@@ -81,10 +79,10 @@ def train(
                     resume=resume,
                 )
             path = saved.save(out, run, env.outcomes("train"))
-        place.unlink(missing_ok=True)  # a finished run has nothing to go on with
+        place.unlink(missing_ok=True)  # a finished run needs no checkpoint
     found = saved.load(path)
     if (found.card["algorithm"], found.env) != (algorithm, env):
-        raise ValueError(f"{path} was trained in another setting: name its own, or choose another --out")
+        raise ValueError(f"{path} was trained in another setting: repeat its options, or choose another --out")
     choice, thinking = env.decide(found.selector, "val")
     result = evaluate_options(env.options("val"), choice, selector_flops=thinking)
     ran = found.card["run"]
@@ -95,7 +93,7 @@ def train(
 
 
 def _check_free(weights: Path, checkpoint: Path) -> None:
-    """Raise ValueError where an earlier run left a selector or a checkpoint: hours of work may be in them."""
+    """Raise ValueError if an earlier run left a selector or a checkpoint."""
     if weights.exists():
         raise ValueError(
             f"there is a selector at {weights} already: report on it with --resume, choose another --out, or delete it"
@@ -109,33 +107,40 @@ def _check_free(weights: Path, checkpoint: Path) -> None:
 def distill(
     config: Annotated[
         str,
-        typer.Argument(help="Settings of the run: a shipped configuration (an unknown name lists all) or a JSON file."),
+        typer.Argument(help="Configuration of the run: a shipped name (an unknown one lists all) or a JSON file."),
     ],
-    dataset: Annotated[str | None, typer.Option(help="Name of the data set, instead of the file's.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Data set, instead of the configuration's.")] = None,
     root: Root = None,
-    teacher: Annotated[str | None, typer.Option(help="A shipped student or a path, instead of the file's.")] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="A shipped student or a path, instead of the configuration's.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for checkpoint, log and TensorBoard events.")] = Path(
         "runs/distill"
     ),
-    save: Annotated[Path | None, typer.Option(help="The weights' file; default: student.safetensors in OUT.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Training steps, instead of the file's.", min=1)] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed, instead of the file's.", min=0)] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="File for the weights; default: student.safetensors in OUT.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Training steps, instead of the configuration's.", min=1)] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed, instead of the configuration's.", min=0)] = None,
     threads: Annotated[
         int | None,
-        typer.Option(help="Torch threads, instead of the file's. Two runs of one thread beat one of two.", min=1),
+        typer.Option(
+            help="Torch threads, instead of the configuration's. Two runs of one thread are faster than one of two.",
+            min=1,
+        ),
     ] = None,
     direct: Annotated[
-        bool, typer.Option("--direct", help="Leave the teacher out: the same run, trained directly.")
+        bool, typer.Option("--direct", help="Train directly, without the configuration's teacher.")
     ] = False,
 ) -> None:
     """Train a student, by a teacher or directly.
 
-    Directly where the configuration names no teacher: this makes teachers. Goes on from the checkpoint in OUT when
-    there is one.
+    Directly if the configuration names no teacher; teachers are made so. Continues from the checkpoint in OUT if there
+    is one.
 
     Example: sketchcanvas distill folder-mobilenet_v2 --root mine --out runs/mine
 
-    The next one needs further pictures; 'python -m students.training.pool.renderings --help' says how to get them.
+    The next example needs more pictures; 'python -m students.training.pool.renderings --help' says how to get them.
 
     Example: sketchcanvas distill emoji-mobilenet_v2 --out runs/emoji --seed 1
     """
@@ -161,4 +166,4 @@ def distill(
     words = ["sketchcanvas", "evaluate", "--student", str(path), "--dataset", settings.dataset]
     if settings.root is not None:
         words += ["--root", settings.root]
-    tell(f"wrote {path}; what it scores is told by\n{shlex.join(words)}")
+    tell(f"wrote {path}; evaluate it with\n{shlex.join(words)}")

@@ -499,9 +499,9 @@ def test_tabulate_with_looks(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFix
 def test_evaluate_needs_something(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, message in {
         ("--dataset", "toy"): "name policies to evaluate",
-        ("--dataset", "toy", "--student", "hog", "--table", "x.npz"): "--table belongs to evaluating policies",
-        (*toy_options(toy), "random", "--out", "x.json"): "belong to a student: leave the policies out",
-        (*toy_options(toy), "random", "--strict"): "belong to a student: leave the policies out",
+        ("--dataset", "toy", "--student", "hog", "--table", "x.npz"): "--table is for policies",
+        (*toy_options(toy), "random", "--out", "x.json"): "are for students: leave them or the policies out",
+        (*toy_options(toy), "random", "--strict"): "are for students: leave them or the policies out",
         ("--dataset", "toy", "--student", "resnet"): "unknown student 'resnet'",
         ("--dataset", "toy", "--student", "hog", "--canvases", "20"): "canvases must be some of",
         ("--dataset", "toy", "--student", "hog", "--role", "genius", "--canvases", "32"): "role must be one of",

@@ -202,7 +202,7 @@ def test_the_command_line(doubt_env: MakeEnv, tmp_path: Path, capsys: pytest.Cap
         assert judged[name] == row["seeds"][0][name], name
     capsys.readouterr()
     for wrong, message in (
-        (["--ranking", "fused"], "--ranking belongs to --cascade"),
+        (["--ranking", "fused"], "--ranking needs --cascade"),
         (["--cascade", "--ranking", "best"], "unknown ranking 'best'"),
         (["--cascade", "--algorithms", "a2c"], "unknown algorithm 'a2c' for a cascade"),
         (["--cascade", "--preset", "full"], "preset 'full' is not for this environment"),
