@@ -214,7 +214,7 @@ def change_selector(**changes: Any) -> Callable[[dict[str, Any]], Any]:
         (change_selector(n_stats=10**12), "damaged.*statistics"),
         (change_selector(n_stats=15), "reads 15 statistics, this version takes 16"),
         (change_selector(hidden=10**9), "damaged.*hidden"),
-        (change_selector(hidden=9), r"asks for"),
+        (change_selector(hidden=9), r"expected"),
         (change_selector(dropout=0.5), "damaged.*dropout"),
         (change_selector(name="gru"), "does not fit this network"),
         (lambda c: c.update(config={}), "damaged"),
