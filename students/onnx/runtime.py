@@ -48,6 +48,8 @@ MAX_FILE_BYTES = 1 << 30
 MAX_FOLDED_BYTES = 16 << 20
 """Largest constant that a graph may have computed while it is loaded; folding norms into weights is none of that."""
 
+_WAY_OUT = "export it again, or use engine='torch'"
+
 MAX_REASON = 300
 """Characters at most of what is told of a reason that a file put together."""
 
@@ -211,9 +213,12 @@ class OnnxStudent:
         wanted = [side, side, 3] if domain == PHOTO else [side, side]
         kind = "tensor(float)" if domain == PHOTO else "tensor(uint8)"
         if (len(inputs), len(outputs)) != (1, 1) or (inputs[0].shape[1:], inputs[0].type) != (wanted, kind):
-            raise ValueError(f"{path} does not take what its card says")
+            found = [(one.shape, one.type) for one in inputs]
+            raise ValueError(f"{path} does not match its card: {domain!r} takes {found!r:.{MAX_REASON}}; {_WAY_OUT}")
         if outputs[0].shape[1:] != [self.dim]:
-            raise ValueError(f"{path} does not give what its card says")
+            raise ValueError(
+                f"{path} does not match its card: {domain!r} gives {outputs[0].shape!r:.{MAX_REASON}}; {_WAY_OUT}"
+            )
         name = inputs[0].name
 
         def run(batch: NDArray[Any]) -> NDArray[np.float32]:
@@ -337,7 +342,7 @@ def make_session(
         return runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # its errors have no base of their own
         told = str(error)[:MAX_REASON]
-        raise ValueError(f"{path} is no graph that onnxruntime can run (engine='torch' needs none): {told!r}") from None
+        raise ValueError(f"{path} is no graph that onnxruntime can run: {told!r}; {_WAY_OUT}") from None
 
 
 def run_graph(
@@ -357,7 +362,7 @@ def run_graph(
     try:
         [found] = session.run(None, dict(inputs))
     except Exception as error:  # as above
-        raise ValueError(f"{path} cannot be run: {str(error)[:MAX_REASON]!r}") from None
+        raise ValueError(f"{path} cannot be run: {str(error)[:MAX_REASON]!r}; {_WAY_OUT}") from None
     if not isinstance(found, np.ndarray) or (found.dtype, found.shape) != (np.float32, shape):
         raise ValueError(f"{path} gives something else than float32 numbers of shape {shape}")
     if not np.isfinite(found).all():

@@ -131,7 +131,7 @@ def _stumbling(reader: str) -> bytes:
 
 def _graphs(reader: str) -> dict[str, tuple[Content, str]]:
     dim = 4  # of the good student's embeddings, and canvases of the good selector
-    other = "does not take what|its graph turns"
+    other = "does not match its card|its graph turns"
     return {
         "empty": (b"", "no graph"),
         "text": (b"a cat", "no graph"),
@@ -200,8 +200,8 @@ _EXPORTED_STUDENT_CARDS: dict[str, tuple[dict[str, Any], str]] = {
     "FLOPs of NaN": ({"canvases": [{"side": 32, "file": "student-32.onnx", "flops": float("nan")}]}, "damaged"),
     "FLOPs of infinity": ({"canvases": [{"side": 32, "file": "student-32.onnx", "flops": 1e999}]}, "damaged"),
     "FLOPs below zero": ({"canvases": [{"side": 32, "file": "student-32.onnx", "flops": -1}]}, "damaged"),
-    "a dimension of 10^400": ({"dim": 10**400}, "does not give what its card says"),
-    "a dimension below zero": ({"dim": -4}, "does not give what its card says"),
+    "a dimension of 10^400": ({"dim": 10**400}, "does not match its card"),
+    "a dimension below zero": ({"dim": -4}, "does not match its card"),
     "a dimension of infinity": ({"dim": float("inf")}, "damaged"),
     "photos of 10^9": ({"photo": {"side": 10**9, "file": "student-photo.onnx"}}, "damaged"),
     "photos of a list": ({"photo": [1]}, "damaged"),

@@ -274,7 +274,7 @@ def test_a_graph_is_held_against_its_card(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "export"
     shutil.copytree(folder, path)
     change_card(path, lambda card: card["canvases"][0].update(file="student-48.onnx"))
-    with pytest.raises(ValueError, match="does not take what its card says"):
+    with pytest.raises(ValueError, match="does not match its card"):
         OnnxStudent.load(path).embed(SKETCHES, 32)
     change_card(path, lambda card: card["canvases"][0].update(file="student.json"))
     with pytest.raises(ValueError, match="names no file"):
