@@ -43,7 +43,8 @@ def create(name: str = "mobilenet_v2", pretrained: bool = False, **config: Any) 
         ImportError: the package with the network or its weights is not installed.
         FileNotFoundError: `pretrained` for a backbone without published weights.
     """
-    from students.network.embedder import Student, config_from_dict
+    from students.network.config import config_from_dict
+    from students.network.embedder import Student
 
     student = Student(config_from_dict({"backbone": name, **config}))
     if pretrained:

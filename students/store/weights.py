@@ -92,7 +92,8 @@ def load_student(path: str | Path) -> Student:
     """
     import torch
 
-    from students.network.embedder import Student, config_from_dict
+    from students.network.config import config_from_dict
+    from students.network.embedder import Student
     from students.store.pretrained import check_state
 
     file = _existing_file(path)

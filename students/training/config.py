@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sketchcanvas_env.storage.files import read_json
-from students.network.embedder import StudentConfig, config_from_dict
+from students.network.config import StudentConfig, config_from_dict
 from students.training import losses
 from students.training.pool.augment import AugmentConfig
 from students.training.pool.checks import check_choice, check_number, check_text, check_whole

@@ -165,7 +165,7 @@ def prepare_retrieval(
     doodle_classes = None
     if config.doodles is not None and config.doodles.classes:
         drawings = recognition(load("quickdraw", config.doodles.root))
-        classes = make_classes(drawings, people.held_out(config.doodles, sources.dataset))
+        classes = make_classes(drawings, people.held_out_categories(config.doodles, sources.dataset))
         proxies = blank_proxies(student, classes) if resumed else initial_proxies(student, classes)
         doodle_classes = RecognitionMaterial(classes, proxies)
     return RetrievalMaterial(pairs, targets, doodle_classes)

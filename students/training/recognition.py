@@ -24,7 +24,7 @@ from sketchcanvas_env.sketches.sketch import VectorSketch
 from students.network.embedder import Student
 from students.training.config import TrainConfig
 from students.training.pool.augment import jittered
-from students.training.pool.fresh import Weights, fresh, strength, weights_of
+from students.training.pool.variants import PointWeights, draw_variant, point_weights, random_strength
 
 _START_DRAWINGS = 8
 """Drawings of a class whose mean embedding its proxy starts from."""
@@ -41,7 +41,7 @@ class Classes:
     Attributes:
         names: the C classes.
         sketches: all drawings.
-        weights: point weights of each drawing (`students.training.pool.fresh.weights_of`).
+        weights: point weights of each drawing (`students.training.pool.variants.point_weights`).
         rows: rows of `sketches` per class.
         shares: (C,) float64, probability of each class in a batch, sums to 1. Proportional to the square root of its
             number of drawings: a compromise between equal drawings and equal classes.
@@ -49,7 +49,7 @@ class Classes:
 
     names: tuple[str, ...]
     sketches: tuple[VectorSketch, ...]
-    weights: tuple[Weights, ...]
+    weights: tuple[PointWeights, ...]
     rows: tuple[NDArray[np.int64], ...]
     shares: NDArray[np.float64]
 
@@ -83,7 +83,7 @@ def make_classes(dataset: SketchDataset, without: Collection[str] = ()) -> Class
     sketches = tuple(dataset.sketch(int(row)) for row in rows)
     rows_of_class = tuple(np.flatnonzero(labels == label) for label in range(len(names)))
     roots = np.sqrt([len(some) for some in rows_of_class])
-    weights = tuple(map(weights_of, sketches))
+    weights = tuple(map(point_weights, sketches))
     return Classes(tuple(names.tolist()), sketches, weights, rows_of_class, roots / roots.sum())
 
 
@@ -149,7 +149,8 @@ def _augmented(
 ) -> list[VectorSketch]:
     """Freehand variants of drawings, moved and mirrored at random."""
     drawings = [
-        fresh(classes.sketches[row], classes.weights[row], strength(config.pool.levels, rng), rng) for row in rows
+        draw_variant(classes.sketches[row], classes.weights[row], random_strength(config.pool.levels, rng), rng)
+        for row in rows
     ]
     return [jittered(one, rng, bool(rng.rand() < 0.5), config.augment) for one in drawings]
 

@@ -83,7 +83,7 @@ def read(config: DoodleConfig, dataset: SketchDataset) -> Mapping[str, Doodles]:
     return doodles
 
 
-def held_out(config: DoodleConfig, dataset: SketchDataset) -> set[str]:
+def held_out_categories(config: DoodleConfig, dataset: SketchDataset) -> set[str]:
     """Categories of photos outside the split `student`, which must not be trained on."""
     split_of = _split_of(dataset)
     return {

@@ -23,8 +23,8 @@ from sketchcanvas_env.sketches.freehand import LEVELS, freehand, seed_of
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from students.training.pool.backgrounds import subjects
 from students.training.pool.checks import check_number, check_whole
-from students.training.pool.fresh import Weights, fresh, placed, strength, weights_of
 from students.training.pool.renderings import Renderings
+from students.training.pool.variants import PointWeights, draw_variant, place_variant, point_weights, random_strength
 
 _TRACED_PHOTOS = 2
 """Photos of an identity whose edges are traced, at most; each takes 15 ms."""
@@ -84,7 +84,7 @@ class Pairs:
     own: int
     has_doodles: NDArray[np.bool_]
     sketches: tuple[VectorSketch, ...]
-    weights: tuple[Weights | None, ...]
+    weights: tuple[PointWeights | None, ...]
     sketch_rows: tuple[NDArray[np.int64], ...]
     sketch_shares: tuple[NDArray[np.float64], ...]
     photos: Tensor
@@ -97,7 +97,7 @@ class Pairs:
         weights = self.weights[row]
         if weights is None:
             return self.sketches[row]
-        return fresh(self.sketches[row], weights, strength(levels, rng), rng)
+        return draw_variant(self.sketches[row], weights, random_strength(levels, rng), rng)
 
 
 def make_pairs(
@@ -271,7 +271,7 @@ class _Variant(NamedTuple):
 
     sketch: VectorSketch
     share: float
-    weights: Weights | None = None
+    weights: PointWeights | None = None
 
 
 _Job = tuple[Sequence[tuple[str, VectorSketch]], Sequence[NDArray[np.uint8]], Sequence[VectorSketch], PoolConfig]
@@ -304,7 +304,7 @@ def _freehand(
 ) -> list[_Variant]:
     """A drawing and its freehand variants; their seeds differ from those of the data set's own variants."""
     if not pool.variants:
-        return [_Variant(drawing, share * sum(pool.levels), weights_of(drawing))]
+        return [_Variant(drawing, share * sum(pool.levels), point_weights(drawing))]
     count = pool.variants if variants is None else variants
     found = []
     for level, (rough, often) in enumerate(zip(LEVELS, pool.levels, strict=True)):
@@ -315,7 +315,7 @@ def _freehand(
             continue
         for k in range(count):
             rng = np.random.RandomState(seed_of(f"{name}/{level}/fresh{k}"))
-            variant = placed(freehand(drawing, rough, rng).strokes, drawing)
+            variant = place_variant(freehand(drawing, rough, rng).strokes, drawing)
             found.append(_Variant(variant, share * often / count))
     return found
 

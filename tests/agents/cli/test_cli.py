@@ -36,7 +36,8 @@ from sketchcanvas_env import data, load_table
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.outcomes.looks import LookTable
 from sketchcanvas_env.outcomes.table import OutcomeTable
-from students.network.embedder import Head, Student, StudentConfig
+from students.network.config import Head, StudentConfig
+from students.network.embedder import Student
 from students.search import index as indexes
 from students.store.weights import load_card, save_student
 from students.tables.evaluation import read_row

@@ -9,7 +9,8 @@ import pytest
 
 from sketchcanvas_env import data
 from sketchcanvas_env.data import SPLITS
-from students.network.embedder import Head, Student, StudentConfig
+from students.network.config import Head, StudentConfig
+from students.network.embedder import Student
 from students.store import leakage
 from students.store.weights import save_student
 from tests.agents.cli.test_cli import run

@@ -16,7 +16,8 @@ from agents.reports import students as shown
 from agents.studies import pilot as pilot_study
 from agents.studies.pilot import pilot
 from agents.studies.students import build, line_of
-from students.network.embedder import Head, Student, StudentConfig
+from students.network.config import Head, StudentConfig
+from students.network.embedder import Student
 from students.tables.evaluation import StudentRow, Teacher, photo_ranks_of
 from tests.helpers import toy_dataset
 

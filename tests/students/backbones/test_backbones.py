@@ -19,7 +19,8 @@ from sketchcanvas_env.sketches.sketch import VectorSketch
 from students.backbones import BACKBONES, NORMALISATION, build_trunk, wanted_inputs
 from students.backbones.switch_norm import set_domain, switch_layers
 from students.network import flops
-from students.network.embedder import Student, StudentConfig
+from students.network.config import StudentConfig
+from students.network.embedder import Student
 from students.store.pretrained import load_trunk, start_from_pretrained, weights_of
 from students.store.weights import load_student, save_student
 

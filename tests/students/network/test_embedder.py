@@ -11,7 +11,8 @@ import torch.nn.functional as F
 
 import students
 from sketchcanvas_env.sketches.sketch import VectorSketch
-from students.network.embedder import Head, Student, StudentConfig, config_from_dict
+from students.network.config import Head, StudentConfig, config_from_dict
+from students.network.embedder import Student
 from tests.students.support import fit_norms
 
 

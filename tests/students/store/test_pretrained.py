@@ -18,7 +18,8 @@ import students
 from students.backbones.mobilenet_v2 import MobileNetV2Trunk
 from students.backbones.switch_norm import set_domain, switch_layers
 from students.network.calibration import calibrate
-from students.network.embedder import Student, StudentConfig
+from students.network.config import StudentConfig
+from students.network.embedder import Student
 from students.store.pretrained import (
     PACKAGES,
     PRETRAINED,

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 import students
-from students.network.embedder import Head, Student, StudentConfig
+from students.network.config import Head, StudentConfig
+from students.network.embedder import Student
 from students.store.weights import load_card, save_student
 from students.tables.evaluation import (
     StudentRow,

@@ -14,7 +14,8 @@ from sketchcanvas_env import data
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.data import recognition as for_recognition
 from sketchcanvas_env.sketches.sketch import VectorSketch
-from students.network.embedder import Head, Student, StudentConfig
+from students.network.config import Head, StudentConfig
+from students.network.embedder import Student
 from students.store.weights import load_card
 from students.tables.evaluation import ranks_of
 from students.training import recognition

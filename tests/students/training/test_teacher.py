@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from students.network.embedder import Head, Student, StudentConfig
+from students.network.config import Head, StudentConfig
+from students.network.embedder import Student
 from students.store.weights import load_student, save_student
 from students.training.pool.pairs import Pairs, PoolConfig, make_pairs
 from students.training.teacher import combined, mirrored, teacher_targets

@@ -16,7 +16,8 @@ from sketchcanvas_env import data
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.sketches.raster import rasterise
 from sketchcanvas_env.sketches.sketch import VectorSketch
-from students.network.embedder import Head, Student, StudentConfig
+from students.network.config import Head, StudentConfig
+from students.network.embedder import Student
 from students.store import checkpoint
 from students.store.weights import load_card, load_student, save_student
 from students.training import prepare

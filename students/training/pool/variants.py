@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from sketchcanvas_env.sketches.freehand import LEVELS, Roughness, kept_strokes, roughened
 from sketchcanvas_env.sketches.sketch import VectorSketch, douglas_peucker_weights
 
-Weights = tuple[NDArray[np.float64], ...]
+PointWeights = tuple[NDArray[np.float64], ...]
 """Douglas-Peucker weight of each point of each stroke of a drawing, in canvas units."""
 
 
-def weights_of(drawing: VectorSketch) -> Weights:
+def point_weights(drawing: VectorSketch) -> PointWeights:
     """Douglas-Peucker weights of a drawing's points, in canvas units."""
     return tuple(douglas_peucker_weights(stroke) for stroke in drawing.strokes)
 
 
-def strength(levels: Sequence[float], rng: np.random.RandomState) -> float:
+def random_strength(levels: Sequence[float], rng: np.random.RandomState) -> float:
     """A random strength from 0 (the drawing itself) to 3.
 
     Args:
@@ -47,12 +47,14 @@ def roughness_at(strength: float) -> Roughness:
     )
 
 
-def fresh(drawing: VectorSketch, weights: Weights, strength: float, rng: np.random.RandomState) -> VectorSketch:
+def draw_variant(
+    drawing: VectorSketch, weights: PointWeights, strength: float, rng: np.random.RandomState
+) -> VectorSketch:
     """A freehand variant of a drawing, at the drawing's size and place.
 
     Args:
         drawing: the original.
-        weights: `weights_of(drawing)`.
+        weights: `point_weights(drawing)`.
         strength: from 0 (returns the drawing itself) to 3.
         rng: source of all random numbers.
     """
@@ -61,10 +63,10 @@ def fresh(drawing: VectorSketch, weights: Weights, strength: float, rng: np.rand
     roughness = roughness_at(strength)
     kept = kept_strokes(drawing.strokes, roughness.drop, rng)
     simple = [drawing.strokes[i][weights[i] > roughness.simplify] for i in kept]
-    return placed(roughened(simple, roughness, rng), drawing)
+    return place_variant(roughened(simple, roughness, rng), drawing)
 
 
-def placed(strokes: Sequence[NDArray[np.floating]], drawing: VectorSketch) -> VectorSketch:
+def place_variant(strokes: Sequence[NDArray[np.floating]], drawing: VectorSketch) -> VectorSketch:
     """The strokes of a variant, moved and scaled (aspect kept) into the bounding box of its drawing.
 
     Fitted to the canvas instead, a variant would lose the size at which people draw.
