@@ -17,11 +17,11 @@ from agents.experiments.stored import validate
 from agents.reports import saving, studies
 from agents.reports import students as student_tables
 from agents.reports import tables as report
-from agents.studies.selector_latency import SelectorCosts
 from agents.studies.students import build
 from sketchcanvas_env import load_table
 from students.store.weights import load_card
 from students.tables.evaluation import RESULTS_FOLDER, read_rows
+from tests.agents.support import stored_costs
 
 ROOT = Path(__file__).parents[1]
 CANVASES = (32, 64, 128, 256)
@@ -139,7 +139,7 @@ def test_the_shipped_selector_is_the_chosen_one() -> None:
 
 
 def test_selector_costs_are_the_stored_ones() -> None:
-    costs = SelectorCosts.read(ROOT / "agents" / "results" / "selectors.json")
+    costs = stored_costs(ROOT / "agents" / "results" / "selectors.json")
     stored = first_table(report.markdown(studies.cost_table(costs)))
     assert [{name: cell for name, cell in row.items() if name != "reads"} for row in in_readme("selectors")] == [
         {name: row[name] for name in ("network", "MFLOPs", "% of student", "ms", "% of its ms")} for row in stored

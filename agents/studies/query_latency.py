@@ -37,7 +37,6 @@ from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.outcomes.finding import load_table
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.sketches.sketch import VectorSketch
-from sketchcanvas_env.storage.files import read_json
 from students.network.embedder import Student
 from students.onnx.runtime import OnnxStudent
 from students.search.index import PhotoIndex
@@ -50,7 +49,6 @@ last."""
 SELECTOR, TOSS = "selector", "coin toss"
 SKETCHES = 100
 REPEATS = 3
-MAX_BYTES = 1 << 20
 _COMPARED = 8
 
 
@@ -118,20 +116,6 @@ class QueryLatency:
     load: tuple[float, float]
     date: str
     machine: dict[str, Any]
-
-    @classmethod
-    def read(cls, path: str | os.PathLike[str]) -> QueryLatency:
-        """Read a stored record.
-
-        Raises:
-            ValueError: not such a record.
-        """
-        try:
-            fields = read_json(path, MAX_BYTES)
-            rows = tuple(QueryRow(**row) for row in fields["rows"])
-            return cls(**{**fields, "rows": rows, "load": tuple(fields["load"])})
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"{path} is no record of query latency: {error}") from None
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON-able values."""

@@ -10,7 +10,6 @@ does nothing else.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -29,15 +28,12 @@ from agents.selectors.points import stroke5_rows, true_lengths
 from agents.studies.timing import in_turns
 from sketchcanvas_env.sketches.features import FEATURE_NAMES
 from sketchcanvas_env.sketches.sketch import VectorSketch
-from sketchcanvas_env.storage.files import read_json
 from students.network.embedder import Student
 from students.network.flops import count_params
 from students.tables import latency
 
 SMALLEST = 32
 """Canvas of the student that selectors are compared with, pixels: the smallest of the default ones."""
-
-MAX_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -105,19 +101,6 @@ class SelectorCosts:
         """The fields as JSON-able values."""
         fields: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return fields
-
-    @classmethod
-    def read(cls, path: str | os.PathLike[str]) -> SelectorCosts:
-        """Read a stored record.
-
-        Raises:
-            ValueError: not such a record.
-        """
-        try:
-            fields = read_json(path, MAX_BYTES)
-            return cls(**{**fields, "selectors": tuple(SelectorCost(**one) for one in fields["selectors"])})
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"{path} is no record of selector costs: {error}") from None
 
 
 def default_selectors(n_actions: int = 4) -> list[Selector]:

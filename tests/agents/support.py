@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,8 @@ from agents.algorithms import registry as algorithms
 from agents.algorithms.common.training import TrainConfig
 from agents.evaluation.setting import EnvConfig
 from agents.selectors.base import Selector
+from agents.studies.query_latency import QueryLatency, QueryRow
+from agents.studies.selector_latency import SelectorCost, SelectorCosts
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.outcomes.looks import LookTable
 from sketchcanvas_env.outcomes.table import OutcomeTable
@@ -222,3 +226,16 @@ def doubt_tables(dataset: SketchDataset) -> tuple[OutcomeTable, LookTable]:
         meta={"made_by": "tests"},
     )
     return table, looks
+
+
+def stored_costs(path: Path) -> SelectorCosts:
+    """The result of `report selectors` in a file."""
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    return SelectorCosts(**{**fields, "selectors": tuple(SelectorCost(**one) for one in fields["selectors"])})
+
+
+def stored_latency(path: Path) -> QueryLatency:
+    """The result of `report query-latency` in a file."""
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    rows = tuple(QueryRow(**row) for row in fields["rows"])
+    return QueryLatency(**{**fields, "rows": rows, "load": tuple(fields["load"])})

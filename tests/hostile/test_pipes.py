@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from agents.store import saved
-from agents.studies.selector_latency import SelectorCosts
 from sketchcanvas_env.outcomes.looks import LookTable
 from sketchcanvas_env.outcomes.prefixes import PrefixTable
 from sketchcanvas_env.outcomes.table import OutcomeTable
@@ -47,7 +46,6 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "renderings": (renderings.read, ".npz"),
     "a config": (TrainConfig.read, ".json"),
     "a row": (read_row, ".json"),
-    "selector costs": (SelectorCosts.read, ".json"),
 }
 """What the pipe stands in place of, its reader, and the ending of the pipe's name."""
 

@@ -19,10 +19,11 @@ from agents.search.answers import STAGES
 from agents.search.pipeline import Pipeline
 from agents.selectors.policy import actions_of, flops_of
 from agents.studies import query_latency
-from agents.studies.query_latency import FIXED, SELECTOR, TOSS, QueryLatency, measure
+from agents.studies.query_latency import FIXED, SELECTOR, TOSS, measure
 from sketchcanvas_env import load_dataset, load_table
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from students.search import index as indexes
+from tests.agents.support import stored_latency
 
 POLICIES = [*(f"fixed:{side}" for side in FIXED), SELECTOR, TOSS]
 STORED = Path(agents.__file__).parent / "results"
@@ -150,15 +151,12 @@ def test_the_coin_falls_as_it_should() -> None:
 def test_the_record_is_kept_and_told(tmp_path: Path) -> None:
     found = measure(**parts())
     files = saving.save(found, tmp_path)
-    assert QueryLatency.read(files[0]) == found
+    assert stored_latency(files[0]) == found
     text = files[1].read_text(encoding="utf-8")
     assert text == saving.report_of(found).markdown
     # 3.5 ms beside a student of 1 ms a pixel: at 32 px an eighth of the student's time at 256.
     assert "The student takes 32.00 ms at 32 px, 12 % of its 256.00 ms at 256 px, for 2 % of the FLOPs." in text
     assert "take 3.50 ms" in text
-    (tmp_path / "other.json").write_text("{}")
-    with pytest.raises(ValueError, match="no record of query latency"):
-        QueryLatency.read(tmp_path / "other.json")
     with pytest.raises(KeyError, match="abacus"):
         found.row("abacus", SELECTOR)
 
@@ -190,7 +188,7 @@ def test_more_threads_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_stored_table_is_the_stored_record() -> None:
-    stored = QueryLatency.read(STORED / "query-latency.json")
+    stored = stored_latency(STORED / "query-latency.json")
     assert (STORED / "query-latency.md").read_text(encoding="utf-8") == saving.report_of(stored).markdown
     table = load_table("emoji")
     assert (stored.student_hash, stored.selector_hash) == (

@@ -16,10 +16,11 @@ from agents.reports import saving
 from agents.selectors import networks as selectors
 from agents.selectors.base import Selector
 from agents.studies import selector_latency
-from agents.studies.selector_latency import SelectorCosts, default_selectors, measure
+from agents.studies.selector_latency import default_selectors, measure
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from students.network.embedder import Student
 from students.tables.latency import Latency, Part
+from tests.agents.support import stored_costs
 from tests.helpers import toy_sketch
 
 SKETCHES = [toy_sketch(row) for row in (5, 7, 8, 10, 12)]  # 28, 5, 63, 20 and 22 points
@@ -129,10 +130,7 @@ def test_the_record_goes_to_json(student: Student, tmp_path: Path) -> None:
     file = saving.save(found, tmp_path)[0]
     read = json.loads(file.read_text())
     assert read == found.to_json()
-    assert SelectorCosts.read(file) == found
-    (tmp_path / "other.json").write_text("{}")
-    with pytest.raises(ValueError, match="no record of selector costs"):
-        SelectorCosts.read(tmp_path / "other.json")
+    assert stored_costs(file) == found
     assert [row["settings"]["hidden"] for row in read["selectors"]] == [8]
     assert (read["canvas"], read["student"], read["student_hash"]) == (64, student.name, student.weights_hash)
     assert read["machine"]["cpu"]
