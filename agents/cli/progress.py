@@ -19,11 +19,8 @@ from agents.experiments.workers import Start
 
 
 @contextmanager
-def bars(show: bool = True) -> Iterator[Start]:
+def bars() -> Iterator[Start]:
     """Progress bars, one below the other.
-
-    Args:
-        show: False draws nothing.
 
     Yields:
         A function that starts a bar.
@@ -35,7 +32,7 @@ def bars(show: bool = True) -> Iterator[Start]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), disable=not show) as progress:
+    with Progress(*columns, console=Console(stderr=True)) as progress:
 
         def start(title: str, total: int) -> Callable[[int], None]:
             bar = progress.add_task(title, total=total)

@@ -103,10 +103,10 @@ class SelectorCosts:
         return fields
 
 
-def default_selectors(n_actions: int = 4) -> list[Selector]:
+def default_selectors() -> list[Selector]:
     """Every network of `networks.SELECTORS` at its default width, with random weights."""
     with torch.random.fork_rng(devices=[]):
-        return [selectors.create(name, n_actions, len(FEATURE_NAMES)) for name in selectors.SELECTORS]
+        return [selectors.create(name, len(EnvConfig.canvases), len(FEATURE_NAMES)) for name in selectors.SELECTORS]
 
 
 def measure(

@@ -1,12 +1,9 @@
-"""Runs the app until it is interrupted, or while a block of code runs."""
+"""Runs the app until it is interrupted."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
-from threading import Thread
-from time import monotonic, sleep
+from contextlib import closing, suppress
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -15,8 +12,6 @@ from agents.web.connections import MAX_CONNECTIONS, GuardedProtocol
 
 ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """Hosts that stand for all addresses of this machine -> an address that a browser can open."""
-
-_START_SECONDS = 30.0
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -46,33 +41,11 @@ def url_of(listening: socket.socket) -> str:
 def serve(app: ASGIApp, listening: socket.socket) -> None:
     """Answer until the process is interrupted."""
     with suppress(KeyboardInterrupt), closing(listening):
-        _server(app).run(sockets=[listening])
+        server_of(app).run(sockets=[listening])
 
 
-@contextmanager
-def running(app: ASGIApp) -> Iterator[str]:
-    """Answer at a free port of this machine, in a thread, while the block runs.
-
-    Yields:
-        The page's address.
-    """
-    server = _server(app)
-    with closing(listen("127.0.0.1", 0)) as listening:
-        thread = Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        try:
-            end = monotonic() + _START_SECONDS
-            while not server.started:
-                if not thread.is_alive() or monotonic() > end:
-                    raise RuntimeError("the server did not start")
-                sleep(0.01)
-            yield url_of(listening)
-        finally:
-            server.should_exit = True
-            thread.join()
-
-
-def _server(app: ASGIApp) -> uvicorn.Server:
+def server_of(app: ASGIApp) -> uvicorn.Server:
+    """A server of the app, with its limits on connections."""
     return uvicorn.Server(
         uvicorn.Config(
             app,

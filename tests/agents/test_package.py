@@ -103,9 +103,6 @@ def test_bars_are_drawn_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     assert out == ""
     assert "a title" in err
     assert "10/10" in err
-    with progress.bars(show=False) as start:
-        start("hidden", 10)(10)
-    assert capsys.readouterr() == ("", "")
 
 
 def test_provenance_names_the_table(toy: Toy) -> None:

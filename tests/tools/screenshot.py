@@ -106,7 +106,7 @@ def main(arguments: list[str]) -> None:
     """The command line."""
     from agents.search.pipeline import Pipeline
     from agents.web.app import create_app
-    from agents.web.server import running
+    from tests.agents.web.serving import running
 
     if len(arguments) != 1:
         raise SystemExit("usage: python -m tests.tools.screenshot OUT.png")

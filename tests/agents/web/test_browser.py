@@ -21,8 +21,8 @@ from agents.search.pipeline import Pipeline
 from agents.web.app import create_app
 from agents.web.limits import Limits, refusal
 from agents.web.messages import TOP
-from agents.web.server import running
 from sketchcanvas_env.svg.reader import MAX_BYTES
+from tests.agents.web.serving import running
 from tests.tools.screenshot import BROWSERS, SECONDS, browser, find_browser, take, wait_for_answer, wait_for_fixed
 
 if TYPE_CHECKING:

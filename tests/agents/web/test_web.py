@@ -34,10 +34,11 @@ from agents.web import app as module
 from agents.web import connections, messages
 from agents.web.app import create_app
 from agents.web.limits import HEADERS, Limits
-from agents.web.server import listen, running
+from agents.web.server import listen
 from sketchcanvas_env.sketches.raster import rasterise
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from tests.agents.search.test_pipeline import ByStrokes, Cascade, Cells, Told, photo_index
+from tests.agents.web.serving import running
 from tests.helpers import toy_sketch
 
 STROKES = [[[0.1, 0.1], [0.4, 0.2]], [[0.2, 0.4], [0.3, 0.3], [0.2, 0.2]]]
