@@ -11,8 +11,8 @@ POST /api/svg         an SVG file -> its strokes
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from starlette.routing import Route
 from agents.search.names import ALL_EMOJI, TRAINED, title_of
 from agents.search.pipeline import Pipeline
 from agents.web import messages
-from agents.web.limits import Batches, BodyLimit, KnownHosts, Limits, SafeHeaders, Workers, body_of, refusal
+from agents.web.limits import Batches, BodyLimit, KnownHosts, Limits, SafeHeaders, body_of, refusal
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.data import load as load_dataset
 from sketchcanvas_env.data.emoji import emoji_names
@@ -66,7 +66,6 @@ def create_app(pipeline: Pipeline, limits: Limits | None = None, names: Sequence
     known = frozenset(pipeline.index.ids)
     labels = {photo: title_of(pipeline.index, photo) for photo in pipeline.index.ids}
     start = _start(pipeline)
-    searching, painting = Workers(limits.threads, limits.waiting), Workers(1, _PHOTOS_WAITING)
 
     @lru_cache(maxsize=_CACHED)
     def webp(name: str) -> bytes:
@@ -92,7 +91,11 @@ def create_app(pipeline: Pipeline, limits: Limits | None = None, names: Sequence
                 found[place] = json.dumps(messages.answer_json(answer, sketch, labels), allow_nan=False).encode()
         return found
 
+    def call(functions: list[Callable[[], Any]]) -> list[Any]:
+        return [function() for function in functions]
+
     finding = Batches(find, limits.threads, limits.waiting, limits.batch)
+    working, painting = Batches(call, limits.threads, limits.waiting, 1), Batches(call, 1, _PHOTOS_WAITING, 1)
 
     # A request of its own, which the page sends after a pause in drawing, so that the fixed canvas is timed like the
     # selector's search. Right after another search, on warm caches, it took a fraction of that time.
@@ -110,11 +113,11 @@ def create_app(pipeline: Pipeline, limits: Limits | None = None, names: Sequence
 
     async def time_fixed(request: Request) -> JSONResponse:
         data = await body_of(request, "application/json", limits.body_seconds)
-        return _unstored(await searching.run(compare, data))
+        return _unstored(await working.run(partial(compare, data)))
 
     async def svg(request: Request) -> JSONResponse:
         data = await body_of(request, "image/svg+xml", limits.body_seconds)
-        return _unstored(await searching.run(draw, data))
+        return _unstored(await working.run(partial(draw, data)))
 
     async def about(request: Request) -> JSONResponse:
         return _unstored(start)
@@ -124,7 +127,7 @@ def create_app(pipeline: Pipeline, limits: Limits | None = None, names: Sequence
         if name not in known:
             raise HTTPException(404, "no such photo in the index")
         try:
-            data = await painting.run(webp, name)
+            data = await painting.run(partial(webp, name))
         except ValueError:
             raise HTTPException(404, "the photo's file is missing or cannot be read") from None
         return Response(data, media_type="image/webp", headers={"Cache-Control": "private, max-age=600"})

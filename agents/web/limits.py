@@ -6,8 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -17,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-P = ParamSpec("P")
+S = TypeVar("S")
 T = TypeVar("T")
 
 POLICY = (
@@ -130,40 +129,16 @@ class SafeHeaders:
         await self._app(scope, receive, with_headers)
 
 
-class Workers:
-    """Threads that compute, so that the event loop stays free."""
-
-    def __init__(self, threads: int, waiting: int) -> None:
-        """`threads` calls run at once, and `waiting` more may queue."""
-        self._limiter = anyio.CapacityLimiter(threads)
-        self._free = threads + waiting
-
-    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The result of a function, called in a thread.
-
-        Raises:
-            HTTPException: 503, the queue is full.
-        """
-        # Counted here: the limiter does not know calls that have not reached it.
-        if not self._free:
-            raise _busy()
-        self._free -= 1
-        try:
-            return await anyio.to_thread.run_sync(partial(function, *args, **kwargs), limiter=self._limiter)
-        finally:
-            self._free += 1
-
-
-class Batches(Generic[T]):
-    """Threads that each compute for several requests at once: those that wait when the thread becomes free."""
+class Batches(Generic[S, T]):
+    """Threads that compute, so that the event loop stays free, each for several requests that wait."""
 
     def __init__(
-        self, function: Callable[[list[bytes]], Sequence[T | Exception]], threads: int, waiting: int, most: int
+        self, function: Callable[[list[S]], Sequence[T | Exception]], threads: int, waiting: int, most: int
     ) -> None:
         """Start with an empty queue.
 
         Args:
-            function: from bodies of requests to an answer or error for each.
+            function: from requests to an answer or error for each.
             threads: that call it.
             waiting: requests that may wait; more are refused.
             most: requests in one call.
@@ -171,11 +146,11 @@ class Batches(Generic[T]):
         self._function, self._most = function, most
         self._free = threads * most + waiting
         self._limiter = anyio.CapacityLimiter(threads)
-        self._queue: deque[tuple[bytes, asyncio.Future[T]]] = deque()
+        self._queue: deque[tuple[S, asyncio.Future[T]]] = deque()
         self._working: set[asyncio.Task[None]] = set()
         self._threads = threads
 
-    async def run(self, body: bytes) -> T:
+    async def run(self, request: S) -> T:
         """The answer to one request.
 
         Raises:
@@ -183,10 +158,10 @@ class Batches(Generic[T]):
             Exception: the error that the function returned or raised.
         """
         if not self._free:
-            raise _busy()
+            raise HTTPException(503, "the server is busy: draw on in a moment", {"Retry-After": "1"})
         self._free -= 1
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._queue.append((body, answer))
+        self._queue.append((request, answer))
         if len(self._working) < self._threads:
             task = asyncio.create_task(self._work())
             self._working.add(task)
@@ -203,7 +178,7 @@ class Batches(Generic[T]):
             taken = [self._queue.popleft() for _ in range(min(self._most, share))]
             try:
                 answers = await anyio.to_thread.run_sync(
-                    self._function, [body for body, _ in taken], limiter=self._limiter
+                    self._function, [request for request, _ in taken], limiter=self._limiter
                 )
             except Exception as error:
                 answers = [error] * len(taken)
@@ -234,10 +209,6 @@ async def body_of(request: Request, media_type: str, seconds: float) -> bytes:
         raise HTTPException(408, f"the request did not come within {seconds:g} seconds") from None
     except ClientDisconnect:
         raise HTTPException(400, "the request broke off") from None
-
-
-def _busy() -> HTTPException:
-    return HTTPException(503, "the server is busy: draw on in a moment", {"Retry-After": "1"})
 
 
 def refusal(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
