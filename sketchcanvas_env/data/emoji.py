@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sketchcanvas_env.data.dataset import SPLITS, SketchDataset
-from sketchcanvas_env.data.photos import on_white
+from sketchcanvas_env.data.pictures.photos import on_white
 from sketchcanvas_env.sketches.sketch import VectorSketch
 
 FOLDER = Path(__file__).parent / "emoji_files"

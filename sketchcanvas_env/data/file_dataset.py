@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sketchcanvas_env.data.dataset import SHARED, SPLITS, SketchDataset, report_skipped
-from sketchcanvas_env.data.photos import on_white, read_picture
+from sketchcanvas_env.data.pictures.photos import on_white, read_picture
 from sketchcanvas_env.data.stroke_store import Strokes, Writer, stored
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.storage.cache import key_of

@@ -62,7 +62,8 @@ def read_svg(source: str | Path | bytes, keep_place: bool = False) -> VectorSket
 
     * invisible elements, by `display`, `visibility`, opacity, or for lack of fill and stroke;
     * backgrounds: rectangles without a stroke that cover the whole page (the `viewBox`, or `width` and `height`);
-    * text, HTML, markers (arrow heads), effects of filters, and, with a warning, images.
+    * text, HTML, markers (arrow heads), effects of filters, elements that SVG does not have, and, with a warning,
+      images.
 
     Style sheets may select elements, classes and identifiers. `use` is followed within the file. Masks may consist of
     plain white and black shapes.
@@ -75,7 +76,7 @@ def read_svg(source: str | Path | bytes, keep_place: bool = False) -> VectorSket
     Raises:
         SvgError: not a plain file, not a well-formed SVG, compressed, larger than 16 MiB or 4 MiB without embedded
             fonts and pictures, entities other than a few plain texts, more than 5,000 elements (counted each time they
-            are used), 5,000 transforms or 64 levels, unknown elements or transforms, only images, other masks, clips
+            are used), 5,000 transforms or 64 levels, unknown transforms, only images, other masks, clips
             and style sheets than above, transforms and sizes in styles, a number that is not finite, too many points or
             too much style, or no visible stroke. The message names the file (when given) and the element.
         FileNotFoundError: the path does not exist.
@@ -137,8 +138,10 @@ def _read(data: bytes) -> _Drawing:
         if len(strokes) > MAX_STROKES:
             raise SvgError(f"more than {MAX_STROKES} strokes")
     if not strokes:
-        pictures = "<image> is not read, and beside it there is " if walk.images else ""
-        raise SvgError(f"{pictures}no visible stroke")
+        left_out = "<image>" if walk.images else walk.unknown
+        raise SvgError(
+            f"{left_out} is not read, and there is no other visible stroke" if left_out else "no visible stroke"
+        )
     on_page = [part for stroke in strokes for part in walk.on_page(stroke)]
     return _Drawing(on_page or strokes, page.visible, bool(on_page), walk.images)
 
@@ -180,6 +183,7 @@ class _Walk:
 
     def __init__(self, root: Element, page: Root) -> None:
         self.images = 0
+        self.unknown = ""
         self._root = root
         self._page = page
         self._shared = Shared()
@@ -270,7 +274,7 @@ class _Walk:
                     lines = [_moved(line, step.matrix) for line in SHAPES[tag](element, self._shared) if line]
                 yield _Shape(lines, step.style, step.windows)
             else:
-                raise SvgError(f"element {where} is not read; only paths and basic shapes are")
+                self.unknown = self.unknown or where  # draws nothing in a browser either, nor does what is in it
 
     def _transform(self, element: Element, style: Style, page: Page | None) -> Matrix:
         text = element.get("transform", "none")

@@ -229,7 +229,10 @@ class Styles:
             if sheet.get("type", "text/css") not in ("", "text/css"):
                 continue
             self._spend(text)
-            if sheet.get("media", "all").strip() not in ("", "all", "screen"):
+            media = sheet.get("media", "all").strip()
+            if media in _OTHER_MEDIA:
+                continue
+            if media not in ("", "all", "screen"):
                 raise SvgError("a style sheet for some media only is not read")
             for rule in tinycss2.parse_stylesheet(text, skip_comments=True, skip_whitespace=True):
                 if rule.type == "at-rule" and not _is_ignored(rule):

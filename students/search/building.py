@@ -12,7 +12,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from sketchcanvas_env.data.photos import SIDE
+from sketchcanvas_env.data.pictures.photos import SIDE
 from students.network.protocol import UNSAVED, Embedder
 from students.search.index import KIND, MAX_REASON, PhotoIndex, file_of, load, whole_name
 from students.search.pictures import DATASET, PICTURES, Pictures, open_pictures

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sketchcanvas_env.data import DATASETS, SPLITS
 from sketchcanvas_env.data.file_dataset import MAX_PHOTO_BYTES
-from sketchcanvas_env.data.photos import on_white, padded, read_picture
+from sketchcanvas_env.data.pictures.photos import on_white, padded, read_picture
 from sketchcanvas_env.storage.untrusted import is_left_behind, read_inside
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")

@@ -27,7 +27,7 @@ from agents.selectors import networks as selectors
 from agents.selectors.observation import SeenLook
 from agents.store import saved
 from sketchcanvas_env.data.formats.unpickle import arrays_of
-from sketchcanvas_env.data.photos import on_white, padded, read_picture, read_png
+from sketchcanvas_env.data.pictures.photos import on_white, padded, read_picture, read_png
 from sketchcanvas_env.outcomes.looks import LookTable
 from sketchcanvas_env.outcomes.prefixes import PrefixTable
 from sketchcanvas_env.outcomes.table import OutcomeTable

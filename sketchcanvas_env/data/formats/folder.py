@@ -56,7 +56,7 @@ from sketchcanvas_env.data.formats.conventions import (
     read_npy_drawing,
 )
 from sketchcanvas_env.data.formats.parse import MAX_NPY_BYTES, read_json
-from sketchcanvas_env.data.photos import padded
+from sketchcanvas_env.data.pictures.photos import padded
 from sketchcanvas_env.data.splits import divided
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.storage.cache import code_version

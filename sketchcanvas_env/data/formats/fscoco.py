@@ -28,7 +28,7 @@ import numpy as np
 from sketchcanvas_env.data.dataset import SketchDataset
 from sketchcanvas_env.data.file_dataset import Contents, Drawings, Layout, in_folder, read_files, reported
 from sketchcanvas_env.data.formats.parse import MAX_NPY_BYTES, cut, read_npy
-from sketchcanvas_env.data.photos import padded
+from sketchcanvas_env.data.pictures.photos import padded
 from sketchcanvas_env.data.splits import divided
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.storage.untrusted import read_text_inside

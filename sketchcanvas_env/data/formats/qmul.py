@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from sketchcanvas_env.data.dataset import SPLITS, SketchDataset, report_skipped
 from sketchcanvas_env.data.formats.unpickle import MAX_BYTES, arrays_of
-from sketchcanvas_env.data.photos import on_white, read_png
+from sketchcanvas_env.data.pictures.photos import on_white, read_png
 from sketchcanvas_env.data.stroke_store import Writer, stored
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from sketchcanvas_env.storage.cache import key_of

@@ -13,8 +13,8 @@ from typing import Any
 from PIL import Image
 
 from sketchcanvas_env.data.file_dataset import MAX_PHOTO_BYTES
-from sketchcanvas_env.data.jpeg import MAX_SCANS
-from sketchcanvas_env.data.photos import MAX_COEFFICIENTS, MAX_PIXELS
+from sketchcanvas_env.data.pictures.jpeg import MAX_SCANS
+from sketchcanvas_env.data.pictures.photos import MAX_COEFFICIENTS, MAX_PIXELS
 from tests.hostile.attacks.attack import Attack, Content, files
 from tests.hostile.readers import READERS, svg
 

@@ -352,7 +352,8 @@ REFUSED = {
     "an attribute": ("<style>[d]{fill:none}</style>" + SEEN, "the selector '\\[d\\]'"),
     "a place among others": ("<style>path:first-child{fill:none}</style>" + SEEN, "the selector"),
     "some media": ("<style>@media (width > 9px){path{fill:none}}</style>" + SEEN, "'@media' in a style sheet"),
-    "a sheet for some media": ("<style media='print'>path{fill:none}</style>" + SEEN, "for some media only"),
+    "a sheet for some media": ("<style media='(width > 9px)'>path{fill:none}</style>" + SEEN, "for some media only"),
+    "an unknown element alone": (f'<author id="a">{SEEN}</author>', "<author id='a'> is not read, and there is no"),
     "a style sheet from elsewhere": ("<style>@import url(https://a.example/a.css);</style>" + SEEN, "'@import' in a"),
     "what is supported": ("<style>@supports (r:1px){path{fill:none}}</style>" + SEEN, "'@supports' in a style sheet"),
     "a picture alone": ('<image width="90" height="90" href="data:image/png;base64,iVBO="/>', "<image> is not read"),
@@ -373,6 +374,8 @@ def test_what_would_be_drawn_wrongly_is_refused(name: str) -> None:
         f'<g transform-origin="50 50">{SEEN}</g>',  # of no transform
         f'<g style="transform:none;clip-path:none;mask:none;width:9px">{SEEN}</g>',
         f'<text x="9" y="9">text</text>{SEEN}',
+        f'<author>{SEEN}</author><namedview id="base"/>{SEEN}<pth d="M0 0L9 9"/>',  # as browsers: nothing of them
+        f"<style media='print'>path{{display:none}}</style>{SEEN}",
         f'<switch><text>text</text>{SEEN}</switch>{SEEN}',
     ],
 )  # fmt: skip

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import students
-from sketchcanvas_env.data.photos import on_white
+from sketchcanvas_env.data.pictures.photos import on_white
 from students.search import building, index
 from students.search.index import PhotoIndex
 from students.store import cards

@@ -20,7 +20,7 @@ from PIL import Image
 
 from sketchcanvas_env.data import SPLITS, SketchDataset, SkippedDataWarning, load
 from sketchcanvas_env.data.formats.unpickle import MAX_BYTES, arrays_of
-from sketchcanvas_env.data.photos import read_png
+from sketchcanvas_env.data.pictures.photos import read_png
 from sketchcanvas_env.sketches.raster import rasterise
 from tests.helpers import chairv2_folder, qmul_arrays, write_qmul
 

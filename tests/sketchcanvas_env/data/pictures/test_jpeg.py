@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sketchcanvas_env.data.jpeg import MAX_SEGMENTS, essential
-from sketchcanvas_env.data.photos import read_picture
+from sketchcanvas_env.data.pictures.jpeg import MAX_SEGMENTS, essential
+from sketchcanvas_env.data.pictures.photos import read_picture
 
 
 def saved(picture: Image.Image, **how: Any) -> bytes:

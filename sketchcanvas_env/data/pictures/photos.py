@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sketchcanvas_env.data.jpeg import essential
+from sketchcanvas_env.data.pictures.jpeg import essential
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture

@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from sketchcanvas_env.data.photos import MAX_COEFFICIENTS, MAX_SIDE, SIDE, on_white, padded, read_picture, read_png
+from sketchcanvas_env.data.pictures.photos import (
+    MAX_COEFFICIENTS,
+    MAX_SIDE,
+    SIDE,
+    on_white,
+    padded,
+    read_picture,
+    read_png,
+)
 
 
 def saved(picture: Image.Image, kind: str, **how: Any) -> bytes:
