@@ -13,8 +13,7 @@ import agents
 from agents.algorithms.common import loop
 from agents.algorithms.common.training import TrainConfig
 from agents.algorithms.registry import ALGORITHMS, Algorithm
-from agents.evaluation.evaluate import evaluate
-from agents.selectors import policy
+from agents.evaluation.evaluate import evaluate_options
 
 
 @dataclass(frozen=True)
@@ -61,8 +60,8 @@ ALGORITHMS["mine"] = Algorithm(load_mine)
 if __name__ == "__main__":
     env = agents.EnvConfig(tradeoff=0.2)
     for name in ("mine", "reinforce", "exact_pg"):
-        run = agents.train_run(agents.make_config(name, env=env, total_steps=10_240, selector="stats"))
-        chosen = policy.actions_of(run.selector, env.task("val"))
-        result = evaluate(env.outcomes("val"), chosen, **env.reward_weights(), resamples=100)
+        run = agents.train_run(agents.make_config(name, env=env, total_steps=10_240))
+        chosen, cost = run.config.env.decide(run.selector, "val")
+        result = evaluate_options(env.options("val"), chosen, selector_flops=cost, resamples=100)
         print(f"{name:>10}: reward {result.reward:.3f}, acc@1 {result.acc1:.3f} at {result.gflops:.3f} GFLOPs on val")
     print(f"{'':>10}  after {run.steps} environment steps each")

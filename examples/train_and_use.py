@@ -11,12 +11,12 @@ from agents import EnvConfig
 from sketchcanvas_env import load_dataset, read_svg
 
 env = EnvConfig(tradeoff=0.2)
-run = agents.train_run(agents.make_config("reinforce", env=env, total_steps=5_120, selector="stats"))
+run = agents.train_run(agents.make_config("reinforce", env=env, total_steps=20_480))
 with tempfile.TemporaryDirectory() as folder:
     agents.save(Path(folder) / "mine", run, env.outcomes("train"))
     selector = agents.load(Path(folder) / "mine")
 
-dataset = load_dataset("emoji")
+dataset = load_dataset(env.dataset)
 for row in dataset.indices("val")[:4]:
     sketch = dataset.sketch(int(row))
     print(dataset.sketch_ids[row], f"{sketch.n_strokes} strokes ->", selector(sketch), "px")
