@@ -133,7 +133,7 @@ def _cascade_ppo() -> Loaded:
 
 
 def _cascade_maskable_ppo() -> Loaded:
-    from agents.algorithms.sb3.maskable_ppo import MaskablePPOConfig, train_maskable_ppo
+    from agents.algorithms.sb3.ppo import MaskablePPOConfig, train_maskable_ppo
 
     return MaskablePPOConfig, train_maskable_ppo
 

@@ -1,4 +1,4 @@
-"""Experiments: many runs of many algorithms, comparisons, trade-off sweeps, pooled results.
+"""Experiments: many runs of many algorithms, comparisons and trade-off sweeps.
 
 Imports `store` and the rooms below.
 """

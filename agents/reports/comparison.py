@@ -7,10 +7,10 @@ from statistics import median
 
 from agents.evaluation.seeds import LEVEL, can_differ
 from agents.evaluation.setting import VAL_SPLIT
-from agents.experiments.pooled import Pooled
 from agents.experiments.results import CompareResult, Row, Verdict
 from agents.reports import tables
 from agents.reports.tables import Table
+from agents.studies.pooled import Pooled
 
 
 def row_cells(result: CompareResult, row: Row) -> tables.Row:

@@ -8,7 +8,6 @@ from functools import partial, singledispatch
 from pathlib import Path
 from typing import Any
 
-from agents.experiments.pooled import Pooled
 from agents.experiments.results import CompareResult
 from agents.experiments.stored import RESULT_FILE
 from agents.experiments.sweep import SWEEP_FILE, SweepResult
@@ -17,6 +16,7 @@ from agents.reports.document import Block, blocks_markdown
 from agents.reports.tables import Table
 from agents.studies.ceiling import Ceiling
 from agents.studies.pilot import PilotResult
+from agents.studies.pooled import Pooled
 from agents.studies.query_latency import QueryLatency
 from agents.studies.selector_latency import SelectorCosts
 from agents.studies.students import StudentReport

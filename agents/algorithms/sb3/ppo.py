@@ -1,4 +1,7 @@
-"""SB3's PPO (Schulman et al., 2017, arXiv 1707.06347) with a selector as its actor.
+"""SB3's PPO (Schulman et al., 2017, arXiv 1707.06347) with a selector as its actor, and sb3-contrib's with masks.
+
+Masks (Huang and Ontanon, FLAIRS 2022, arXiv 2006.14171) say which actions of a cascade make sense: no canvas twice, no
+stopping before the first look.
 
 python -c "from agents.algorithms.sb3 import ppo; ppo.train_ppo(ppo.PPOConfig())"
 """
@@ -14,7 +17,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from agents.algorithms.common.training import Run, RunHooks, check_not_negative, check_positive, refuse_checkpoint
 from agents.algorithms.sb3.adapter import SketchCanvasVecEnv
 from agents.algorithms.sb3.on_policy import OnPolicyConfig, check_batches, shared_settings
-from agents.algorithms.sb3.training import train_model
+from agents.algorithms.sb3.training import contrib, train_model
 from agents.evaluation.setting import CascadeConfig, EnvConfig
 from agents.selectors.base import Selector
 
@@ -52,6 +55,14 @@ class CascadePPOConfig(PPOConfig):
     gamma: float = 1.0  # discount; below 1 later looks are cheaper and later answers worth less
 
 
+@dataclass(frozen=True)
+class MaskablePPOConfig(CascadePPOConfig):
+    """Settings of PPO with masks."""
+
+    algorithm: ClassVar[str] = "maskable_ppo"
+    masked: ClassVar[bool] = True
+
+
 def train_ppo(config: PPOConfig, **hooks: Unpack[RunHooks]) -> Run:
     """Train a selector with SB3's PPO; arguments, result, errors as in `loop.train`."""
     return train_model(config, make_ppo, log_interval=config.log_every, **hooks)
@@ -61,6 +72,18 @@ def train_cascade_ppo(config: CascadePPOConfig, **hooks: Unpack[RunHooks]) -> Ru
     """Train a selector with SB3's PPO; as `loop.train`, but a checkpoint is refused (ValueError)."""
     refuse_checkpoint(config, hooks)
     return train_model(config, make_ppo, log_interval=config.log_every, **hooks)
+
+
+def train_maskable_ppo(config: MaskablePPOConfig, **hooks: Unpack[RunHooks]) -> Run:
+    """Train a selector with sb3-contrib's PPO with masks; as `loop.train`, but a checkpoint is refused (ValueError)."""
+    contrib()
+    refuse_checkpoint(config, hooks)
+    return train_model(config, _maskable_ppo, log_interval=config.log_every, **hooks)
+
+
+def _maskable_ppo(config: MaskablePPOConfig, adapter: SketchCanvasVecEnv, selector: Selector) -> BaseAlgorithm:
+    model: BaseAlgorithm = contrib().MaskablePPO("MultiInputPolicy", adapter, **ppo_settings(config, selector))
+    return model
 
 
 def make_ppo(config: PPOConfig, adapter: SketchCanvasVecEnv, selector: Selector) -> BaseAlgorithm:

@@ -84,7 +84,7 @@ def report_pooled(
 
     Example: sketchcanvas report pooled runs/rotation0 runs/rotation1 runs/rotation2 --out runs/pooled
     """
-    from agents.experiments import pooled
+    from agents.studies import pooled
 
     _keep(pooled.pool([pooled.read(folder) for folder in folders]), out, as_json)
 

@@ -17,12 +17,13 @@ from agents import cli
 from agents.evaluation import seeds
 from agents.evaluation.options import Options
 from agents.evaluation.setting import CascadeConfig
-from agents.experiments import compare, pooled
-from agents.experiments.pooled import Member, Pooled
+from agents.experiments import compare
 from agents.experiments.results import CHOSEN, CompareResult
 from agents.experiments.settings import CompareConfig
 from agents.experiments.stored import RESULT_FILE
 from agents.reports import comparison as report
+from agents.studies import pooled
+from agents.studies.pooled import Member, Pooled
 from sketchcanvas_env import data
 from sketchcanvas_env.data.folds import FOLDS, crossfitted
 from sketchcanvas_env.outcomes.looks import LookTable

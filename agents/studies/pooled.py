@@ -29,11 +29,12 @@ from agents.evaluation.setting import VAL_SPLIT, Decided
 from agents.experiments import compare, results, stored
 from agents.experiments.results import CHOSEN
 from agents.experiments.settings import CompareConfig
+from agents.selectors import margin
 from agents.store import provenance
 from students.store.provenance import commit
 
-RULE = "margin rule"
-"""What the rule that needs no training is called whatever its canvases and its threshold are."""
+RULE, CONFIDENCE_RULE, BUDGET_RULE = RULES = ("margin rule", "confidence rule", "confidence rule within a budget")
+"""What rules that need no training are called whatever their canvases and thresholds are."""
 
 _WHERE = ("dataset", "table", "looks")
 """Settings in which comparisons differ that are pooled: where their outcomes are."""
@@ -99,7 +100,8 @@ class PooledRow:
 
     def made_on(self, split: str) -> str:
         """What was done to it on a split, see `results.made_on`."""
-        return results.made_on({RULE: "rule", CHOSEN: "chosen"}.get(self.name, "agent"), split)
+        kinds = {**dict.fromkeys(RULES, "rule"), CHOSEN: "chosen"}
+        return results.made_on(kinds.get(self.name, "agent"), split)
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON-able values."""
@@ -178,8 +180,10 @@ def read(folder: str | Path) -> Member:
     decisions, agent, place = compare.decide(config, trained)
     free = np.zeros(len(outcomes))
     rules = {name: [(choice, free)] for name, choice in config.env.rules(config.split).items()}
-    # The first rule is the one that `val` chooses, and its name tells what it chose.
-    policies = {RULE: Policy(*next(iter(rules.items())))} if rules else {}
+    policies: dict[str, Policy] = {}
+    for place, (name, decided) in enumerate(rules.items()):
+        if (kind := _kind_of(place, name)) is not None:
+            policies[kind] = Policy(name, decided)
     policies |= {name: Policy(name, decided) for name, decided in decisions.items()}
     chosen = f"{agent}, seed {trained[agent][place].config.seed}"
     policies[CHOSEN] = Policy(chosen, [decisions[agent][place]])
@@ -190,6 +194,15 @@ def read(folder: str | Path) -> Member:
         policies=policies,
         provenance={**provenance.of_table(outcomes), **config.env.extra_hashes()},
     )
+
+
+def _kind_of(place: int, name: str) -> str | None:
+    """Which of `RULES` an environment's rule is; None for always looking twice. The margin rule comes first."""
+    if place == 0:
+        return RULE
+    if "at most" in name:
+        return BUDGET_RULE
+    return CONFIDENCE_RULE if name.startswith(margin.CONFIDENCE) else None
 
 
 def pool(members: Sequence[Member]) -> Pooled:
