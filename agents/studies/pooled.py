@@ -181,8 +181,8 @@ def read(folder: str | Path) -> Member:
     free = np.zeros(len(outcomes))
     rules = {name: [(choice, free)] for name, choice in config.env.rules(config.split).items()}
     policies: dict[str, Policy] = {}
-    for place, (name, decided) in enumerate(rules.items()):
-        if (kind := _kind_of(place, name)) is not None:
+    for position, (name, decided) in enumerate(rules.items()):
+        if (kind := _kind_of(position, name)) is not None:
             policies[kind] = Policy(name, decided)
     policies |= {name: Policy(name, decided) for name, decided in decisions.items()}
     chosen = f"{agent}, seed {trained[agent][place].config.seed}"
@@ -196,9 +196,9 @@ def read(folder: str | Path) -> Member:
     )
 
 
-def _kind_of(place: int, name: str) -> str | None:
+def _kind_of(position: int, name: str) -> str | None:
     """Which of `RULES` an environment's rule is; None for always looking twice. The margin rule comes first."""
-    if place == 0:
+    if position == 0:
         return RULE
     if "at most" in name:
         return BUDGET_RULE
