@@ -34,12 +34,12 @@ def create(name: str = "mobilenet_v2", pretrained: bool = False, **config: Any) 
 
     Args:
         name: its backbone.
-        pretrained: give the trunk its published weights, if they need no calibration data (if they do, use
-            `students.store.pretrained.start_from_pretrained`). Other weights, and always the heads, are random.
+        pretrained: give the trunk its published weights. Other weights, and always the heads, are random.
         config: fields of `StudentConfig`. Normalisation and padding default to those of the published weights.
 
     Raises:
-        ValueError: an unknown backbone or setting (the message lists the known ones), or weights that need data.
+        ValueError: an unknown backbone or setting (the message lists the known ones), or published weights that need
+            calibration (`students.network.calibration`).
         ImportError: the package with the network or its weights is not installed.
         FileNotFoundError: `pretrained` for a backbone without published weights.
     """
@@ -48,9 +48,13 @@ def create(name: str = "mobilenet_v2", pretrained: bool = False, **config: Any) 
 
     student = Student(config_from_dict({"backbone": name, **config}))
     if pretrained:
-        from students.store.pretrained import start_from_pretrained
+        from students.store.pretrained import load_published
 
-        start_from_pretrained(student)
+        if load_published(student):
+            raise ValueError(
+                f"the published weights of {name} have folded batch norms: create it without 'pretrained', then use "
+                "students.store.pretrained.load_published and students.network.calibration.calibrate_all"
+            )
     return student
 
 

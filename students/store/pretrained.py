@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -26,7 +26,6 @@ from students.backbones.switch_norm import SwitchBatchNorm2d
 from students.backbones.timm_trunk import PREFIX as TIMM_PREFIX
 from students.backbones.timm_trunk import TimmTrunk
 from students.backbones.vgg16 import VGG16_BLOCKS
-from students.network.calibration import calibrate_all
 from students.network.embedder import Student
 
 PRETRAINED = {
@@ -239,14 +238,15 @@ def _is_identity(state: Mapping[str, Tensor], norm: str) -> bool:
 
 
 def load_published(student: Student, name_or_path: str | Path | None = None) -> bool:
-    """Load published weights into a student's trunk, the same for every domain.
+    """Load published weights into a student's trunk, the same for every domain; its heads are unchanged.
 
     Args:
         student: the weights of its trunk are replaced.
         name_or_path: a name or path for `weights_of`; by default the backbone's name.
 
     Returns:
-        Whether the norms are folded; then every domain needs `students.network.calibration.calibrate` before training.
+        Whether the norms are folded. Then every domain needs `students.network.calibration.calibrate_all` before
+        training; for other weights it is optional.
 
     Raises:
         ImportError: the package with the weights, or h5py for VGG-16's, is not installed.
@@ -263,37 +263,3 @@ def load_published(student: Student, name_or_path: str | Path | None = None) -> 
         )
     file = weights_of(name)
     return load_trunk(student.trunk, read_state_dict(file), file.name)
-
-
-def start_from_pretrained(
-    student: Student,
-    calibration: Mapping[str, Iterable[Tensor]] | None = None,
-    path: str | Path | None = None,
-) -> bool:
-    """Load published weights into a student's trunk and calibrate its norms.
-
-    Args:
-        student: the weights of its trunk are replaced.
-        calibration: network inputs by domain, batches (B, 3, S, S) from `Student.sketch_tensor` or `photo_tensor`;
-            about 64 pictures suffice. Folded weights need them for every domain; otherwise a domain without any keeps
-            the published statistics.
-        path: a name or path for `weights_of`; by default the backbone's name.
-
-    Returns:
-        Whether the weights were folded.
-
-    Raises:
-        ValueError: as `load_published`, for an unknown domain, and for folded weights if a domain has no data.
-        ImportError: as `load_published`.
-        FileNotFoundError: as `load_published`.
-    """
-    given = dict(calibration or {})
-    unknown = sorted(set(given) - set(student.config.domains))
-    if unknown:
-        raise ValueError(f"calibration data for unknown domains {unknown}; there are {list(student.config.domains)}")
-    folded = load_published(student, path)
-    lacking = [d for d in student.config.domains if d not in given]
-    if folded and lacking:
-        raise ValueError(f"the weights have folded batch norms: calibration data needed for {lacking}, too")
-    calibrate_all(student, given)
-    return folded

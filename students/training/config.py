@@ -98,11 +98,6 @@ class TrainConfig:
         for name in ("root", "pretrained", "start", "renderings", "teacher"):
             check_text(name, getattr(self, name), optional=True)
         self._check_teachers()
-        _check_kind("student", self.student, StudentConfig)
-        _check_kind("pool", self.pool, PoolConfig)
-        _check_kind("augment", self.augment, AugmentConfig)
-        if self.doodles is not None:
-            _check_kind("doodles", self.doodles, DoodleConfig)
         check_whole("steps", self.steps, 1, MAX_STEPS)
         check_whole("batch", self.batch, 2, MAX_BATCH)
         check_whole("small_passes", self.small_passes, 1, 8)
@@ -155,8 +150,6 @@ class TrainConfig:
         if self.most_pixels is not None:
             check_whole("most_pixels", self.most_pixels, 2 * max(self.student.canvases) ** 2, 2**40)
         object.__setattr__(self, "teacher_canvases", _checked_sides("teacher_canvases", self.teacher_canvases))
-        if not isinstance(self.teacher_canvases_at, Mapping):
-            raise ValueError(f"teacher_canvases_at must be a JSON object, got {self.teacher_canvases_at!r}")
         if odd := sorted(set(self.teacher_canvases_at) - set(self.student.canvases)):
             raise ValueError(f"teacher_canvases_at names {odd}, which student.canvases lack")
         at = {k: _checked_sides(f"teacher_canvases_at[{k}]", sides) for k, sides in self.teacher_canvases_at.items()}
@@ -229,11 +222,6 @@ def _integer_keys(name: str, shares: dict[str, Any]) -> dict[int, Any]:
         return {int(canvas): share for canvas, share in shares.items()}
     except ValueError:
         raise ValueError(f"{name} must have canvas sides in pixels as its keys, got {list(shares)}") from None
-
-
-def _check_kind(field: str, value: Any, kind: type) -> None:
-    if not isinstance(value, kind):
-        raise ValueError(f"{field} must be a {kind.__name__}, got {value!r}")
 
 
 def _checked_sides(field: str, sides: Any) -> tuple[int, ...]:

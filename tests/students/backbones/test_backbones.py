@@ -21,7 +21,7 @@ from students.backbones.switch_norm import set_domain, switch_layers
 from students.network import flops
 from students.network.config import StudentConfig
 from students.network.embedder import Student
-from students.store.pretrained import load_trunk, start_from_pretrained, weights_of
+from students.store.pretrained import load_published, load_trunk, weights_of
 from students.store.weights import load_student, save_student
 
 TIMM = "timm:toy"
@@ -277,7 +277,7 @@ def test_create_with_published_weights() -> None:
     assert torch.equal(student.trunk.features[0][0].weight, state["_conv_stem.weight"])
     for domain in ("photo", "32"):
         assert torch.equal(student.trunk.features[0][1].bns[domain].running_mean, state["_bn0.running_mean"])
-    with pytest.raises(ValueError, match="calibration data needed"):
+    with pytest.raises(ValueError, match="folded batch norms"):
         students.create("mobilenet_v2", pretrained=True, canvases=(32,))
     with pytest.raises(FileNotFoundError, match=r"no weights file mobilenet_v3_small"):
         students.create("mobilenet_v3_small", pretrained=True, canvases=(32,))
@@ -307,7 +307,7 @@ def test_timm_weights_load_from_a_path(tmp_path: Path) -> None:
             m.running_var.uniform_(0.5, 2)
     torch.save(whole.state_dict(), tmp_path / "toy.pth")
     student = students.create(TIMM, canvases=(32,))
-    assert start_from_pretrained(student, path=tmp_path / "toy.pth") is False
+    assert load_published(student, tmp_path / "toy.pth") is False
     for domain in ("photo", "32"):
         norm = student.trunk.net.stages[1][1].bns[domain]
         assert torch.equal(norm.running_mean, whole.stages[1][1].running_mean)
@@ -319,7 +319,7 @@ def test_timm_weights_load_from_a_path(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="empty holds no tensors"):
         load_trunk(student.trunk, {}, "empty")
     with pytest.raises(FileNotFoundError, match=r"nothing is downloaded for timm:toy"):
-        start_from_pretrained(student)
+        load_published(student)
 
 
 def test_timm_networks_that_do_not_fit() -> None:
