@@ -171,7 +171,7 @@ def load(path: str | Path) -> SavedSelector:
     """
     file = weights_path(WEIGHTS_FOLDER / path if isinstance(path, str) and path in shipped() else path)
     if not file.exists():
-        raise FileNotFoundError(f"no saved selector: {file} is missing")
+        raise FileNotFoundError(f"no saved selector: {file} is missing; shipped are {', '.join(shipped())}")
     card, tensors = cards.read(file, KIND, lambda told: _bytes_of(network_of(told, file)))
     return from_card(card, tensors, file)
 

@@ -182,6 +182,8 @@ def pick(
     from agents.experiments.pick import pick as choose
     from agents.reports.sweeps import pick_table
 
+    if max_gflops is None and min_acc is None:
+        raise ValueError("say what to look for: give --max-gflops, --min-acc or both")
     found = choose(folder, max_gflops, None if min_acc is None else min_acc / 100)
     show(as_json, found.to_json(), pick_table(found))
     if out is not None and found.candidate.run is not None:

@@ -349,7 +349,7 @@ def test_sweep_and_pick(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert run("pick", tmp_path, "--min-acc", 100) == 2
     assert "no policy of this sweep" in capsys.readouterr().err
     assert run("pick", tmp_path) == 2
-    assert "say what is wanted" in capsys.readouterr().err
+    assert "give --max-gflops, --min-acc or both" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["compare", "sweep"])
