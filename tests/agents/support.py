@@ -159,12 +159,12 @@ def observations(n_stats: int = 16, rows: int = 6, max_points: int = 10, seed: i
 
 
 def is_easy(n: int) -> np.ndarray:
-    """(n,) which sketches the smallest canvas is right for, half of them; the strokes do not say."""
+    """Whether the smallest canvas is right for each sketch, (n,): half of them, independent of the strokes."""
     return np.random.default_rng(11).permutation(np.arange(n) % 2 == 0)
 
 
 def doubt_tables(dataset: SketchDataset) -> tuple[OutcomeTable, LookTable]:
-    """Outcomes and looks of a student whose margin on canvas 16 tells whether it is right there.
+    """Outcomes and looks of a student whose margin on canvas 16 shows whether it is right there.
 
     An easy sketch is right on canvas 16 only, with a margin of 0.1 to 0.3; any other on canvas 64 only, with a margin
     below 0.05 on 16. On the other canvases margins say nothing. Looks that are fused are right if one of them is.

@@ -1,4 +1,4 @@
-"""The package as a whole: quick to import, logs that can be read, progress that keeps off stdout."""
+"""The package as a whole: fast to import, complete when installed, progress on stderr, readable logs."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_every_folder_of_code_is_installed() -> None:
 
 
 def shipped() -> list[Path]:
-    """Whatever is in the folders of `package-data`, relative to the root."""
+    """The files that `package-data` matches, relative to the root."""
     packages = SETTINGS["tool"]["setuptools"]["package-data"]
     return [
         file.relative_to(ROOT)

@@ -1,4 +1,4 @@
-"""The command line: help, JSON, tables, files, and one clear line for a user's mistake."""
+"""The command line: help, JSON, tables, files, and one line for each mistake."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -
     assert run(*command.split(), "--help") == 0
     text = capsys.readouterr().out
     assert "Usage:" in text
-    # What only groups commands has none of its own.
+    # Groups of commands have no example.
     assert command == "data" or f"Example: sketchcanvas {command}" in text
 
 
@@ -122,7 +122,7 @@ def test_defaults_are_those_of_the_configurations() -> None:
     options = {name: p.default for name, p in inspect.signature(compare_command).parameters.items()}
     env, compare = EnvConfig(), CompareConfig()
     assert options["canvases"] == ",".join(map(str, env.canvases))
-    # The preset decides the first three, the environment the last.
+    # The preset sets the first three, the environment the last.
     assert options["steps"] is options["selector"] is options["preset"] is options["dataset"] is None
     assert environment() == env and environment(cascade=True) == CascadeConfig()
     assert (preset("quick").total_steps, preset("quick").selector) == (compare.total_steps, compare.selector)
@@ -160,7 +160,7 @@ def test_defaults_are_those_of_the_configurations() -> None:
 def test_mistakes_end_with_one_line(
     arguments: list[str], message: str, toy: Toy, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # What the case itself sets comes last and wins.
+    # The options of the case come last and win.
     assert run(arguments[0], *toy_options(toy), *arguments[1:]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -198,7 +198,7 @@ def test_train_evaluate_resume(toy: Toy, tmp_path: Path, capsys: pytest.CaptureF
     assert "--canvases 16,32,64,128" in capsys.readouterr().err
 
 
-def test_train_writes_over_nothing(
+def test_train_overwrites_nothing(
     toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, checkpoint = tmp_path / "mine", tmp_path / "mine.checkpoint.safetensors"
@@ -219,7 +219,7 @@ def test_train_writes_over_nothing(
     assert run(*asked, 512, "--seed", 1) == 2
     assert "choose another --out" in capsys.readouterr().err
     assert out.with_suffix(".safetensors").read_bytes() == finished
-    # Killed after it had saved: what it would have reported is reported.
+    # Stopped after saving: the report is made up for.
     assert run(*asked, 15_360, "--resume") == 0
     assert "after 15,360 steps" in " ".join(capsys.readouterr().out.split())
     assert out.with_suffix(".safetensors").read_bytes() == finished
@@ -228,7 +228,7 @@ def test_train_writes_over_nothing(
 
 
 @pytest.mark.parametrize("command", ["train", "distill"])
-def test_two_runs_in_one_place_are_one_too_many(
+def test_a_second_run_in_the_same_place_is_refused(
     command: str, toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
@@ -275,7 +275,7 @@ def test_evaluate_prints_a_table(toy: Toy, capsys: pytest.CaptureFixture[str]) -
 def test_compare_report_and_validate(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--selector", "stats", "--seeds", 2, "--steps", 512, "--algorithms", "reinforce,ppo"]
     options += ["--out", tmp_path, "--logdir", tmp_path / "tb"]
-    # While one works on an algorithm it is val that is looked at; what is trained is the same.
+    # Results on val and on test come from the same training.
     assert run("compare", *toy_options(toy), *options, "--json") == 0
     captured = capsys.readouterr()
     assert json.loads(captured.out)["config"]["split"] == json.loads(captured.out)["provenance"]["split"] == "val"
@@ -313,7 +313,7 @@ def test_compare_report_and_validate(toy: Toy, tmp_path: Path, capsys: pytest.Ca
 
 
 def test_compare_by_the_table_of_ones_own_student(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`distill` gives a student the name of its network, which a shipped student of the data set has, too."""
+    """`distill` names a student after its network, as a shipped student of the data set is."""
     table = replace(load_table("emoji"), student_hash="0" * 64).save(tmp_path / "own.npz")
     options = ("--dataset", "emoji", "--table", table, "--algorithms", "cost_sensitive", "--seeds", 1)
     options += ("--steps", 256, "--json")
@@ -365,11 +365,11 @@ def test_ctrl_c_says_how_to_go_on(
 
 
 def test_ctrl_c_ends_workers_without_a_traceback(tmp_path: Path) -> None:
-    """In a terminal it reaches every process of the command; more runs wait than joblib's queue has room for."""
+    """SIGINT reaches every process of the command, as in a terminal, while more runs wait than joblib queues."""
     settings = ["--dataset", "emoji", "--algorithms", "reinforce", "--seeds", 12, "--steps", 30_720_000, "--jobs", 2]
     folders = ["--out", tmp_path / "out", "--logdir", tmp_path / "events"]
     command = [sys.executable, "-m", "agents.cli", "compare", *map(str, [*settings, *folders])]
-    # A file: a pipe that nobody reads fills up.
+    # A file, because a pipe would fill up.
     with (tmp_path / "err").open("w+") as told:
         running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=told, start_new_session=True)
         while running.poll() is None and not list(tmp_path.glob("events/*/*")):
@@ -467,14 +467,14 @@ def test_a_package_inside_a_zip_file_says_that_it_must_be_installed(tmp_path: Pa
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_errors_of_the_system_are_told_without_their_numbers() -> None:
+def test_system_errors_are_shown_without_their_numbers() -> None:
     with pytest.raises(FileNotFoundError) as caught:
         Path("nowhere/at all").read_bytes()
     assert sentence_of(caught.value) == "nowhere/at all: no such file or directory"
     assert sentence_of(KeyError("no photo 'x'")) == "no photo 'x'"
 
 
-def test_tabulate_by_the_dumb_baseline(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tabulate_with_hog(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "hog.npz"
     assert run("tabulate", "--student", "hog", "--dataset", "toy", "--canvases", "32,64", "--out", out, "--json") == 0
     told = json.loads(capsys.readouterr().out)
@@ -524,7 +524,7 @@ def test_evaluate_a_student_and_report(toy: Toy, tmp_path: Path, capsys: pytest.
     assert (row.role, row.split, row.canvases, len(row.sketch_ids)) == ("baseline", "test", (32, 64), 36)
     assert told["scores"]["64"]["acc1"] == float(row.right(64).mean())
     assert row.command.startswith("sketchcanvas evaluate --student hog --dataset toy --split test")
-    # What is printed is what is stored, and the stored command makes the same ranks again.
+    # The printed result is stored, and the stored command gives the same ranks again.
     assert run(*(word for word in shlex.split(row.command)[1:] if word != "--json")) == 0
     assert f"{100 * row.right(64).mean():.1f} [" in capsys.readouterr().out
     assert read_row(rows / "hog.json").ranks == row.ranks
@@ -566,7 +566,7 @@ def test_what_is_left_out_of_a_data_set_is_told(
     assert "cite me" in capsys.readouterr().out
     assert run("evaluate", "--student", "hog", "--dataset", "toy-folder", "--root", "folder", "--strict") == 2
     assert "a sketch cannot be used" in capsys.readouterr().err
-    # Loaded deep inside of a command.
+    # Loaded inside a command.
     capsys.readouterr()
     options = ["--table", toy.kwargs["table"], "--canvases", "16,32,64,128"]
     assert run("evaluate", "fixed:16", "--dataset", "toy-folder", "--root", "folder", *options) == 0
@@ -633,7 +633,7 @@ def test_latency_is_measured_and_then_a_cost(
 def test_distill_hands_over_what_was_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The training itself is tested with `students.training.train`; here it is what reaches it."""
+    """Only the arguments of the training are tested here."""
     from students.training import train
     from students.training.config import TrainConfig
 
@@ -658,7 +658,7 @@ def test_distill_hands_over_what_was_asked(
     assert config == replace(plain, dataset="chairv2", root="/home/my chairs", teacher="big", steps=9, seed=0)
     assert (out, save) == (Path("runs/distill"), tmp_path / "my x.safetensors")
     assert "--root ROOT" in command
-    # What is said on the terminal is for pasting: there the folder is named, and spaces are kept together.
+    # The command on the terminal can be pasted: it has the folder, quoted where necessary.
     hint = shlex.split(capsys.readouterr().err.splitlines()[-1])
     data_set = ["--dataset", "chairv2", "--root", "/home/my chairs"]
     assert hint == ["sketchcanvas", "evaluate", "--student", str(save), *data_set]

@@ -1,4 +1,4 @@
-"""Data sets on the command line, and one's own data set from a folder of files to a trained agent."""
+"""Data sets on the command line, and a folder of files as a data set up to a trained agent."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CANVASES = (32, 64)
 
 
 def write_own(folder: Path) -> Path:
-    """What a user would have: pictures, SVGs named after them, and a licence."""
+    """A folder with pictures, SVGs named after them, and a licence."""
     toy = toy_dataset()
     (folder / "photos").mkdir(parents=True)
     (folder / "sketches").mkdir()

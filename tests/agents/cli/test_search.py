@@ -1,4 +1,4 @@
-"""`sketchcanvas index` and `query`, as a user types them."""
+"""`sketchcanvas index` and `query` on the command line."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PHOTOS = 6
 
 @pytest.fixture(scope="module", autouse=True)
 def loaded_once() -> Iterator[None]:
-    """Each student is read, and its FLOPs counted, once for all commands here."""
+    """Load each student and count its FLOPs only once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(students, "load", lru_cache(students.load))
         yield
@@ -39,7 +39,7 @@ def loaded_once() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with pictures (one of no use), their index, and drawings of them."""
+    """A folder with pictures (one unreadable), their index, and drawings."""
     folder = tmp_path_factory.mktemp("search")
     dataset = load_dataset("emoji")
     rows = dataset.indices("val")[: 4 * PHOTOS : 4]
@@ -90,13 +90,13 @@ def test_a_query_prints_what_the_pipeline_finds(place: Path, capsys: pytest.Capt
         assert told["sketch"] == str(file)
         assert [hit["photo"] for hit in told["hits"]] == [hit.photo for hit in answer.hits]  # type: ignore[attr-defined]
         assert (told["canvas"], told["gflops"]) == (answer.canvas, answer.gflops)
-    # To people, the same in tables.
+    # The same in tables.
     assert run("query", files[0], files[1], "--index", place / "my.index", "--top", 2) == 0
     out = capsys.readouterr().out
     first = pipeline.search(read_svg(files[0]), top=2)
     for part in (files[0].name, files[1].name, *(f"{place / 'pictures'}/{hit.photo}" for hit in first.hits)):
         assert part in out
-    # The photos come first, and then what they cost, in one line.
+    # The photos first, then the cost in one line.
     assert out.index(first.hits[1].photo) < out.index(f"canvas {first.canvas} x {first.canvas}, chosen by emoji: ")
     assert len([line for line in out.splitlines() if "GFLOPs" in line]) == 2
     assert "look 1" not in out
@@ -145,7 +145,7 @@ def test_the_shipped_index_is_the_default(place: Path, capsys: pytest.CaptureFix
     out, err = capsys.readouterr()
     first = answer["hits"][0]  # type: ignore[index]
     assert f"{first['emoji']} {first['name']}" in out
-    # Said once: what the student was trained on, in figures that are true.
+    # Once, and with the right numbers: what the student was trained on.
     assert err.count("trained on") == 1
     dataset = load_dataset("emoji")
     trained, everything = len(dataset.gallery("student")), len(indexes.load())

@@ -72,7 +72,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Written]:
         env = EnvConfig(dataset=TOY, table=str(table), canvases=TOY_CANVASES, max_points=40)
         result = compare.compare(quick(env), folder / "compare")
         stored = json.loads(json.dumps(result.to_json()))
-        # As if other code had written it: the page must not give its own commit for the comparison's.
+        # The page must show the commit of the comparison, not its own.
         stored["provenance"]["commit"] = EARLIER
         (folder / "compare" / "result.json").write_text(json.dumps(stored))
         config = SweepConfig(quick(env, algorithms=("reinforce",), seeds=1), (0.1, 0.3), ())
@@ -108,7 +108,7 @@ def test_what_is_written(written: Written) -> None:
         *(f"{name}.png" for name in ("accuracy-gflops", "learning-curves", "profiles", "pareto", "canvas-shares")),
         *(f"regret-{place}.png" for place in range(1, 9)),
     ]
-    # The page holds copies, the Markdown names the files.
+    # The page embeds the pictures, the Markdown links the files.
     embedded = [base64.b64decode(source.partition(",")[2]) for source in written.html.attributes("src")]
     assert embedded == [path.read_bytes() for path in written.files[2:]]
     assert [out / name for name in re.findall(r"!\[.*\]\(<(.*)>\)", written.markdown)] == list(written.files[2:])
@@ -146,9 +146,9 @@ def test_it_says_the_stored_numbers(written: Written) -> None:
     assert [row[0] for row in matrix] == ["1 reinforce", "2 ppo"]
     assert matrix[0][1] == matrix[1][2] == "-"
     assert matrix[0][2].rstrip("*") == f"{one['value']:.2f}"
-    # Either one is better, ties count half.
+    # The two probabilities add up to 1: ties count half.
     assert float(matrix[0][2].rstrip("*")) + float(matrix[1][1].rstrip("*")) == pytest.approx(1.0, abs=0.011)
-    # Two seeds tell nothing apart.
+    # Two seeds are too few for any difference.
     assert one["p_value"] >= 1 / 3
     assert not matrix[0][2].endswith("*")
     assert [cells[-1] for cells in claimed] == ["-", "-"]
@@ -170,7 +170,7 @@ def test_it_says_where_the_numbers_come_from(written: Written) -> None:
 
 
 def choices(written: Written) -> dict[str, list[list[int]]]:
-    """What every seed chooses, from the rows on disk."""
+    """The choices of every seed, from the stored runs."""
     found: dict[str, list[list[int]]] = {agent: [] for agent in AGENTS}
     for run in pack.read(written.folder / "compare").values():
         actions = policy.actions_of(run.selector.selector, written.task).tolist()
@@ -205,7 +205,7 @@ def test_shares_by_level(written: Written) -> None:
             told = dict(pair.split(":") for pair in cells[1 + level].split())
             rounded = {str(TOY_CANVASES[k]): f"{100 * part:.0f}" for k, part in enumerate(expected) if part >= 0.005}
             assert told == rounded
-    # The oracle's differ from level to level, so levels are not mixed up above.
+    # The oracle's shares differ between levels, so a mix-up of levels would be noticed.
     assert len({tuple(row) for row in shares["oracle"].tolist()}) > 1
 
 
@@ -250,9 +250,9 @@ def test_regrets_most_frequent_canvas_and_ties(written: Written) -> None:
         lost = lookup.regret[one.row, wrong[0, one.row]]
         assert one.regret == pytest.approx(2 / 3 * lost)
         assert one.chosen == {"mine": wrong[0, one.row], "oracle": best[one.row]}
-    # The others lose nothing: the first rows come first.
+    # The other rows have no regret: ties go to the first rows.
     assert [(one.row, one.regret) for one in found[2:]] == [(0, 0.0), (1, 0.0)]
-    # Two canvases in as many seeds: the smaller one is named.
+    # Two canvases in equally many seeds: the smaller one is named.
     even = np.stack([np.full(n, 3), np.full(n, 1)])
     assert {one.chosen["mine"] for one in page.largest_regrets({"mine": even}, options)} == {1}
     assert len(page.largest_regrets({"mine": even}, options, 1000)) == n
@@ -266,7 +266,7 @@ def test_sketches_are_drawn_beside_their_photos(written: Written) -> None:
         pixels = np.asarray(Image.open(io.BytesIO(path.read_bytes())))
         assert pixels.shape == (128, 264, 3)
         np.testing.assert_array_equal(pixels[:, :128, 0], rasterise(written.task.sketch(row), 128))
-        # A photo smaller than its square is shown as it is, in the middle.
+        # A small photo is centred and not enlarged.
         np.testing.assert_array_equal(pixels[44:84, 180:220], toy_photo(name.partition("/")[0]))
 
 
@@ -331,7 +331,7 @@ def test_hostile_names_one_seed_no_sweep(tmp_path: Path, monkeypatch: pytest.Mon
     assert "<script" not in outside
     assert "<i" not in outside
     assert r"| a\](b)\|\`\*&lt;i> |" in outside
-    # One seed says nothing about others, and there is no sweep.
+    # With one seed and without a sweep these parts are left out.
     assert "probability of improvement" not in found.tables
     assert "With one seed each" in found.text
     assert "The trade-off" not in found.text

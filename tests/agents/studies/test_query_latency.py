@@ -1,4 +1,4 @@
-"""What whole queries take: who is timed, in which order, beside which accuracy. No test looks at real figures."""
+"""Times of whole queries: policies, order and accuracy, with made-up times."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STORED = Path(agents.__file__).parent / "results"
 
 
 class Blind:
-    """A student that sees nothing."""
+    """A student whose embeddings are all equal."""
 
     def __init__(self, name: str, weights_hash: str, dim: int) -> None:
         self.name, self.weights_hash, self.canvases = name, weights_hash, (32, 48, 64, 96, 128, 160, 192, 256)
@@ -44,7 +44,7 @@ class Blind:
 
 
 class Exported:
-    """An exported selector in name only."""
+    """An exported selector without a graph."""
 
     def __init__(self, saved: Any) -> None:
         self._saved = saved
@@ -80,7 +80,7 @@ def parts(n: int = 3, **changes: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def searches(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
-    """Puts made-up milliseconds in the place of real ones; notes (engine, canvas, torch threads) of each search."""
+    """Replace real milliseconds by made-up ones; returns (engine, canvas, torch threads) of each search."""
     asked: list[tuple[str, int, int]] = []
     search = Pipeline.search
 
@@ -140,7 +140,7 @@ def test_accuracy_is_that_of_the_outcome_table() -> None:
     assert sum(found.toss.values()) == pytest.approx(1.0)
 
 
-def test_the_coin_falls_as_it_should() -> None:
+def test_the_coin_toss_has_its_probabilities() -> None:
     toss = query_latency._CoinToss((32, 64, 128, 256), np.array([0.0, 0.25, 0.75, 0.0]))
     drawn = Counter(toss(VectorSketch.from_strokes([[[0.5, 0.5]]])) for _ in range(2000))
     assert set(drawn) == {64, 128}
@@ -148,13 +148,13 @@ def test_the_coin_falls_as_it_should() -> None:
 
 
 @pytest.mark.usefixtures("searches")
-def test_the_record_is_kept_and_told(tmp_path: Path) -> None:
+def test_the_record_is_saved_and_reported(tmp_path: Path) -> None:
     found = measure(**parts())
     files = saving.save(found, tmp_path)
     assert stored_latency(files[0]) == found
     text = files[1].read_text(encoding="utf-8")
     assert text == saving.report_of(found).markdown
-    # 3.5 ms beside a student of 1 ms a pixel: at 32 px an eighth of the student's time at 256.
+    # 3.5 ms besides the student, which takes 1 ms per pixel of the side.
     assert "The student takes 32.00 ms at 32 px, 12 % of its 256.00 ms at 256 px, for 2 % of the FLOPs." in text
     assert "take 3.50 ms" in text
     with pytest.raises(KeyError, match="abacus"):
@@ -169,12 +169,12 @@ def test_the_record_is_kept_and_told(tmp_path: Path) -> None:
         ({"student": Blind("torch", "b" * 64, 8)}, "not of the same weights"),
     ],
 )
-def test_parts_that_do_not_belong_together(changes: dict[str, Any], message: str) -> None:
+def test_parts_that_do_not_belong_together_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         measure(**parts(**changes))
 
 
-def test_another_selectors_export() -> None:
+def test_the_export_of_another_selector_is_refused() -> None:
     given = parts()
     given["exported"][1].card["source"]["weights_sha256"] = "0" * 64
     with pytest.raises(ValueError, match="exported selector is another one"):

@@ -1,4 +1,4 @@
-"""What selectors cost: what is counted, what is timed, in which order. No test looks at a real clock's figures."""
+"""Costs of selectors: counting, timing and its order, with a made-up clock."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def student() -> Student:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Puts a made-up measurement of the student, 20 ms, in place of the real one; what it was asked for."""
+    """Replace the measurement of the student by 20 ms; returns the arguments of its calls."""
     calls: list[dict[str, Any]] = []
 
     def made_up(student: Student, canvases: Any, *, sketches: Any, repeats: int) -> Latency:
@@ -48,7 +48,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """A made-up clock: looking takes 1 ms, deciding 2 with "stats" and 4 with others; the tenth, 400.
+    """A made-up clock: observing takes 1 ms, deciding 2 ms with "stats", 4 ms with others, and 400 ms the tenth time.
 
     Returns the (network, torch threads) of every query.
     """
@@ -115,7 +115,7 @@ def test_what_is_counted(student: Student) -> None:
     assert lengths == [5, 20, 22, 28, 40]
     assert found.student_flops == student.flops(32)
     for cost, net in zip(found.selectors, default_selectors(), strict=True):
-        # The middle drawing of the five is the one that counts.
+        # The median is that of the third of the five drawings.
         middle = next(sketch for sketch in SKETCHES if sketch.bounded(40).n_points == found.points)
         assert cost.flops == float(net.flops(net.observe(middle, 40))[0])
         assert cost.flops_share == cost.flops / student.flops(32)

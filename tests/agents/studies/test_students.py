@@ -1,4 +1,4 @@
-"""The paper's table: means, intervals and paired differences by hand; what is left out is said."""
+"""The paper's table: means, intervals and paired differences by hand, and notes on what is left out."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TEACHER, STUDENT = "a" * 64, "b" * 64
 
 
 def row(seed: int | None = 0, shift: float = 0.0, **changes: Any) -> StudentRow:
-    """A row of a network trained directly; a photo is easy or hard for all its sketches, `shift` adds hits."""
+    """A row of a network trained directly; hits depend on the photo, and `shift` adds some."""
     easy = np.random.default_rng(3).uniform(0, 1, PHOTOS).repeat(EACH)
     draw = np.random.default_rng([seed or 0, 9]).uniform(0, 1, (len(SIDES), PHOTOS * EACH))
     right = draw < easy[None] + shift + 0.1 * np.arange(len(SIDES))[:, None]
@@ -109,7 +109,7 @@ def test_students_of_other_losses_are_other_students(tmp_path: Path) -> None:
         return {"recipe": {"loss": loss, "terms": dict.fromkeys(terms, 1.0)}}
 
     rows = files(
-        # Terms of a recipe are idle where nobody teaches.
+        # Terms of a recipe have no effect without a teacher.
         *(row(seed, training=by("contrastive", "mimic")) for seed in (0, 1)),
         row(training=by("triplet")),
         taught(training=by("contrastive", "mimic")),
@@ -134,7 +134,7 @@ def test_students_of_other_losses_are_other_students(tmp_path: Path) -> None:
 
 
 def test_an_interval_covers_the_seeds() -> None:
-    """One seed is always right and the other never: over photos alone the mean of the two does not move."""
+    """One seed is always right and the other never, so the mean does not vary over photos, only over seeds."""
     good = row(0, ranks={256: (1,) * 60}, gflops={256: 0.8})
     bad = row(1, ranks={256: (2,) * 60}, gflops={256: 0.8})
     score = build(files(good, bad), Path("nowhere"), R).sections[0].lines[0].scores[256]
@@ -143,7 +143,7 @@ def test_an_interval_covers_the_seeds() -> None:
 
 
 def test_differences_are_paired(tmp_path: Path) -> None:
-    # The same hits: nothing is left of the wide intervals of the two.
+    # The same hits: the paired difference has no spread.
     section = build(files(row(), taught(0, 0.0), teacher()), nothing(tmp_path), R).sections[0]
     by_what = {one.what: one.values for one in section.differences}
     mine = "small, distilled (100 steps, taught by big)"
@@ -166,7 +166,7 @@ def test_differences_are_paired(tmp_path: Path) -> None:
     assert interval == pytest.approx(bootstrap.interval(bootstrap.resampled_means(change, row().photo_ids, R)[:, 0]))
 
 
-def test_every_network_is_held_against_what_learns_nothing(tmp_path: Path) -> None:
+def test_every_network_is_compared_with_the_baseline(tmp_path: Path) -> None:
     hog = row(role="baseline", name="hog", backbone="hog", seed=None, steps=None, params=0)
     section = build(files(hog, row(), taught(), teacher()), nothing(tmp_path), R).sections[0]
     values = {one.what: one.values for one in section.differences if one.what.endswith("minus hog, baseline")}
@@ -186,12 +186,12 @@ def test_distillation_that_helps_is_told(tmp_path: Path) -> None:
     assert "there is no row of the teacher big: 'sketchcanvas evaluate --student WEIGHTS --role teacher" in note
 
 
-def test_a_teacher_that_is_not_called_one_is_found_out(tmp_path: Path) -> None:
-    """What `evaluate --student TEACHER` stores without `--role`: a card does not know whom its student taught."""
+def test_a_teacher_stored_as_direct_is_noticed(tmp_path: Path) -> None:
+    """`evaluate --student TEACHER` without `--role teacher` stores the role "direct"."""
     section = build(files(teacher(role="direct"), taught()), nothing(tmp_path), R).sections[0]
     [note] = [note for note in section.notes if "not compared with teacher" in note]
     assert "the row of the teacher big calls it trained directly" in note and "--role teacher" in note
-    # Another network that was trained directly is no such row.
+    # This does not apply to another network that was trained directly.
     section = build(files(row(), taught()), nothing(tmp_path), R).sections[0]
     assert any("there is no row of the teacher big" in note for note in section.notes)
 
@@ -201,7 +201,7 @@ def test_only_the_same_network_trained_as_long_is_a_rival(tmp_path: Path) -> Non
         section = build(files(other, taught()), nothing(tmp_path), R).sections[0]
         assert not [one.what for one in section.differences if "minus small" in one.what]
         assert any("not compared with direct" in note and "100 steps" in note for note in section.notes)
-    # By hash where there is one, else by name.
+    # By hash if there is one, else by name.
     unlike = build(files(teacher(weights_sha256="d" * 64), taught()), nothing(tmp_path), R).sections[0]
     assert any("not compared with teacher" in note for note in unlike.notes)
     nameless = taught(teacher=Teacher("big", None))
@@ -335,7 +335,7 @@ def test_pilot(tmp_path: Path) -> None:
     assert len(np.unique(picture.reshape(-1, picture.shape[2]), axis=0)) > 50
 
 
-def test_shares_of_nothing_are_no_number() -> None:
+def test_shares_of_no_queries_are_nan() -> None:
     right = np.array([[False, True], [False, False], [True, False]])
     curve = pilot_study._curve("sketches", right, np.arange(3), (32, 64), R)
     assert curve.right_small_of_large[0] == 0.0

@@ -1,4 +1,4 @@
-"""The page in a real browser: what a person with a mouse, a finger or a keyboard alone can do, and what they see."""
+"""The page in a real browser, used by mouse, touch and keyboard."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def chromium() -> Iterator[Browser]:
 
 @dataclass
 class Seen:
-    """What a page did behind the scenes."""
+    """Requests, errors and messages of a page."""
 
     requests: list[str] = field(default_factory=list)
     searches: list[dict[str, Any]] = field(default_factory=list)
@@ -110,7 +110,7 @@ OpenPage = Callable[..., "tuple[Page, Seen]"]
 
 @pytest.fixture
 def open_page(chromium: Browser, url: str) -> Iterator[OpenPage]:
-    """Opens a page in a profile of its own, and at the end looks whether it kept to its host and logged no error."""
+    """Opens a page in a fresh profile; checks at the end that it used only its host and logged no error."""
     opened: list[tuple[Any, Seen]] = []
 
     def open_one(address: str = url, errors: bool = False, **settings: Any) -> tuple[Page, Seen]:
@@ -163,7 +163,7 @@ def canvas_of(page: Page) -> int:
 
 
 def until(page: Page, done: Callable[[], bool]) -> None:
-    """The page goes on until `done`, however slow the machine."""
+    """Let the page run until `done`, however slow the machine is."""
     end = monotonic() + SECONDS
     while not done():
         assert monotonic() < end
@@ -193,7 +193,7 @@ def refused_at_first(page: Page, path: str, times: int) -> list[int]:
 
 
 def rested(page: Page, canvas: int) -> None:
-    """Until the page has said which canvas it was."""
+    """Wait until the page shows the canvas."""
     said = f"document.querySelector('#status').textContent.includes('. {canvas} \\u00d7 {canvas} pixels, ')"
     page.wait_for_function(f"() => {said}", timeout=1e3 * SECONDS)
 
@@ -207,7 +207,7 @@ def test_a_drawing_finds_photos_while_it_grows(open_page: OpenPage, pipeline: Pi
     until(page, lambda: len(seen.searches[-1]["strokes"]) == 2)
     wait_for_answer(page)
     assert page.locator("#answer li").count() == TOP
-    # Strokes went as vectors, thinned, and what came back is the pipeline's.
+    # Strokes are sent as thinned vectors, and the answer is the pipeline's.
     last = seen.searches[-1]
     assert [len(last["strokes"]), last["tradeoff"]] == [2, None]
     assert last["strokes"][0][0] == pytest.approx([0.2, 0.2], abs=0.01)
@@ -450,7 +450,7 @@ def test_a_bad_svg_is_refused_in_plain_words_and_a_good_one_is_drawn(open_page: 
     until(page, lambda: ink(page) > before)
 
 
-def test_the_keyboard_is_enough(open_page: OpenPage) -> None:
+def test_everything_can_be_done_by_keyboard(open_page: OpenPage) -> None:
     page, seen = open_page()
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "board"
@@ -516,7 +516,7 @@ def test_a_phone_scrolls_one_way_and_a_finger_draws(open_page: OpenPage) -> None
         page.get_by_role("slider", name="Trade-off").fill(tradeoff)
         rested(page, canvas)
         assert fits()
-    # Fingers are not thin.
+    # Targets are large enough for fingers.
     for button in page.locator("button:visible").all():
         size = button.bounding_box()
         assert size is not None

@@ -1,4 +1,4 @@
-"""The page's server: what it answers, what it refuses, and what nobody can make it do."""
+"""The page's server: its answers, its refusals, and its limits."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_page_and_its_files_come_with_headers_that_keep_a_browser_at_home(client
         assert answer.text == (Path(module.__file__).parent / (path[1:] or "page.html")).read_text(encoding="utf-8")
         assert {name: answer.headers[name] for name in HEADERS} == HEADERS
         assert "set-cookie" not in answer.headers
-        # Names of other hosts: none but that of a namespace, which nobody loads.
+        # No names of other hosts, except a namespace, which is not loaded.
         assert set(
             re.findall(r"(?:https?:)?//[a-z][\w.]+", re.sub(r"^\s*//.*|\s// .*", "", answer.text, flags=re.M))
         ) <= {"http://www.w3.org"}
@@ -94,7 +94,7 @@ def test_start_says_what_the_page_must_know(client: TestClient) -> None:
         assert client.post("/api/search", json={"strokes": example["strokes"]}).status_code == 200
 
 
-def test_nobody_learns_where_the_pictures_lie(client: TestClient) -> None:
+def test_the_folder_of_the_pictures_is_not_revealed(client: TestClient) -> None:
     assert "secret" not in client.get("/api/start").text
 
 
@@ -306,7 +306,7 @@ def test_thinning_keeps_the_shape() -> None:
             assert len(after) <= len(before)
             gaps = np.linalg.norm(np.diff(after, axis=0), axis=1)
             assert (gaps[:-1] >= 0.02 - 1e-6).all()
-            # Every point that went lies near one that stayed.
+            # Every removed point lies near a kept one.
             far = np.linalg.norm(before[:, None] - after[None], axis=2).min(axis=1)
             assert far.max(initial=0.0) < 0.02
     assert messages.thinned(toy_sketch(1), 0.0).n_points == toy_sketch(1).n_points
@@ -446,13 +446,13 @@ def test_a_slow_body_is_not_waited_for(pipeline: Pipeline) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"batch": 0}, {"threads": 0}, {"waiting": -1}, {"body_seconds": 0}])
-def test_limits_that_let_nobody_in_are_refused(wrong: dict[str, Any]) -> None:
+def test_limits_that_refuse_every_request_are_errors(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must be"):
         Limits(**wrong)
 
 
 class Gate:
-    """A search that waits until it is let go."""
+    """A search that waits until it is released."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._search = pipeline.search_many
@@ -494,7 +494,7 @@ def test_a_slow_search_holds_up_nobody_and_a_full_queue_says_so(
             with anyio.fail_after(15):
                 while len(codes) < 3 or gate.inside < 2:
                     await anyio.sleep(0.01)
-                # All threads are at work, and the page comes all the same.
+                # All threads are busy, and the page is still served.
                 assert (await client.get("/")).status_code == 200
                 assert (await client.get("/photo", params={"id": "p1.png"})).status_code == 200
             assert codes == [503] * 3
@@ -531,7 +531,7 @@ HALF_BODY = (
 
 @pytest.mark.parametrize("sent", [b"", HALF_HEAD, HALF_BODY], ids=["idle", "half a head", "half a body"])
 @pytest.mark.parametrize(("per_address", "in_all"), [(8, 100), (100, 8)], ids=["one address", "in all"])
-def test_connections_that_wait_shut_nobody_out(
+def test_waiting_connections_do_not_block_others(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, sent: bytes, per_address: int, in_all: int
 ) -> None:
     monkeypatch.setattr(connections, "PER_ADDRESS", per_address)
@@ -548,7 +548,7 @@ def test_connections_that_wait_shut_nobody_out(
 
 @pytest.mark.parametrize(("sent", "number"), [(HALF_HEAD, 300), (HALF_BODY, 300), (b"", 1_500)])
 @pytest.mark.parametrize("addresses", [1, 40])
-def test_hundreds_of_connections_that_wait_shut_nobody_out(
+def test_hundreds_of_waiting_connections_do_not_block_others(
     pipeline: Pipeline, sent: bytes, number: int, addresses: int
 ) -> None:
     """With the limits as they are; the client's end of each connection needs a file, too."""
@@ -625,7 +625,7 @@ def demo() -> Iterator[subprocess.Popen[str]]:
 
 
 def test_who_lets_others_in_is_told_which_names_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody's browser asks for 0.0.0.0."""
+    """No browser uses the host name 0.0.0.0."""
     monkeypatch.setattr("agents.web.server.serve", lambda app, listening: listening.close())
     for names, said in ((), "under no name yet"), (("--name", "sketch.local"), "under sketch.local;"):
         result = CliRunner().invoke(cli, ["demo", "--host", "0.0.0.0", "--port", "0", *names])
