@@ -1,6 +1,6 @@
 """The report of a comparison: one self-contained HTML page, and the same as Markdown.
 
-The stored selectors are evaluated anew (`stored.reread`); the provenance names what they were trained on and what they
+The stored selectors are evaluated again (`stored.reread`); the provenance names what they were trained on and what they
 were evaluated on.
 """
 
@@ -292,7 +292,7 @@ def _regrets(
 ) -> Section:
     cards = []
     for place, one in enumerate(found, start=1):
-        # All canvases, and of the ways to look again those that somebody took.
+        # All canvases, and those ways to look again that some policy takes.
         shown = sorted({*range(options.n_fixed), *one.chosen.values()})
         title = f"{place}. {table.sketch_ids[one.row]}, level {table.level[one.row]}: regret {one.regret:.4f}"
         cells = tuple(

@@ -97,15 +97,14 @@ def accuracy_against_gflops(result: CompareResult, path: str | Path) -> Path:
 
 
 TOLD_ALL = ("exact_pg", "cost_sensitive", "backward_induction")
-"""Algorithms that are told the outcomes of all canvases; the others are told that of the one they chose."""
+"""Algorithms that learn from the rewards of all canvases; the others learn from that of their choice."""
 
 
 def ranking(result: CompareResult, path: str | Path) -> Path:
-    """Which policy is better, best first: gap closed, and acc@1 above the hull, both with 95 % intervals over photos.
+    """Plot gap closed and hull gain of every policy, best first, with 95 % intervals over photos.
 
-    Agents that are told one reward a sketch are blue, those that are told all orange, references black; small dots are
-    seeds. Where there are too few seeds for an interval over them, nothing is claimed here either: the table of pairs
-    says which agents are told apart.
+    Agents that learn from one reward a sketch are blue, those that learn from all orange, references black; small dots
+    are seeds. Which agents differ is said by the table of pairs, not here.
     """
     rows = [row for row in result.rows if row.kind in ("agent", "reference", "rule")]
     rows.sort(key=lambda row: row.evaluation.gap_closed)
@@ -129,7 +128,7 @@ def ranking(result: CompareResult, path: str | Path) -> Path:
         axes.grid(axis="x", alpha=0.25)
     left.set_yticks(range(len(rows)), [row.name for row in rows])
     right.set_yticks(range(len(rows)), [""] * len(rows))
-    for name, colour in (("told one reward a sketch", "tab:blue"), ("told all rewards", "tab:orange")):
+    for name, colour in (("learns from one reward a sketch", "tab:blue"), ("learns from all rewards", "tab:orange")):
         right.plot([], [], "o", color=colour, label=name)
     right.plot([], [], "D", color="black", label="reference")
     right.legend(loc="lower right", fontsize=8)

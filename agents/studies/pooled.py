@@ -1,14 +1,13 @@
-"""One estimate over several comparisons whose reported photos have nothing in common, such as rotations of a cross-fit.
+"""Pools comparisons on different photos, such as the rotations of a cross-fit, into one estimate.
 
-Each comparison is a stratum. In each, a policy's number is what the comparison itself says of it (the hull of the fixed
-canvases is fitted there anew, the best fixed canvas is that of its own `val`); the pooled number is their mean,
-weighted by sketches. In a resample the photos of each comparison are drawn by themselves; weights stay as they are.
+Each comparison is a stratum with its own hull of fixed canvases and its own best fixed canvas of `val`. A pooled number
+is the mean over comparisons, weighted by sketches. Each resample draws the photos of each comparison separately, with
+the weights unchanged.
 
-What the interval is about: other photos, **given the trained students and selectors**. In a cross-fit these are no
-strangers to each other (the photos that one rotation reports, another trains on), which no resampling of photos can
-show; nor can it show that students trained anew would differ. And that a resample's hull lies a little too high
-(`agents.evaluation.bootstrap`) does not average out over comparisons: beside a narrower interval it weighs more,
-still against the policy.
+Intervals are over photos, **given the trained students and selectors**. In a cross-fit these are not independent (a
+photo that one rotation reports on, another trains on), and other trainings would give other students; resampling photos
+shows neither. The hull of a resample is also a little too high (`agents.evaluation.bootstrap`), which pooling does not
+average out: the intervals are biased against the policies.
 """
 
 from __future__ import annotations
@@ -34,10 +33,10 @@ from agents.store import provenance
 from students.store.provenance import commit
 
 RULE, CONFIDENCE_RULE, BUDGET_RULE = RULES = ("margin rule", "confidence rule", "confidence rule within a budget")
-"""What rules that need no training are called whatever their canvases and thresholds are."""
+"""Common names of the rules that need no training, whatever their canvases and thresholds."""
 
 _WHERE = ("dataset", "table", "looks")
-"""Settings in which comparisons differ that are pooled: where their outcomes are."""
+"""Settings that may differ between pooled comparisons: the places of their outcomes."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,8 @@ class Policy:
     """A policy of one comparison.
 
     Attributes:
-        name: what it is called there.
-        decided: what it does on the reported split; of several the mean is taken, as of an agent's seeds.
+        name: its name in the comparison.
+        decided: its decisions on the reported split; of several, such as an agent's seeds, the mean is taken.
     """
 
     name: str
@@ -55,10 +54,10 @@ class Policy:
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """One comparison, as far as pooling needs it.
+    """What pooling needs of one comparison.
 
     Attributes:
-        settings: what must be equal in all, `resamples` among them; JSON-able.
+        settings: those that must be equal in all comparisons, `resamples` included; JSON-able.
         options: outcomes of its reported split.
         best_fixed: column of the canvas that is best on its `val`.
         policies: by the name that all comparisons share.
@@ -77,13 +76,13 @@ class PooledRow:
     """A policy, pooled. Accuracies and hull gains are shares of queries, intervals 95 % over photos.
 
     Attributes:
-        name: what all comparisons call it.
-        names: what each calls it.
+        name: its name in all comparisons.
+        names: its name in each.
         acc1: share of sketches whose true photo comes first.
         gflops: mean GFLOPs (2 x MAC) per query, selector included.
         hull_gain: acc@1 above the hull of the fixed canvases at the same mean FLOPs.
         above_hull_p: its p-value, corrected over all rows (Holm).
-        hull_gains: that of each comparison by itself.
+        hull_gains: the hull gain in each comparison.
         over_fixed: mean reward, selector charged, above the fixed canvas that was best on `val`.
         over_fixed_p: its p-value, corrected over all rows (Holm).
     """
@@ -99,7 +98,7 @@ class PooledRow:
     over_fixed_p: float
 
     def made_on(self, split: str) -> str:
-        """What was done to it on a split, see `results.made_on`."""
+        """As `results.made_on`."""
         kinds = {**dict.fromkeys(RULES, "rule"), CHOSEN: "chosen"}
         return results.made_on(kinds.get(self.name, "agent"), split)
 
@@ -120,11 +119,11 @@ class PooledRow:
 
 @dataclass(frozen=True)
 class Pooled:
-    """Comparisons as one.
+    """Pooled comparisons.
 
     Attributes:
-        settings: what they have in common.
-        comparisons: of each, provenance, `n_sketches`, `n_photos` and its best fixed canvas of `val`.
+        settings: the common ones.
+        comparisons: provenance, `n_sketches`, `n_photos` and the best fixed canvas of `val` of each.
         best_fixed_acc1: pooled acc@1 of those canvases.
         best_fixed_gflops: their pooled mean GFLOPs.
         rows: the policies.
@@ -140,20 +139,16 @@ class Pooled:
 
     @property
     def n_sketches(self) -> int:
-        """Sketches of all comparisons."""
+        """Number of sketches in all comparisons."""
         return sum(one["n_sketches"] for one in self.comparisons)
 
     @property
     def n_photos(self) -> int:
-        """Photos that they belong to."""
+        """Number of photos in all comparisons."""
         return sum(one["n_photos"] for one in self.comparisons)
 
     def row(self, name: str) -> PooledRow:
-        """The policy of a name.
-
-        Raises:
-            KeyError: no such row.
-        """
+        """The row of a policy; KeyError if there is none."""
         return {row.name: row for row in self.rows}[name]
 
     def to_json(self) -> dict[str, Any]:
@@ -169,7 +164,7 @@ class Pooled:
 
 
 def read(folder: str | Path) -> Member:
-    """A stored comparison, with what its selectors do; nothing is trained.
+    """Read a stored comparison and its decisions; nothing is trained.
 
     Raises:
         FileNotFoundError: no comparison in the folder, or a run or an outcome table of it is missing.
@@ -197,7 +192,7 @@ def read(folder: str | Path) -> Member:
 
 
 def _kind_of(position: int, name: str) -> str | None:
-    """Which of `RULES` an environment's rule is; None for always looking twice. The margin rule comes first."""
+    """The name in `RULES` of an environment's rule (the margin rule is the first); None for always looking twice."""
     if position == 0:
         return RULE
     if "at most" in name:
@@ -206,10 +201,10 @@ def _kind_of(position: int, name: str) -> str | None:
 
 
 def pool(members: Sequence[Member]) -> Pooled:
-    """Every policy of the comparisons, pooled over them.
+    """Pool every policy over comparisons.
 
     Args:
-        members: the comparisons; of a single one this says what the comparison itself does.
+        members: the comparisons; a single one gives its own numbers.
 
     Raises:
         ValueError: no comparison, settings that differ, or a photo that two of them report on.
@@ -246,19 +241,19 @@ def pool(members: Sequence[Member]) -> Pooled:
 
 
 def _each(members: Sequence[Member], policies: Sequence[Policy]) -> list[dict[str, Sampled]]:
-    """What a policy, one for each comparison, reaches in each."""
-    # A seed each: with a common one, comparisons with as many photos would not be drawn independently.
+    """The scores of a policy in each comparison."""
+    # Different seeds: with a common one, comparisons with equally many photos would have dependent draws.
     return [_scores(*pair, seed) for seed, pair in enumerate(zip(members, policies, strict=True))]
 
 
 def _mean(members: Sequence[Member], parts: Sequence[Mapping[str, Sampled]]) -> dict[str, Sampled]:
-    """What it reaches over all of them."""
+    """The pooled scores, weighted by sketches."""
     weights = [len(member.options) for member in members]
     return {name: bootstrap.pooled([part[name] for part in parts], weights) for name in parts[0]}
 
 
 def _scores(member: Member, policy: Policy, seed: int) -> dict[str, Sampled]:
-    """What a policy reaches in its comparison, by the rules of the comparison itself."""
+    """The scores of a policy in its comparison, computed as there."""
     options, resamples = member.options, member.settings["resamples"]
     found = sampled(options, policy.decided, resamples=resamples, seed=seed)
     over = compare.over_fixed(options, policy.decided, member.best_fixed, resamples, seed)
@@ -266,7 +261,7 @@ def _scores(member: Member, policy: Policy, seed: int) -> dict[str, Sampled]:
 
 
 def _settings(config: CompareConfig, student: str) -> dict[str, Any]:
-    """All settings, those of the environment among them, but where outcomes are; a user's folders are in none."""
+    """All settings but the places of outcomes, so that no user's folder is among them."""
     told = config.to_json()
     env = told.pop("env")
     return {**told, **{name: value for name, value in env.items() if name not in _WHERE}, "student": student}
@@ -289,7 +284,7 @@ def _check(members: Sequence[Member]) -> None:
 
 
 def _fixed(member: Member) -> Policy:
-    """The canvas that is best on `val`, always."""
+    """The policy that always takes the canvas that is best on `val`."""
     n = len(member.options)
     return Policy(_canvas(member), [(np.full(n, member.best_fixed, dtype=np.int64), np.zeros(n))])
 

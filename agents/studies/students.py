@@ -53,7 +53,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Line:
-    """One network, all its seeds: what it is, and a score for each canvas side.
+    """One network with all its seeds: its description, and a score for each canvas side.
 
     `losses` names the training losses, as `losses_of`.
     """
@@ -355,8 +355,8 @@ def _no_teacher(groups: list[_Group], group: _Group) -> str:
     name = "" if group[0].teacher is None else group[0].teacher.name
     if any(other[0].role == "direct" and _taught(other, group) for other in groups):
         return (
-            f"the row of the teacher {name} calls it trained directly: make that row anew with 'sketchcanvas evaluate "
-            "--role teacher'"
+            f"the row of the teacher {name} has the role 'direct': make it again with 'sketchcanvas evaluate --role "
+            "teacher'"
         )
     return (
         f"there is no row of the teacher {name}: 'sketchcanvas evaluate --student WEIGHTS --role teacher --out ROW' "

@@ -190,7 +190,7 @@ def test_a_teacher_stored_as_direct_is_noticed(tmp_path: Path) -> None:
     """`evaluate --student TEACHER` without `--role teacher` stores the role "direct"."""
     section = build(files(teacher(role="direct"), taught()), nothing(tmp_path), R).sections[0]
     [note] = [note for note in section.notes if "not compared with teacher" in note]
-    assert "the row of the teacher big calls it trained directly" in note and "--role teacher" in note
+    assert "the row of the teacher big has the role 'direct'" in note and "--role teacher" in note
     # This does not apply to another network that was trained directly.
     section = build(files(row(), taught()), nothing(tmp_path), R).sections[0]
     assert any("there is no row of the teacher big" in note for note in section.notes)
