@@ -1,4 +1,4 @@
-"""What a search found, and what it cost."""
+"""Answers of a search: photos found, and their cost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from sketchcanvas_env.outcomes.columns import TOP
 
 STAGES = ("selector", "raster", "student", "rank")
-"""What a search spends time on."""
+"""Stages of a search that are timed."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Look:
 
     Attributes:
         canvas: side in pixels.
-        gflops: what the student spent (2 x MAC).
+        gflops: of the student (2 x MAC).
         hits: nearest photos, nearest first.
         milliseconds: by stage: "raster", "student" and "rank".
     """
@@ -43,7 +43,7 @@ class Look:
 
     @property
     def top(self) -> tuple[str, ...]:
-        """Names of the first photos: as many as a cascade is shown."""
+        """Names of the first `TOP` photos, as many as a cascade sees."""
         return tuple(hit.photo for hit in self.hits[:TOP])
 
     @property
@@ -54,12 +54,12 @@ class Look:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a search found, and what it cost.
+    """Photos found by one search, and its cost.
 
     Attributes:
         hits: nearest photos of the last look, or of all looks fused, nearest first.
-        nothing_near: whether even the first is as far as photos are from sketches of something else, see
-            `agents.search.strangers`; None for a student or a canvas of which that was not measured.
+        nothing_near: whether the first photo is farther than the limit of `agents.search.strangers`, so that the index
+            probably has no match; None if the limit was not measured for the student and canvas.
         selector: name of the selector that chose the canvas, "fixed:64" for one canvas; may be empty.
         canvas: side of the last look, in pixels.
         looks: all looks, in order; one where the selector chooses once.
@@ -67,7 +67,7 @@ class Answer:
         selector_gflops: of all decisions.
         milliseconds: by stage, `STAGES`, and their sum, "total".
         fixed_canvas: the student's largest canvas, side in pixels.
-        fixed_gflops: what the student would have spent there.
+        fixed_gflops: of the student on that canvas.
     """
 
     hits: tuple[Hit, ...]
@@ -87,7 +87,7 @@ class Answer:
 
 
 def summary(answer: Answer) -> str:
-    """Canvases, what chose them and what that cost, in one line."""
+    """Canvases, selector, FLOPs and milliseconds in one line."""
     canvases = " then ".join(f"{look.canvas} x {look.canvas}" for look in answer.looks)
     spent = answer.gflops + answer.selector_gflops
     chosen = f", chosen by {answer.selector}" if answer.selector and not answer.selector.startswith("fixed:") else ""

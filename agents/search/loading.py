@@ -17,7 +17,7 @@ from students.search.index import PhotoIndex
 
 DEFAULT_SELECTOR = "emoji"
 PREFERENCE_SELECTOR = "emoji-preference"
-"""The shipped selectors: for one tradeoff, and for the tradeoff that a search names."""
+"""The shipped selectors: trained for one tradeoff, and for any tradeoff that a search gives."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Parts:
 def load_parts(
     index: str | Path, selector: str | Path | None, student: str | Path | None, engine: str | None, threads: int
 ) -> Parts:
-    """The parts that `Pipeline.load` joins; arguments and errors are its."""
+    """Load the parts of a `Pipeline`; arguments and errors are those of `Pipeline.load`."""
     if engine is not None and engine not in ENGINES:
         raise ValueError(f"unknown engine {engine!r}; there are {', '.join(ENGINES)}")
     found = indexes.load(index)
@@ -55,25 +55,25 @@ def load_parts(
 
 
 def _load(selector: str | Path, engine: str | None) -> Any:
-    """A selector: the graph of a shipped one or a folder of 'sketchcanvas export' without torch, others with it."""
+    """A selector: shipped graphs and folders of 'sketchcanvas export' run on onnxruntime, others on torch."""
     shipped = selector_graph(str(selector))
     if engine != "torch" and shipped.is_dir():
         return OnnxSelector.load(shipped)
     if (Path(selector) / f"{SELECTOR}.json").is_file():
         return OnnxSelector.load(selector)
     if engine == "onnx":
-        raise ValueError(f"{selector} is no exported selector ('sketchcanvas export' writes one): use engine='torch'")
+        raise ValueError(f"{selector} is not an exported selector: run 'sketchcanvas export', or use engine='torch'")
     import agents
 
     return agents.load(selector)
 
 
 def _names(selector: str | Path) -> tuple[str, str]:
-    """Of a selector that is named by the user: its name, or its file's."""
+    """Names of a selector chosen by the user: its name, or that of its file."""
     name = Path(selector).stem if Path(selector).suffix in (".json", ".safetensors") else Path(selector).name
     return name, name
 
 
 def _ranking_of(selector: object) -> str:
-    """One of `sketchcanvas_env.tasks.cascade.RANKINGS`: a cascade says for which it was trained."""
+    """The ranking that a cascade was trained for, one of `sketchcanvas_env.tasks.cascade_making.RANKINGS`."""
     return str(getattr(selector, "ranking", "last"))

@@ -1,4 +1,4 @@
-"""What photos of an index are called: names, emoji characters and file paths instead of ids."""
+"""Readable names for photos of an index: names, emoji characters and file paths instead of ids."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from students.search.index import PhotoIndex
 from students.search.pictures import FOLDER
 
 ALL_EMOJI = "emoji:all"
-"""Source of the shipped index that holds photos that its student was trained on, too."""
+"""Source of the shipped index that also holds photos its student was trained on."""
 
 TRAINED = "The student was trained on 747 of these 1,597 emoji; the index emoji-test has 350 that are new to it."
-"""What to say of that index, once."""
+"""Note about that index, shown once."""
 
 _EMOJI = "emoji:"  # sources that are galleries of the data set `emoji` begin with it
 
 
 def title_of(index: PhotoIndex, photo: str) -> str:
-    """A photo's name for people: that of its emoji, such as "placard", else the photo's name in the index."""
+    """Readable name of a photo: of its emoji, such as "placard", else the photo's name in the index."""
     if index.kind != FOLDER and index.source.startswith(_EMOJI):
         from sketchcanvas_env.data.emoji import emoji_names
 
@@ -33,7 +33,7 @@ def character_of(index: PhotoIndex, photo: str) -> str:
 
 
 def file_of(index: PhotoIndex, photo: str) -> str | None:
-    """The path of a photo's file, from the working directory where it lies below; None for a data set's photo."""
+    """Path of a photo's file, relative if below the working directory; None for a data set's photo."""
     if index.kind != FOLDER:
         return None
     path = os.path.join(index.source, photo)

@@ -1,4 +1,4 @@
-"""What a search asks of a student and of a selector: anything with these shapes takes part."""
+"""Interfaces of the student and the selectors that a search uses."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sketchcanvas_env.sketches.sketch import VectorSketch
 
 
 class QueryStudent(Protocol):
-    """What searching asks of a student; `students.network.embedder.Student` has it."""
+    """A student for searching, such as `students.network.embedder.Student`."""
 
     @property
     def weights_hash(self) -> str:
-        """SHA-256 (hex) of the weights whose embeddings these are."""
+        """SHA-256 (hex) of the weights."""
 
     @property
     def canvases(self) -> tuple[int, ...]:
@@ -33,7 +33,7 @@ class QueryStudent(Protocol):
 
 
 class OneShotSelector(Protocol):
-    """Chooses a canvas from the strokes alone; `agents.store.saved.SavedSelector` does."""
+    """Chooses a canvas from the strokes alone, such as `agents.store.saved.SavedSelector`."""
 
     def __call__(self, sketch: VectorSketch) -> int:
         """The side, in pixels."""
@@ -43,7 +43,7 @@ class OneShotSelector(Protocol):
 
 
 class PreferenceSelector(Protocol):
-    """Chooses a canvas at a tradeoff that it is told."""
+    """Chooses a canvas for a given tradeoff."""
 
     def __call__(self, sketch: VectorSketch, tradeoff: float | None = None) -> int:
         """The side, in pixels."""
@@ -54,7 +54,7 @@ class PreferenceSelector(Protocol):
 
 @runtime_checkable
 class CascadeSelector(Protocol):
-    """Chooses where to look next from what was seen so far."""
+    """Chooses the next canvas from the looks so far."""
 
     def next(self, sketch: VectorSketch, looks: Sequence[Look]) -> int | None:
         """The side, in pixels, or None to stop."""
@@ -74,15 +74,15 @@ class FixedCanvas:
         return self.canvas
 
     def gflops(self, sketch: VectorSketch) -> float:
-        """Zero: nothing is decided."""
+        """Zero: there is nothing to decide."""
         return 0.0
 
 
 def fixed_canvas(selector: str | Path, canvases: Sequence[int]) -> FixedCanvas | None:
-    """The selector that "fixed:SIDE" names; None for another text.
+    """The selector named by "fixed:SIDE"; None for another text.
 
     Raises:
-        ValueError: a side that the student does not have.
+        ValueError: the student has no canvas of that side.
     """
     kind, colon, side = str(selector).partition(":")
     if kind != "fixed" or not colon:

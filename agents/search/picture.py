@@ -1,4 +1,4 @@
-"""Searches and their answers as one PNG."""
+"""Draws searches and their answers into one PNG."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sketchcanvas_env.storage.files import atomic_write
 from students.search.index import PhotoIndex
 
 ROWS = 2
-"""Rows of photos beside the panels: a panel is as high as two."""
+"""Rows of photos beside the panels; a panel is as high as two photos."""
 
 SHOWN = 10
 """The most photos that are drawn."""
@@ -33,15 +33,15 @@ def draw(
     """Write a PNG with a row for each search: the strokes, each look at its true pixels, the first photos.
 
     Args:
-        names: of the sketches, for people.
+        names: titles of the sketches.
         sketches: the drawings.
-        answers: what was found for each.
-        index: where the photos are.
-        path: the file.
+        answers: one for each sketch.
+        index: has the photos.
+        path: the PNG file.
 
     Raises:
         KeyError: a photo is not in the index.
-        ValueError: a photo's file is gone, or cannot be read any more.
+        ValueError: a photo's file is missing or unreadable.
     """
     from PIL import Image
 

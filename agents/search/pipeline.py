@@ -8,13 +8,12 @@
     >>> answer.canvas in (32, 64, 128, 256) and answer.gflops < answer.fixed_gflops
     True
 
-A selector is asked which canvas the sketch needs; the sketch is drawn there, embedded, and the index is ranked. One
-that looks several times (a cascade) is asked again after each look; the answer is the last look's, or all looks fused,
-whichever the cascade was trained for. `parts` says what a student and a selector must have; `loading` finds the shipped
-ones.
+A selector chooses a canvas for the sketch; the sketch is drawn there and embedded, and the index is ranked. A cascade
+chooses again after each look; the answer is that of the last look, or of all looks fused, depending on what the cascade
+was trained for. `parts` has the interfaces of student and selector; `loading` finds the shipped ones.
 
-Milliseconds are read from a clock around each stage; sketches that are searched together share them equally. What is
-done for the first time (a graph that is read, a buffer that is made) is done once more before the clock starts.
+Each stage is timed with a clock; sketches that are searched together share its milliseconds equally. The first use of a
+selector or a canvas runs once untimed, so that loading is not part of an answer's time.
 """
 
 from __future__ import annotations
@@ -51,10 +50,10 @@ _GIGA = 1e9
 
 
 class Pipeline:
-    """Searches an index for the photos that a sketch is likest to.
+    """Searches an index for the photos nearest to a sketch.
 
-    Threads may share one. They take turns at a student that is not `parallel`: torch's layers know only one canvas at
-    a time.
+    Threads may share a pipeline. They take turns at a student that is not `parallel`: the layers of a torch student are
+    set to one canvas at a time.
 
     Attributes:
         index: what is searched.
@@ -73,7 +72,7 @@ class Pipeline:
         ranking: str = "last",
         names: tuple[str, str] = ("", ""),
     ) -> None:
-        """Put parts together; `load` finds the shipped ones.
+        """Combine parts; `load` finds the shipped ones.
 
         Args:
             index: embedded by this student.
@@ -137,18 +136,18 @@ class Pipeline:
         return cls(parts.index, parts.student, parts.selector, parts.preference, parts.ranking, parts.names)
 
     def at(self, canvas: int) -> Pipeline:
-        """The same search with one canvas, `canvas` pixels a side, for every sketch; both take turns at the student."""
+        """A pipeline with the same student that uses one canvas, `canvas` pixels a side, for every sketch."""
         other = Pipeline(self.index, self.student, FixedCanvas(canvas), names=(f"fixed:{canvas}", ""))
         other._turn, other._warm = self._turn, self._warm
         return other
 
     def search(self, sketch: VectorSketch, top: int = 10, tradeoff: float | None = None) -> Answer:
-        """Find the photos that a sketch is likest to.
+        """Find the photos nearest to a sketch.
 
         Args:
-            sketch: the drawing, filling its canvas as the data sets' do and as `read_svg` gives it. It is searched as
-                it is: one that does not fill its canvas finds far less than its `normalised()` does.
-            top: photos to name, at least 1; fewer where the index has fewer.
+            sketch: the drawing, filling its canvas as in the data sets and as returned by `read_svg`; call
+                `normalised()` on others, which find far less as they are.
+            top: number of photos, at least 1; fewer if the index has fewer.
             tradeoff: weight of cost against accuracy, in [0, 1]; None for the selector's own.
 
         Raises:
@@ -160,11 +159,11 @@ class Pipeline:
     def search_many(
         self, sketches: Sequence[VectorSketch], top: int = 10, tradeoff: float | None = None, threads: int = 1
     ) -> list[Answer]:
-        """`search` for many sketches: of `BATCH`, those that go to the same canvas are drawn and embedded together.
+        """`search` for many sketches, in batches of `BATCH`: sketches on the same canvas are embedded together.
 
-        `threads` search at once; `load` with `threads=1` then keeps onnxruntime from adding its own to them.
+        `threads` batches are searched at once; use `load(threads=1)` then, so that onnxruntime adds no threads.
 
-        Distances may differ from those of `search` in their last bits, as products of matrices of other sizes do.
+        Distances may differ from those of `search` in their last bits, like products of matrices of other sizes.
         """
         for sketch in sketches:
             if not isinstance(sketch, VectorSketch):
@@ -215,11 +214,11 @@ class Pipeline:
         rasters = rasterise_batch(sketches, canvas)
         times.append(perf_counter())
         with self._turn:
-            # Waiting for other threads is not counted.
+            # The time spent waiting for other threads is not counted.
             times.append(perf_counter())
             embeddings = self.student.embed_rasters(rasters)
             times.append(perf_counter())
-        # A cascade is shown the first few, however few are asked for.
+        # A cascade always sees the first `TOP`.
         found = self._hits(*nearest_photos(embeddings, self.index.embeddings, max(top, TOP)))
         times.append(perf_counter())
         spent = {
@@ -273,7 +272,7 @@ class _Chooser:
     name: str
     choose: Callable[[VectorSketch, Sequence[Look]], int | None]
     gflops: Callable[[VectorSketch], float]
-    again: bool  # asked again after each look
+    again: bool  # chooses again after each look
 
 
 class _Begun:
@@ -298,7 +297,7 @@ class _Begun:
         self._selector_gflops += chooser.gflops(self.sketch)
         if canvas is None and not self.looks:
             raise ValueError("the selector stopped before it had looked")
-        # A canvas that was seen already gives nothing new: the search ends.
+        # Choosing the same canvas again ends the search.
         return None if canvas in [look.canvas for look in self.looks] else canvas
 
     def answer(

@@ -1,12 +1,11 @@
-"""How far the nearest photo is from a sketch of which an index holds nothing.
+"""Distance limits beyond which a search reports that nothing in the index is near.
 
     python -m agents.search.strangers
 
-measures it for the student of the shipped index and writes `strangers.json`. On the split val every sketch's emoji is
-in that index. The limit of a canvas is the distance that the nearest photo of `SHARE` of these sketches does not
-exceed: beyond it, "nothing near" is said. Beside it the file keeps two shares: of sketches beyond the limit, those
-whose own photo came first nevertheless; and of all sketches, those beyond the limit when the photos of their class are
-left out.
+measures them for the student of the shipped index and writes `strangers.json`. That index has the emoji of every sketch
+of the split val. For each canvas the limit is the `SHARE` quantile of the distance to the nearest photo. The file also
+holds, per canvas, the share of sketches beyond the limit whose own photo still came first, and the share of all
+sketches beyond the limit when the photos of their class are left out.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ _BATCH = 64
 
 @cache
 def limits(student_hash: str) -> Mapping[int, float]:
-    """Distance beyond which a photo is not near, by canvas side in pixels; empty for a student that was not measured.
+    """Limits by canvas side in pixels; empty for a student that was not measured.
 
     Args:
         student_hash: SHA-256 of its weights, hex.
@@ -43,12 +42,12 @@ def limits(student_hash: str) -> Mapping[int, float]:
 
 
 def measure(student: QueryStudent, index: PhotoIndex, dataset: SketchDataset) -> dict[str, Any]:
-    """What `strangers.json` holds of a student.
+    """The entry of a student in `strangers.json`.
 
     Args:
-        student: that of the index.
-        index: holds the photos of all sketches of `SPLIT`.
-        dataset: sketches, and classes of photos; without classes every photo is one of its own.
+        student: the one that embedded the index.
+        index: has the photos of all sketches of `SPLIT`.
+        dataset: has the sketches and the classes of photos; without classes each photo is its own class.
     """
     rows = dataset.indices(SPLIT)
     sketches = [dataset.sketch(int(row)) for row in rows]

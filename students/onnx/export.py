@@ -1,17 +1,16 @@
-"""Students to ONNX, float32 and int8; `students.onnx.runtime` runs what is written here without torch.
+"""Exports students to ONNX at float32 and int8; `students.onnx.runtime` runs the exports without torch.
 
-A student has batch norms of its own for every canvas, and sizes of maps decide how layers pad and pool. So each canvas
-is a graph, and so are photos: onnxruntime then folds the norms into the convolutions as it loads a graph, which it
-could not if a graph chose its norms while it runs. What the graphs share, they share as one file of weights: the nine
-graphs of the shipped student take 13 MB in all, where nine whole ones would take 86 MB. At int8 norms and weights are
-one before they are rounded, so that every graph has weights of its own: eight take 22 MB.
+A student has separate batch norms for every canvas, and layers pad and pool by the size of their maps. So each canvas
+has a graph, and so have photos: onnxruntime can then fold the norms into the convolutions when it loads a graph. The
+graphs share one file of weights: the nine graphs of the shipped student take 13 MB instead of 86 MB. At int8 the norms
+are folded before weights are rounded, so every graph has its own weights: eight take 22 MB.
 
     export(students.load("emoji"), "runs/onnx", sketches)
 
     python -m students.onnx.export emoji-mobilenet_v2
 
-writes the graphs that lie beside a student's weights (`students.onnx.graphs`): what search runs. A student that is
-shipped anew needs this once.
+writes the graphs beside a student's weights (`students.onnx.graphs`), which search runs. Run it whenever the weights of
+a shipped student change.
 """
 
 from __future__ import annotations
@@ -47,33 +46,33 @@ OPSET = 18
 """Version of ONNX's operators; onnxruntime has had it since 1.14 (2023)."""
 
 TOLERANCE = 1e-4
-"""The farthest that embeddings of torch and onnxruntime may lie apart; unit vectors, Euclidean. Measured: 1e-5."""
+"""Largest Euclidean distance allowed between embeddings of torch and onnxruntime; about 1e-5 is measured."""
 
 CALIBRATION = 64
-"""Sketches that int8 ranges are taken from."""
+"""Number of sketches that determine the int8 ranges."""
 
 PACKAGES = (*provenance.PACKAGES, "onnx", "onnxruntime", "sketchcanvas")
 
 PERCENTILE = 99.99
-"""Share of an activation's values, in percent, that its int8 range holds. Chosen on val: with the whole range
-embeddings lay half as far again from float32's at 64 px."""
+"""Percentage of an activation's values within its int8 range. Chosen on val: with the whole range embeddings were 1.5
+times as far from those at float32 (64 px)."""
 
 _COMPARED = 8
 _SHARED_FROM = 1024
-"""Bytes from which on a tensor goes to the file of weights."""
+"""Tensors of this many bytes or more are stored in the file of weights."""
 _ALIGNMENT = 64
 
 
 def export(student: Student, folder: str | os.PathLike[str], sketches: Sequence[VectorSketch]) -> OnnxStudent:
-    """Write a student's graphs, their weights and their card, once what they give agrees with torch.
+    """Write a student's graphs, weights and card, if their embeddings agree with torch's.
 
     Args:
         student: saved, on the CPU.
-        folder: where to; an export that lies there is replaced.
-        sketches: some, to compare on.
+        folder: where to write; an earlier export is replaced.
+        sketches: some sketches for the comparison.
 
     Returns:
-        The exported student, as it was read back.
+        The exported student, read back.
 
     Raises:
         ImportError: onnx or onnxruntime is not installed.
@@ -107,20 +106,19 @@ def export(student: Student, folder: str | os.PathLike[str], sketches: Sequence[
 
 
 def export_int8(student: Student, folder: str | os.PathLike[str], sketches: Sequence[VectorSketch]) -> OnnxStudent:
-    """Write a student's graphs at int8 beside its float32 export; the caller measures what that costs in accuracy.
+    """Write a student's graphs at int8 beside its float32 export; accuracy is not measured here.
 
-    Static quantisation of all layers: weights (int8) for each channel, activations (uint8) by the range that all but
-    1 in 10,000 of their values take on the sketches given: outliers would make the steps of all others coarse. Weights
-    take 7 of their 8 bits: a processor without VNNI instructions saturates where it adds larger products (seen with
-    AVX2: 12 to 18 points of acc@1).
+    Static quantisation of all layers: int8 weights per channel, uint8 activations whose range covers all but 1 in
+    10,000 values on the given sketches, as outliers would make all steps coarse. Weights use 7 of their 8 bits:
+    processors without VNNI instructions saturate when they add larger products (with AVX2: 12 to 18 points of acc@1).
 
     Args:
         student: the one that `export` wrote to the folder.
         folder: of that export.
-        sketches: to take ranges from; of the split `student`, since the others are for choosing and judging.
+        sketches: for the ranges; from the split `student`, since the other splits are for choosing and judging.
 
     Returns:
-        The exported student, as it was read back.
+        The exported student, read back.
 
     Raises:
         ImportError: onnx or onnxruntime is not installed.
@@ -147,15 +145,15 @@ def export_int8(student: Student, folder: str | os.PathLike[str], sketches: Sequ
 
 
 def write_graphs(student: Student, weights: str | os.PathLike[str], sketches: Sequence[VectorSketch]) -> OnnxStudent:
-    """Write a student's graphs beside its weights, once what they give agrees with torch.
+    """Write a student's graphs beside its weights, if their embeddings agree with torch's.
 
     Args:
-        student: as it was loaded from `weights`, on the CPU.
+        student: loaded from `weights`, on the CPU.
         weights: its file.
-        sketches: some, to compare on.
+        sketches: some sketches for the comparison.
 
     Returns:
-        The student as onnxruntime runs it.
+        The student on onnxruntime.
 
     Raises:
         ImportError: onnx or onnxruntime is not installed.
@@ -196,7 +194,7 @@ def write_graphs(student: Student, weights: str | os.PathLike[str], sketches: Se
 
 
 def _weightless(model: Any, state: Mapping[str, NDArray[Any]], domain: str) -> bytes:
-    """A domain's model, serialised, whose weights are to be given by name; ValueError for weights not in `state`."""
+    """A domain's model, serialised with the names of its weights only; ValueError for weights not in `state`."""
     from onnx import numpy_helper
 
     wanted = graphs.tensors_of(state, domain)
@@ -214,11 +212,11 @@ def _weightless(model: Any, state: Mapping[str, NDArray[Any]], domain: str) -> b
 
 
 def write_export(folder: str | os.PathLike[str], card: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
-    """Write files and then their card, each atomically; between the two the old card refuses the new files.
+    """Write files and then their card, each atomically; until the new card is there, the new files are refused.
 
     Args:
-        folder: where to.
-        card: JSON-able, with "kind"; format, versions, commit and the SHA-256 of all files are filled in.
+        folder: where to write.
+        card: JSON-able, with "kind"; format, versions, commit and the SHA-256 of all files are added.
         files: by name.
     """
     path = Path(folder)
@@ -241,7 +239,7 @@ def student_graph(student: Student, domain: str) -> Any:
     """One domain of a student as an ONNX model with all its weights.
 
     Args:
-        student: in any mode; it is exported as it embeds.
+        student: in any mode; exported in evaluation mode.
         domain: one of `student.config.domains`.
 
     Returns:
@@ -257,21 +255,21 @@ def student_graph(student: Student, domain: str) -> Any:
 
 
 def to_onnx(module: nn.Module, inputs: Mapping[str, Tensor], output: str, batch: bool) -> Any:
-    """An `onnx.ModelProto` of what a module in evaluation mode does with tensors of these shapes.
+    """A module in evaluation mode as an `onnx.ModelProto`, for inputs of these shapes.
 
     Args:
-        module: takes the inputs in their order.
-        inputs: examples, by the names that they are to have.
-        output: name of the result.
-        batch: the first axis may have any length.
+        module: takes the inputs in this order.
+        inputs: example tensors by input name.
+        output: name of the output.
+        batch: let the first axis have any length.
     """
     onnx = require_onnx()
     names = [*inputs, output] if batch else []
     with TemporaryDirectory(prefix="export-") as scratch, warnings.catch_warnings(), torch.no_grad():
         path = os.path.join(scratch, "graph.onnx")
-        # The tracing exporter is to go one day. Its successor took 22 s instead of 0.5 for one graph of the shipped
-        # student (torch 2.13). It warns of what is wanted here (sizes become constants) and of what might go wrong:
-        # whoever exports compares the result with torch.
+        # The tracing exporter is deprecated, but its successor took 22 s instead of 0.5 s for one graph of the shipped
+        # student (torch 2.13). Its warnings are ignored: sizes are meant to become constants, and callers compare the
+        # result with torch.
         for kind in (DeprecationWarning, TracerWarning, UserWarning):
             warnings.simplefilter("ignore", kind)
         torch.onnx.export(
@@ -283,7 +281,7 @@ def to_onnx(module: nn.Module, inputs: Mapping[str, Tensor], output: str, batch:
             input_names=list(inputs),
             output_names=[output],
             dynamic_axes={name: {0: "n"} for name in names},
-            # As it is, in evaluation mode: "EVAL" would fold the norms into the weights, which could not be shared.
+            # The module is in evaluation mode; "EVAL" would fold the norms into the weights, which could not be shared.
             training=torch.onnx.TrainingMode.PRESERVE,
             do_constant_folding=False,
         )
@@ -349,11 +347,11 @@ class _Shared:
 
 def _check(student: Student, sketches: Sequence[VectorSketch]) -> None:
     if student.weights_hash == UNSAVED:
-        raise ValueError("a student that was never saved has no hash to be known by: save it first")
+        raise ValueError("the student was never saved, so its export cannot be told from others: save it first")
     if student.device.type != "cpu":
         raise ValueError("export from the CPU: move the student there first")
     if not len(sketches):
-        raise ValueError("give some sketches: an export is compared, or calibrated, on them")
+        raise ValueError("no sketches: an export is compared with torch, or calibrated, on some")
 
 
 def _card(student: Student, kind: str) -> dict[str, Any]:
@@ -373,7 +371,9 @@ def _card(student: Student, kind: str) -> dict[str, Any]:
 
 def _farthest(student: Student, exported: OnnxStudent, sketches: Sequence[VectorSketch]) -> dict[str, float]:
     """The largest distance between embeddings of torch and onnxruntime, by domain."""
-    photos = np.random.default_rng(0).integers(0, 256, (2, 200, 256, 3), dtype=np.uint8)  # every edge that there can be
+    photos = np.random.default_rng(0).integers(
+        0, 256, (2, 200, 256, 3), dtype=np.uint8
+    )  # edges of every direction and contrast
     pairs = {str(side): (student.embed(sketches, side), exported.embed(sketches, side)) for side in student.canvases}
     pairs[PHOTO] = (student.embed_photos(photos), exported.embed_photos(photos))
     return {
@@ -403,7 +403,7 @@ def _quantised(model: Any, rasters: NDArray[np.uint8]) -> bytes:
             raster = next(self.left, None)
             return None if raster is None else {"rasters": raster[None]}
 
-    # The tools work on files, say on standard output how they fare, and warn through the root logger.
+    # The tools work on files, print their progress, and warn through the root logger.
     with TemporaryDirectory(prefix="export-") as scratch, redirect_stdout(io.StringIO()), _quiet():
         whole, folded, small = (os.path.join(scratch, f"{name}.onnx") for name in ("whole", "folded", "small"))
         Path(whole).write_bytes(model.SerializeToString())
@@ -419,8 +419,8 @@ def _quantised(model: Any, rasters: NDArray[np.uint8]) -> bytes:
             weight_type=quantization.QuantType.QInt8,
             reduce_range=True,
             calibrate_method=quantization.CalibrationMethod.Percentile,
-            # A raster's activations go into the histograms, and away, before the next (whatever the option is called):
-            # all of them together would take 6 GB.
+            # Despite its name, the second option makes the tool fill its histograms raster by raster: all activations
+            # together would take 6 GB.
             extra_options={"CalibPercentile": PERCENTILE, "CalibStridedMinMax": 1},
         )
         return Path(small).read_bytes()

@@ -1,10 +1,10 @@
-"""Graphs that lie beside a student's weights: search then needs onnxruntime and NumPy, not torch.
+"""ONNX graphs beside a student's weights, with which search needs onnxruntime and NumPy but not torch.
 
     emoji-mobilenet_v2.safetensors   weights and card, read by torch and by onnxruntime alike
     emoji-mobilenet_v2.graphs        one ONNX graph for each canvas and for photos, without weights, and their card
 
-Both are files of `students.store.cards`. A graph takes its weights by name, so nothing is stored twice: the nine graphs
-of a shipped student have 1 MB, 0.1 MB compressed. `python -m students.onnx.export NAME` writes them.
+Both are files of `students.store.cards`. Graphs name their weights and do not hold them: the nine graphs of a shipped
+student have 1 MB, 0.1 MB compressed. `python -m students.onnx.export NAME` writes them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FORMAT = 1
 KIND = "graphs"
 SUFFIX = ".graphs"
 PREFIX = "student."
-"""Stands in a graph before the name that a tensor has in the weights."""
+"""Prefix of a weight's name in a graph."""
 
 ENGINES = ("onnx", "torch")
 """Libraries that run a student's network."""
@@ -44,7 +44,7 @@ def graphs_path(weights: str | os.PathLike[str]) -> Path:
 
 
 def embedder(name_or_path: str | Path, engine: str | None = None, threads: int = 0) -> Embedder:
-    """A trained student to embed with; students with graphs need no torch.
+    """A trained student for embedding, on onnxruntime or torch.
 
     Args:
         name_or_path: as for `students.load`.
@@ -53,7 +53,7 @@ def embedder(name_or_path: str | Path, engine: str | None = None, threads: int =
 
     Raises:
         ValueError: an unknown engine; else as `load` and `students.load`.
-        ImportError: what runs it is not installed.
+        ImportError: onnxruntime or torch is not installed.
     """
     if engine is not None and engine not in ENGINES:
         raise ValueError(f"unknown engine {engine!r}; there are {', '.join(ENGINES)}")
@@ -64,7 +64,7 @@ def embedder(name_or_path: str | Path, engine: str | None = None, threads: int =
 
 
 def load(name_or_path: str | Path = "emoji", threads: int = 0) -> OnnxStudent:
-    """A trained student that onnxruntime runs.
+    """A trained student on onnxruntime.
 
     Args:
         name_or_path: as for `students.load`.
@@ -95,7 +95,7 @@ def load(name_or_path: str | Path = "emoji", threads: int = 0) -> OnnxStudent:
 
 
 def tensors_of(names: Iterable[str], domain: str) -> list[str]:
-    """Names of the weights that the graph of a domain takes: all but the norms of other domains."""
+    """Names of the weights in the graph of a domain: all but the norms of other domains."""
     return sorted(name for name in names if ".bns." not in name or f".bns.{domain}." in name)
 
 
@@ -119,8 +119,8 @@ class _Weights:
 
 
 def _session(path: Path, graphs: Mapping[str, NDArray[np.uint8]], domain: str, weights: _Weights, threads: int) -> Any:
-    """One graph with its weights, ready to run."""
+    """One graph with its weights, loaded by onnxruntime."""
     if domain not in graphs:
-        raise ValueError(f"{path} holds no graph for {domain!r}")
+        raise ValueError(f"{path} has no graph for {domain!r}")
     given = {f"{PREFIX}{name}": array for name, array in weights.of(domain).items()}
     return make_session(graphs[domain].tobytes(), path, threads, given)

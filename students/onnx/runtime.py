@@ -1,10 +1,10 @@
-"""Exported networks at work: onnxruntime and NumPy, no torch.
+"""Runs exported networks with onnxruntime and NumPy, without torch.
 
 A folder written by `sketchcanvas export` holds, for each exported network, a card and ONNX graphs:
 
-    student.json         what it is, hashes of all its files, FLOPs, tolerance
+    student.json         the card: hashes of all files, FLOPs, tolerance
     student-32.onnx ...  one graph for each canvas, and student-photo.onnx for photos
-    student.bin          the weights that they share
+    student.bin          the weights that the graphs share
     selector.json, selector.onnx   (`agents.onnx.selector` reads these)
 
     >>> student = OnnxStudent.load("runs/onnx")  # doctest: +SKIP
@@ -46,24 +46,23 @@ MAX_FILE_BYTES = 1 << 30
 """Largest file that is read; the shipped student's weights have 9 MB, a VGG-16's 60 MB."""
 
 MAX_FOLDED_BYTES = 16 << 20
-"""Largest constant that a graph may have computed while it is loaded; folding norms into weights is none of that."""
+"""Largest constant that onnxruntime may compute while it loads a graph; norms folded into weights do not count."""
 
 _WAY_OUT = "export it again, or use engine='torch'"
 
 MAX_REASON = 300
-"""Characters at most of what is told of a reason that a file put together."""
+"""Most characters that an error message quotes of a text that depends on a file."""
 
 
 class OnnxStudent:
     """An exported student: embeds sketches and photos as the torch student does, within the card's tolerance.
 
-    Sketches at int8 are compared with photos at float32: those are embedded once, where time does not matter.
+    Sketches at int8 are compared with photos at float32, which are embedded once and beforehand.
 
     Attributes:
-        card: everything that the JSON file says.
-        name: of the student it was exported from, with "-onnx" or "-onnx-int8": outcomes of the one are not those of
-            the other.
-        weights_hash: SHA-256 (hex) of the weights that it was exported from: what those embedded can be searched.
+        card: the fields of the card.
+        name: name of the exported student with "-onnx" or "-onnx-int8", as their outcomes differ slightly.
+        weights_hash: SHA-256 (hex) of the exported student's weights; an index of that student can be searched.
         canvases: sides in pixels, rising.
         dim: length of an embedding.
         parallel: whether several threads may embed at once.
@@ -98,7 +97,7 @@ class OnnxStudent:
         elif photos.weights_hash != self.weights_hash:
             raise ValueError("the float32 export beside it is of another student")
         self._open_domain = open_domain
-        # A graph is read and prepared when it is first used: most users need one or two of nine.
+        # A graph is loaded when it is first used: most users need one or two of nine.
         self._run = lru_cache(maxsize=None)(self._open)
 
     @classmethod
@@ -177,7 +176,7 @@ class OnnxStudent:
         return self._joined(run(resized(images[part], self._photo_side)) for part in parts)
 
     def warm_up(self, canvases: Iterable[int] | None = None) -> None:
-        """Open the graphs of some canvases (all if None) and run each once, so that no answer's time has that in it.
+        """Load the graphs of some canvases (all if None) and run each once, before answers are timed.
 
         Raises:
             ValueError: a canvas that was not exported, or a graph that cannot be run.
@@ -252,8 +251,8 @@ def read_card(folder: Path, kind: str) -> dict[str, Any]:
         kind: `STUDENT`, `STUDENT_INT8` or `SELECTOR`.
 
     Raises:
-        FileNotFoundError: there is none.
-        ValueError: it cannot be one, or names files that do not lie beside it.
+        FileNotFoundError: the folder has no such card.
+        ValueError: not such a card, or one that names files outside the folder.
     """
     path = folder / f"{kind}.json"
     if not path.is_file():
@@ -263,25 +262,25 @@ def read_card(folder: Path, kind: str) -> dict[str, Any]:
         )
     card = read_json(path, MAX_CARD_BYTES)
     if not isinstance(card, dict) or card.get("format") != FORMAT or card.get("kind") != kind:
-        raise ValueError(f"{path} is no card of an exported {kind} in format {FORMAT}")
+        raise ValueError(f"{path} is not the card of an exported {kind} in format {FORMAT}")
     files = card.get("files")
     if not isinstance(files, dict) or not files:
         raise ValueError(f"{path}: the card names no files")
     for name, sha256 in files.items():
         if Path(name).name != name or name.startswith("."):
-            raise ValueError(f"{path}: {name[:100]!r} is no name of a file beside it")
+            raise ValueError(f"{path}: {name[:100]!r} is not the name of a file beside it")
         if not isinstance(sha256, str):
-            raise ValueError(f"{path}: the hash of {name[:100]!r} is no text")
+            raise ValueError(f"{path}: the hash of {name[:100]!r} must be a text")
     if not isinstance(card.get("weights"), str | None):
-        raise ValueError(f"{path}: the name of the weights is no text")
+        raise ValueError(f"{path}: the name of the weights must be a text")
     return card
 
 
 def open_graph(folder: Path, card: Mapping[str, Any], name: str, threads: int = 0) -> Any:
-    """A graph, ready to run.
+    """A graph, loaded by onnxruntime.
 
-    A graph is a program of ONNX's operators. It can read no file and call nothing, but it can take any amount of
-    time and memory: only the operating system can limit those.
+    A graph is a program of ONNX's operators. It cannot read files or call other code, but it can use any amount of time
+    and memory, which only the operating system can limit.
 
     Args:
         folder: of the export.
@@ -294,7 +293,7 @@ def open_graph(folder: Path, card: Mapping[str, Any], name: str, threads: int = 
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: a file that the card does not name, that is another one than it says, or that is no graph.
+        ValueError: a file that the card does not name, whose hash differs, or that is not a graph.
     """
     weights = card.get("weights")
     files = {} if weights is None else {str(weights): _checked_bytes(folder, card, weights)}
@@ -308,7 +307,7 @@ def make_session(
     tensors: Mapping[str, NDArray[Any]] | None = None,
     files: Mapping[str, bytes] | None = None,
 ) -> Any:
-    """A graph that takes its weights from memory, ready to run.
+    """A graph with weights from memory, loaded by onnxruntime.
 
     Args:
         graph: serialised.
@@ -318,17 +317,17 @@ def make_session(
         files: contents of files of weights, by the names that the graph gives them.
 
     Raises:
-        ValueError: no graph that onnxruntime can run with these weights.
+        ValueError: onnxruntime cannot run the graph with these weights.
     """
     runtime = require_onnxruntime()
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # its warnings are about how graphs were made; errors are raised anyway
-    # Or a graph of some bytes would multiply constants for minutes, or to gigabytes, while it is loaded.
+    # Without it a small graph could compute constants for minutes, or of gigabytes, while it is loaded.
     options.add_session_config_entry("optimization.constant_folding_max_output_size_in_bytes", str(MAX_FOLDED_BYTES))
-    # All bytes that are run are those that were hashed. Left alone, onnxruntime reads the weights that a graph names
-    # from the working directory; nothing lies below the null device.
+    # Only hashed bytes may be used. By default onnxruntime reads weights that a graph names from the working directory;
+    # nothing lies below the null device.
     options.add_session_config_entry(
         "session.model_external_initializers_file_folder_path", os.path.join(os.devnull, "x")
     )
@@ -338,11 +337,11 @@ def make_session(
         values = [runtime.OrtValue.ortvalue_from_numpy(array) for array in tensors.values()]
         options.add_external_initializers([*tensors], values)
     try:
-        # Without a fallback: it would print what went wrong and try the same again.
+        # The fallback would print the error and try the same again.
         return runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # its errors have no base of their own
         told = str(error)[:MAX_REASON]
-        raise ValueError(f"{path} is no graph that onnxruntime can run: {told!r}; {_WAY_OUT}") from None
+        raise ValueError(f"{path} is not a graph that onnxruntime can run: {told!r}; {_WAY_OUT}") from None
 
 
 def run_graph(
@@ -357,7 +356,7 @@ def run_graph(
         shape: that the output must have.
 
     Raises:
-        ValueError: it cannot be run, or gives something else than finite float32 numbers of that shape.
+        ValueError: the run fails, or its result is not finite float32 numbers of that shape.
     """
     try:
         [found] = session.run(None, dict(inputs))

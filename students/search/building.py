@@ -1,4 +1,4 @@
-"""Builds an index: reads pictures and embeds them, a block at a time."""
+"""Builds an index: reads pictures and embeds them in blocks, several threads at once."""
 
 from __future__ import annotations
 
@@ -37,38 +37,38 @@ def build(
     half: bool = False,
     threads: int = 1,
 ) -> PhotoIndex:
-    """Embed pictures into an index on the disk; a killed build resumes from the folder `<path>.unfinished`.
+    """Embed pictures into an index file; a killed build resumes from the folder `<path>.unfinished`.
 
-    Where there is an index at `path` already, of the same folder, student and versions, its embeddings of files of the
-    same name, size and time of change are taken over. Pictures are read, squared on white and embedded in blocks of
-    `students.tables.blocks.BLOCK`, each stored at once. An index depends neither on the blocks nor on how often the
-    work was interrupted.
+    If `path` already holds an index of the same folder, student and versions, only files with another size or
+    modification time are embedded again. Pictures are padded to a white square and embedded in blocks of
+    `students.tables.blocks.BLOCK`, each stored as soon as it is done. The index depends neither on threads and blocks
+    nor on interruptions.
 
     Args:
         student: frozen, and saved.
-        name: what `students.load` finds it by; stands in the index, a path whole.
-        source: a folder, searched with the folders below it for files that end in one of `PICTURES`; or "NAME:SPLIT",
-            the gallery of a data set that comes with the package, or all its galleries with `ALL` as the split.
-        path: where the index is to be, with or without ".safetensors".
-        strict: refuse the source for any file that cannot be used, instead of leaving it out.
+        name: the student's name or path, as `students.load` takes it; stored in the index.
+        source: a folder, searched recursively for files that end in one of `PICTURES`; or "NAME:SPLIT", the gallery of
+            a shipped data set, with `ALL` as the split for all its galleries.
+        path: the index file, with or without ".safetensors".
+        strict: raise for a file that cannot be used, instead of leaving it out.
         progress: show a progress bar on standard error.
         half: see `PhotoIndex.save`.
-        threads: that read pictures and embed them. A student that is not `parallel` embeds in one at a time, while the
-            others read.
+        threads: number of threads that read and embed. A student that is not `parallel` embeds in one thread at a
+            time, while the others read.
 
     Returns:
-        The index, as it was written. `skipped` names what was left out.
+        The index as written; `skipped` names the files that were left out.
 
     Raises:
         FileNotFoundError: no such folder.
-        ValueError: nothing that can be used, a student that was never saved, or `strict` and something cannot be used.
-        OSError: the disk is full; what was finished is kept.
+        ValueError: no usable picture, a student that was never saved, or an unusable file with `strict`.
+        OSError: the disk is full; finished blocks are kept.
     """
     from rich.console import Console
     from rich.progress import Progress
 
     if student.weights_hash == UNSAVED:
-        raise ValueError("a student that was never saved has no hash to know its embeddings by: save it first")
+        raise ValueError("the student was never saved, so its embeddings cannot be told from others: save it first")
     pictures = open_pictures(source)
     file = file_of(path)
     folder = file.with_name(f"{file.stem}.unfinished")
@@ -103,7 +103,7 @@ def build(
         states=pictures.states[good],
     )
     index.save(path, half)
-    # With what earlier builds left of a folder that has changed since; one that still runs keeps its file open.
+    # Also the files of earlier builds of the folder before it changed; a build that still runs keeps its file open.
     for left in folder.glob("*.photos"):
         left.unlink(missing_ok=True)
     with suppress(OSError):  # not there, or not empty
@@ -114,10 +114,10 @@ def build(
 def _known(
     path: str | os.PathLike[str], student_hash: str, versions: Mapping[str, str], pictures: Pictures
 ) -> dict[str, NDArray[np.float32]]:
-    """Embeddings of pictures that have not changed since an earlier build to the same path, by name."""
+    """Embeddings, by name, of pictures that have not changed since an earlier build to the same path."""
     try:
         card, before = cards.read_card(file_of(path), KIND), load(path)
-    except (OSError, ValueError):  # none, or damaged: what is made anew takes its place
+    except (OSError, ValueError):  # missing or damaged: it is replaced
         return {}
     if before.states is None or before.student_hash != student_hash or card.get("versions") != versions:
         return {}
@@ -136,7 +136,7 @@ def _embed(
     threads: int,
     advance: Advance,
 ) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
-    """Embeddings (n, D), zero where there is none, and (n,) the reasons, empty where there is one."""
+    """Embeddings (n, D), zero for unusable pictures, and (n,) reasons, empty for usable ones."""
     if not pictures.ids:
         return np.empty((0, 1), np.float32), np.empty(0, np.str_)
     dim = student.embed_photos(np.full((1, SIDE, SIDE, 3), 255, np.uint8)).shape[1]
@@ -170,14 +170,14 @@ class _Block:
         self.reasons = np.full(len(names), "", f"U{MAX_REASON}")
 
     def take_over(self, known: Mapping[str, NDArray[np.float32]]) -> list[int]:
-        """Fill in what is known; the places of the others."""
+        """Copy known embeddings; returns the places of all other pictures."""
         for place, name in enumerate(self._names):
             if name in known:
                 self.embeddings[place] = known[name]
         return [place for place, name in enumerate(self._names) if name not in known]
 
     def fill(self, places: Sequence[int]) -> None:
-        """Read the pictures of some places and embed them; threads do so at the same time."""
+        """Read and embed the pictures at some places; called by several threads."""
         good, images = [], []
         for place in places:
             try:

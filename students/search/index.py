@@ -1,4 +1,4 @@
-"""An index: pictures embedded once, so that sketches can be searched among them at any time.
+"""The index that a search reads: pictures embedded once, their names and where they lie.
 
 An index is one file of `students.store.cards`, NAME.safetensors. Its tensors:
 
@@ -7,18 +7,18 @@ An index is one file of `students.store.cards`, NAME.safetensors. Its tensors:
     skipped      UTF-8 text, one line for each picture left out: name, tab, reason
     states       (G, 2) int64, size and time of change of each file, to know which ones to embed anew
 
-Its card says whose embeddings they are, where the pictures lie, and the versions of what made it. The names are no part
-of the card, which stays small whatever the number of pictures.
+Its card names the student, the folder or data set of the pictures, and the versions of the packages that made it. The
+pictures' names are a tensor, so the card stays small.
 
-A folder of pictures that lies beside the index, or below, is named by its path from there: they can be moved together.
-Any other is named by its whole path. A student of one's own is named likewise, with "./" before its path to tell it
-from a shipped one's name. Searching needs the index alone; the pictures are opened when they are shown.
+The path of a folder beside or below the index is stored relative to the index, so that both can be moved together; any
+other path is absolute. The path of your own student is stored likewise, with "./" before it to tell it from the name of
+a shipped one. Searching reads the index only; pictures are opened when they are shown.
 
     python -m students.search.index emoji:all students/indexes/emoji --half
     python -m students.search.index emoji:test students/indexes/emoji-test
 
-build the indexes that come with the package: all emoji, on many of which students and selectors were trained, and the
-gallery of the test split, on which none was. A folder of one's own stands in place of `emoji:test`.
+build the shipped indexes: all emoji, many of which students and selectors were trained on, and the gallery of the test
+split, which is new to them. Your own folder can stand in place of `emoji:test`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ FORMAT = 1
 KIND = "index"
 
 INDEXES_FOLDER = Path(__file__).parents[1] / "indexes"
-"""Where the indexes lie that come with the package."""
+"""Folder of the shipped indexes."""
 
 MAX_DIM = 1 << 16
 MAX_REASON = 200
@@ -59,13 +59,13 @@ class PhotoIndex:
     Attributes:
         ids: the pictures' names, unique: paths below the folder with "/" between parts, or ids of a data set.
         embeddings: (G, D) float32, unit vectors, read-only.
-        student: whose embeddings they are: what `students.load` takes, a path whole.
+        student: name or absolute path of the student that embedded them, as `students.load` takes it.
         student_hash: SHA-256 of that student's weights, hex.
         kind: what `source` is, "folder" or "dataset".
         source: a folder, or "NAME:SPLIT" of a data set, SPLIT perhaps `ALL`.
         skipped: (name, reason) of the pictures that could not be used.
-        states: (G, 2) int64, size in bytes and time of change in ns since 1970 of each picture's file as it was
-            embedded; None where that is not known.
+        states: (G, 2) int64, size in bytes and modification time (ns since 1970) of each file when it was embedded;
+            None where unknown.
     """
 
     ids: tuple[str, ...]
@@ -78,10 +78,11 @@ class PhotoIndex:
     states: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be an index.
+        """Check all fields.
 
         Raises:
-            ValueError: it says what is wrong.
+            ValueError: names that are unsafe or not unique, arrays of another shape or dtype, or vectors that do not
+                have length 1.
         """
         if self.kind not in (FOLDER, DATASET):
             raise ValueError(f"kind must be {FOLDER!r} or {DATASET!r}, not {self.kind[:100]!r}")
@@ -118,7 +119,7 @@ class PhotoIndex:
 
         Raises:
             KeyError: not in the index.
-            ValueError: its file or the folder is gone, or cannot be read any more; the message names it.
+            ValueError: the file or folder is missing or unreadable; the message names it.
         """
         if name not in self._names:
             raise KeyError(f"picture {name!r} is not in this index of {len(self)}")
@@ -172,12 +173,12 @@ class PhotoIndex:
 
 
 def shipped() -> tuple[str, ...]:
-    """Names of the indexes that come with the package."""
+    """Names of the shipped indexes."""
     return tuple(sorted(path.stem for path in INDEXES_FOLDER.glob("[!.]*.safetensors")))
 
 
 def load(name_or_path: str | os.PathLike[str] = "emoji") -> PhotoIndex:
-    """Read an index, believing nothing before it is checked.
+    """Read an index file; every field is checked.
 
     Args:
         name_or_path: of a shipped one ("emoji"), or of a file, with or without ".safetensors".

@@ -1,17 +1,15 @@
 """The nearest photos of a query in a large gallery: exact, from candidates found in single precision.
 
-An outcome table needs the distance of every photo (`students.tables.ranking.ranked`), so nothing can be left out there.
-A search for the nearest few needs those of a handful: a pass over the gallery in single precision gives candidates, and
-only they are measured with `students.tables.ranking.euclidean`, ties broken as by `nearest`. The answer is that of
-measuring the whole gallery, bit for bit.
+A search for the nearest few photos measures only some: a pass over the gallery in single precision gives candidates,
+and only these are measured with `students.tables.ranking.euclidean`, ties broken as by `nearest`. The answer equals
+that of measuring the whole gallery bit for bit.
 
-Why nothing is missed: let s be the smallest inner product among the m candidates. Any other photo has a product of at
+Why no photo is missed: let s be the smallest inner product among the m candidates. Any other photo has a product of at
 most s in single precision, hence of at most s + e by `euclidean`. e bounds two errors: that of a sum of D products of
 unit vectors in single precision, added in any order, D u / (1 - D u) with u = 2^-24 (N. Higham, Accuracy and Stability
 of Numerical Algorithms, 2002, section 3.1); and that of rounding both vectors' coordinates to multiples of
 `ranking.STEP`. So no other photo is nearer than the distance that belongs to s + e. If the k-th candidate is nearer
-than that, all of the first k are known. If not, the query is asked again with more candidates, in the end with the
-whole gallery.
+than that, the first k are known. Otherwise the query is repeated with more candidates, finally with the whole gallery.
 """
 
 from __future__ import annotations
@@ -43,9 +41,10 @@ _UNIT_SLACK = 1e-3  # how far from 1 the length of an embedding may be
 _DOUBLE = 1e-9  # far more than what is neglected above: the product of both vectors' roundings
 
 _Find = Callable[[NDArray[np.float32], NDArray[np.float32], int], Iterable[tuple[float, NDArray[np.int64]]]]
-"""Queries, gallery and m to the candidates of each query, m or more: `_by_numpy`, `_by_faiss`.
+"""From queries, gallery and m to m or more candidates of each query: `_by_numpy`, `_by_faiss`.
 
-They are told by the smallest of their products, and their places in the gallery, rising. No other product is larger.
+For each query: the smallest inner product among its candidates, and their places in the gallery, rising. No other photo
+has a larger product.
 """
 
 
@@ -77,7 +76,7 @@ def nearest_photos(
         raise ValueError(f"k must be at least 1, got {k}")
     if queries.ndim != 2 or gallery.ndim != 2 or queries.shape[1] != gallery.shape[1] or not len(gallery):
         raise ValueError(f"queries (n, D) and a gallery (G, D) are due, not {queries.shape} and {gallery.shape}")
-    # Not a number is no length either.
+    # False for NaN, too.
     if not all(abs(square**0.5 - 1.0) <= _UNIT_SLACK for square in np.vecdot(queries, queries).tolist()):
         raise ValueError("queries must be finite vectors of length 1")
     pays = len(gallery) >= FAISS_FROM and (len(queries) == 1 or len(queries) >= FAISS_QUERIES)
@@ -94,7 +93,7 @@ def nearest_photos(
 def _narrowed(
     queries: NDArray[np.float32], gallery: NDArray[np.float32], k: int, m: int, find: _Find
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The answer from `m` candidates of each query, or from more where these leave a doubt."""
+    """The answer from `m` candidates of each query, or from more where `m` are not enough to be sure."""
     if m >= len(gallery):
         return _measured(queries, gallery, k)
     places, distances = np.empty((len(queries), k), np.int64), np.empty((len(queries), k))

@@ -17,11 +17,11 @@ from sketchcanvas_env.data.pictures.photos import on_white, padded, read_picture
 from sketchcanvas_env.storage.untrusted import is_left_behind, read_inside
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
-"""Endings of the files that are looked at."""
+"""Endings of picture files; others are skipped."""
 
 FOLDER, DATASET = "folder", "dataset"
 ALL = "all"
-"""Stands in the place of a split for the photos of all galleries."""
+"""In place of a split: the photos of all galleries."""
 MAX_PHOTOS = 1_000_000
 MAX_ID = 512
 """Characters of a picture's path below its folder."""
@@ -36,8 +36,8 @@ class Pictures:
     ids: tuple[str, ...]
     states: NDArray[np.int64]  # (n, 2), as of an index
     read: Callable[[str], NDArray[np.uint8]]  # (256, 256, 3); ValueError says why there is none
-    fingerprint: str  # changes with any picture
-    skipped: tuple[tuple[str, str], ...] = ()  # what cannot be used whatever it holds
+    fingerprint: str  # changes when any picture does
+    skipped: tuple[tuple[str, str], ...] = ()  # (name, reason) of files that are not even opened
 
 
 def open_pictures(source: str | os.PathLike[str]) -> Pictures:
@@ -91,7 +91,7 @@ def open_pictures(source: str | os.PathLike[str]) -> Pictures:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Every file below a folder, in a fixed order; nothing that systems leave behind."""
+    """Every file below a folder in a fixed order, without files such as .DS_Store and Thumbs.db."""
     for place, folders, files in os.walk(folder):
         links = [name for name in folders if os.path.islink(os.path.join(place, name))]
         folders[:] = sorted(name for name in folders if not is_left_behind(name) and name not in links)
@@ -101,7 +101,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def parse_split(source: str) -> tuple[str, str]:
-    """Data set and split of "NAME:SPLIT"; ValueError where there is no such."""
+    """Data set and split of "NAME:SPLIT"; ValueError if either does not exist."""
     name, _, split = source.partition(":")
     if name not in DATASETS or split not in (*SPLITS, ALL):
         raise ValueError(f"{source[:100]!r} is no split of a data set that comes with the package, as emoji:test is")
@@ -114,16 +114,16 @@ def read_photo(folder: Path, name: str) -> NDArray[np.uint8]:
 
 
 def unfit(name: str) -> str:
-    """The reason why a path cannot be a picture's name in an index; empty if it can."""
+    """Why a path cannot be a picture's name in an index; empty if it can."""
     if not name.isprintable():  # a line break, a terminal's commands, bytes that are no text
         return "its name has characters that cannot be printed"
     if len(name) > MAX_ID:
         return f"its path is longer than {MAX_ID} characters"
     if not name or name.startswith("/") or ".." in name.split("/"):
-        return "it is no path below the folder"
+        return "it is not a path below the folder"
     return ""
 
 
 def told(name: str) -> str:
-    """A name that a terminal can print."""
+    """The name, shortened and escaped so that a terminal can print it."""
     return name[:MAX_ID] if name[:MAX_ID].isprintable() else ascii(name[:MAX_ID])

@@ -1,6 +1,6 @@
-"""Rows of a long computation in a file, a block at a time: memory stays bounded, and a killed run resumes.
+"""Stores the rows of a long computation in a file, block by block: memory stays bounded, and a killed run resumes.
 
-The file's name is to say what the rows are of (`key`), so that rows of another computation are never taken for these.
+Name the file by `key`, so that rows of another computation are never used.
 """
 
 from __future__ import annotations
@@ -18,19 +18,18 @@ from numpy.typing import NDArray
 from sketchcanvas_env.storage.files import atomic_write
 
 BLOCK = 256
-"""Rows that are computed and stored together: all that is lost when a run is killed."""
+"""Rows that are computed and stored together; a killed run loses at most one block."""
 
 Columns = Mapping[str, tuple[Any, tuple[int, ...]]]
-"""dtype and shape of a row's cell in each column, by the column's name."""
+"""Dtype and shape of a row's cell in each column, by column name."""
 
 _DONE = "done"
 
 
 class BlockFile:
-    """`length` rows of named columns, each written once; the file is made, or found as an earlier run left it.
+    """`length` rows of named columns, each written once; an existing file is continued.
 
-    A block counts as stored once all of it is on the disk. Several processes may fill one file, if they fill it with
-    the same rows.
+    A block counts as stored once all of it is on the disk. Several processes may write the same rows to one file.
 
     Attributes:
         rows: (length,) structured array, mapped from the file and read-only; the columns of a row that is not stored
@@ -55,7 +54,7 @@ class BlockFile:
         if not path.exists():
             with atomic_write(path) as temporary:
                 os.truncate(temporary, size)
-        # Held open, so that another process that ends and tidies up takes nothing away from this one.
+        # Held open, so that the file stays readable if another process finishes and removes it.
         self._file = open(path, "r+b", buffering=0)  # noqa: SIM115 (closed by __exit__)
         found = os.fstat(self._file.fileno()).st_size
         if found != size:
@@ -64,7 +63,7 @@ class BlockFile:
         self.rows: np.memmap[Any, Any] = np.memmap(self._file, self._dtype, mode="r", shape=(length,))
 
     def __enter__(self) -> Self:
-        """Give itself."""
+        """The file itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -90,7 +89,7 @@ class BlockFile:
         rows = np.zeros(block.stop - block.start, self._dtype)
         for name, column in columns.items():
             rows[name] = column
-        # Written, not assigned through the map: a full disk is then an exception and not a signal that kills.
+        # Written, not assigned through the map: a full disk then raises an exception and does not kill the process.
         for first in (0, len(rows) - 1):  # first all of the block, then the mark that it is there
             self._write((block.start + first) * self._dtype.itemsize, rows[first:].tobytes())
             rows[_DONE][-1] = 1
@@ -107,5 +106,5 @@ class BlockFile:
 
 
 def key(settings: Mapping[str, Any]) -> str:
-    """A name for everything that decides a computation's rows: 24 hex digits of a hash of JSON-able settings."""
+    """24 hex digits that identify a computation: a hash of the JSON-able settings that its rows depend on."""
     return sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:24]

@@ -1,13 +1,11 @@
-"""Latency of a student: milliseconds of one query on one thread, canvas by canvas, measured once and stored.
+"""Latency of a student: milliseconds of one query on one thread at each canvas, measured once and stored.
 
-FLOPs say what the arithmetic costs, a clock says what a user waits for, and the two do not agree: one small
-picture takes a floor of time whatever its canvas. `measure` times drawing and embedding, `add_latency` puts the
-medians into an outcome table, where the environment finds them (`cost="latency"`) without running a network.
+Latency is not proportional to FLOPs: even the smallest picture takes some time. `measure` times drawing and embedding;
+`add_latency` stores the medians in an outcome table, where the environment reads them (`cost="latency"`).
 
     sketchcanvas latency runs/table.npz --student emoji
 
-Milliseconds are those of one machine, so its description travels with them. Measure on a machine that does
-nothing else.
+The description of the machine is stored with the milliseconds. Measure on an idle machine.
 """
 
 from __future__ import annotations
@@ -39,10 +37,10 @@ from students.network.modes import evaluating
 from students.store.provenance import versions
 
 REPEATS = 5
-"""Times that every (sketch, canvas) is measured."""
+"""Measurements of each sketch at each canvas."""
 
 SKETCHES = 50
-"""Sketches that a table's latency is measured on."""
+"""Number of sketches to measure a table's latency on."""
 
 _WARM_UP = 3
 _CPU_INFO = Path("/proc/cpuinfo")
@@ -105,14 +103,14 @@ def measure(
 ) -> Latency:
     """Time one query, drawing and embedding one sketch, at each canvas on one torch thread.
 
-    Canvases take turns, in a new order for every sketch, so that whatever else the machine does hits all of them
-    alike. A few queries at each canvas go before and are not counted.
+    Canvases take turns in a new order for every sketch, so that other load affects all of them alike. A few queries at
+    each canvas come first and are not counted.
 
     Args:
         student: on the CPU.
         canvases: sides in pixels, rising.
-        sketches: what is drawn.
-        repeats: times each sketch is measured at each canvas.
+        sketches: the sketches to draw.
+        repeats: measurements of each sketch at each canvas.
 
     Returns:
         Medians and 95th percentiles over `repeats * len(sketches)` queries a canvas.
@@ -157,7 +155,7 @@ def measure(
 
 
 def with_latency(table: OutcomeTable, latency: Latency) -> OutcomeTable:
-    """The table with the medians of `latency.total` as its `milliseconds` and the record in its `meta`.
+    """The table with the medians of `latency.total` as `milliseconds` and the record in `meta`.
 
     Raises:
         ValueError: a latency of another student, of other weights, or without one of the table's canvases.
@@ -204,7 +202,7 @@ def add_latency(
 
 
 def machine() -> dict[str, Any]:
-    """Machine that times were measured on: processor, cores, system, versions of Python and of packages."""
+    """This machine: processor, cores, system, versions of Python and of packages."""
     return {"cpu": _cpu(), "cores": os.cpu_count(), "system": platform.platform(), "versions": versions()}
 
 

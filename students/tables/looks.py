@@ -1,4 +1,4 @@
-"""Build what sequences of looks need beside an outcome table: distances of the nearest photos, and fused looks."""
+"""Builds look tables, which cascades need beside an outcome table: distances of the nearest photos, and fused looks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from students.store.provenance import versions
 from students.tables import blocks
 from students.tables.blocks import Columns
 from students.tables.ranking import Gallery, distance_of, euclidean, ranked
-from students.tables.tabulate import rank_in_blocks, settings_of
+from students.tables.tabulate import check_made_by, rank_in_blocks, settings_of
 
 _PIECE = 1 << 21  # distances of one look held at once, 16 MiB: there are as many of these as canvases
 
@@ -40,28 +40,27 @@ def build_looks(
     progress: bool = False,
     folder: str | PathLike[str] | None = None,
 ) -> LookTable:
-    """Look at every sketch of an outcome table again, and keep what the table left out.
+    """Compute the look table of an outcome table from its sketches.
 
-    Sketches are embedded and ranked in blocks of `students.tables.blocks.BLOCK`: until the rows are put together at
-    the end, memory is bounded by a block and the gallery.
+    Sketches are embedded and ranked in blocks of `students.tables.blocks.BLOCK`. Until the rows are joined at the end,
+    memory is bounded by a block and the gallery.
 
     Args:
-        student: whose table it is.
-        dataset: what the table was made from.
+        student: the student of the table.
+        dataset: the data set of the table.
         table: the whole table.
-        fused_canvases: sides of which every set of two or more is fused; None for those of the environment's default
-            canvases that the table has.
+        fused_canvases: sides whose sets of two or more are fused; None for the environment's default canvases that the
+            table has.
         progress: show a progress bar on standard error.
-        folder: where finished blocks are kept, and found by the next call; a temporary folder when None.
+        folder: keeps finished blocks for the next call; a temporary folder when None.
 
     Raises:
-        ValueError: another student, a canvas that the table has not, or ranks that come out other than in the table:
-            then it was made elsewhere, with other versions, and is to be made anew.
+        ValueError: another student, a canvas that the table lacks, or ranks that differ from the table's, because it
+            was made with other versions; make the table anew.
         TableError: another data set.
     """
     check_dataset(table, dataset)
-    if (student.name, student.weights_hash) != (table.student, table.student_hash):
-        raise ValueError(f"the outcome table holds what {table.student!r} saw, not this student {student.name!r}")
+    check_made_by(student, table)
     fused = [side for side in DEFAULT_CANVASES if side in table.canvases] if fused_canvases is None else fused_canvases
     sets = sets_of(table.columns(fused).tolist() if len(fused) else [])
     with TemporaryDirectory(prefix="looks-", ignore_cleanup_errors=True) as temporary:

@@ -1,4 +1,4 @@
-"""Rank what a sketch shows while it is being drawn: the outcomes that `SketchCanvasStroke-v0` looks up.
+"""Builds prefix tables: ranks of sketches after each step of their drawing, for `SketchCanvasStroke-v0`.
 
 python -m students.tables.prefixes --student emoji --table sketchcanvas_env/tables/emoji-mobilenet_v2.npz
 """
@@ -28,9 +28,9 @@ from students.store.provenance import versions
 from students.tables import blocks
 from students.tables.blocks import Columns
 from students.tables.ranking import Gallery, ranked_at_canvases
-from students.tables.tabulate import check_saved, rank_in_blocks, settings_of
+from students.tables.tabulate import check_made_by, check_saved, rank_in_blocks, settings_of
 
-_NOISE = 2e-3  # by how much a triplet loss may differ from machine to machine
+_NOISE = 2e-3  # largest difference of a triplet loss between machines
 
 
 def build_prefixes(
@@ -43,17 +43,16 @@ def build_prefixes(
 ) -> PrefixTable:
     """Rank the true photo of every sketch of a table after each step of its drawing.
 
-    Drawings are embedded and ranked in blocks of `students.tables.blocks.BLOCK`, and what comes out is stored at once.
-    What the table says of whole drawings is taken from there; it is computed again all the same, and must agree.
+    Drawings are embedded and ranked in blocks of `students.tables.blocks.BLOCK`, each stored as soon as it is done.
+    Outcomes of whole drawings are copied from the table, after checking that they are reproduced.
 
     Args:
-        student: the one that the table is of.
-        dataset: the one that the table is of.
+        student: the student of the table.
+        dataset: the data set of the table.
         table: the whole table.
         canvases: some of the table's, rising; None for those of the environment's default canvases that it has.
         progress: show a progress bar on standard error.
-        folder: where finished blocks are kept, and found by the next call for the same arguments. A temporary folder
-            when None.
+        folder: keeps finished blocks for the next call with the same arguments; a temporary folder when None.
 
     Raises:
         ValueError: a canvas that the table lacks, another student or data set than the table's, or a `folder` for a
@@ -63,11 +62,7 @@ def build_prefixes(
     check_dataset(table, dataset)
     if canvases is None:
         canvases = [side for side in DEFAULT_CANVASES if side in table.canvases]
-    if student.weights_hash != table.student_hash:
-        raise ValueError(
-            f"the table is of student {table.student!r} with weights {table.student_hash[:12]}, not of "
-            f"{student.name!r} with weights {student.weights_hash[:12]}"
-        )
+    check_made_by(student, table)
     if folder is None:
         with TemporaryDirectory(prefix="prefixes-", ignore_cleanup_errors=True) as temporary:
             return _build(student, dataset, table, canvases, progress, Path(temporary))

@@ -1,4 +1,4 @@
-"""A student with a gallery: outcomes computed when they are asked for (the environment's live mode)."""
+"""A student with a gallery, for the environment's live mode."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class StudentRetriever:
     """
 
     def __init__(self, student: Embedder, photo_ids: Sequence[str], images: NDArray[np.uint8]) -> None:
-        """Embed the gallery, once.
+        """Embed the gallery.
 
         Args:
             student: frozen.
@@ -39,7 +39,7 @@ class StudentRetriever:
         """
         self.photo_ids = np.array(photo_ids, dtype=np.str_)
         if not len(self.photo_ids) or len(set(self.photo_ids.tolist())) != len(self.photo_ids):
-            raise ValueError("a gallery needs photos, each with an id of its own")
+            raise ValueError("a gallery needs at least one photo, and unique ids")
         if len(images) != len(self.photo_ids):
             raise ValueError(f"{len(self.photo_ids)} ids for {len(images)} images")
         self._set(student, student.embed_photos(images))

@@ -107,6 +107,15 @@ def check_saved(student: Embedder) -> None:
         raise ValueError("a student that was never saved has no hash to know its blocks by: save it, or give no folder")
 
 
+def check_made_by(student: Embedder, table: OutcomeTable) -> None:
+    """Raise ValueError unless the table is of this student."""
+    if (student.name, student.weights_hash) != (table.student, table.student_hash):
+        raise ValueError(
+            f"the table is of student {table.student!r} with weights {table.student_hash[:12]}, not of "
+            f"{student.name!r} with weights {student.weights_hash[:12]}"
+        )
+
+
 def settings_of(student: Embedder, dataset: SketchDataset, sides: tuple[int, ...]) -> dict[str, Any]:
     """Everything that a table's rows depend on."""
     return {

@@ -113,7 +113,7 @@ def test_what_cannot_be_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda card: card.update(format=0), "no card of an exported selector"),
+        (lambda card: card.update(format=0), "not the card of an exported selector"),
         (lambda card: card.update(canvases=[16, 32]), "damaged"),
         (lambda card: card.update(canvases=[16, 32, 64, "many"]), "damaged"),
         (lambda card: card.update(max_points=10**9), "damaged"),
@@ -192,7 +192,7 @@ def test_the_pipeline_on_onnxruntime(student: Student, folder: Path, index: Path
     assert Pipeline.load(index, "fixed:16", folder, "onnx").search(SKETCHES[0]).canvas == 16
     with pytest.raises(ValueError, match="trained for one tradeoff"):
         pipeline.search(SKETCHES[0], tradeoff=0.3)
-    with pytest.raises(ValueError, match=r"no exported selector .*: use engine='torch'"):
+    with pytest.raises(ValueError, match=r"not an exported selector: .* or use engine='torch'"):
         Pipeline.load(index, tmp_path / "mine", folder, "onnx")
 
 

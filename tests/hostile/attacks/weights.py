@@ -162,8 +162,8 @@ def _index_of(**changes: str) -> Callable[[], bytes]:
 
 
 _INDEXES: dict[str, tuple[Callable[[], bytes], str]] = {
-    "a name that slips out": (_index_of(ids="a\nb\n../../etc/passwd"), "no path below"),
-    "an absolute name": (_index_of(ids="a\nb\n/etc/passwd"), "no path below"),
+    "a name that slips out": (_index_of(ids="a\nb\n../../etc/passwd"), "not a path below"),
+    "an absolute name": (_index_of(ids="a\nb\n/etc/passwd"), "not a path below"),
     "a terminal's commands": (_index_of(ids="a\nb\n\x1b]0;evil\x07"), "cannot be printed"),
     "a name twice": (_index_of(ids="a\nb\na"), "a name of its own"),
     "a long name": (_index_of(ids="a\nb\n" + "c" * 3_000), "longer than"),

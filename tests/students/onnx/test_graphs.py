@@ -112,10 +112,10 @@ def of_opset(graph: np.ndarray, version: int) -> np.ndarray:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (lambda found: {"32": found["32"][:-40]}, "is no graph that onnxruntime can run"),
-        (lambda found: {"32": of_opset(found["32"], 9_999)}, "is no graph that onnxruntime can run: .*[Oo]pset"),
-        (lambda found: {"32": found[PHOTO]}, "is no graph that onnxruntime can run"),
-        (lambda found: {"32": found["48"]}, "is no graph that onnxruntime can run|does not match its card"),
+        (lambda found: {"32": found["32"][:-40]}, "is not a graph that onnxruntime can run"),
+        (lambda found: {"32": of_opset(found["32"], 9_999)}, "is not a graph that onnxruntime can run: .*[Oo]pset"),
+        (lambda found: {"32": found[PHOTO]}, "is not a graph that onnxruntime can run"),
+        (lambda found: {"32": found["48"]}, "is not a graph that onnxruntime can run|does not match its card"),
     ],
     ids=["damaged", "opset", "photos", "canvas"],
 )

@@ -248,12 +248,12 @@ def change_card(path: Path, change: Callable[[dict], object], name: str = "stude
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda card: card.update(format=2), "no card of an exported student in format 1"),
-        (lambda card: card.update(kind="selector"), "no card of an exported student"),
+        (lambda card: card.update(format=2), "not the card of an exported student in format 1"),
+        (lambda card: card.update(kind="selector"), "not the card of an exported student"),
         (lambda card: card.update(files={}), "names no files"),
-        (lambda card: card["files"].update({"../student.bin": "0"}), "no name of a file beside it"),
-        (lambda card: card["files"].update({"/etc/passwd": "0"}), "no name of a file beside it"),
-        (lambda card: card["files"].update({"student.bin": 5}), "is no text"),
+        (lambda card: card["files"].update({"../student.bin": "0"}), "not the name of a file beside it"),
+        (lambda card: card["files"].update({"/etc/passwd": "0"}), "not the name of a file beside it"),
+        (lambda card: card["files"].update({"student.bin": 5}), "must be a text"),
         (lambda card: card.pop("canvases"), "damaged"),
         (lambda card: card["canvases"][0].update(side=1e300), "damaged"),
         (lambda card: card.update(dim="many"), "damaged"),
@@ -282,7 +282,7 @@ def test_a_graph_is_held_against_its_card(folder: Path, tmp_path: Path) -> None:
     (path / "student-48.onnx").write_bytes(b"no graph")
     digest = hashlib.sha256(b"no graph").hexdigest()
     change_card(path, lambda card: card["files"].update({"student-48.onnx": digest}))
-    with pytest.raises(ValueError, match="no graph that onnxruntime can run"):
+    with pytest.raises(ValueError, match="not a graph that onnxruntime can run"):
         OnnxStudent.load(path).embed(SKETCHES, 48)
 
 

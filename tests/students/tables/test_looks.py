@@ -109,7 +109,7 @@ def test_which_sets_are_fused() -> None:
 def test_looks_of_another_student_or_of_other_data_are_refused() -> None:
     dataset = toy_dataset()
     table = tabulate(Pixels(), dataset)
-    with pytest.raises(ValueError, match="holds what 'pixels' saw, not this student 'pixels'"):
+    with pytest.raises(ValueError, match="the table is of student 'pixels' with weights"):
         build_looks(Pixels(), dataset, replace(table, student_hash="other"))
     with pytest.raises(TableError, match="another version"):
         build_looks(Pixels(), replace(dataset, hash="e" * 64), table)
