@@ -26,11 +26,12 @@ class TRPOConfig(OnPolicyConfig):
     batch_size: int = 128  # mini-batch of the critic's updates
     target_kl: float = 0.01  # how far an update may move the policy, mean KL divergence in nats
     n_critic_updates: int = 5  # passes of the critic over each rollout
+    cg_steps: int = 5  # iterations of the conjugate gradient, at most; 15, SB3's, take nearly all of a run's time
 
     def __post_init__(self) -> None:
         """As `TrainConfig`; mini-batches as in `PPOConfig`."""
         super().__post_init__()
-        check_positive(self, "target_kl", "n_critic_updates")
+        check_positive(self, "target_kl", "n_critic_updates", "cg_steps")
         check_batches(self, self.batch_size)
 
 
@@ -49,6 +50,7 @@ def _trpo(config: TRPOConfig, adapter: SketchCanvasVecEnv, selector: Selector) -
         batch_size=config.batch_size,
         target_kl=config.target_kl,
         n_critic_updates=config.n_critic_updates,
+        cg_max_steps=config.cg_steps,
         **shared_settings(config, selector),
     )
     return model
