@@ -88,5 +88,5 @@ def fixed_canvas(selector: str | Path, canvases: Sequence[int]) -> FixedCanvas |
     if kind != "fixed" or not colon:
         return None
     if not side.isdecimal() or int(side) not in canvases:
-        raise ValueError(f"{selector!r} names no canvas of the student; it has {list(canvases)}")
+        raise ValueError(f"the student has no canvas {side}; it has {', '.join(map(str, canvases))}")
     return FixedCanvas(int(side))

@@ -237,7 +237,7 @@ def test_a_picture_shows_strokes_canvas_and_photos(place: Path, capsys: pytest.C
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--canvas", "33"], "'fixed:33' names no canvas of the student"),
+        (["--canvas", "33"], "the student has no canvas 33; it has 32"),
         (["--canvas", "64", "--tradeoff", "0.1"], "--canvas excludes --selector and --tradeoff"),
         (["--canvas", "64", "--selector", "emoji"], "--canvas excludes --selector and --tradeoff"),
         (["--index", "nowhere/my.index"], "no index nowhere/my.index.safetensors"),
@@ -295,7 +295,7 @@ def test_all_looks_are_shown(tmp_path: Path) -> None:
     index = photo_index(ids=tuple(gallery), kind="dataset", source="emoji:test")
     answers = [Pipeline(index, Cells(), Cascade(*sides)).search(SKETCHES[0], top=1) for sides in ((16, 64), (32,))]
     costs = _cost_table(answers[0])
-    columns = {str(column.header): list(column.cells) for column in costs.columns}
+    columns = {head: cells for head, *cells in zip(costs.columns, *costs.rows, strict=True)}
     assert columns["of"] == ["look 1", "look 2", "selector", "together", "fixed"]
     assert columns["px"] == ["16", "64", "", "", "64"]
     gflops = [1e-3 * 16**2, 1e-3 * 64**2, 0.03, 1e-3 * (16**2 + 64**2) + 0.03, 1e-3 * 64**2]
