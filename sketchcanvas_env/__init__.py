@@ -115,34 +115,22 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-# A reload of the package must not warn about overriding its own registrations.
-for _id, _kwargs in (("SketchCanvas-v0", {}), ("SketchCanvasPreference-v0", {"preferences": PREFERENCES})):
-    if _id not in registry:
-        register(
-            id=_id,
-            entry_point="sketchcanvas_env.envs.canvas:SketchCanvasEnv",
-            vector_entry_point="sketchcanvas_env.envs.canvas:SketchCanvasVectorEnv",
-            kwargs=_kwargs,
-        )
+def _register(name: str, module: str, environment: str, vector: str | None = None, **options: Any) -> None:
+    """Register an environment, unless the package is reloaded."""
+    if name not in registry:
+        where = f"{__name__}.envs.{module}"
+        register(name, f"{where}:{environment}", vector_entry_point=vector and f"{where}:{vector}", **options)
 
-if "SketchCanvasCascade-v0" not in registry:
-    register(
-        id="SketchCanvasCascade-v0",
-        entry_point="sketchcanvas_env.envs.cascade:SketchCanvasCascadeEnv",
-        vector_entry_point="sketchcanvas_env.envs.cascade:SketchCanvasCascadeVectorEnv",
-    )
 
-if "SketchCanvasStroke-v0" not in registry:
-    register(
-        id="SketchCanvasStroke-v0",
-        entry_point="sketchcanvas_env.envs.stroke:SketchCanvasStrokeEnv",
-        vector_entry_point="sketchcanvas_env.envs.stroke:SketchCanvasStrokeVectorEnv",
-    )
-
+_register("SketchCanvas-v0", "canvas", "SketchCanvasEnv", "SketchCanvasVectorEnv")
+_register(
+    "SketchCanvasPreference-v0",
+    "canvas",
+    "SketchCanvasEnv",
+    "SketchCanvasVectorEnv",
+    kwargs={"preferences": PREFERENCES},
+)
+_register("SketchCanvasCascade-v0", "cascade", "SketchCanvasCascadeEnv", "SketchCanvasCascadeVectorEnv")
+_register("SketchCanvasStroke-v0", "stroke", "SketchCanvasStrokeEnv", "SketchCanvasStrokeVectorEnv")
 # Gymnasium's checker and vector environments require scalar rewards.
-if "mo-SketchCanvas-v0" not in registry:
-    register(
-        id="mo-SketchCanvas-v0",
-        entry_point="sketchcanvas_env.envs.multi_objective:MOSketchCanvasEnv",
-        disable_env_checker=True,
-    )
+_register("mo-SketchCanvas-v0", "multi_objective", "MOSketchCanvasEnv", disable_env_checker=True)

@@ -182,7 +182,7 @@ class SketchVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64], npt.
         self._earned[mask] = 0.0
         told = made.going(self._state)
         if len(where) < self.num_envs:
-            told = {name: _where(array, mask) for name, array in told.items()}
+            told = {name: _spread(array[where], where, self.num_envs) for name, array in told.items()}
         return made.observe(self._state, self._room()), _with_masks(told, mask)
 
     def step(self, actions: npt.NDArray[np.int64]) -> tuple[Observation, npt.NDArray[np.float64], Mask, Mask, Info]:
@@ -342,11 +342,6 @@ class SketchVectorEnv(OfTask, VectorEnv[Observation, npt.NDArray[np.int64], npt.
         if low < 0 or high >= self._n_actions:
             raise ValueError(self.rules.out_of_range(int(low if low < 0 else high)))
         return choices.astype(np.int64, copy=False)
-
-
-def _where(array: npt.NDArray[Any], mask: Mask) -> npt.NDArray[Any]:
-    """The array, with 0 where the mask is False."""
-    return np.where(mask.reshape(-1, *([1] * (array.ndim - 1))), array, np.zeros((), dtype=array.dtype))
 
 
 def _spread(array: npt.NDArray[Any], where: npt.NDArray[np.int64], n: int) -> npt.NDArray[Any]:

@@ -66,14 +66,13 @@ def load_table(dataset: str = "emoji", student: str | None = None) -> OutcomeTab
         raise TableError(
             f"{path}: holds the outcomes of {table.student!r} on {table.dataset!r}, not what its name says"
         )
-    check_dataset(table, _dataset_or_none(dataset))
+    if dataset in data.DATASETS:
+        check_dataset(table, data.load(dataset))
     return table
 
 
-def check_dataset(table: OutcomeTable, dataset: SketchDataset | None) -> None:
-    """Raise TableError unless `table` was made from `dataset`; None is not checked."""
-    if dataset is None:
-        return
+def check_dataset(table: OutcomeTable, dataset: SketchDataset) -> None:
+    """Raise TableError unless `table` was made from `dataset`."""
     if table.dataset != dataset.name:
         raise TableError(f"the outcome table is of data set {table.dataset!r}, the data set is {dataset.name!r}")
     if table.dataset_hash != dataset.hash:
@@ -81,16 +80,6 @@ def check_dataset(table: OutcomeTable, dataset: SketchDataset | None) -> None:
             f"the outcome table was made from another version of data set {table.dataset!r}: hash "
             f"{table.dataset_hash[:12]} in the table, {dataset.hash[:12]} in the data; tabulate it anew"
         )
-
-
-def _dataset_or_none(name: str) -> SketchDataset | None:
-    """The data set of that name, None if it is not available."""
-    if name not in data.DATASETS:
-        return None
-    try:
-        return data.load(name)
-    except FileNotFoundError:
-        return None
 
 
 def _listing(shipped: Mapping[str, list[str]]) -> str:

@@ -197,21 +197,17 @@ def own_column(name: str, value: npt.ArrayLike, kind: Any) -> npt.NDArray[Any]:
     if fits and given.flags.c_contiguous and given.flags.aligned and _unchangeable(given):
         return given
     if kind is str:
-        if given.dtype.kind != "U" and not (given.dtype.kind == "O" and all(isinstance(v, str) for v in given.flat)):
-            if given.size:
-                raise TableError(f"{name} must be strings, got dtype {given.dtype}")
-            given = given.astype(np.str_)
+        if given.dtype.kind != "U" and not all(isinstance(each, str) for each in given.flat):
+            raise TableError(f"{name} must be strings, got dtype {given.dtype}")
         array = np.array(given, dtype=np.str_)
     else:
         integer = np.dtype(kind).kind == "i"
         if given.dtype.kind not in ("iu" if integer else "iuf"):
             raise TableError(f"{name} must be {'integers' if integer else 'numbers'}, got dtype {given.dtype}")
-        if integer and given.size:
-            limits = np.iinfo(kind)
-            if int(given.min()) < limits.min or int(given.max()) > limits.max:
-                raise TableError(f"{name} has a value that does not fit {np.dtype(kind)}")
         with np.errstate(over="ignore"):  # overflow gives infinity, which the tables refuse
             array = np.array(given, dtype=kind, order="C")
+        if integer and (array != given).any():
+            raise TableError(f"{name} has a value that does not fit {array.dtype}")
     array.flags.writeable = False
     return array
 
