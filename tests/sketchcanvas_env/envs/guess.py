@@ -1,4 +1,4 @@
-"""A small environment of one's own: says whether the student finds a sketch's photo on the smallest canvas."""
+"""Example of an own environment: guess whether the student finds a sketch's photo at the smallest canvas."""
 
 from __future__ import annotations
 

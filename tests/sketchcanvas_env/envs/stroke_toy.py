@@ -39,7 +39,7 @@ def long_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[SketchDataset,
 
 @pytest.fixture
 def strokes(long_files: tuple[SketchDataset, OutcomeTable, PrefixTable, Path], monkeypatch: pytest.MonkeyPatch) -> Toy:
-    """The data set under its name for the time of a test, with JSON-able arguments of a stroke environment."""
+    """Registers the data set during a test; JSON-able arguments of a stroke environment."""
     dataset, table, _, path = long_files
     monkeypatch.setitem(data.DATASETS, TOY, lambda: dataset)
     kwargs: dict[str, Any] = {"dataset": TOY, "table": str(path), "canvases": TOY_CANVASES, "max_points": 40}

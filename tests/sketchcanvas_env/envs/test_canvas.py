@@ -43,7 +43,7 @@ OURS = [
     if str(spec.entry_point).startswith("sketchcanvas_env") and not spec.id.startswith("mo-")
 ]
 ALLOWED_WARNINGS: list[str] = []
-"""Messages of the checkers that are let pass. There is none."""
+"""Allowed messages of the checkers; none."""
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def each(toy: Toy, request: pytest.FixtureRequest) -> SketchCanvasEnv:
 
 
 def rollout(env: gym.Env, n: int, seed: int) -> list[Any]:
-    """Everything that n steps with arbitrary but fixed actions return, and the resets between."""
+    """All results of n steps with fixed pseudo-random actions, and of the resets between them."""
     actions = np.random.default_rng(99).integers(0, env.action_space.n, n)  # type: ignore[attr-defined]
     seen: list[Any] = [env.reset(seed=seed)]
     for action in actions:
@@ -71,7 +71,7 @@ def rollout(env: gym.Env, n: int, seed: int) -> list[Any]:
 # ---------------------------------------------------------------- checkers and registration
 
 
-def test_something_is_registered() -> None:
+def test_environments_are_registered() -> None:
     assert {ENV_ID, PREFERENCE_ID, CASCADE_ID} <= set(OURS)
     for spec in map(gym.spec, OURS):
         # A time limit would truncate, and then agents bootstrap from a state that has no future.
@@ -224,7 +224,7 @@ def test_the_observation_is_the_sketch(env: SketchCanvasEnv) -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_a_thumbnail_is_shown_where_it_is_asked_for(toy: Toy, name: str) -> None:
+def test_a_thumbnail_is_observed_if_requested(toy: Toy, name: str) -> None:
     plain, env = gym.make(name, **toy.kwargs).unwrapped, gym.make(name, thumbnail=True, **toy.kwargs).unwrapped
     for index in range(0, 36, 5):
         (shown, info), (without, _) = (each.reset(options={"index": index}) for each in (env, plain))
@@ -266,7 +266,7 @@ def test_an_episode_is_one_step(toy: Toy, name: str) -> None:
         env.reset()
 
 
-def test_no_episode_is_cut_short(each: SketchCanvasEnv) -> None:
+def test_no_episode_is_truncated(each: SketchCanvasEnv) -> None:
     each.reset(seed=0)
     ended = 0
     for action in np.random.default_rng(0).integers(0, each.action_space.n, 200):  # type: ignore[attr-defined]
@@ -292,7 +292,7 @@ def test_reset_without_a_seed_goes_on(env: SketchCanvasEnv) -> None:
     assert len(set(through)) > 5
 
 
-def test_a_generator_of_ones_own_starts_a_stream(env: SketchCanvasEnv) -> None:
+def test_assigning_a_generator_starts_a_new_stream(env: SketchCanvasEnv) -> None:
     def draws() -> list[int]:
         env.np_random = np.random.default_rng(5)
         return [env.reset()[1]["sketch_index"] for _ in range(10)]
@@ -308,7 +308,7 @@ def test_an_unseeded_environment_differs_from_run_to_run(toy: Toy) -> None:
     assert runs[0] != runs[1]
 
 
-def test_nothing_that_is_returned_belongs_to_the_environment(each: SketchCanvasEnv) -> None:
+def test_returned_arrays_are_copies_of_the_environments(each: SketchCanvasEnv) -> None:
     untouched = rollout(each, 20, seed=2)
     each.reset(seed=2)
     for _ in range(60):
@@ -329,7 +329,7 @@ def test_step_needs_a_sketch(each: SketchCanvasEnv) -> None:
 
 
 @pytest.mark.parametrize("action", [-1, 4, 10**20, 1.0, "1", None, True, np.array([1]), np.float32(1)])
-def test_an_action_that_is_none_is_refused_and_changes_nothing(env: SketchCanvasEnv, action: Any) -> None:
+def test_an_invalid_action_is_refused_and_changes_nothing(env: SketchCanvasEnv, action: Any) -> None:
     env.reset(options={"index": 3})
     with pytest.raises(ValueError, match=r"out of range: 0 to 3 stand for canvases 16, 32, 64, 128|must be an integer"):
         env.step(action)
@@ -348,7 +348,7 @@ def test_an_index_out_of_the_split_is_refused(env: SketchCanvasEnv, index: Any) 
         env.reset(options={"index": index})
 
 
-def test_other_options_are_left_to_others(env: SketchCanvasEnv) -> None:
+def test_unknown_options_are_left_to_wrappers(env: SketchCanvasEnv) -> None:
     options = {"something": "else"}
     env.reset(options=options)
     assert options == {"something": "else"}
@@ -405,7 +405,7 @@ def test_the_reward_recomputed_from_the_table_and_the_observed_tradeoff(
 
 
 @pytest.mark.parametrize("tradeoff", [0.1, 0.3, 0.5, 0.7])
-def test_an_episode_is_that_of_the_plain_environment_at_its_tradeoff(toy: Toy, tradeoff: float) -> None:
+def test_an_episode_equals_that_of_the_plain_environment_at_its_tradeoff(toy: Toy, tradeoff: float) -> None:
     env = with_preferences(toy, tradeoff=1.0)
     plain = SketchCanvasEnv(**toy.kwargs, tradeoff=float(np.float32(tradeoff)))  # type: ignore[arg-type]
     for index, action in enumerate(np.arange(36) % 4):
@@ -432,7 +432,7 @@ def test_tradeoffs_are_drawn_uniformly_from_the_range(toy: Toy) -> None:
 
 
 @pytest.mark.parametrize("preferences", [(0.0, 0.0), (0.0, 0.8), (0.3, 0.3), (0.2, 1.0), (1.0, 1.0)])
-def test_the_reward_range_is_that_of_all_tradeoffs(toy: Toy, preferences: tuple[float, float]) -> None:
+def test_the_reward_range_covers_all_tradeoffs(toy: Toy, preferences: tuple[float, float]) -> None:
     env = with_preferences(toy, preferences=preferences)
     ranges = [
         SketchCanvasEnv(**toy.kwargs, tradeoff=float(np.float32(end))).reward_range  # type: ignore[arg-type]
@@ -451,7 +451,7 @@ def test_a_seed_shows_the_same_sketches_with_and_without_preferences(toy: Toy, e
         assert [each.reset()[1]["sketch_index"] for _ in expected] == expected
 
 
-def test_what_is_asked_for_is_not_drawn(toy: Toy) -> None:
+def test_fixed_values_are_not_drawn(toy: Toy) -> None:
     env = with_preferences(toy)
 
     def stream(options: dict[str, Any], n: int) -> list[tuple[int, float]]:
@@ -477,7 +477,7 @@ def test_a_tradeoff_out_of_the_range_is_refused(toy: Toy, tradeoff: Any) -> None
         env.reset(options={"tradeoff": tradeoff})
 
 
-def test_a_plain_environment_has_no_tradeoff_to_ask_for(env: SketchCanvasEnv) -> None:
+def test_a_plain_environment_refuses_the_option_tradeoff(env: SketchCanvasEnv) -> None:
     with pytest.raises(ValueError, match="SketchCanvasPreference-v0"):
         env.reset(options={"tradeoff": 0.2})
     assert "tradeoff" not in env.reset()[0]
@@ -534,12 +534,12 @@ def test_the_shipped_range(toy: Toy) -> None:
         ({"preferences": ("0", "1")}, r"in \[0, 1\]"),
     ],
 )
-def test_arguments_that_cannot_be(toy: Toy, changes: dict[str, Any], message: str) -> None:
+def test_invalid_arguments_are_refused(toy: Toy, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SketchCanvasEnv(**{**toy.kwargs, **changes})  # type: ignore[arg-type]
 
 
-def test_bad_arguments_are_refused_before_any_work(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_arguments_are_refused_before_any_file_is_read(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_work(*_: Any) -> None:
         pytest.fail("data was read before the arguments were checked")
 
@@ -572,7 +572,7 @@ def test_a_table_must_exist_and_fit(toy: Toy, tmp_path: Path) -> None:
         make(split=split)
 
 
-def test_rows_may_lie_in_any_order_and_some_may_lack(toy: Toy) -> None:
+def test_a_table_may_have_rows_in_any_order_and_lack_some(toy: Toy) -> None:
     kept = np.random.default_rng(0).permutation(len(toy.table))[:60]
     names = ("ranks", "distances", "triplet", "top", "sketch_ids", "photo_ids", "split", "level")
     part = toy_table(toy.dataset, **{name: getattr(toy.table, name)[kept] for name in names})

@@ -1,4 +1,4 @@
-"""The vector environment: equal to Gymnasium's SyncVectorEnv over single ones, and safe with its buffers."""
+"""The vector environment: equal to Gymnasium's SyncVectorEnv over single ones; its buffers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OURS = [
     if str(spec.entry_point).startswith("sketchcanvas_env") and not spec.id.startswith("mo-")
 ]
 RANGE: dict[str, Any] = {"preferences": (0.1, 0.7)}
-"""What makes an environment where every episode has a tradeoff of its own."""
+"""Arguments of an environment with preferences."""
 N = 5
 
 
@@ -92,7 +92,7 @@ def test_it_equals_sync_vector_env_exactly(toy: Toy, copy: bool, seed: int, cost
 
 @pytest.mark.parametrize("name", OURS)
 @pytest.mark.parametrize("thumbnail", [False, True])
-def test_asked_for_final_obs_it_equals_sync_vector_env_in_everything(toy: Toy, name: str, thumbnail: bool) -> None:
+def test_with_final_obs_it_equals_sync_vector_env_in_everything(toy: Toy, name: str, thumbnail: bool) -> None:
     kwargs = {"thumbnail": thumbnail, **toy.kwargs}
     ours = gym.make_vec(name, N, copy=False, final_obs=True, **kwargs)
     theirs = gym.make_vec(name, N, "sync", {"autoreset_mode": AutoresetMode.SAME_STEP}, **kwargs)
@@ -146,7 +146,7 @@ def test_sub_environments_equal_single_ones(
 )
 @pytest.mark.parametrize("seed", [None, 5, [9, 8, 7, 6, 5], [None, 4, None, 3, None]])
 @pytest.mark.parametrize("more", [None, {}, {"tradeoff": 0.3}])
-def test_options_and_seeds_mean_what_they_mean_to_sync_vector_env(
+def test_options_and_seeds_work_as_in_sync_vector_env(
     toy: Toy, options: dict[str, Any], seed: Any, more: dict[str, Any] | None
 ) -> None:
     changes = {} if more is None else RANGE
@@ -178,7 +178,7 @@ def test_generators_and_seeds_are_those_of_sync_vector_env(toy: Toy) -> None:
         assert states[0] == states[1]
 
 
-def test_an_index_for_each(toy: Toy) -> None:
+def test_each_sub_environment_can_have_its_own_index(toy: Toy) -> None:
     envs = make(toy)
     infos = envs.reset(options={"index": np.array([4, 0, 35, 4, 1])})[1]
     assert infos["sketch_index"].tolist() == [4, 0, 35, 4, 1]
@@ -186,7 +186,7 @@ def test_an_index_for_each(toy: Toy) -> None:
     assert final["sketch_index"].tolist() == [4, 0, 35, 4, 1]
 
 
-def test_a_tradeoff_for_each(toy: Toy) -> None:
+def test_each_sub_environment_can_have_its_own_tradeoff(toy: Toy) -> None:
     envs, wanted = make(toy, **RANGE), np.array([0.1, 0.7, 0.3, 0.25, 0.5])
     obs, infos = envs.reset(options={"tradeoff": wanted})
     assert obs["tradeoff"][:, 0].tolist() == infos["tradeoff"].tolist() == wanted.astype(np.float32).tolist()
@@ -249,7 +249,7 @@ def test_spaces(toy: Toy, changes: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("num_envs", [0, -1, 1.0, True, None])
-def test_num_envs_that_cannot_be(toy: Toy, num_envs: Any) -> None:
+def test_an_invalid_num_envs_is_refused(toy: Toy, num_envs: Any) -> None:
     with pytest.raises(ValueError, match="num_envs"):
         make(toy, num_envs)
 
@@ -264,7 +264,7 @@ def test_num_envs_that_cannot_be(toy: Toy, num_envs: Any) -> None:
         ({"render_mode": "human"}, "ansi"),
     ],
 )
-def test_arguments_are_checked_as_in_the_single_one(toy: Toy, changes: dict[str, Any], message: str) -> None:
+def test_arguments_are_checked_as_in_the_single_environment(toy: Toy, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make(toy, **changes)
 
@@ -282,7 +282,7 @@ def test_it_survives_pickling(toy: Toy, changes: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("changes", [{}, RANGE])
-def test_copies_are_the_callers(toy: Toy, changes: dict[str, Any]) -> None:
+def test_returned_arrays_are_copies(toy: Toy, changes: dict[str, Any]) -> None:
     envs, untouched = make(toy, **changes), make(toy, **changes)
     (obs, infos), _ = envs.reset(seed=0), untouched.reset(seed=0)
     kept = []
@@ -302,7 +302,7 @@ def test_copies_are_the_callers(toy: Toy, changes: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("changes", [{}, RANGE])
-def test_without_copies_an_observation_outlives_one_step(toy: Toy, changes: dict[str, Any]) -> None:
+def test_without_copies_an_observation_stays_valid_for_one_step(toy: Toy, changes: dict[str, Any]) -> None:
     envs = make(toy, copy=False, **changes)
     first, _ = envs.reset(seed=0)
     kept = {name: array.copy() for name, array in first.items()}
@@ -348,7 +348,7 @@ def test_step_needs_a_reset(toy: Toy) -> None:
         (np.array([0, 0, 0, 0, 2**63], dtype=np.uint64), "out of range"),
     ],
 )
-def test_actions_that_cannot_be_change_nothing(toy: Toy, actions: Any, message: str) -> None:
+def test_invalid_actions_change_nothing(toy: Toy, actions: Any, message: str) -> None:
     envs, untouched = make(toy), make(toy)
     envs.reset(seed=0)
     untouched.reset(seed=0)
@@ -382,7 +382,7 @@ def test_any_kind_of_integers(toy: Toy, kind: Any) -> None:
         ({"options": {"reset_mask": np.zeros(N, dtype=bool)}}, "True somewhere"),
     ],
 )
-def test_resets_that_cannot_be(toy: Toy, arguments: dict[str, Any], message: str) -> None:
+def test_invalid_resets_are_refused(toy: Toy, arguments: dict[str, Any], message: str) -> None:
     envs = make(toy)
     envs.reset(seed=0)
     with pytest.raises(ValueError, match=message):
@@ -400,7 +400,7 @@ def test_resets_that_cannot_be(toy: Toy, arguments: dict[str, Any], message: str
         (np.full(N, "0.2"), "of <U3"),
     ],
 )
-def test_tradeoffs_that_cannot_be(toy: Toy, tradeoff: Any, message: str) -> None:
+def test_invalid_tradeoffs_are_refused(toy: Toy, tradeoff: Any, message: str) -> None:
     envs = make(toy, **RANGE)
     envs.reset(seed=0)
     with pytest.raises(ValueError, match=message):

@@ -69,7 +69,7 @@ def orders(k: int) -> Iterator[tuple[int, ...]]:
 
 @pytest.mark.parametrize("ranking", RANKINGS)
 @pytest.mark.parametrize(("cost", "charged"), [("flops", TOY_FLOPS), ("latency", TOY_MILLISECONDS)])
-def test_an_episode_recomputed_from_what_the_student_saw(
+def test_an_episode_recomputed_from_the_students_distances(
     toy: Toy, ranking: str, cost: str, charged: tuple[float, ...]
 ) -> None:
     tradeoff, w_rank, w_tri = 0.35, 1.5, 0.25
@@ -114,7 +114,7 @@ def test_an_episode_recomputed_from_what_the_student_saw(
 
 
 @pytest.mark.parametrize("tradeoff", [0.0, 0.2, 1.0])
-def test_one_look_is_the_one_shot_environment_to_the_last_bit(
+def test_one_look_equals_the_one_shot_environment_bit_for_bit(
     toy: Toy, env: SketchCanvasCascadeEnv, tradeoff: float
 ) -> None:
     env = make(toy, tradeoff=tradeoff, ranking=env.rules.ranking)
@@ -171,7 +171,7 @@ def test_no_reward_or_return_leaves_the_range(
 # ---------------------------------------------------------------- episodes
 
 
-def test_a_repeated_look_is_stopping(env: SketchCanvasCascadeEnv) -> None:
+def test_a_repeated_look_counts_as_stopping(env: SketchCanvasCascadeEnv) -> None:
     for index, order in enumerate(orders(K)):
         again = order[index % len(order)]
         *_, stopped = play(env, index % 36, [*order, STOP])
@@ -180,7 +180,7 @@ def test_a_repeated_look_is_stopping(env: SketchCanvasCascadeEnv) -> None:
         assert repeated[2]
 
 
-def test_stopping_shows_nothing_new(env: SketchCanvasCascadeEnv) -> None:
+def test_stopping_does_not_change_the_observation(env: SketchCanvasCascadeEnv) -> None:
     for order in orders(K):
         steps = play(env, 5, [*order, STOP])
         assert data_equivalence(steps[-1][0], steps[-2][0], exact=True)
@@ -218,8 +218,7 @@ def test_masks(env: SketchCanvasCascadeEnv) -> None:
                 assert info["action_mask"][env.action_space.sample(mask=info["action_mask"])]  # type: ignore[call-arg]
 
 
-def test_masked_actions_always_say_something_new(env: SketchCanvasCascadeEnv) -> None:
-    """So every masked episode ends by the action that stops, never by a repetition."""
+def test_masked_episodes_end_by_stopping_never_by_a_repeated_look(env: SketchCanvasCascadeEnv) -> None:
     env.action_space.seed(0)
     _, info = env.reset(seed=0)
     for _ in range(500):
@@ -231,7 +230,7 @@ def test_masked_actions_always_say_something_new(env: SketchCanvasCascadeEnv) ->
             _, info = env.reset()
 
 
-def test_who_stops_at_once_comes_last(toy: Toy, env: SketchCanvasCascadeEnv) -> None:
+def test_stopping_without_a_look_ranks_the_true_photo_last(toy: Toy, env: SketchCanvasCascadeEnv) -> None:
     [(_, reward, terminated, _, info)] = play(env, 0, [STOP])
     assert terminated
     assert (info["rank"], info["triplet"], info["canvas"], info["seen"], info["flops"]) == (12, 0.3, 0, 0, 0.0)
@@ -274,7 +273,7 @@ def test_step_needs_an_episode(env: SketchCanvasCascadeEnv) -> None:
 
 
 @pytest.mark.parametrize("action", [-1, 5, 10**20, 1.0, "1", None, True, np.array([1]), np.float32(1)])
-def test_an_action_that_is_none_is_refused_and_changes_nothing(env: SketchCanvasCascadeEnv, action: Any) -> None:
+def test_an_invalid_action_is_refused_and_changes_nothing(env: SketchCanvasCascadeEnv, action: Any) -> None:
     env.reset(options={"index": 3})
     env.step(0)
     message = r"out of range: 0 to 3 look at canvases 16, 32, 64, 128, 4 stops|must be an integer"
@@ -289,7 +288,7 @@ def test_an_index_out_of_the_split_is_refused(env: SketchCanvasCascadeEnv, index
         env.reset(options={"index": index})
 
 
-def test_a_copy_in_the_middle_of_an_episode_goes_on_alike(env: SketchCanvasCascadeEnv) -> None:
+def test_a_copy_made_during_an_episode_continues_like_the_original(env: SketchCanvasCascadeEnv) -> None:
     env.reset(seed=4)
     env.step(2)
     for other in (pickle.loads(pickle.dumps(env)), copy.deepcopy(env)):
@@ -303,7 +302,7 @@ def test_a_copy_in_the_middle_of_an_episode_goes_on_alike(env: SketchCanvasCasca
 # ---------------------------------------------------------------- observations
 
 
-def test_the_observation_is_what_was_seen(toy: Toy, env: SketchCanvasCascadeEnv) -> None:
+def test_the_observation_shows_the_looks_so_far(toy: Toy, env: SketchCanvasCascadeEnv) -> None:
     rows = np.flatnonzero(toy.table.split == "train")
     distances = toy_looks(toy.table).distances[rows]
     plain = SketchCanvasEnv(**toy.kwargs)  # type: ignore[arg-type]
@@ -322,7 +321,7 @@ def test_the_observation_is_what_was_seen(toy: Toy, env: SketchCanvasCascadeEnv)
             assert observation in env.observation_space
 
 
-def test_confidence_is_shown_of_the_canvases_looked_at(toy: Toy) -> None:
+def test_confidence_is_observed_for_canvases_looked_at(toy: Toy) -> None:
     rows = np.flatnonzero(toy.table.split == "train")
     looks = toy_looks(toy.table)
     env, plain = make(toy, confidence=True, canvases=(16, 64, 128)), make(toy, canvases=(16, 64, 128))
@@ -346,7 +345,7 @@ def test_confidence_is_shown_of_the_canvases_looked_at(toy: Toy) -> None:
             assert data_equivalence(shown, without, exact=True)
 
 
-def test_looks_that_were_built_without_confidence_say_so(toy: Toy) -> None:
+def test_looks_without_confidence_are_refused_with_a_hint(toy: Toy) -> None:
     bare = toy_looks(toy.table, temperatures=None, confidence=None, entropy=None, apart=None)
     make(toy, looks=bare)
     with pytest.raises(
@@ -358,8 +357,8 @@ def test_looks_that_were_built_without_confidence_say_so(toy: Toy) -> None:
 
 
 @pytest.mark.parametrize("ranking", RANKINGS)
-def test_nothing_that_needs_the_true_photo_is_told_before_the_end(toy: Toy, ranking: str) -> None:
-    """Other true photos, and so other ranks and losses: the same observations and infos while an episode goes on."""
+def test_the_true_photo_affects_nothing_before_the_end(toy: Toy, ranking: str) -> None:
+    """Observations and infos before the end are equal for other true photos, ranks and losses."""
     dataset, seen = toy.dataset, list(toy_distances(toy.dataset))
     ids = dataset.photo_ids.copy()
     for split in ("train", "val", "test"):
@@ -423,7 +422,7 @@ def test_names_of_the_nodes(toy: Toy) -> None:
 
 @pytest.mark.parametrize("ranking", RANKINGS)
 @pytest.mark.parametrize(("cost", "tradeoff"), [("flops", 0.3), ("latency", 0.6), ("flops", 0.0)])
-def test_nodes_are_how_episodes_end_and_the_oracle_is_the_best(
+def test_nodes_are_the_endings_of_episodes_and_the_oracle_is_their_best(
     toy: Toy, ranking: str, cost: str, tradeoff: float
 ) -> None:
     env = make(toy, split="val", ranking=ranking, cost=cost, tradeoff=tradeoff)
@@ -452,7 +451,7 @@ def test_nodes_are_how_episodes_end_and_the_oracle_is_the_best(
 
 
 @pytest.mark.parametrize("tradeoff", [0.0, 0.2, 0.99])
-def test_who_knows_everything_looks_once(toy: Toy, tradeoff: float) -> None:
+def test_the_oracle_looks_once(toy: Toy, tradeoff: float) -> None:
     last, fused = (make_task(toy, tradeoff=tradeoff, ranking=ranking) for ranking in RANKINGS)
     known = last.task.lookup
     assert known is not None
@@ -486,12 +485,12 @@ def test_the_oracle_does_not_depend_on_blocks(toy: Toy, monkeypatch: pytest.Monk
         ({"render_mode": "human"}, "rgb_array, ansi"),
     ],
 )
-def test_arguments_that_cannot_be(toy: Toy, changes: dict[str, Any], message: str) -> None:
+def test_invalid_arguments_are_refused(toy: Toy, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make(toy, **changes)
 
 
-def test_looks_that_cannot_be(toy: Toy, tmp_path: Any) -> None:
+def test_missing_or_foreign_looks_are_refused(toy: Toy, tmp_path: Any) -> None:
     with pytest.raises(FileNotFoundError, match="nothing"):
         make(toy, looks=str(tmp_path / "nothing.npz"))
     with pytest.raises(FileNotFoundError, match="--looks"):
@@ -514,7 +513,7 @@ def test_looks_as_an_object_or_by_path(toy: Toy, tmp_path: Any) -> None:
     assert np.array_equal(pickle.loads(pickle.dumps(task)).node_rewards, expected.node_rewards)
 
 
-def test_sets_that_nobody_fused(toy: Toy) -> None:
+def test_sets_of_canvases_without_a_fused_ranking_are_refused(toy: Toy) -> None:
     looks = toy_looks(toy.table)
     kept = looks.fused_of != 0b0110
     fewer = replace(
@@ -529,8 +528,7 @@ def test_sets_that_nobody_fused(toy: Toy) -> None:
 
 
 @pytest.mark.parametrize("ranking", RANKINGS)
-def test_any_choice_of_canvases_is_that_of_all(toy: Toy, ranking: str) -> None:
-    """Columns are picked rightly out of the table's, sets of canvases as well."""
+def test_a_subset_of_canvases_equals_its_part_of_the_whole(toy: Toy, ranking: str) -> None:
     whole = make_task(toy, tradeoff=0.0, ranking=ranking)
     for columns in ((0, 2, 3), (1, 3), (2,)):
         canvases = [TOY_CANVASES[column] for column in columns]
@@ -543,7 +541,7 @@ def test_any_choice_of_canvases_is_that_of_all(toy: Toy, ranking: str) -> None:
         check_env(gym.make(ENV_ID, **{**toy.kwargs, "canvases": canvases, "ranking": ranking}).unwrapped)
 
 
-def test_eight_canvases_and_no_more(toy: Toy) -> None:
+def test_at_most_eight_canvases(toy: Toy) -> None:
     rng = np.random.default_rng(0)
     table = load_table("emoji")
     env = SketchCanvasCascadeEnv(canvases=table.canvases.tolist(), split="val", max_points=10)
@@ -562,7 +560,7 @@ def test_eight_canvases_and_no_more(toy: Toy) -> None:
 
 
 def many_canvases(table: OutcomeTable, k: int) -> OutcomeTable:
-    """The first canvas of a table k times over."""
+    """A table with k copies of the first canvas."""
     columns = {
         name: np.repeat(getattr(table, name)[:, :1], k, axis=1) for name in ("ranks", "distances", "triplet", "top")
     }
@@ -572,7 +570,7 @@ def many_canvases(table: OutcomeTable, k: int) -> OutcomeTable:
 # ---------------------------------------------------------------- pictures
 
 
-def test_the_picture_is_that_of_the_last_look(toy: Toy) -> None:
+def test_the_picture_shows_the_last_look(toy: Toy) -> None:
     ours = make(toy, render_mode="rgb_array")
     plain = SketchCanvasEnv(**toy.kwargs, render_mode="rgb_array")  # type: ignore[arg-type]
     with pytest.raises(ResetNeeded):
@@ -591,7 +589,7 @@ def test_the_picture_is_that_of_the_last_look(toy: Toy) -> None:
 
 
 @pytest.mark.parametrize("cost", ["flops", "latency"])
-def test_the_line_tells_what_all_looks_cost_and_earned(toy: Toy, cost: str) -> None:
+def test_the_line_has_total_cost_and_return(toy: Toy, cost: str) -> None:
     env = make(toy, render_mode="ansi", cost=cost)
     table = env.table
     assert table is not None
@@ -625,7 +623,7 @@ def test_without_a_render_mode_there_is_a_warning(env: SketchCanvasCascadeEnv) -
         ("fused", 1399, (0, 1, 3), 7, 0.846226176, -0.107344498),
     ],
 )
-def test_golden_numbers(
+def test_recorded_numbers(
     ranking: str, index: int, order: tuple[int, ...], rank: int, gflops: float, total: float
 ) -> None:
     env = SketchCanvasCascadeEnv(ranking=ranking)

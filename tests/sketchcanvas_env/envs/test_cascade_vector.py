@@ -51,7 +51,7 @@ def actions_for(n: int, num_envs: int = N) -> np.ndarray:
 
 
 def equal(ours: Any, theirs: Any) -> bool:
-    """Whether two results of `reset` or `step` are the same but for `final_obs`."""
+    """Whether two results of `reset` or `step` are equal except for `final_obs`."""
     *_, infos = theirs
     for name in ("final_obs", "_final_obs"):
         infos.pop(name, None)
@@ -120,7 +120,7 @@ def test_resets_in_the_middle_of_episodes_are_those_of_sync_vector_env(
         assert equal(ours.step(actions), theirs.step(actions))
 
 
-def test_an_index_for_each(toy: Toy) -> None:
+def test_each_sub_environment_can_have_its_own_index(toy: Toy) -> None:
     envs = make(toy)
     assert envs.reset(options={"index": np.array([4, 0, 35, 4, 1])})[1]["sketch_index"].tolist() == [4, 0, 35, 4, 1]
     envs.step(np.array([0, 1, 2, 3, 0]))
@@ -129,7 +129,7 @@ def test_an_index_for_each(toy: Toy) -> None:
     assert final["canvas"].tolist() == [16, 32, 64, 128, 16]
 
 
-def test_only_what_ended_is_told_of(toy: Toy) -> None:
+def test_final_info_is_about_ended_episodes_only(toy: Toy) -> None:
     envs = make(toy)
     envs.reset(seed=0)
     envs.step(np.array([0, 1, 2, 3, 0]))
@@ -148,8 +148,7 @@ def test_only_what_ended_is_told_of(toy: Toy) -> None:
     assert envs.action_masks().tolist() == infos["action_mask"].astype(bool).tolist()
 
 
-def test_masked_episodes(toy: Toy) -> None:
-    """An agent that keeps to the masks: every episode has a look, and no regret below zero."""
+def test_episodes_of_masked_actions_have_a_look_and_no_negative_regret(toy: Toy) -> None:
     envs, rng = make(toy, 64, tradeoff=1.0), np.random.default_rng(0)
     envs.reset(seed=0)
     for _ in range(50):
@@ -174,7 +173,7 @@ def test_it_survives_pickling(toy: Toy) -> None:
 # ---------------------------------------------------------------- buffers
 
 
-def test_copies_are_the_callers(toy: Toy) -> None:
+def test_returned_arrays_are_copies(toy: Toy) -> None:
     envs, untouched = make(toy), make(toy)
     (obs, _), _ = envs.reset(seed=0), untouched.reset(seed=0)
     kept = []
@@ -193,7 +192,7 @@ def test_copies_are_the_callers(toy: Toy) -> None:
         assert data_equivalence(given, then, exact=True)
 
 
-def test_without_copies_an_observation_outlives_one_step(toy: Toy) -> None:
+def test_without_copies_an_observation_stays_valid_for_one_step(toy: Toy) -> None:
     envs, copies = make(toy, copy=False), make(toy)
     (first, _), (kept, _) = envs.reset(seed=0), copies.reset(seed=0)
     second, second_kept = (each.step(np.arange(N))[0] for each in (envs, copies))
@@ -224,7 +223,7 @@ def test_step_needs_a_reset(toy: Toy) -> None:
         (np.array([0, -1, 2, 3, 0]), "action -1 is out of range"),
     ],
 )
-def test_actions_that_cannot_be_change_nothing(toy: Toy, actions: Any, message: str) -> None:
+def test_invalid_actions_change_nothing(toy: Toy, actions: Any, message: str) -> None:
     envs, untouched = make(toy), make(toy)
     for each in (envs, untouched):
         each.reset(seed=0)
@@ -243,7 +242,7 @@ def test_actions_that_cannot_be_change_nothing(toy: Toy, actions: Any, message: 
         ({"render_mode": "human"}, "ansi"),
     ],
 )
-def test_arguments_are_checked_as_in_the_single_one(toy: Toy, changes: dict[str, Any], message: str) -> None:
+def test_arguments_are_checked_as_in_the_single_environment(toy: Toy, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make(toy, **changes)
     with pytest.raises(ValueError, match="num_envs"):

@@ -1,4 +1,4 @@
-"""The environment with a vector reward: the same task, the exact front, and what MO-Gymnasium asks for."""
+"""The environment with a vector reward: rewards, the exact front, and MO-Gymnasium's interface."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def every_mean(acc: np.ndarray, comp: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("changes", [{}, {"preferences": (0.1, 0.7)}, {"cost": "latency"}])
-def test_it_is_the_environment_with_another_reward(toy: Toy, changes: dict[str, Any]) -> None:
+def test_only_the_reward_differs_from_the_scalar_environment(toy: Toy, changes: dict[str, Any]) -> None:
     scalar = gym.make("SketchCanvas-v0", tradeoff=0.3, **toy.kwargs, **changes)
     vector = gym.make(MO_ID, tradeoff=0.3, **toy.kwargs, **changes)
     assert vector.observation_space == scalar.observation_space
@@ -61,7 +61,7 @@ def test_it_is_the_environment_with_another_reward(toy: Toy, changes: dict[str, 
         assert data_equivalence(vector.reset(), scalar.reset(), exact=True)
 
 
-def test_a_reward_is_the_callers(toy: Toy) -> None:
+def test_a_reward_is_a_copy(toy: Toy) -> None:
     env = make(toy)
     env.reset(options={"index": 3})
     _, reward, _, _, info = env.step(np.int64(2))
@@ -146,7 +146,7 @@ def test_the_front_is_that_of_all_policies(acc: list[list[int]], data: st.DataOb
 
 @pytest.mark.parametrize("cost", ["flops", "latency"])
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_the_front_bears_the_oracle_of_every_tradeoff(toy: Toy, split: str, cost: str) -> None:
+def test_the_oracle_of_every_tradeoff_lies_on_the_front(toy: Toy, split: str, cost: str) -> None:
     env = make(toy, split=split, cost=cost)
     front = np.array(env.pareto_front())
     assert len(front) > 10
@@ -166,14 +166,14 @@ def test_the_front_of_the_shipped_table() -> None:
     assert env.reference_point.tolist() == list(REFERENCE_POINT)
 
 
-def test_one_canvas_leaves_no_choice(toy: Toy) -> None:
+def test_the_front_of_one_canvas_is_one_point(toy: Toy) -> None:
     env = make(toy, canvases=(32,))
     (only,) = env.pareto_front(gamma=0.9)
     assert env.task.lookup is not None
     assert only == pytest.approx([env.task.lookup.acc.mean(), -1.0])
 
 
-def test_nobody_knows_the_front_of_a_retriever(toy: Toy) -> None:
+def test_there_is_no_front_in_live_mode(toy: Toy) -> None:
     class Retriever:
         canvases = TOY_CANVASES
         flops = (1.0, 2.0, 3.0, 4.0)
@@ -201,7 +201,7 @@ def test_no_policy_falls_below_the_reference_point(toy: Toy) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"canvases": (64, 128)}, {"triplet_weight": 0.5}])
-def test_the_reference_point_gives_way_where_rewards_may_be_lower(toy: Toy, changes: dict[str, Any]) -> None:
+def test_the_reference_point_is_lower_where_rewards_may_be_lower(toy: Toy, changes: dict[str, Any]) -> None:
     env = make(toy, triplet_weight=changes.get("triplet_weight", 0.1), canvases=changes.get("canvases", TOY_CANVASES))
     point = env.reference_point
     assert (point != REFERENCE_POINT).any()
@@ -225,7 +225,7 @@ def test_mo_gymnasium_makes_it(toy: Toy) -> None:
 
 
 @pytest.mark.parametrize("tradeoff", [0.0, 0.2, 1.0])
-def test_a_linear_reward_is_the_plain_environment(toy: Toy, tradeoff: float) -> None:
+def test_a_linear_reward_equals_the_scalar_environment(toy: Toy, tradeoff: float) -> None:
     mo = pytest.importorskip("mo_gymnasium")
     ours = mo.wrappers.LinearReward(mo.make(MO_ID, **toy.kwargs), weight=np.array([1 - tradeoff, tradeoff]))
     plain = gym.make("SketchCanvas-v0", tradeoff=tradeoff, **toy.kwargs)

@@ -1,4 +1,4 @@
-"""An environment of one's own is a task and a registration: the bases do the rest."""
+"""An own environment made of a task and a registration."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_both_checkers_pass_without_a_warning(toy: Toy, render_mode: str | None)
         sb3_check_env(env, skip_render_check=False)
 
 
-def test_it_pays_what_its_rules_say(toy: Toy) -> None:
+def test_rewards_follow_the_rules_of_the_task(toy: Toy) -> None:
     env = gym.make(ENV_ID, **toy.kwargs)
     found = toy.table.select("train").ranks[:, 0] == 1
     for index in range(len(found)):
@@ -61,7 +61,7 @@ def test_it_pays_what_its_rules_say(toy: Toy) -> None:
         env.step(np.int64(2))
 
 
-def test_the_vector_environment_is_the_single_one_many_times(toy: Toy) -> None:
+def test_the_vector_environment_equals_single_ones(toy: Toy) -> None:
     ours = gym.make_vec(ENV_ID, 5, **toy.kwargs)
     theirs = gym.make_vec(ENV_ID, 5, "sync", {"autoreset_mode": "SameStep"}, **toy.kwargs)
     assert data_equivalence(list(ours.reset(seed=3)), list(theirs.reset(seed=3)), exact=True)
@@ -72,7 +72,7 @@ def test_the_vector_environment_is_the_single_one_many_times(toy: Toy) -> None:
         assert data_equivalence([*mine, told], [*other, their_told], exact=True)
 
 
-def test_it_can_be_copied_pickled_and_asked_for_its_arguments(toy: Toy) -> None:
+def test_it_can_be_copied_and_pickled_and_has_a_signature(toy: Toy) -> None:
     env = gym.make(ENV_ID, **toy.kwargs)
     env.reset(seed=0)
     for other in (copy.deepcopy(env), pickle.loads(pickle.dumps(env))):

@@ -1,4 +1,4 @@
-"""Pictures and lines."""
+"""Rendering: pictures and lines."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_strokes_and_canvas_are_shown_pixel_by_pixel(env: SketchCanvasEnv, actio
     assert np.array_equal(panel(picture, MIDDLE)[..., 1], expected)
 
 
-def test_a_side_that_does_not_divide_the_panel_is_enlarged_all_the_same(toy: Toy) -> None:
+def test_canvases_of_any_side_are_enlarged_to_the_panel(toy: Toy) -> None:
     pixels = np.arange(48 * 48, dtype=np.uint8).reshape(48, 48)
     enlarged = render.enlarged(pixels)
     assert enlarged.shape == (PANEL, PANEL)
@@ -85,7 +85,7 @@ def test_the_five_nearest_photos_are_shown_in_order(env: SketchCanvasEnv) -> Non
         assert picture[y, x].tolist() == env.dataset.photo(photo)[20, 20].tolist()
 
 
-def test_before_a_step_nothing_is_given_away(env: SketchCanvasEnv) -> None:
+def test_the_picture_before_a_step_has_neither_canvas_nor_photos(env: SketchCanvasEnv) -> None:
     env.reset(options={"index": 2})
     picture = env.render()
     assert isinstance(picture, np.ndarray)
@@ -115,7 +115,7 @@ def test_a_long_title_is_cut_to_its_panel() -> None:
     assert long._cut("x" * 999).endswith("xxx...")
 
 
-def test_one_line(toy: Toy) -> None:
+def test_the_line_of_an_episode(toy: Toy) -> None:
     env = SketchCanvasEnv(render_mode="ansi", **toy.kwargs)  # type: ignore[arg-type]
     env.reset(options={"index": 4})
     name = env.sketch_ids[4]
@@ -141,7 +141,7 @@ def test_the_line_names_the_cost_that_was_charged(toy: Toy) -> None:
     assert "0.0160 GFLOPs, 9.00 ms, reward" in str(env.render())
 
 
-def test_the_line_goes_by_the_episodes_own_tradeoff(toy: Toy) -> None:
+def test_the_line_has_the_episodes_own_tradeoff(toy: Toy) -> None:
     env = SketchCanvasEnv(render_mode="ansi", preferences=(0.0, 1.0), **toy.kwargs)  # type: ignore[arg-type]
     # At a tradeoff of 1 the smallest canvas is the best for every sketch, at the argument's 0.2 it is not.
     for index in range(10):

@@ -43,7 +43,7 @@ def test_a_draw_is_the_hash_scaled(key: int, episode: int, n: int) -> None:
     assert 0 <= int(row) < n
 
 
-def test_a_batch_is_what_single_draws_are() -> None:
+def test_a_batch_equals_single_draws() -> None:
     keys = np.random.default_rng(0).integers(0, 1 << 64, 50, dtype=np.uint64)
     episodes = np.arange(50) * 7
     rows = sampling.draw(keys, episodes, 1400)
@@ -53,7 +53,7 @@ def test_a_batch_is_what_single_draws_are() -> None:
     assert sampling.draw(keys[0], 0, 1400).shape == ()
 
 
-def test_what_was_drawn_once_is_drawn_for_ever() -> None:
+def test_draws_equal_recorded_ones() -> None:
     # Stored runs name their seeds: another draw would be another run.
     keys = np.array([[5], [6]], dtype=np.uint64)
     assert sampling.draw(keys, np.arange(8), 1000).tolist() == [
@@ -75,7 +75,7 @@ def test_a_number_between_bounds_is_the_hash_of_the_second_stream(key: int, epis
     assert low <= float(number) <= high
 
 
-def test_numbers_of_a_batch_are_those_of_single_draws() -> None:
+def test_numbers_of_a_batch_equal_single_draws() -> None:
     keys = np.random.default_rng(0).integers(0, 1 << 64, 50, dtype=np.uint64)
     episodes = np.arange(50) * 7
     numbers = sampling.draw_between(keys, episodes, 0.25, 0.75)
@@ -84,7 +84,7 @@ def test_numbers_of_a_batch_are_those_of_single_draws() -> None:
     assert sampling.draw_between(keys[:, None], episodes, 0.25, 0.75).shape == (50, 50)
 
 
-def test_numbers_are_uniform_and_say_nothing_of_the_row() -> None:
+def test_numbers_are_uniform_and_independent_of_the_row() -> None:
     numbers = sampling.draw_between(np.uint64(3), np.arange(20_000), 0.0, 1.0)
     assert stats.kstest(numbers, "uniform").pvalue > 1e-4
     rows = sampling.draw(np.uint64(3), np.arange(20_000), 1000)
@@ -107,7 +107,7 @@ def test_streams_and_episodes_do_not_repeat_each_other() -> None:
 
 
 @pytest.mark.parametrize("n", [0, -1, sampling.MAX_ROWS + 1])
-def test_there_must_be_rows(n: int) -> None:
+def test_drawing_from_no_rows_is_refused(n: int) -> None:
     with pytest.raises(ValueError, match="n must lie"):
         sampling.draw(np.uint64(0), 0, n)
 

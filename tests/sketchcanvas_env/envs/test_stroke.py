@@ -1,4 +1,4 @@
-"""Drawings that appear stroke by stroke: the rules, what is shown, and the contract with Gymnasium and SB3."""
+"""The stroke environment: rules, observations, and the contract with Gymnasium and SB3."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def env(strokes: Toy) -> SketchCanvasStrokeEnv:
 
 
 def play(env: gym.Env, index: int, actions: list[int]) -> list[Any]:
-    """Everything that an episode returns."""
+    """All results of an episode."""
     return [env.reset(options={"index": index}), *(env.step(action) for action in actions)]  # type: ignore[arg-type]
 
 
@@ -115,7 +115,7 @@ def test_the_docstring_is_the_documentation_page() -> None:
 
 
 def expected(toy: Toy, prefixes: PrefixTable, index: int, actions: list[int], **numbers: float) -> dict[str, Any]:
-    """What an episode comes to, step by step from arrays and in plain numbers; `actions` end with it or later."""
+    """The results of an episode computed in plain Python from the arrays; `actions` may continue after its end."""
     split = str(numbers.pop("split", "train"))
     tradeoff, stroke_cost = numbers.get("tradeoff", 0.2), numbers.get("stroke_cost", 0.5)
     charged = TOY_MILLISECONDS if numbers.get("cost") else TOY_FLOPS
@@ -164,7 +164,7 @@ def expected(toy: Toy, prefixes: PrefixTable, index: int, actions: list[int], **
 @pytest.mark.parametrize(
     "changes", [{}, {"tradeoff": 0.7, "stroke_cost": 0.1, "split": "val"}, {"cost": "latency", "stroke_cost": 0.0}]
 )
-def test_episodes_are_as_the_rules_say(strokes: Toy, long_files: Files, changes: dict[str, Any]) -> None:
+def test_episodes_equal_the_rules_in_plain_python(strokes: Toy, long_files: Files, changes: dict[str, Any]) -> None:
     env = SketchCanvasStrokeEnv(**{**strokes.kwargs, **changes})  # type: ignore[arg-type]
     rng = np.random.default_rng(4)
     lengths = set()
@@ -189,7 +189,7 @@ def test_episodes_are_as_the_rules_say(strokes: Toy, long_files: Files, changes:
     assert len(lengths) > 8
 
 
-def test_a_whole_drawing_is_the_plain_environment(strokes: Toy, long_files: Files) -> None:
+def test_a_look_at_the_whole_drawing_equals_the_plain_environment(strokes: Toy, long_files: Files) -> None:
     env = gym.make(ENV_ID, stroke_cost=0.4, **strokes.kwargs).unwrapped
     plain = gym.make("SketchCanvas-v0", **strokes.kwargs).unwrapped
     task = env.rules  # type: ignore[attr-defined]
@@ -208,7 +208,7 @@ def test_a_whole_drawing_is_the_plain_environment(strokes: Toy, long_files: File
             assert all((observation[name] == their_observation[name]).all() for name in ("points", "stats"))
 
 
-def test_whole_drawings_of_the_shipped_prefixes_are_the_plain_environment() -> None:
+def test_whole_drawings_of_the_shipped_prefixes_equal_the_plain_environment() -> None:
     task = StrokeArguments(split="val").make()
     whole = task.first + task.steps - 1
     looks = whole[:, None] * 4 + np.arange(4)
@@ -242,7 +242,9 @@ def test_episodes_are_finite(strokes: Toy, env: SketchCanvasStrokeEnv) -> None:
 
 
 @pytest.mark.parametrize("before", [[], [0], [0, WAIT, 2], [1, 2, WAIT, WAIT]])
-def test_what_says_nothing_new_is_stopping(strokes: Toy, env: SketchCanvasStrokeEnv, before: list[int]) -> None:
+def test_repeated_looks_and_late_waits_count_as_stopping(
+    strokes: Toy, env: SketchCanvasStrokeEnv, before: list[int]
+) -> None:
     index = int(np.argmax(env.rules.steps))
     seen = play(env, index, before)
     mask = (seen[-1][-1])["action_mask"]
@@ -289,7 +291,7 @@ def test_the_oracle_is_the_best_of_all_single_looks(strokes: Toy) -> None:
 # ---------------------------------------------------------------- what is shown
 
 
-def test_the_drawing_so_far_is_shown(strokes: Toy, env: SketchCanvasStrokeEnv) -> None:
+def test_the_observation_shows_the_drawing_so_far(strokes: Toy, env: SketchCanvasStrokeEnv) -> None:
     index = int(np.argmax(env.rules.steps))
     sketch = env.task.sketch(index)
     assert sketch.n_strokes > 8
@@ -333,7 +335,7 @@ def test_looks_by_hand(strokes: Toy, long_files: Files, cost: str, charged: tupl
     assert (shown[1]["common"], shown[1]["same_first"]) == (0.0, 0.0)
 
 
-def test_agreement_counts_only_photos_that_are_there(strokes: Toy, long_files: Files) -> None:
+def test_agreement_ignores_missing_photos(strokes: Toy, long_files: Files) -> None:
     prefixes = long_files[2]
     few = replace(
         prefixes,
@@ -352,7 +354,7 @@ def test_agreement_counts_only_photos_that_are_there(strokes: Toy, long_files: F
 
 
 def every_state(env: SketchCanvasStrokeEnv, last_step: int) -> list[Any]:
-    """What is shown and told in many states of every drawing, up to step `last_step`, rewards of the end left out."""
+    """Observations and infos in many states of every drawing up to step `last_step`, without final rewards."""
     seen: list[Any] = []
     rng = np.random.default_rng(8)
     for index in range(len(env.sketch_ids)):
@@ -367,7 +369,7 @@ def every_state(env: SketchCanvasStrokeEnv, last_step: int) -> list[Any]:
 
 
 @pytest.mark.parametrize("last_step", [0, 2])
-def test_strokes_to_come_do_not_show(strokes: Toy, long_files: Files, last_step: int) -> None:
+def test_observations_do_not_depend_on_later_strokes(strokes: Toy, long_files: Files, last_step: int) -> None:
     prefixes = long_files[2]
 
     def otherwise(row: int) -> VectorSketch:
@@ -401,7 +403,7 @@ def test_strokes_to_come_do_not_show(strokes: Toy, long_files: Files, last_step:
     assert not data_equivalence(every_state(mine, 7), every_state(other, 7), exact=True)
 
 
-def test_the_true_photo_does_not_show(strokes: Toy, long_files: Files) -> None:
+def test_observations_do_not_depend_on_the_true_photo(strokes: Toy, long_files: Files) -> None:
     dataset, table, prefixes, _ = long_files
     rng = np.random.default_rng(6)
     order = np.arange(len(dataset.photo_ids))
@@ -467,7 +469,7 @@ def test_pictures_show_the_drawing_so_far(strokes: Toy) -> None:
     )
 
 
-def test_the_line_tells_what_all_looks_cost_and_earned(strokes: Toy) -> None:
+def test_the_line_has_total_cost_and_return(strokes: Toy) -> None:
     env = SketchCanvasStrokeEnv(render_mode="ansi", **strokes.kwargs)  # type: ignore[arg-type]
     env.reset(options={"index": int(np.argmax(env.rules.steps))})
     earned = sum(env.step(np.int64(action))[1] for action in (2, WAIT, 1))
@@ -484,7 +486,7 @@ def test_the_line_tells_what_all_looks_cost_and_earned(strokes: Toy) -> None:
 
 
 def rollout(env: gym.Env, n: int, seed: int) -> list[Any]:
-    """Everything that n steps with arbitrary but fixed actions return."""
+    """All results of n steps with fixed pseudo-random actions."""
     seen: list[Any] = [env.reset(seed=seed)]
     for action in np.random.default_rng(99).choice(6, p=[0.1, 0.1, 0.1, 0.1, 0.45, 0.15], size=n):
         seen.append(env.step(int(action)))
@@ -516,7 +518,7 @@ def test_it_survives_pickling_and_copying(strokes: Toy, env: SketchCanvasStrokeE
         assert data_equivalence(rollout(twin, 30, 1), rollout(mine, 30, 1), exact=True)
 
 
-def test_nothing_that_is_returned_belongs_to_the_environment(env: SketchCanvasStrokeEnv) -> None:
+def test_returned_arrays_are_copies_of_the_environments(env: SketchCanvasStrokeEnv) -> None:
     actions = [0, WAIT, 2, STOP]
     index = int(np.argmax(env.rules.steps))
     kept = copy.deepcopy(play(env, index, actions))
@@ -540,14 +542,14 @@ def test_step_needs_a_drawing(env: SketchCanvasStrokeEnv) -> None:
 
 
 @pytest.mark.parametrize("action", [-1, 6, 1.0, True, "0", None, np.array([1])])
-def test_an_action_that_is_none_is_refused_and_changes_nothing(env: SketchCanvasStrokeEnv, action: Any) -> None:
+def test_an_invalid_action_is_refused_and_changes_nothing(env: SketchCanvasStrokeEnv, action: Any) -> None:
     env.reset(options={"index": 3})
     with pytest.raises(ValueError, match=r"out of range: 0 to 3 look at canvases|must be an integer"):
         env.step(action)
     assert data_equivalence(env.step(np.int64(1)), play(env, 3, [1])[-1], exact=True)
 
 
-def test_maskable_ppo_takes_no_action_that_is_masked(strokes: Toy) -> None:
+def test_maskable_ppo_takes_no_masked_action(strokes: Toy) -> None:
     class Watched(gym.Wrapper):
         taken = 0
 
@@ -583,12 +585,12 @@ def test_maskable_ppo_takes_no_action_that_is_masked(strokes: Toy) -> None:
         ({"render_mode": "human"}, "render_mode"),
     ],
 )
-def test_arguments_that_cannot_be(strokes: Toy, changes: dict[str, Any], message: str) -> None:
+def test_invalid_arguments_are_refused(strokes: Toy, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SketchCanvasStrokeEnv(**{**strokes.kwargs, **changes})  # type: ignore[arg-type]
 
 
-def test_prefixes_must_exist_and_fit(strokes: Toy, long_files: Files, tmp_path: Path) -> None:
+def test_missing_or_foreign_prefixes_are_refused(strokes: Toy, long_files: Files, tmp_path: Path) -> None:
     _, table, prefixes, _ = long_files
     alone = table.save(tmp_path / "alone.npz")
     with pytest.raises(FileNotFoundError, match=r"alone\.prefixes\.npz.*students\.tables\.prefixes"):
@@ -614,7 +616,7 @@ def test_prefixes_must_exist_and_fit(strokes: Toy, long_files: Files, tmp_path: 
         SketchCanvasStrokeEnv(**{**strokes.kwargs, "dataset": short})  # type: ignore[arg-type]
 
 
-def test_some_canvases_of_many(strokes: Toy) -> None:
+def test_a_subset_of_canvases_of_the_prefixes(strokes: Toy) -> None:
     env = SketchCanvasStrokeEnv(**strokes.kwargs)  # type: ignore[arg-type]
     some = SketchCanvasStrokeEnv(**{**strokes.kwargs, "canvases": (32, 128)})  # type: ignore[arg-type]
     for index in range(0, 36, 5):

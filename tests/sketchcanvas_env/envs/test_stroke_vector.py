@@ -81,7 +81,7 @@ def test_it_equals_sync_vector_env_exactly(strokes: Toy, copy: bool, seed: Any, 
         {"index": 2, "reset_mask": np.array([False, False, True, True, False])},
     ],
 )
-def test_options_mean_what_they_mean_to_sync_vector_env(strokes: Toy, options: dict[str, Any]) -> None:
+def test_options_work_as_in_sync_vector_env(strokes: Toy, options: dict[str, Any]) -> None:
     ours, theirs = make(strokes), make_sync(strokes)
     for envs in (ours, theirs):
         envs.reset(seed=3)
@@ -97,7 +97,7 @@ def test_options_mean_what_they_mean_to_sync_vector_env(strokes: Toy, options: d
         assert data_equivalence(mine[4], without_final_obs(their[4]), exact=True)
 
 
-def test_an_index_for_each(strokes: Toy) -> None:
+def test_each_sub_environment_can_have_its_own_index(strokes: Toy) -> None:
     rows = np.array([3, 0, 35, 7, 7])
     envs = make(strokes)
     obs, infos = envs.reset(options={"index": rows})
@@ -136,7 +136,7 @@ def test_it_survives_pickling(strokes: Toy) -> None:
         assert data_equivalence(twin.step(actions), envs.step(actions), exact=True)
 
 
-def test_copies_are_the_callers(strokes: Toy) -> None:
+def test_returned_arrays_are_copies(strokes: Toy) -> None:
     envs, kept = make(strokes), make(strokes)
     envs.reset(seed=1)
     kept.reset(seed=1)
@@ -150,7 +150,7 @@ def test_copies_are_the_callers(strokes: Toy) -> None:
                 array[...] = 1
 
 
-def test_without_copies_an_observation_outlives_one_step(strokes: Toy) -> None:
+def test_without_copies_an_observation_stays_valid_for_one_step(strokes: Toy) -> None:
     envs = make(strokes, copy=False)
     first, _ = envs.reset(seed=0)
     kept = {name: array.copy() for name, array in first.items()}
@@ -169,7 +169,7 @@ def test_step_needs_a_reset(strokes: Toy) -> None:
 
 
 @pytest.mark.parametrize("actions", [np.full(N, 6), np.full(N, -1), np.zeros(N), np.zeros(N - 1, dtype=int)])
-def test_actions_that_cannot_be_change_nothing(strokes: Toy, actions: Any) -> None:
+def test_invalid_actions_change_nothing(strokes: Toy, actions: Any) -> None:
     envs, kept = make(strokes), make(strokes)
     envs.reset(seed=0)
     kept.reset(seed=0)

@@ -52,7 +52,7 @@ def test_nothing_overflows_at_any_temperature() -> None:
     assert entropy_of(*partition(np.array([0.7]), TEMPERATURES), TEMPERATURES, 1).tolist() == [0.0] * len(TEMPERATURES)
 
 
-def test_the_fitted_temperature_makes_the_true_photos_likeliest(distances: np.ndarray) -> None:
+def test_the_fitted_temperature_has_the_highest_likelihood(distances: np.ndarray) -> None:
     log_sum, _ = partition(distances, TEMPERATURES)
     true = distances.argsort(axis=1)[np.arange(30), np.arange(30) % 3]
     best = fitted(distances[np.arange(30), true], log_sum, TEMPERATURES)
@@ -112,7 +112,7 @@ def test_looks_keep_their_confidence_in_a_file(tmp_path: object) -> None:
         ({"temperatures": np.zeros(4)}, "above zero"),
     ],
 )
-def test_columns_that_cannot_be(changes: dict[str, object], message: str) -> None:
+def test_invalid_columns_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(TableError, match=message):
         replace(toy_looks(toy_table()), **changes)  # type: ignore[arg-type]
 

@@ -1,4 +1,4 @@
-"""The table of looks: its file, its checks, and what an agent is shown."""
+"""The table of looks: its file, its checks, and the features of looks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def changed(array: np.ndarray, place: Any, value: float) -> np.ndarray:
 # ---------------------------------------------------------------- files
 
 
-def test_it_comes_back_from_its_file(toy: Toy, tmp_path: Path) -> None:
+def test_it_is_read_as_it_was_written(toy: Toy, tmp_path: Path) -> None:
     looks = toy_looks(toy.table)
     again = LookTable.load(looks.save(tmp_path / "a.looks.npz"))
     assert again.outcomes_hash == toy.table.hash
@@ -48,7 +48,7 @@ def test_it_comes_back_from_its_file(toy: Toy, tmp_path: Path) -> None:
     assert again.hash == looks.hash != toy_looks(toy.table, seed=1).hash
 
 
-def test_it_is_shown_in_one_line(toy: Toy) -> None:
+def test_its_repr_is_one_line(toy: Toy) -> None:
     looks = toy_looks(toy.table)
     assert repr(looks).startswith(
         f"<LookTable beside outcomes {toy.table.hash[:12]}: distances {looks.distances.shape}, "
@@ -90,7 +90,7 @@ def test_a_table_has_its_looks_beside_it(toy: Toy, tmp_path: Path, monkeypatch: 
         ({"header": np.array('{"format": 1, "outcomes_hash": 5, "meta": {}}')}, "outcomes_hash must be a string"),
     ],
 )
-def test_a_file_that_is_none_is_refused_by_name(
+def test_an_invalid_file_is_refused_by_name(
     toy: Toy, tmp_path: Path, members: dict[str, Any], message: str | None
 ) -> None:
     looks, path = toy_looks(toy.table), tmp_path / "bad.looks.npz"
@@ -133,7 +133,7 @@ def test_a_damaged_file_is_refused_by_name(toy: Toy, tmp_path: Path) -> None:
         ("fused_triplet", (0, 0), np.inf, "finite"),
     ],
 )
-def test_numbers_that_cannot_be(toy: Toy, name: str, place: Any, value: float, message: str) -> None:
+def test_values_out_of_range_are_refused(toy: Toy, name: str, place: Any, value: float, message: str) -> None:
     bad: dict[str, Any] = {name: changed(getattr(toy_looks(toy.table), name), place, value)}
     with pytest.raises(TableError, match=message):
         toy_looks(toy.table, **bad)
@@ -151,7 +151,7 @@ def test_numbers_that_cannot_be(toy: Toy, name: str, place: Any, value: float, m
         ({"meta": {"a": object()}}, "JSON-able"),
     ],
 )
-def test_shapes_that_cannot_be(toy: Toy, changes: dict[str, Any], message: str) -> None:
+def test_wrong_shapes_are_refused(toy: Toy, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(TableError, match=message):
         toy_looks(toy.table, **changes)
 
@@ -165,7 +165,7 @@ def test_looks_of_another_table_are_refused(toy: Toy) -> None:
         looks.check_against(toy.table.select("train"))
 
 
-def test_looks_at_odds_with_their_table_are_refused(toy: Toy) -> None:
+def test_looks_that_contradict_their_table_are_refused(toy: Toy) -> None:
     table, good = toy.table, toy_looks(toy.table)
     row = int(np.flatnonzero(table.split == "val")[0])
     seen = np.flatnonzero(table.ranks[:, 3] == 1)[0]
@@ -216,7 +216,7 @@ def shown(seen: list[bool]) -> dict[str, float]:
     return dict(zip(names, features[0].tolist(), strict=True))
 
 
-def test_everything_seen() -> None:
+def test_features_after_looks_at_all_canvases() -> None:
     seen = shown([True, True, True])
     assert [seen[f"seen_{side}"] for side in (16, 32, 64)] == [1, 1, 1]
     assert [seen[f"distance_16_{i}"] for i in range(1, 6)] == pytest.approx(DISTANCES[0, 0].tolist())
@@ -226,7 +226,7 @@ def test_everything_seen() -> None:
     assert seen["cost"] == 1.0
 
 
-def test_what_was_not_looked_at_is_nothing() -> None:
+def test_features_of_other_canvases_are_zero() -> None:
     seen, everything = shown([True, False, True]), shown([True, True, True])
     for name, value in seen.items():
         if "32" in name:
@@ -237,7 +237,7 @@ def test_what_was_not_looked_at_is_nothing() -> None:
     assert set(shown([False, False, False]).values()) == {0.0}
 
 
-def test_what_was_not_looked_at_says_nothing_by_its_numbers() -> None:
+def test_features_do_not_depend_on_canvases_without_a_look() -> None:
     seen, rng = np.array([[True, False, False]]), np.random.default_rng(0)
     first = look_features(TOP, DISTANCES, seen, COSTS)
     others = changed(DISTANCES, (0, slice(1, 3)), rng.uniform(0, 2, (2, 5)))  # type: ignore[arg-type]
@@ -245,7 +245,7 @@ def test_what_was_not_looked_at_says_nothing_by_its_numbers() -> None:
     assert np.array_equal(first, look_features(tops, others, seen, COSTS))
 
 
-def test_only_which_photos_are_the_same_counts() -> None:
+def test_features_do_not_depend_on_the_numbering_of_photos() -> None:
     renamed = np.random.default_rng(0).permutation(10)[TOP]
     seen = np.ones((1, 3), dtype=bool)
     assert np.array_equal(look_features(TOP, DISTANCES, seen, COSTS), look_features(renamed, DISTANCES, seen, COSTS))
@@ -265,7 +265,7 @@ def test_a_gallery_of_three_photos() -> None:
     assert features["distance_16_5"] == 2.0
 
 
-def test_any_number_of_sketches_at_once() -> None:
+def test_a_batch_equals_single_sketches() -> None:
     rng = np.random.default_rng(0)
     top, distances = rng.integers(0, 9, (2, 6, 3, 5)), np.sort(rng.uniform(0, 2, (2, 6, 3, 5)))
     seen = rng.random((2, 6, 3)) < 0.5

@@ -1,4 +1,4 @@
-"""Tables of unfinished drawings: what they may hold, their files, and which outcome table they belong to."""
+"""The table of prefixes: its checks, its file, and its outcome table."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_rows_shares_and_steps(made: PrefixTable) -> None:
 # ---------------------------------------------------------------- files
 
 
-def test_they_are_shown_in_one_line(made: PrefixTable) -> None:
+def test_its_repr_is_one_line(made: PrefixTable) -> None:
     assert repr(made).startswith("<PrefixTable beside outcomes ")
     assert f"ranks {made.ranks.shape}" in repr(made)
     assert len(repr(made).splitlines()) == 1
@@ -132,7 +132,7 @@ def test_a_file_is_read_once_and_anew_when_it_changes(table: OutcomeTable, made:
     assert PrefixTable.load_beside(table, path).meta == {"made_by": "somebody else"}
 
 
-def test_no_prefixes_are_taken_for_a_table(made: PrefixTable, table: OutcomeTable, tmp_path: Path) -> None:
+def test_prefixes_are_not_listed_as_tables(made: PrefixTable, table: OutcomeTable, tmp_path: Path) -> None:
     path = table.save(tmp_path / "toy-made_up.npz")
     made.save(PrefixTable.path_beside(path))
     assert available_tables(tmp_path) == {"toy": ["made_up"]}
@@ -163,12 +163,12 @@ def test_no_prefixes_are_taken_for_a_table(made: PrefixTable, table: OutcomeTabl
         ("meta", lambda _: {"x": float("nan")}, "JSON"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_is_refused(made: PrefixTable, name: str, change: Any, message: str) -> None:
+def test_invalid_prefixes_are_refused(made: PrefixTable, name: str, change: Any, message: str) -> None:
     with pytest.raises(TableError, match=message):
         replace(made, **{name: change(getattr(made, name))})
 
 
-def test_they_belong_to_their_table(table: OutcomeTable, made: PrefixTable) -> None:
+def test_prefixes_of_another_table_are_refused(table: OutcomeTable, made: PrefixTable) -> None:
     made.check_against(table)
     with pytest.raises(TableError, match="made for another outcome table"):
         made.check_against(toy_table(seed=1))
@@ -191,7 +191,7 @@ def test_they_belong_to_their_table(table: OutcomeTable, made: PrefixTable) -> N
         ("ranks", lambda a, whole: changed(a, (slice(whole + 1, whole + 3), slice(None)), 1), "contradict each other"),
     ],
 )  # fmt: skip
-def test_what_contradicts_the_table_is_refused(
+def test_prefixes_that_contradict_their_table_are_refused(
     table: OutcomeTable, made: PrefixTable, name: str, change: Any, message: str
 ) -> None:
     # A drawing of several steps whose next one has more than three, so that the row after its last is no whole drawing.
@@ -204,7 +204,7 @@ def test_what_contradicts_the_table_is_refused(
 # ---------------------------------------------------------------- the shipped file
 
 
-def test_the_shipped_prefixes_are_those_of_the_shipped_table_and_drawings() -> None:
+def test_the_shipped_prefixes_belong_to_the_shipped_table_and_drawings() -> None:
     table, dataset = load_table("emoji"), load("emoji")
     shipped = PrefixTable.load_beside(table)
     assert shipped.canvases.tolist() == [32, 64, 128, 256]

@@ -1,4 +1,4 @@
-"""The rules, against the same written out in plain Python."""
+"""Ranks, losses and rewards against plain Python."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ gallery = st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0, 2.0]), min_size=2
 
 
 @given(gallery, st.data())
-def test_rank_counts_everyone_who_is_not_farther(distances: list[float], data: st.DataObject) -> None:
+def test_the_rank_counts_all_photos_that_are_not_farther(distances: list[float], data: st.DataObject) -> None:
     true = data.draw(st.integers(0, len(distances) - 1))
     expected = 1
     for i, distance in enumerate(distances):
@@ -49,7 +49,7 @@ def test_photos_closer_than_the_resolution_are_ties() -> None:
         assert rules.rank_of_true(np.array([true, *others]), 0) == rank
 
 
-def test_batches_are_what_single_queries_are() -> None:
+def test_batches_equal_single_queries() -> None:
     rng = np.random.default_rng(0)
     distances = rng.uniform(0, 2, (3, 4, 11)).astype(np.float32)
     true = rng.integers(0, 11, (3, 4))
@@ -101,13 +101,13 @@ def test_canvases_of_one_cost_give_minus_one(flops: list[float]) -> None:
 
 
 @pytest.mark.parametrize("flops", [[], [1.0, 0.0], [1.0, -1.0], [1.0, math.nan], [math.inf, 1.0], [[1.0, 2.0]]])
-def test_impossible_costs_are_refused(flops: Any) -> None:
+def test_invalid_costs_are_refused(flops: Any) -> None:
     with pytest.raises(ValueError, match="costs"):
         rules.compute_reward(flops)
 
 
 @pytest.mark.parametrize("cost", ["joules", "", "FLOPs", None, 1, ["flops"]])
-def test_an_unknown_cost_is_told_what_exists(cost: Any) -> None:
+def test_the_message_for_an_unknown_cost_lists_the_known_ones(cost: Any) -> None:
     for known in rules.COSTS:
         rules.check_cost(known)
     with pytest.raises(ValueError, match=r"unknown cost .*flops, latency"):
@@ -140,7 +140,7 @@ def test_the_range_is_reached() -> None:
     assert low == pytest.approx(0.5 * -1.5 + 0.5 * (0.1 - 0.1 * 2.3), abs=1e-5)
 
 
-def test_many_tradeoffs_at_once_are_each_alone() -> None:
+def test_many_tradeoffs_at_once_equal_single_ones() -> None:
     rng = np.random.default_rng(0)
     acc, comp, tradeoffs = rng.normal(size=(3, 50))
     tradeoffs = (tradeoffs - tradeoffs.min()) / (tradeoffs.max() - tradeoffs.min())

@@ -34,7 +34,7 @@ costs = st.sampled_from(["flops", "latency"])
 
 @st.composite
 def small_tables(draw: st.DrawFn, max_n: int = 6, max_k: int = 4) -> OutcomeTable:
-    """A few sketches, a few canvases, costs that may be equal; latencies in any order."""
+    """Small tables; costs may be equal and latencies in any order."""
     n, k = draw(st.integers(1, max_n)), draw(st.integers(1, max_k))
     ranks = draw(st.lists(st.lists(few_ranks, min_size=k, max_size=k), min_size=n, max_size=n))
     steps = draw(st.lists(st.integers(0, 5), min_size=k, max_size=k))
@@ -54,7 +54,7 @@ def test_accuracy_is_the_share_of_small_ranks() -> None:
 
 
 @pytest.mark.parametrize("cost", ["flops", "latency"])
-def test_rewards_written_out(cost: str) -> None:
+def test_rewards_equal_plain_python(cost: str) -> None:
     # The same figures charged: 1 and 5.
     charged, other = np.array([1.0, 5.0]), np.array([2.0, 3.0])
     flops, milliseconds = (charged, other) if cost == "flops" else (other, charged)
@@ -74,7 +74,7 @@ def test_rewards_written_out(cost: str) -> None:
     assert not np.allclose(table.rewards(0.3, 2.0, 0.5, other_cost), expected)
 
 
-def test_what_a_canvas_costs() -> None:
+def test_costs_of_canvases() -> None:
     table = toy_table()
     assert table.costs().tolist() == list(TOY_FLOPS)
     assert table.costs("latency").tolist() == list(TOY_MILLISECONDS)
@@ -117,7 +117,7 @@ def test_equal_rewards_go_to_the_cheaper_canvas() -> None:
 
 
 @given(small_tables(max_n=8, max_k=5), st.floats(0, 1), costs)
-def test_the_hull_is_the_best_coin_toss_between_two_canvases(table: OutcomeTable, place: float, charged: str) -> None:
+def test_the_hull_is_the_best_mixture_of_two_canvases(table: OutcomeTable, place: float, charged: str) -> None:
     flops, acc, hull = table.costs(charged).tolist(), table.acc().tolist(), table.hull(charged)
     assert hull[0, 0] == min(flops)
     assert hull[-1, 1] == max(acc)
@@ -231,7 +231,7 @@ def test_selecting_rows_and_columns() -> None:
         ({"canvases": 32}, "sequence"),
     ],
 )
-def test_selecting_what_is_not_there(arguments: dict[str, Any], message: str) -> None:
+def test_selecting_unknown_splits_and_canvases_is_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         toy_table().select(**arguments)
 
@@ -248,7 +248,7 @@ def test_selecting_what_is_not_there(arguments: dict[str, Any], message: str) ->
         ),
     ],
 )
-def test_without_a_split_for_selectors_it_says_what_to_do(dataset: str, way: str) -> None:
+def test_the_message_for_a_missing_split_says_what_to_do(dataset: str, way: str) -> None:
     table = replace(toy_table().select("val"), dataset=dataset)
     message = f"unknown split 'train': the table of {dataset} has val; no selector can be trained without .*: {way}"
     with pytest.raises(ValueError, match=message):
@@ -257,13 +257,13 @@ def test_without_a_split_for_selectors_it_says_what_to_do(dataset: str, way: str
         table.select("test")
 
 
-def test_a_table_is_shown_in_one_line() -> None:
+def test_its_repr_is_one_line() -> None:
     table = toy_table()
     splits = ", ".join(f"{name} {len(table.select(name))}" for name in table.splits)
     assert repr(table) == f"<OutcomeTable of made_up on toy: {len(table)} sketches ({splits}) at 16, 32, 64, 128 px>"
 
 
-def test_nobody_can_change_a_table() -> None:
+def test_tables_are_immutable() -> None:
     ranks = np.array([[1, 2]])
     table = table_of(ranks)
     ranks[0, 0] = 99
@@ -334,7 +334,7 @@ def change(name: str, **at: Any) -> Callable[[OutcomeTable], dict[str, Any]]:
         (lambda t: {"photo_ids": np.roll(t.photo_ids, 1)}, "contradict"),
     ],
 )  # fmt: skip
-def test_a_table_that_cannot_be_is_refused(changes: Callable[[OutcomeTable], dict[str, Any]], message: str) -> None:
+def test_an_invalid_table_is_refused(changes: Callable[[OutcomeTable], dict[str, Any]], message: str) -> None:
     with pytest.raises(TableError, match=message):
         toy_table(**changes(toy_table()))
 
@@ -348,7 +348,7 @@ def test_an_empty_table_is_refused() -> None:
 
 
 @pytest.mark.parametrize("changes", [{}, {"milliseconds": None, "meta": {"triplet_margin": 0.4}}])
-def test_a_table_survives_its_file(tmp_path: Path, changes: dict[str, Any]) -> None:
+def test_a_table_is_read_as_it_was_written(tmp_path: Path, changes: dict[str, Any]) -> None:
     meta = {"versions": {"numpy": "2"}, "triplet_margin": 0.5, "latency": TOY_LATENCY}
     table = toy_table(**{"meta": meta, **changes})
     loaded = OutcomeTable.load(table.save(tmp_path / "t.npz"))
@@ -394,16 +394,16 @@ def test_equal_tables_give_equal_bytes(tmp_path: Path) -> None:
         {"level": np.zeros(93, dtype=np.int8)},
     ],
 )
-def test_the_hash_sees_every_part(changes: dict[str, Any]) -> None:
+def test_the_hash_depends_on_every_field(changes: dict[str, Any]) -> None:
     assert toy_table(**changes).hash != toy_table().hash
 
 
-def test_without_latency_the_hash_is_what_it_was_before_there_was_one() -> None:
+def test_without_latency_the_hash_equals_the_recorded_one() -> None:
     # Results name the table they came from by this hash.
     assert table_of([[1, 2], [3, 1]]).hash == "6794765aa85e4997af67e20560a32ae4e0fa0be44ea63df2a8f9aa55c1ab3396"
 
 
-def test_the_hash_does_not_see_how_strings_are_stored() -> None:
+def test_the_hash_does_not_depend_on_how_strings_are_stored() -> None:
     table = toy_table()
     assert toy_table(photos=table.photos.astype("U99")).hash == table.hash
     assert toy_table(photos=table.photos.astype(object)).hash == table.hash
@@ -426,7 +426,7 @@ def npy(array: Any, **kwargs: Any) -> bytes:
 
 
 def lying_npy(shape: str, dtype: str = "<i4") -> bytes:
-    """An array whose header promises what does not follow."""
+    """An array whose header does not match its data."""
     header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
 
@@ -462,7 +462,7 @@ def header_with(**changes: Any) -> bytes:
         ({"header.npy": header_with(meta=[])}, "objects"),
     ],
 )
-def test_a_file_that_lies_is_refused_by_name(tmp_path: Path, members: dict[str, bytes | None], message: str) -> None:
+def test_an_invalid_file_is_refused_by_name(tmp_path: Path, members: dict[str, bytes | None], message: str) -> None:
     path = toy_table().save(tmp_path / "t.npz")
     rewrite(path, members)
     with pytest.raises(TableError, match=message) as caught:
@@ -492,7 +492,7 @@ def test_a_cut_or_flipped_file_is_refused(tmp_path: Path) -> None:
 
 
 def ordered(table: OutcomeTable) -> np.ndarray:
-    """Rows by split, as they are tabulated."""
+    """Row order by split, as in tabulated tables."""
     return np.concatenate([np.flatnonzero(table.split == split) for split in ("train", "val", "test")])
 
 
@@ -505,7 +505,7 @@ def is_mapped(array: np.ndarray) -> bool:
 
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> OutcomeTable:
-    """The toy table by splits; tables count as large from its size on."""
+    """The toy table ordered by split; tables of its size count as large."""
     table = toy_table()
     rows = ordered(table)
     table = replace(table, **{name: getattr(table, name)[rows] for name in ROWS})
@@ -531,7 +531,7 @@ def test_a_large_table_is_mapped_and_equal(
         assert np.array_equal(getattr(mapped, name), getattr(large, name))
 
 
-def test_what_is_selected_of_a_mapped_table(tmp_path: Path, large: OutcomeTable) -> None:
+def test_selecting_from_a_mapped_table_does_not_copy(tmp_path: Path, large: OutcomeTable) -> None:
     mapped = OutcomeTable.load(large.save(tmp_path / "t.npz"))
     for split in mapped.splits:
         part = mapped.select(split)
@@ -590,7 +590,7 @@ def test_damage_to_a_mapped_table_is_noticed(tmp_path: Path, large: OutcomeTable
             assert named
 
 
-def test_arrays_that_somebody_can_write_to_are_copied(large: OutcomeTable) -> None:
+def test_writable_arrays_are_copied(large: OutcomeTable) -> None:
     ranks = np.array(large.ranks)
     view = ranks[:]
     view.flags.writeable = False
@@ -620,7 +620,7 @@ def test_a_file_is_read_once_until_it_changes(tmp_path: Path) -> None:
 
 @pytest.fixture
 def shipped(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of tables in place of the shipped one."""
+    """A folder of tables that replaces the shipped one."""
     monkeypatch.setattr(finding, "TABLES", tmp_path)
     toy.table.save(tmp_path / "toy-made_up.npz")
     toy_table(toy.dataset, seed=1, student="worse").save(tmp_path / "toy-worse.npz")
@@ -637,13 +637,13 @@ def test_tables_are_found_by_name(shipped: Path, toy: Toy, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("name", ["emojis", "", "../toy", "toy-made_up"])
-def test_an_unknown_data_set_is_told_what_exists(shipped: Path, name: str) -> None:
+def test_the_message_for_an_unknown_data_set_lists_the_tables(shipped: Path, name: str) -> None:
     with pytest.raises(ValueError, match=r"toy \(made_up, worse\)"):
         load_table(name)
 
 
 @pytest.mark.parametrize("student", ["vgg16", "", "../made_up"])
-def test_an_unknown_student_is_told_who_exists(shipped: Path, student: str) -> None:
+def test_the_message_for_an_unknown_student_lists_the_tables(shipped: Path, student: str) -> None:
     with pytest.raises(ValueError, match=r"toy \(made_up, worse\)"):
         load_table("toy", student)
 
@@ -666,7 +666,7 @@ def test_no_tables_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         load_table("emoji")
 
 
-def test_the_toy_is_what_it_says() -> None:
+def test_the_toy_table_is_not_trivial() -> None:
     table = toy_table()
     assert tuple(table.canvases) == TOY_CANVASES
     # Otherwise nothing above could fail.

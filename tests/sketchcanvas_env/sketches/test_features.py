@@ -1,4 +1,4 @@
-"""The statistics of a sketch, on drawings whose numbers can be had by hand."""
+"""The statistics of a sketch, on drawings that can be computed by hand."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_crossing_strokes_crowd_a_cell() -> None:
     assert named([[0.25, 0.5], [0.75, 0.5], [0.5, 0.25], [0.5, 0.75]])["crowded"] == 0.0
 
 
-def test_a_dot_and_repeated_points_are_no_trouble() -> None:
+def test_dots_and_repeated_points_have_finite_features() -> None:
     dot = named([[0.5, 0.5]])
     assert all(np.isfinite(list(dot.values())))
     assert dot["ink"] == 0.0
@@ -80,7 +80,7 @@ def test_a_dot_and_repeated_points_are_no_trouble() -> None:
     assert twice["turning"] == 0.0
 
 
-def test_the_turn_between_two_strokes_is_none() -> None:
+def test_angles_between_strokes_do_not_count() -> None:
     # A pen lifted at the corner makes no corner.
     assert named([[0.25, 0.25], [0.75, 0.25]], [[0.75, 0.25], [0.75, 0.75]])["turning"] == 0.0
     assert named([[0.25, 0.25], [0.75, 0.25]], [[0.5, 0.5], [0.5, 0.75]])["turning"] == 0.0
@@ -98,7 +98,7 @@ def test_every_feature_is_finite_and_within_its_bounds(row: int) -> None:
 
 
 def plainly(sketch: VectorSketch) -> np.ndarray:
-    """The statistics as their names say them, stroke by stroke."""
+    """The statistics computed stroke by stroke from their definitions."""
     lengths, spacings, turns, gaps = [], [], [], []
     cells: dict[tuple[int, int], set[int]] = {}
     for number, stroke in enumerate(sketch.strokes):
@@ -151,17 +151,17 @@ _STROKE = st.lists(st.tuples(_AXIS, _AXIS), min_size=1, max_size=12)
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(_STROKE, min_size=1, max_size=12))
-def test_every_bit_is_that_of_the_plain_definition(strokes: list[list[tuple[float, float]]]) -> None:
+def test_features_equal_the_plain_definition_bit_for_bit(strokes: list[list[tuple[float, float]]]) -> None:
     sketch = VectorSketch.from_strokes(strokes)
     np.testing.assert_array_equal(stroke_features(sketch), plainly(sketch))
 
 
-def test_every_bit_is_that_of_the_plain_definition_for_drawings() -> None:
+def test_features_of_drawings_equal_the_plain_definition_bit_for_bit() -> None:
     for sketch in map(toy_sketch, range(200)):
         np.testing.assert_array_equal(stroke_features(sketch), plainly(sketch))
 
 
-def test_a_batch_is_what_single_sketches_are() -> None:
+def test_a_batch_equals_single_sketches() -> None:
     sketches = [toy_sketch(row) for row in range(5)]
     assert np.array_equal(batch_features(sketches), [stroke_features(sketch) for sketch in sketches])
     assert batch_features([]).shape == (0, len(FEATURE_NAMES))

@@ -37,7 +37,7 @@ def test_from_strokes_refuses(strokes: list, message: str) -> None:
         VectorSketch.from_strokes(strokes)
 
 
-def test_strokes_are_copies_nobody_can_change() -> None:
+def test_strokes_are_read_only_copies() -> None:
     source = np.array([[0.1, 0.2], [0.3, 0.4]], dtype=np.float32)
     sketch = VectorSketch.from_strokes([source])
     source[:] = 0.0
@@ -101,7 +101,7 @@ def test_from_stroke5_refuses(rows: object, message: str) -> None:
 
 
 def recursive_douglas_peucker(points: np.ndarray, tolerance: float) -> list[int]:
-    """The textbook recursion, by indices."""
+    """The textbook recursion on indices."""
 
     def keep(first: int, last: int) -> list[int]:
         start, end = points[first], points[last]
@@ -122,7 +122,7 @@ def recursive_douglas_peucker(points: np.ndarray, tolerance: float) -> list[int]
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("tolerance", [0.0, 0.02, 0.1, 0.3])
-def test_weights_answer_every_tolerance_of_the_recursion(seed: int, tolerance: float) -> None:
+def test_weights_equal_the_recursion_at_every_tolerance(seed: int, tolerance: float) -> None:
     points = np.random.default_rng(seed).random((40, 2))
     kept = np.flatnonzero(douglas_peucker_weights(points) > tolerance)
     assert kept.tolist() == recursive_douglas_peucker(points, tolerance)
@@ -147,7 +147,7 @@ def test_simplified_drops_points_on_a_line() -> None:
 
 @given(SKETCH, st.integers(2, 30))
 @settings(max_examples=60, deadline=None)
-def test_bounded_keeps_to_its_bound(sketch: VectorSketch, most: int) -> None:
+def test_bounded_has_at_most_the_given_number_of_points(sketch: VectorSketch, most: int) -> None:
     bounded = sketch.bounded(most)
     assert bounded.n_points <= most
     if sketch.n_points <= most:

@@ -1,4 +1,4 @@
-"""Thumbnails: the rasteriser's picture, as numbers between paper and ink."""
+"""Thumbnails."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def drawing(seed: int) -> VectorSketch:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_it_is_the_rasterisers_picture_with_ink_at_one(seed: int) -> None:
+def test_it_equals_the_rasteriser_with_ink_at_one(seed: int) -> None:
     found = thumbnail(drawing(seed))
     assert found.dtype == np.float32
     assert found.shape == (SIZE,)
@@ -30,7 +30,7 @@ def test_it_is_the_rasterisers_picture_with_ink_at_one(seed: int) -> None:
     assert 0.0 <= found.min() < found.max() <= 1.0
 
 
-def test_many_at_once_are_each_alone() -> None:
+def test_a_batch_equals_single_sketches() -> None:
     sketches = [drawing(seed) for seed in range(5)]
     assert np.array_equal(batch_thumbnails(iter(sketches)), np.stack([thumbnail(each) for each in sketches]))
     assert batch_thumbnails([]).shape == (0, SIZE)

@@ -1,4 +1,4 @@
-"""The cache: found again by what decides its content, bounded, and done without where there is none."""
+"""The cache: keys, size limit, and temporary files where the folder is not writable."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Text:
-    """Writes a text and counts how often it was asked to."""
+    """Writes a text and counts its calls."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -50,7 +50,7 @@ def test_a_file_is_made_once_and_again_if_damaged(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["a.npz", "b.npz"]
 
 
-def test_everything_is_in_the_key() -> None:
+def test_the_key_depends_on_every_part() -> None:
     keys = [
         key_of("a", 1),
         key_of("b", 1),
@@ -62,7 +62,7 @@ def test_everything_is_in_the_key() -> None:
     assert len(set(keys)) == len(keys)
 
 
-def test_a_folder_that_cannot_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_only_folder_is_replaced_by_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("SKETCHCANVAS_CACHE", str(tmp_path / "file" / "cache"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
@@ -74,7 +74,7 @@ def test_a_folder_that_cannot_be_written_to(tmp_path: Path, monkeypatch: pytest.
     assert not list((tmp_path / "temporary").iterdir())
 
 
-def test_what_goes_wrong_in_writing_is_told(folder: Path) -> None:
+def test_errors_of_writing_are_passed_on(folder: Path) -> None:
     def fails(path: Path) -> None:
         raise ValueError("cat.csv is damaged")
 
@@ -83,12 +83,12 @@ def test_what_goes_wrong_in_writing_is_told(folder: Path) -> None:
     assert not list(folder.iterdir())
 
 
-def test_the_users_own_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_folder_is_that_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SKETCHCANVAS_CACHE")
     assert "sketchcanvas" in cache.cache_folder().parts
 
 
-def test_old_files_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_files_are_deleted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "KEPT_BYTES", 300)
     for number, key in enumerate("012"):
         Text().get(key)

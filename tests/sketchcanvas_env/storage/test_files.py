@@ -13,7 +13,7 @@ import pytest
 from sketchcanvas_env.storage.files import atomic_write, read_json, sha256_file, write_json, write_text
 
 
-def test_the_file_appears_under_its_name_and_nothing_else_is_left(tmp_path: Path) -> None:
+def test_the_file_gets_its_name_and_no_temporary_file_is_left(tmp_path: Path) -> None:
     target = tmp_path / "new" / "result.json"
     with atomic_write(target) as temporary:
         assert temporary.parent == target.parent
@@ -25,7 +25,7 @@ def test_the_file_appears_under_its_name_and_nothing_else_is_left(tmp_path: Path
 
 
 @pytest.mark.parametrize("interruption", [RuntimeError, KeyboardInterrupt, SystemExit])
-def test_an_interruption_leaves_the_old_file_whole(tmp_path: Path, interruption: type[BaseException]) -> None:
+def test_an_interruption_leaves_the_old_file_unchanged(tmp_path: Path, interruption: type[BaseException]) -> None:
     target = tmp_path / "weights.bin"
     target.write_bytes(b"old")
 
@@ -63,7 +63,7 @@ def test_the_file_follows_the_umask(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o640
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
+def test_writing_to_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError, match="folder"), atomic_write(tmp_path):
         pytest.fail("the block must not run")
 
@@ -87,7 +87,7 @@ def test_json_as_it_is_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), [float("inf")], {"a": {1, 2}}])
-def test_what_json_cannot_say_leaves_the_old_file(tmp_path: Path, value: object) -> None:
+def test_invalid_json_values_leave_the_old_file(tmp_path: Path, value: object) -> None:
     (tmp_path / "a.json").write_text("old")
     with pytest.raises((ValueError, TypeError), match="JSON"):
         write_json(tmp_path / "a.json", value)
@@ -96,14 +96,14 @@ def test_what_json_cannot_say_leaves_the_old_file(tmp_path: Path, value: object)
 
 
 @pytest.mark.parametrize("text", ['{"a": 1, "a": 1}', '[{"b": {"a": 1, "\\u0061": 2}}]'])
-def test_a_field_twice_is_no_json(tmp_path: Path, text: str) -> None:
+def test_duplicate_fields_are_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "twice.json"
     path.write_text(text)
     with pytest.raises(ValueError, match=r"twice\.json is not JSON: an object has two fields of one name"):
         read_json(path, 100)
 
 
-def test_a_folder_and_a_file_too_large_are_no_json(tmp_path: Path) -> None:
+def test_folders_and_large_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"{re.escape(str(tmp_path))} is not a plain file"):
         read_json(tmp_path, 100)
     write_text(tmp_path / "a.json", '"' + "ü" * 50 + '"')

@@ -49,7 +49,7 @@ def test_blocks_cover_everything_once() -> None:
 
 
 @given(st.lists(st.text("ab\u00e4\U0001f600\udcff", max_size=4), max_size=12))
-def test_a_list_of_names_gives_them_back(some: list[str]) -> None:
+def test_a_list_of_names_returns_them(some: list[str]) -> None:
     kept = NameList()
     for name in some:
         kept.append(name)

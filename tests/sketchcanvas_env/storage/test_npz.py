@@ -1,4 +1,4 @@
-"""Files of arrays: what is written is read, mapped where that is possible, and nothing damaged is believed."""
+"""Files of arrays: reading, mapping, and detection of damage."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def is_mapped(array: np.ndarray) -> bool:
 
 
 @pytest.mark.parametrize("write", [write_npz, write_mapped])
-def test_what_is_written_is_read(tmp_path: Path, write: Callable[..., None]) -> None:
+def test_arrays_are_read_as_they_were_written(tmp_path: Path, write: Callable[..., None]) -> None:
     write(tmp_path / "new" / "a.npz", ARRAYS)
     found = read_npz(tmp_path / "new" / "a.npz", KINDS)
     with np.load(tmp_path / "new" / "a.npz", allow_pickle=False) as plain:
@@ -67,7 +67,7 @@ def test_blocks_are_written_as_one_array(tmp_path: Path) -> None:
 
 
 def test_files_over_four_gigabytes_have_the_same_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Their records of 64 bits, written here for small ones."""
+    """Tests the 64-bit records of large files on small ones."""
     monkeypatch.setattr(npz, "_ZIP64_BYTES", npz._BLOCK_BYTES)
     monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 1000)
     write_mapped(tmp_path / "a.npz", ARRAYS)
@@ -85,8 +85,8 @@ def test_files_over_four_gigabytes_have_the_same_form(tmp_path: Path, monkeypatc
             read_npz(tmp_path / "a.npz", KINDS)
 
 
-def test_what_cannot_be_mapped_is_read_within_a_limit(tmp_path: Path) -> None:
-    """NumPy stores arrays wherever they come to lie, which may not be where they can be looked at."""
+def test_arrays_that_cannot_be_mapped_are_read_within_a_limit(tmp_path: Path) -> None:
+    """`numpy.savez` does not align arrays."""
     path = tmp_path / "a.npz"
     write_npz(path, {"n": np.arange(100.0)})
     with pytest.raises(ValueError, match="unpacks to more than"):
@@ -119,7 +119,7 @@ def test_a_mapped_file_may_be_replaced_and_removed(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found, np.arange(1e6))
 
 
-def test_every_damaged_byte_is_noticed_or_changes_nothing(tmp_path: Path) -> None:
+def test_every_damaged_byte_is_detected_or_harmless(tmp_path: Path) -> None:
     path, small = tmp_path / "a.npz", {"n": np.arange(20), "t": np.array(["one", "two"])}
     write_mapped(path, small)
     body = path.read_bytes()
@@ -148,7 +148,7 @@ def test_every_damaged_byte_is_noticed_or_changes_nothing(tmp_path: Path) -> Non
         ({"n": "f"}, "n: dtype int64 where one of kind 'f'"),
     ],
 )
-def test_other_arrays_than_expected(
+def test_unexpected_or_missing_arrays_are_refused(
     tmp_path: Path, write: Callable[..., None], kinds: dict[str, str], message: str
 ) -> None:
     write(tmp_path / "a.npz", {"n": np.arange(3)})
@@ -157,7 +157,7 @@ def test_other_arrays_than_expected(
     assert list(read_npz(tmp_path / "a.npz", {"n": "i", "more": "f"}, optional=["more"])) == ["n"]
 
 
-def test_text_that_is_none(tmp_path: Path) -> None:
+def test_invalid_code_points_are_refused(tmp_path: Path) -> None:
     for at in (0, 99_999):
         codes = np.full(100_000, 65, np.uint32)
         codes[at] = 0x110000
@@ -166,7 +166,7 @@ def test_text_that_is_none(tmp_path: Path) -> None:
             read_npz(tmp_path / "a.npz", {"t": "U"})
 
 
-def test_a_huge_file_of_holes_is_refused_unread(tmp_path: Path) -> None:
+def test_a_huge_sparse_file_is_refused_without_reading_it(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     write_mapped(path, {"n": np.arange(3)})
     tail = path.read_bytes()

@@ -26,7 +26,7 @@ def window(*rings: NDArray[np.float64], even_odd: bool = False) -> Window:
     return Window(((Region(rings, even_odd), True),))
 
 
-def test_what_lies_inside_stays_as_it_is() -> None:
+def test_a_line_inside_is_unchanged() -> None:
     line = np.array([[0.0, 0], [5, 5], [10, 10]])
     [same] = seen(line, [window(SQUARE)], spend)
     assert same is line
@@ -42,7 +42,7 @@ def test_pieces_by_hand() -> None:
         ]
 
 
-def test_nothing_of_a_line_elsewhere() -> None:
+def test_a_line_outside_is_removed() -> None:
     assert seen(np.array([[-5.0, 5], [5, 16], [16, 5]]), [window(SQUARE)], spend) == []  # passes by two corners
     assert seen(np.array([[-5.0, 5], [-5, 16]]), [window(SQUARE)], spend) == []
     assert seen(np.array([[1.0, 5], [5, 6]]), [Window(())], spend) == []
@@ -56,7 +56,7 @@ def test_fill_rules_of_a_star() -> None:
     assert arm[[0, -1], 1].tolist() == [0.5, 4] and not rest
 
 
-def test_what_hides_is_cut_out() -> None:
+def test_hiding_layers_are_cut_out() -> None:
     line = np.array([[-5.0, 5], [15, 5]])
     holed = Window(((Region((SQUARE,)), True), (Region((HOLE,)), False)))
     assert [part.tolist() for part in seen(line, [holed], spend)] == [[[0, 5], [3, 5]], [[7, 5], [10, 5]]]
@@ -96,7 +96,7 @@ def test_comparisons_are_counted() -> None:
     st.lists(st.tuples(st.integers(-9, 19), st.integers(-9, 19)), min_size=2, max_size=9),
     st.sampled_from([window(SQUARE), window(STAR), window(STAR, even_odd=True), window(SQUARE, HOLE, even_odd=True)]),
 )
-def test_what_is_left_is_what_was_inside(points: list[tuple[int, int]], through: Window) -> None:
+def test_the_parts_are_those_inside(points: list[tuple[int, int]], through: Window) -> None:
     line = np.array(points, dtype=float)
 
     def samples(lines: list[NDArray[np.float64]]) -> NDArray[np.float64]:

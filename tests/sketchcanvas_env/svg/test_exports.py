@@ -1,4 +1,4 @@
-"""What drawing tools put around strokes, by hand: masks, clips, pages, embedded data, entities."""
+"""Masks, clips, pages, embedded data and entities as drawing tools write them."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ CUT: dict[str, tuple[str, list[list[list[float]]]]] = {
 
 
 @pytest.mark.parametrize("name", CUT)
-def test_what_is_seen(name: str) -> None:
+def test_visible_parts_by_hand(name: str) -> None:
     body, wanted = CUT[name]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -136,7 +136,7 @@ def test_a_mark_off_the_page_does_not_shrink_the_drawing() -> None:
     assert [s.tolist() for s in drawing.strokes] == [s.tolist() for s in with_mark.strokes]
 
 
-def test_the_page_is_what_is_shown_of_a_wide_picture() -> None:
+def test_the_page_is_the_visible_part_of_a_wide_picture() -> None:
     """The viewBox lies in the middle of a picture that is wider."""
     wide = f'<path {PEN} d="M-40 50H140"/>'
     assert lines(page(wide, 'viewBox="0 0 100 100" width="200" height="100"')) == [[[-40, 50], [140, 50]]]
@@ -146,7 +146,7 @@ def test_the_page_is_what_is_shown_of_a_wide_picture() -> None:
     assert lines(page(f'<path {PEN} d="M10 10V90"/>', stretched)) == [[[10, 5], [10, 45]]]
 
 
-def test_a_drawing_off_its_page_has_no_place_to_keep() -> None:
+def test_keep_place_needs_strokes_on_the_page() -> None:
     with pytest.raises(SvgError, match="nothing of the drawing lies on its page"):
         read_svg(page(f'<path {PEN} d="M400 400l5 5"/>'), keep_place=True)
 
@@ -166,7 +166,7 @@ def test_embedded_fonts_and_pictures_do_not_count(size: int) -> None:
     assert lines(page(LINE, f'viewBox="0 0 100 100" content="data:image/png,{payload}"')) == WHOLE
 
 
-def test_other_bytes_count() -> None:
+def test_other_embedded_bytes_count_towards_the_limit() -> None:
     for spare, message in ((MAX_BYTES, f"larger than {MAX_BYTES}"), (MAX_TEXT, "without its embedded fonts")):
         with pytest.raises(SvgError, match=message):
             read_strokes(page(LINE + " " * spare))
@@ -207,7 +207,7 @@ def test_other_declarations_are_refused(declaration: str, message: str) -> None:
         read_strokes(f"<!DOCTYPE svg [{declaration}]>".encode() + page(LINE))
 
 
-def test_entities_that_grow_are_refused() -> None:
+def test_entities_that_expand_too_much_are_refused() -> None:
     declaration = f'<!DOCTYPE svg [<!ENTITY a "{"b" * 1_000}">]>'
     with pytest.raises(SvgError, match="expand to more than"):
         read_strokes(declaration.encode() + page(f"<desc>{'&a;' * 2_000}</desc>{LINE}"))
@@ -216,7 +216,7 @@ def test_entities_that_grow_are_refused() -> None:
         read_strokes(hidden.encode("utf-16"))
 
 
-def test_keeping_the_place_never_leaves_the_canvas() -> None:
+def test_keep_place_stays_on_the_canvas() -> None:
     sketch = read_svg(page(f'<path {PEN} d="M-50 60H150"/>'), keep_place=True)
     assert isinstance(sketch, VectorSketch)
     np.testing.assert_allclose(sketch.strokes[0], [[0, 0.6], [1, 0.6]], atol=1e-6)

@@ -106,7 +106,7 @@ def test_view_box_keeps_the_place() -> None:
     np.testing.assert_allclose(read_svg(wide, keep_place=True).strokes[0], [[0, 0.25], [1, 0.25]], atol=1e-6)
 
 
-def test_a_drawing_without_a_page_has_no_place_to_keep() -> None:
+def test_keep_place_needs_a_page() -> None:
     with pytest.raises(SvgError, match="neither a viewBox nor a width and height"):
         read_svg(svg('<line x2="9" stroke="#000"/>', ""), keep_place=True)
 
@@ -187,7 +187,7 @@ def test_other_encodings_and_editors_elements() -> None:
 
 @given(st.text(alphabet="MmLlHhVvCcSsQqTtAaZz0123456789.,- eE", max_size=60))
 @settings(max_examples=300, deadline=None)
-def test_any_path_gives_a_sketch_or_one_clear_error(data: str) -> None:
+def test_any_path_gives_a_sketch_or_an_svg_error(data: str) -> None:
     try:
         sketch = read_svg(svg(f'<path d="{data}"/>'))
     except SvgError:
@@ -200,7 +200,7 @@ def test_any_path_gives_a_sketch_or_one_clear_error(data: str) -> None:
 
 @given(st.binary(max_size=200))
 @settings(max_examples=100, deadline=None)
-def test_any_bytes_give_one_clear_error(data: bytes) -> None:
+def test_any_bytes_give_an_svg_error(data: bytes) -> None:
     with pytest.raises(SvgError):
         read_svg(data)
 

@@ -17,9 +17,9 @@ from sketchcanvas_env.svg.reader import SvgError, read_strokes, read_svg
 
 SVG = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
 PEN = 'fill="none" stroke="#000" stroke-width="1.25"'
-"""As wide as the rasteriser draws on a page of 100."""
+"""Line width of the rasteriser on a page of side 100."""
 SEEN = f'<path {PEN} d="M10 60L90 60"/>'
-"""In every file, so that an unseen shape leaves something to look at."""
+"""A stroke in every file, so that files with invisible shapes are not empty."""
 
 
 def page(body: str, attributes: str = 'viewBox="0 0 100 100"') -> bytes:
@@ -210,7 +210,7 @@ def test_lines_lie_where_cairosvg_draws_them(name: str) -> None:
 
 
 def test_percentages_of_a_page_that_is_not_square_by_hand() -> None:
-    """CairoSVG takes them of the picture instead."""
+    """CairoSVG takes percentages of the picture instead."""
     body = f'<line {PEN} x1="5%" y1="50%" x2="90%" y2="80%"/><circle {PEN} cx="50%" cy="50%" r="10%"/>'
     line, circle = read_strokes(page(body, 'viewBox="0 0 100 60"'))
     np.testing.assert_allclose(line, [[5, 30], [90, 48]])
@@ -254,7 +254,7 @@ def test_a_background_is_a_rectangle_that_covers_the_page(name: str) -> None:
     assert len(read_strokes(page(body + SEEN))) == strokes
 
 
-def test_a_background_alone_is_no_drawing() -> None:
+def test_a_background_alone_is_refused() -> None:
     with pytest.raises(SvgError, match="no visible stroke"):
         read_svg(page('<rect width="100" height="100" fill="#fff"/>'))
 
@@ -276,7 +276,7 @@ def test_a_few_hundred_classes_are_read_as_cairosvg_reads_them() -> None:
 
 
 @pytest.mark.parametrize("rule", [".a{fill:none}", ".cls-12{fill:#fff;}\n", ".b { stroke: red; }\n", "#c{opacity:.5}"])
-def test_no_style_sheet_of_16_kb_is_too_long(rule: str) -> None:
+def test_any_style_sheet_of_16_kb_is_within_the_limits(rule: str) -> None:
     class_rule = "path{fill:none;stroke:#000}"
     rules = class_rule + rule * (((1 << 14) - len(class_rule)) // len(rule))
     assert len(read_strokes(page(f"<style>{rules}</style><path {LINE}/>"))) == 1
@@ -287,8 +287,7 @@ NUMBERS = ("0", "0.0", ".0", "0%", "-1", "1e-999", "none", "1", "0.05", "50%", "
 
 @pytest.mark.parametrize("function", ["rgb", "rgba", "RGBA", "hsl", "hsla", "hwb", "lab", "oklch", "color"])
 @pytest.mark.parametrize("first", ["0", "50%", "9deg", "none", "srgb 1"])
-def test_a_colour_is_clear_where_its_parser_says_so(function: str, first: str) -> None:
-    """Most colours are told by their looks."""
+def test_transparent_colours_are_those_of_the_parser(function: str, first: str) -> None:
     ends = ["", "/", ",,", " /**/", *(sign + number for sign in (",", ", ", "/", " / ") for number in NUMBERS)]
     for end in ends:
         for between in (",", " ", " , "):
@@ -302,12 +301,12 @@ def test_a_colour_is_clear_where_its_parser_says_so(function: str, first: str) -
     "colour", ["#0000", "#00000000", "#fff0", "#1230", "#ffff", "#12345610", "#000", "#100000", "TRANSPARENT",
                "transp\\61rent", "transparent/**/", "currentColor", "url(#a)", "rgba(0,0,0,0/*/1", "rgba(0,0,0,0) x"],
 )  # fmt: skip
-def test_a_short_colour_is_clear_where_its_parser_says_so(colour: str) -> None:
+def test_short_transparent_colours_are_those_of_the_parser(colour: str) -> None:
     clear = getattr(parse_color(colour), "alpha", 1) == 0
     assert len(read_strokes(page(f'<path {LINE} stroke="{colour}" fill="none"/>{SEEN}'))) == 2 - clear
 
 
-def test_what_no_parser_takes_is_a_colour() -> None:
+def test_invalid_colours_count_as_visible() -> None:
     assert len(read_strokes(page(f'<path {LINE} stroke="color()" fill="none"/>{SEEN}'))) == 2
 
 
@@ -361,7 +360,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_would_be_drawn_wrongly_is_refused(name: str) -> None:
+def test_unsupported_files_are_refused(name: str) -> None:
     body, message = REFUSED[name]
     with pytest.raises(SvgError, match=message):
         read_svg(page(body))
@@ -379,11 +378,11 @@ def test_what_would_be_drawn_wrongly_is_refused(name: str) -> None:
         f'<switch><text>text</text>{SEEN}</switch>{SEEN}',
     ],
 )  # fmt: skip
-def test_what_changes_no_stroke_is_let_pass(body: str) -> None:
+def test_rules_that_change_no_stroke_are_ignored(body: str) -> None:
     assert len(read_strokes(page(body))) == 1
 
 
-def test_uses_count_each_time() -> None:
+def test_each_use_counts_towards_the_limits() -> None:
     group = f'<g id="a">{SEEN * 50}</g>'
     assert len(read_strokes(page(group + '<use href="#a"/>' * 90))) == 50 * 91
     with pytest.raises(SvgError, match="more than 5000 elements, as often as they are used"):

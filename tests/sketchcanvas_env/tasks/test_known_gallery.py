@@ -1,4 +1,4 @@
-"""A known gallery: new drawings of photos whose other drawings were learned from. Tables, tasks and environments."""
+"""A known gallery, where the test set has new drawings of known photos: tables, tasks and environments."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PHOTOS = 9
 
 
 def known_dataset() -> SketchDataset:
-    """Nine photos with five drawings each for the selector: three to learn from, one to choose by, one to report."""
+    """Nine photos with five drawings each for the selector: three in train, one in val, one in test."""
     toy = toy_dataset("known")
     photos = np.array([f"photo-{i}" for i in range(PHOTOS)])
     rows = [(photo, split) for photo in photos for split in ("train", "train", "train", "val", "test")]
@@ -78,7 +78,7 @@ def test_rewards_are_those_of_ranks_in_the_shared_gallery(known: tuple[SketchDat
                 assert (nearest == task.photo_ids[row]) == (table.ranks[at, action] == 1)
 
 
-def test_looks_belong_to_such_a_table(known: tuple[SketchDataset, OutcomeTable]) -> None:
+def test_looks_fit_such_a_table(known: tuple[SketchDataset, OutcomeTable]) -> None:
     dataset, table = known
     looks = toy_looks(table, dataset)
     looks.check_against(table)

@@ -17,7 +17,7 @@ from tests.helpers import TOY_CANVASES, TOY_FLOPS, TOY_MILLISECONDS, Toy
 
 
 class FromTable:
-    """Answers from a table, and remembers what it was asked."""
+    """A retriever that reads a table and records its calls."""
 
     canvases = TOY_CANVASES
     flops = TOY_FLOPS
@@ -95,7 +95,7 @@ def test_both_checkers_pass(toy: Toy) -> None:
 
 
 @pytest.mark.parametrize("mode", ["rgb_array", "ansi"])
-def test_it_can_be_seen(toy: Toy, mode: str) -> None:
+def test_it_can_be_rendered(toy: Toy, mode: str) -> None:
     env = make(toy, FromTable(toy), render_mode=mode)
     env.reset(seed=0)
     info = env.step(1)[4]
@@ -117,7 +117,7 @@ def test_it_can_be_seen(toy: Toy, mode: str) -> None:
         ({"tradeoff": 3}, "tradeoff"),
     ],
 )
-def test_arguments_that_cannot_be(toy: Toy, changes: dict[str, Any], message: str) -> None:
+def test_invalid_arguments_are_refused(toy: Toy, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make(toy, FromTable(toy), **changes)
 
@@ -129,7 +129,7 @@ def test_a_retriever_has_a_cost_for_every_canvas(toy: Toy) -> None:
         make(toy, retriever)
 
 
-def test_a_retriever_has_a_latency_if_it_is_asked_for(toy: Toy) -> None:
+def test_cost_latency_needs_a_retriever_with_latency(toy: Toy) -> None:
     retriever = FromTable(toy)
     retriever.milliseconds = None  # type: ignore[assignment]
     make(toy, retriever)
@@ -155,6 +155,6 @@ def test_a_retriever_has_a_latency_if_it_is_asked_for(toy: Toy) -> None:
         ((1, 0.5, 2.4), "triplet"),
     ],
 )
-def test_outcomes_that_cannot_be(arguments: tuple[int, float, float], message: str) -> None:
+def test_outcomes_out_of_range_are_refused(arguments: tuple[int, float, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Outcome(*arguments)

@@ -1,4 +1,4 @@
-"""Observations of a split: the same in memory and mapped, and never those of other sketches."""
+"""Observations of a split, in memory and mapped."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("mapped", [False, True])
-def test_every_sketch_is_shown_in_its_row(folder: Path, monkeypatch: pytest.MonkeyPatch, mapped: bool) -> None:
+def test_every_sketch_has_its_row(folder: Path, monkeypatch: pytest.MonkeyPatch, mapped: bool) -> None:
     dataset = toy_dataset()
     monkeypatch.setattr(observations, "MAPPED_FROM", 0 if mapped else 1 << 30)
     for _ in range(2):
@@ -41,7 +41,7 @@ def test_every_sketch_is_shown_in_its_row(folder: Path, monkeypatch: pytest.Monk
         assert np.array_equal(stroke_observations(dataset, "val", 30)[0], points)
 
 
-def test_other_sketches_are_never_taken_for_these(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_tells_sketches_apart(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(observations, "MAPPED_FROM", 0)
     dataset, asked = toy_dataset(), []
 
