@@ -644,7 +644,7 @@ def test_the_docstring_is_the_documentation_page() -> None:
         "Vectorized environment", "Version History",
     ]  # fmt: skip
     assert [name for name in sections if name in fixed] == fixed
-    assert "gamma = 1 is right" in page()
+    assert "Use gamma = 1" in page()
 
 
 def test_the_default_arguments_are_those_of_the_docstring() -> None:
@@ -653,7 +653,7 @@ def test_the_default_arguments_are_those_of_the_docstring() -> None:
 
     ours, plain = defaults(SketchCanvasCascadeEnv), defaults(SketchCanvasEnv)
     del plain["retriever"], plain["preferences"]
-    assert ours == {**plain, "ranking": "last", "looks": None, "confidence": False}
+    assert ours == {**plain, "dataset": "emoji", "ranking": "last", "looks": None, "confidence": False}
     for name, value in ours.items():
         assert f'{name}="{value}"' in page() or f"{name}={value}" in page()
 
