@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -36,8 +36,6 @@ _INPUT = f"{_STROKES}, tradeoff (1, 1)"
 _CASCADE_INPUT = (
     f"{_STROKES}, looks (1, L) as sketchcanvas_env.outcomes.looks.look_feature_names has it, last (1, canvases)"
 )
-
-COST_COLUMNS = ("canvas", "float32", "int8", "difference")
 
 TRADEOFFS = (0.05, 0.2, 0.6)
 """Tradeoffs at which conditioned selectors are compared."""
@@ -142,19 +140,6 @@ def record_int8_cost(folder: str | os.PathLike[str], dataset: SketchDataset, spl
     card = read_card(Path(folder), STUDENT_INT8)
     write_json(Path(folder) / f"{STUDENT_INT8}.json", {**card, "accuracy": cost}, indent=2)
     return cost
-
-
-def cost_cells(cost: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """The result of `record_int8_cost` as cells under `COST_COLUMNS`, in percent."""
-    return [
-        (
-            str(one["side"]),
-            f"{100 * one['float32']:.1f}",
-            f"{100 * one['int8']:.1f}",
-            f"{100 * one['difference']:+.1f} [{100 * one['low']:+.1f}, {100 * one['high']:+.1f}]",
-        )
-        for one in cost["canvases"]
-    ]
 
 
 class _ByPosition(nn.Module):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from agents.evaluation.bootstrap import Interval
 from agents.reports import tables
 from agents.reports.document import Block, Text
 from agents.reports.tables import Table
@@ -129,5 +133,27 @@ def cost_table(found: SelectorCosts) -> Table:
                 f"{100 * one.ms_share:.0f}",
             )
             for one in found.selectors
+        ),
+    )
+
+
+def int8_table(cost: Mapping[str, Any], size: int) -> Table:
+    """acc@1 of an exported student at int8 and at float32, in percent.
+
+    Args:
+        cost: the result of `agents.onnx.export.record_int8_cost`.
+        size: of the export at int8, bytes.
+    """
+    return Table(
+        f"acc@1 on {cost['dataset']}, split {cost['split']}: int8 ({size:,} bytes) against float32",
+        ("canvas", "float32", "int8", "difference"),
+        tuple(
+            (
+                str(one["side"]),
+                f"{100 * one['float32']:.1f}",
+                f"{100 * one['int8']:.1f}",
+                tables.percent_text(one["difference"], Interval(one["low"], one["high"]), signed=True),
+            )
+            for one in cost["canvases"]
         ),
     )

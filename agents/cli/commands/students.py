@@ -132,6 +132,7 @@ def export(
     import students
     from agents.onnx import export as onnx_export
     from agents.reports import tables as report
+    from agents.reports.studies import int8_table
     from students.onnx.export import export as export_student
     from students.onnx.export import export_int8
 
@@ -155,7 +156,6 @@ def export(
         small = export_int8(network, folder, drawn)
         cost = onnx_export.record_int8_cost(folder, data, split)
         found["student-int8"] = {**small.card, "accuracy": cost}
-        title = f"acc@1 on {dataset}, split {split}: int8 ({small.card['bytes']:,} bytes) against float32"
-        tables.append(report.Table(title, onnx_export.COST_COLUMNS, tuple(onnx_export.cost_cells(cost))))
+        tables.append(int8_table(cost, small.card["bytes"]))
     show(as_json, found, *tables)
     tell(f"wrote {folder}")

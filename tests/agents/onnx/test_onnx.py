@@ -17,8 +17,9 @@ import torch
 import agents
 import students
 from agents.onnx import export as onnx_export
-from agents.onnx.export import TOLERANCE, TRADEOFFS, cost_cells, export, record_int8_cost
+from agents.onnx.export import TOLERANCE, TRADEOFFS, export, record_int8_cost
 from agents.onnx.selector import OnnxSelector, selector_graph
+from agents.reports.studies import int8_table
 from agents.search.pipeline import Pipeline
 from agents.selectors import networks as selectors
 from agents.store.saved import SavedSelector
@@ -232,5 +233,5 @@ def test_the_cost_of_int8_is_measured_and_written_down(folder: Path, toy: Toy, t
         assert one["difference"] == pytest.approx(one["int8"] - one["float32"])
         assert one["low"] <= one["difference"] <= one["high"]
     assert OnnxStudent.load(path, "int8").card["accuracy"] == cost
-    assert [cells[0] for cells in cost_cells(cost)] == ["16", "32"]
+    assert [cells[0] for cells in int8_table(cost, 1).rows] == ["16", "32"]
     assert OnnxStudent.load(path, "int8").embed(SKETCHES, 16).shape == (len(SKETCHES), OnnxStudent.load(path).dim)
