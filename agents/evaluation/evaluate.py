@@ -149,6 +149,29 @@ def evaluate_options(
     return evaluate_runs(options, [(choice, selector_flops)], resamples=resamples, seed=seed)
 
 
+def evaluate_groups(
+    options: Options, choice: npt.ArrayLike, selector_flops: npt.ArrayLike, table: OutcomeTable
+) -> dict[str, Evaluation]:
+    """A policy on the sketches of each condition or abstraction level, by its name; nothing where there is one only.
+
+    Args:
+        options: the outcomes of one split.
+        choice: as of `evaluate_options`.
+        selector_flops: as of `evaluate_options`.
+        table: the rows that the options are of, which knows the groups.
+    """
+    names = table.group_names
+    if len(names) < 2:
+        return {}
+    probabilities = options.probabilities(choice)
+    thinking = np.broadcast_to(np.asarray(selector_flops, dtype=np.float64), (len(options),))
+    found = {}
+    for number, name in names.items():
+        rows = table.level == number
+        found[name] = evaluate_options(options.of_rows(rows), probabilities[rows], selector_flops=thinking[rows])
+    return found
+
+
 def evaluate_runs(
     options: Options, runs: Sequence[Policy], *, resamples: int = bootstrap.RESAMPLES, seed: int = 0
 ) -> Evaluation:

@@ -6,7 +6,7 @@ canvases come first: those make the hull, and the best of them is what every pol
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -72,6 +72,10 @@ class Options:
             photo_ids=table.photo_ids,
             charge=charge_of(table, tradeoff, cost),
         )
+
+    def of_rows(self, rows: npt.NDArray[np.bool_]) -> Options:
+        """The options of some sketches, chosen by (N,) bool."""
+        return replace(self, ranks=self.ranks[rows], rewards=self.rewards[rows], photo_ids=self.photo_ids[rows])
 
     def __len__(self) -> int:
         """Number of sketches, N."""

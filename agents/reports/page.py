@@ -125,15 +125,15 @@ def choices_of(result: CompareResult) -> dict[str, npt.NDArray[np.int64]]:
 def canvas_shares(
     choices: Choices, options: Options, level: npt.NDArray[np.int8]
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """The share of the sketches of each level that gets each option.
+    """The share of the sketches of each group that gets each option.
 
     Args:
         choices: of the agents.
         options: the M options.
-        level: (N,) abstraction level of the sketches.
+        level: (N,) number of each sketch's group (`OutcomeTable.group_names`).
 
     Returns:
-        (L, M) of each agent (mean over its seeds) and of the oracle; levels rise, rows add up to 1.
+        (L, M) of each agent (mean over its seeds) and of the oracle; numbers rise, rows add up to 1.
     """
     policies = {
         agent: np.mean([options.probabilities(one) for one in seeds], axis=0) for agent, seeds in choices.items()
@@ -253,7 +253,7 @@ def _tradeoff(swept: sweep.SweepResult, pictures: Path) -> Section:
 def _levels(
     shares: Mapping[str, npt.NDArray[np.float64]], options: Options, table: OutcomeTable, pictures: Path
 ) -> Section:
-    levels = np.unique(table.level).tolist()
+    groups = list(table.group_names.values())
     # All canvases, and those ways to look again that some policy takes often enough.
     often = np.max([share.max(axis=0) for share in shares.values()], axis=0) >= SEEN
     shown = np.flatnonzero(often | (np.arange(len(options.names)) < options.n_fixed))
@@ -263,22 +263,22 @@ def _levels(
         for name, share in shares.items()
     )
     return Section(
-        "Canvases by level of abstraction",
+        "Canvases by condition",
         (
             Picture(
                 plots.canvas_shares(
                     {name: share[:, shown] for name, share in shares.items()},
-                    levels,
+                    groups,
                     names,
                     pictures / "canvas-shares.png",
                 ),
-                f"Stacked bars of canvas shares at the levels {', '.join(map(str, levels))}, a panel for each of "
+                f"Stacked bars of canvas shares under the conditions {', '.join(groups)}, a panel for each of "
                 f"{', '.join(shares)}. The table below has the numbers.",
-                "Agents: mean over seeds. Bars of one height and colour at all levels: the level makes no difference.",
+                "Agents: mean over seeds. Where all bars of a panel are alike the condition makes no difference.",
             ),
             Table(
                 "share of the sketches that each canvas gets, %",
-                ("policy", *(f"level {level}" for level in levels)),
+                ("policy", *groups),
                 cells,
                 "canvas:share; shares below half a percent are left out.",
                 frozenset({len(cells) - 1}),
@@ -294,7 +294,8 @@ def _regrets(
     for place, one in enumerate(found, start=1):
         # All canvases, and those ways to look again that some policy takes.
         shown = sorted({*range(options.n_fixed), *one.chosen.values()})
-        title = f"{place}. {table.sketch_ids[one.row]}, level {table.level[one.row]}: regret {one.regret:.4f}"
+        group = table.group_names[int(table.level[one.row])]
+        title = f"{place}. {table.sketch_ids[one.row]}, {group}: regret {one.regret:.4f}"
         cells = tuple(
             (
                 name,

@@ -235,13 +235,13 @@ def pareto(result: SweepResult, path: str | Path) -> Path:
 
 
 def canvas_shares(
-    shares: Mapping[str, npt.NDArray[np.float64]], levels: Sequence[int], canvases: Sequence[str], path: str | Path
+    shares: Mapping[str, npt.NDArray[np.float64]], groups: Sequence[str], canvases: Sequence[str], path: str | Path
 ) -> Path:
-    """Plot the share of each canvas at each abstraction level, as stacked bars, a panel for each policy.
+    """Plot the share of each canvas under each condition, as stacked bars, a panel for each policy.
 
     Args:
         shares: (L, K) of each policy; the rows add up to 1.
-        levels: the L abstraction levels.
+        groups: names of the L conditions or abstraction levels.
         canvases: names of the K canvases or, in a cascade, of the ways to end.
         path: of the PNG file.
     """
@@ -254,21 +254,22 @@ def canvas_shares(
     colours = colormaps["viridis_r"](np.linspace(0.05, 0.95, len(canvases)))
     panels = np.atleast_1d(grid).ravel()
     bars: list[Any] = []
+    short = [name.removeprefix("level ") for name in groups]
     for panel in panels[len(shares) :]:
         panel.set_axis_off()
     for panel, (name, share) in zip(panels, shares.items(), strict=False):
-        below = np.zeros(len(levels))
+        below = np.zeros(len(groups))
         bars = []
         for column in range(len(canvases)):
             part = 100 * share[:, column]
             # Hatched: looked again.
             again = {} if canvases[column].isdecimal() else {"hatch": "///", "edgecolor": "0.9", "linewidth": 0}
-            bars.append(panel.bar([str(level) for level in levels], part, bottom=below, color=colours[column], **again))
+            bars.append(panel.bar(short, part, bottom=below, color=colours[column], **again))
             below = below + part
         panel.set_title(name, fontsize=9)
         panel.set_ylim(0, 100)
         panel.tick_params(labelsize=8)
-    figure.supxlabel("abstraction level", fontsize=9)
+    figure.supxlabel("condition" if short == list(groups) else "abstraction level", fontsize=9)
     figure.supylabel("share of the sketches, %", fontsize=9)
     figure.legend(bars, list(canvases), title="canvas", loc="outside right upper", fontsize=8)
     return _save(figure, path)

@@ -121,6 +121,28 @@ def policy_cells(name: str, evaluation: Evaluation) -> Row:
     )
 
 
+def group_table(groups: Mapping[str, Mapping[str, Evaluation]]) -> Table:
+    """Accuracy, cost and canvases of policies by condition or abstraction level.
+
+    Args:
+        groups: by policy and then by group, as `evaluate_groups` gives them.
+    """
+    rows = tuple(
+        (
+            group,
+            f"{part.n_sketches:,}",
+            policy,
+            f"{100 * part.acc1:.1f} {points_text(part.acc1_interval)}",
+            f"{part.gflops:.4f}",
+            share_text(part.share),
+        )
+        for group in next(iter(groups.values()))
+        for policy, parts in groups.items()
+        for part in [parts[group]]
+    )
+    return Table("by condition", ("condition", "sketches", "policy", "acc@1", "GFLOPs", "canvas shares"), rows)
+
+
 def share_text(share: Mapping[str, float]) -> str:
     """Shares of the canvases, by side, as percentages; those that would round to 0 are left out."""
     return " ".join(f"{name}:{100 * part:.0f}" for name, part in share.items() if part >= 0.005)

@@ -42,6 +42,12 @@ class SkippedDataWarning(UserWarning):
         super().__init__(f"{summary}; the data set's `skipped` lists all, and strict=True refuses them")
 
 
+MAX_CONDITIONS = 100
+"""Most conditions by which reports are split."""
+NO_CONDITION = "(none)"
+"""The group of sketches without a condition."""
+
+
 @dataclass(frozen=True, eq=False)
 class SketchDataset:
     """Vector sketches paired with photos, in four splits.
@@ -69,7 +75,7 @@ class SketchDataset:
             selectors are judged by new drawings of photos whose other drawings they have learned from. False for
             recognition, where the classes are always the same.
         conditions: (N,) str, the condition under which each sketch was made, "" where none is known; None where a data
-            set has none. Reports may be split by it.
+            set has none. Reports are split by it (`groups`).
         notes: what a user should know of how the data were read, a sentence each.
 
     Raises:
@@ -109,6 +115,19 @@ class SketchDataset:
         counts = {name: len(self.indices(name)) for name in SPLITS}
         splits = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
         return f"<SketchDataset {self.name} for {self.task}: {len(self)} sketches ({splits})>"
+
+    def groups(self) -> tuple[NDArray[np.int8], tuple[str, ...]]:
+        """What reports are split by: the number of each sketch's condition, (N,) int8, and the conditions' names.
+
+        Sketches without a condition belong to `NO_CONDITION`. Without conditions, or with more than
+        `MAX_CONDITIONS`, the numbers are the abstraction levels, and there are no names.
+        """
+        if self.conditions is None:
+            return self.level, ()
+        names, numbers = np.unique(np.where(self.conditions == "", NO_CONDITION, self.conditions), return_inverse=True)
+        if len(names) > MAX_CONDITIONS:
+            return self.level, ()
+        return numbers.astype(np.int8), tuple(names.tolist())
 
     def sketch(self, index: int) -> VectorSketch:
         """The sketch in row `index`.

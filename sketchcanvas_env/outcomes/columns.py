@@ -90,6 +90,13 @@ def check_rows(table: OutcomeTable) -> None:
             raise TableError(f"gallery_size must give the number of photos of split {split!r}, got {size!r}")
     if (table.level < 0).any():
         raise TableError("level must not be negative")
+    conditions = table.meta.get("conditions")
+    if conditions is not None:
+        texts = isinstance(conditions, list) and all(
+            isinstance(name, str) and name.isprintable() for name in conditions
+        )
+        if not texts or int(table.level.max(initial=0)) >= len(conditions):
+            raise TableError('meta["conditions"] must be a list of names, one for each number in level')
 
 
 def check_outcomes(table: OutcomeTable) -> None:

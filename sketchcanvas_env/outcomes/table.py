@@ -51,7 +51,7 @@ class OutcomeTable(StoredTable):
         sketch_ids: (N,) str, unique.
         photo_ids: (N,) str, true photo of each sketch; all are in `photos`.
         split: (N,) str, each one of `SPLITS`.
-        level: (N,) int8, abstraction level.
+        level: (N,) int8, abstraction level, or number of the condition in `meta["conditions"]`, their names.
         gallery_size: number of photos in the gallery of each split.
         meta: provenance, JSON-able. `meta["triplet_margin"]` names a margin other than 0.3, `meta["latency"]` says how
             and on which machine `milliseconds` were measured.
@@ -117,6 +117,13 @@ class OutcomeTable(StoredTable):
     def margin(self) -> float:
         """Margin with which the triplet losses were computed."""
         return float(self.meta.get("triplet_margin", rules.TRIPLET_MARGIN))
+
+    @property
+    def group_names(self) -> dict[int, str]:
+        """Names of the groups that reports are split by, by number in `level`: conditions, or "level 0" and so on."""
+        conditions = self.meta.get("conditions")
+        numbers = np.unique(self.level).tolist()
+        return {number: f"level {number}" if conditions is None else conditions[number] for number in numbers}
 
     @property
     def splits(self) -> tuple[str, ...]:

@@ -61,6 +61,8 @@ def joined(tables: Sequence[OutcomeTable], dataset: SketchDataset) -> OutcomeTab
     if len(set(ids)) != len(ids) or set(ids) != set(wanted.tolist()):
         raise TableError(f"the folds' tables do not tell of every sketch of {dataset.name!r} once")
     order = _order(tables, wanted)
+    groups, conditions = dataset.groups()
+    named = {"conditions": list(conditions)} if conditions else {}
     return OutcomeTable(
         dataset=dataset.name,
         dataset_hash=dataset.hash,
@@ -73,9 +75,9 @@ def joined(tables: Sequence[OutcomeTable], dataset: SketchDataset) -> OutcomeTab
         sketch_ids=wanted,
         photo_ids=dataset.photo_ids[rows],
         split=dataset.split[rows],
-        level=dataset.level[rows],
+        level=groups[rows],
         gallery_size={split: len(dataset.gallery(split)) for split in ("train", "val", "test")},
-        meta={"triplet_margin": first.margin, "versions": first.meta.get("versions", {}), "folds": hashes},
+        meta={"triplet_margin": first.margin, "versions": first.meta.get("versions", {}), "folds": hashes, **named},
     )
 
 

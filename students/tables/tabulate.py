@@ -188,11 +188,13 @@ def _outcomes(
 
     stored = rank_in_blocks(student, dataset, rows, photos, columns, folder / f"{key}.sketches", outcomes, progress)
 
+    groups, conditions = dataset.groups()
+
     def in_blocks(name: str) -> Rows:
         if name in columns:
             computed = stored[name]
             return Rows(computed.dtype, computed.shape, (computed[block] for block in names.blocks(len(rows))))
-        own = own_column(name, dataset.level, np.int8) if name == "level" else getattr(dataset, name)
+        own = own_column(name, groups, np.int8) if name == "level" else getattr(dataset, name)
         return Rows(own.dtype, rows.shape, (own[rows[block]] for block in names.blocks(len(rows))))
 
     return {name: in_blocks(name) for name in ROWS}, {
@@ -204,7 +206,11 @@ def _outcomes(
         "flops": np.array([student.flops(side) for side in sides]),
         "photos": photos,
         "gallery_size": {split: len(dataset.gallery(split)) for split in splits},
-        "meta": {"triplet_margin": rules.TRIPLET_MARGIN, "versions": versions()},
+        "meta": {
+            "triplet_margin": rules.TRIPLET_MARGIN,
+            "versions": versions(),
+            **({"conditions": list(conditions)} if conditions else {}),
+        },
     }
 
 

@@ -26,6 +26,8 @@ from agents.cli.shared_options import (
 )
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from agents.evaluation.evaluate import Evaluation
     from agents.evaluation.setting import EnvConfig
     from sketchcanvas_env.data import SketchDataset
@@ -139,29 +141,33 @@ def _evaluate_policies(
     env = environment(dataset=dataset, root=root, student=student, table=table, canvases=canvases, cost=cost)
     env = replace(env, tradeoff=tradeoff)
     results: dict[str, Evaluation] = {}
+    groups: dict[str, dict[str, Evaluation]] = {}
     refused: dict[str, Exception] = {}
     for name in policies:
         try:
-            results[name] = _evaluate_policy(name, env, split)
+            results[name], groups[name] = _evaluate_policy(name, env, split)
         except (ValueError, OSError) as error:
             refused[name] = error
     if not results:
         raise next(iter(refused.values()))
     rows = [report.policy_cells(name, result) for name, result in results.items()]
     title = f"{dataset}, split {split}, tradeoff {tradeoff} against {cost}"
-    show(
-        as_json,
-        {name: result.to_json() for name, result in results.items()},
-        report.Table(title, report.POLICY_COLUMNS, tuple(rows)),
-    )
+    values = {
+        name: {**result.to_json(), "groups": {group: part.to_json() for group, part in groups[name].items()}}
+        for name, result in results.items()
+    }
+    split_up = [report.group_table(groups)] if any(groups.values()) else []
+    show(as_json, values, report.Table(title, report.POLICY_COLUMNS, tuple(rows)), *split_up)
     for name, reason in refused.items():
         tell(f"sketchcanvas: {name} is left out: {sentence_of(reason)}")
     if refused:
         raise typer.Exit(2)
 
 
-def _evaluate_policy(name: str, env: EnvConfig, split: str) -> Evaluation:
-    """The evaluation of a baseline or a saved selector; a selector's own max_points replaces that of `env`.
+def _evaluate_policy(name: str, env: EnvConfig, split: str) -> tuple[Evaluation, dict[str, Evaluation]]:
+    """The evaluation of a baseline or a saved selector, and those by group (`evaluate_groups`).
+
+    A selector's own max_points replaces that of `env`.
 
     Raises:
         ValueError: it does not fit the setting.
@@ -170,7 +176,6 @@ def _evaluate_policy(name: str, env: EnvConfig, split: str) -> Evaluation:
     from dataclasses import asdict, replace
 
     from agents.evaluation import baselines
-    from agents.evaluation.evaluate import evaluate_options
     from agents.evaluation.setting import CascadeConfig
     from agents.store import saved
 
@@ -178,9 +183,8 @@ def _evaluate_policy(name: str, env: EnvConfig, split: str) -> Evaluation:
         side = name.removeprefix("fixed:")
         if side.isdecimal() and int(side) not in env.canvases:
             raise ValueError(f"{side} is not among --canvases {','.join(map(str, env.canvases))}")
-        return evaluate_options(
-            env.options(split), baselines.by_name(name, env.outcomes(split), **env.reward_weights())
-        )
+        choice = baselines.by_name(name, env.outcomes(split), **env.reward_weights())
+        return _evaluated(env, split, choice, 0.0)
     one = saved.load(name)
     if one.canvases != env.canvases:
         raise ValueError(
@@ -190,4 +194,14 @@ def _evaluate_policy(name: str, env: EnvConfig, split: str) -> Evaluation:
     if isinstance(one.env, CascadeConfig):
         env = CascadeConfig(**asdict(env), ranking=one.env.ranking)
     choice, own_flops = env.decide(one.selector, split)
-    return evaluate_options(env.options(split), choice, selector_flops=own_flops)
+    return _evaluated(env, split, choice, own_flops)
+
+
+def _evaluated(
+    env: EnvConfig, split: str, choice: ArrayLike, own_flops: ArrayLike
+) -> tuple[Evaluation, dict[str, Evaluation]]:
+    from agents.evaluation.evaluate import evaluate_groups, evaluate_options
+
+    options = env.options(split)
+    whole = evaluate_options(options, choice, selector_flops=own_flops)
+    return whole, evaluate_groups(options, choice, own_flops, env.outcomes(split))

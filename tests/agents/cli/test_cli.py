@@ -191,7 +191,10 @@ def test_train_evaluate_resume(toy: Toy, tmp_path: Path, capsys: pytest.CaptureF
     assert list((tmp_path / "tb").iterdir())
     assert run("evaluate", *toy_options(toy), out, "oracle", "--json") == 0
     again = json.loads(capsys.readouterr().out)
+    groups = again[str(out)].pop("groups")
     assert again[str(out)] == told["val"]
+    assert list(groups) == list(toy.table.select("val").group_names.values())
+    assert sum(part["n_sketches"] for part in groups.values()) == told["val"]["n_sketches"]
     assert again["oracle"]["regret"] == 0.0
     assert again["oracle"]["reward"] > again[str(out)]["reward"]
     assert run("evaluate", *toy_options(toy), "--canvases", "16,32", out) == 2
@@ -270,6 +273,7 @@ def test_evaluate_prints_a_table(toy: Toy, capsys: pytest.CaptureFixture[str]) -
     accuracy = 100 * float((toy.table.select("val").ranks[:, 1] == 1).mean())
     assert f"{accuracy:.1f}" in text
     assert "hull gain" in text
+    assert "by condition" in text and "level 1" in text
 
 
 def test_compare_report_and_validate(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

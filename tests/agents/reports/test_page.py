@@ -205,6 +205,11 @@ def test_shares_by_level(written: Written) -> None:
             told = dict(pair.split(":") for pair in cells[1 + level].split())
             rounded = {str(TOY_CANVASES[k]): f"{100 * part:.0f}" for k, part in enumerate(expected) if part >= 0.005}
             assert told == rounded
+    assert written.html.tables["share of the sketches that each canvas gets, %"][0][1:] == [
+        "level 0",
+        "level 1",
+        "level 2",
+    ]
     # The oracle's shares differ between levels, so a mix-up of levels would be noticed.
     assert len({tuple(row) for row in shares["oracle"].tolist()}) > 1
 

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from sketchcanvas_env.data import SketchDataset
+from sketchcanvas_env.data.dataset import MAX_CONDITIONS, NO_CONDITION
 from sketchcanvas_env.outcomes.reward import rank_of_true
 from sketchcanvas_env.outcomes.table import OutcomeTable
 from sketchcanvas_env.sketches.sketch import VectorSketch
@@ -298,3 +299,19 @@ def test_memory_does_not_grow_with_the_number_of_sketches(monkeypatch: pytest.Mo
     assert lengths == [1440, 14400]
     assert (streaming[1] - streaming[0]) / (lengths[1] - lengths[0]) < 30, streaming
     assert (whole[1] - whole[0]) / (lengths[1] - lengths[0]) < 60, whole
+
+
+def test_a_table_knows_the_conditions_of_its_sketches() -> None:
+    """A known condition, none, and more of them than reports are split by."""
+    plain = toy_dataset()
+    hasty = np.arange(len(plain)) % 2 == 0
+    dataset = replace(plain, conditions=np.where(hasty, "hasty", ""))
+    table = tabulate.tabulate(Counting(), dataset)
+    rows = np.concatenate([dataset.indices(split) for split in ("train", "val", "test")])
+    assert [table.group_names[number] for number in table.level.tolist()] == [
+        "hasty" if hasty[row] else NO_CONDITION for row in rows.tolist()
+    ]
+    many = replace(plain, conditions=np.array([f"person {row}" for row in range(len(plain))]))
+    assert len(many) > MAX_CONDITIONS
+    np.testing.assert_array_equal(many.groups()[0], plain.level)
+    assert "conditions" not in tabulate.tabulate(Counting(), plain).meta
