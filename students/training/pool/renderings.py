@@ -132,9 +132,9 @@ def _check_shapes(shapes: Mapping[str, tuple[int, ...]]) -> None:
     photos, drawings = shapes["photos"][:1], shapes["ends"]
     names = [shapes[name] for name in ("photo_names", "sketch_names", "icon_names")]
     if any(len(shape) != 1 for shape in (*names, drawings)) or shapes["photos"] != (*names[0], SIDE, SIDE, 3):
-        raise ValueError(f"photos must be {SIDE} x {SIDE} pixels, one for each photo name")
+        raise ValueError(f"photos must be {SIDE} x {SIDE} pixels, one for each photo's name")
     if drawings[0] != names[1][0] + names[2][0] or shapes["stroke5"][1:] != (5,):
-        raise ValueError("drawings must be in stroke-5 format, one for each sketch and icon name")
+        raise ValueError("drawings must be in stroke-5 format, one for each sketch's and icon's name")
     for what, number, most in (
         ("photos", photos[0], MAX_PHOTOS),
         ("drawings", drawings[0], MAX_DRAWINGS),

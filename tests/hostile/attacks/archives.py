@@ -109,7 +109,10 @@ def _archive(reader: str, ranks: str, text: str) -> dict[str, tuple[Content, str
         "empty": (b"", "not a usable"),
         "no zip": (b"PK" + bytes(100), "not a usable"),
         "objects": (lambda: with_ranks("(1, 1)", "'|O'", OBJECT), "dtype object"),
-        "objects in a record": (lambda: with_ranks("(1,)", "[('a', '|O')]", OBJECT), "ranks: dtype"),
+        "objects in a record": (
+            lambda: with_ranks("(1,)", "[('a', '|O')]", OBJECT),
+            f"{ranks.removesuffix('.npy')}: dtype",
+        ),
         "a pickle": (lambda: npz({ranks: OBJECT}, reader=reader), "magic"),
         "a header that calls": (lambda: with_ranks("__import__('os').system('id')"), "malformed node"),
         "a header of shapes": (lambda: with_ranks("(" * 2_000 + ")" * 2_000), "not a usable"),
