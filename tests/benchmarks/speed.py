@@ -113,7 +113,7 @@ def cold() -> list[Figure]:
     found = [
         figure(
             "cold",
-            f"`{name}`, processor time of `{torch}`",
+            f"{name}, processor time of {torch}",
             seconds[name],
             seconds[torch],
             aim,
@@ -124,7 +124,7 @@ def cold() -> list[Figure]:
     ]
     query = "sketchcanvas query FILE"
     of = "{0:.0f} MB, {1:.0f} MB"
-    return [*found, figure("cold", f"`{query}`, memory of `{torch}`", memory[query], memory[torch], "", of)]
+    return [*found, figure("cold", f"{query}, memory of {torch}", memory[query], memory[torch], "", of)]
 
 
 WATCH = """
@@ -234,7 +234,7 @@ def throughput() -> list[Figure]:
     return [
         figure(
             "throughput",
-            f"photos: `index` / the network alone, {CORES} cores",
+            f"photos: index / the network alone, {CORES} cores",
             rates["index"],
             rates["network"],
             ">= 0.9",
@@ -303,12 +303,10 @@ def training() -> list[Figure]:
     rates = {name: [config.total_steps / one for one in seconds] for name, seconds in spent.items()}
     of = "{0:,.0f} and {1:,.0f} steps a second"
     found = [
-        figure(
-            "training", "PPO: the adapter / `DummyVecEnv`, equal settings", rates["ours"], rates["own"], ">= 20", of
-        ),
+        figure("training", "PPO: the adapter / DummyVecEnv, equal settings", rates["ours"], rates["own"], ">= 20", of),
         figure(
             "training",
-            "PPO: the adapter and our settings / `DummyVecEnv` of 8 and SB3's",
+            "PPO: the adapter and our settings / DummyVecEnv of 8 and SB3's",
             rates["ours"],
             rates["defaults"],
             ">= 20",
@@ -383,7 +381,7 @@ def scale() -> list[Figure]:
             size = len(table)
             del envs, table
     return [
-        figure("scale", f"{size:,} sketches: {name} / `import torch`", [one], [torch], "", "{0:.1f} s, {1:.1f} s")
+        figure("scale", f"{size:,} sketches: {name} / import torch", [one], [torch], "", "{0:.1f} s, {1:.1f} s")
         for name, one in times.items()
     ]
 
@@ -429,8 +427,8 @@ def page_of(command: str, figures: Sequence[dict[str, Any]]) -> str:
     columns = ("what / beside what", "ratio", "rounds", "aim", "measured", "when")
     return (
         "# Speed\n\nEvery figure is a ratio of two things that were measured in turns in one run: the median of the "
-        f"rounds, and the range of all. Made by `{command}` on {about['cores']} cores of {about['cpu']}, "
-        f"Python {about['versions']['python']}; `load` is that of the machine before each part was run, to be near 0 "
+        f"rounds, and the range of all. Made by {command} on {about['cores']} cores of {about['cpu']}, "
+        f"Python {about['versions']['python']}; load is that of the machine before each part was run, to be near 0 "
         f"for the parts page, throughput and ray.\n\n{markdown(Table('Speed', columns, tuple(rows)))}\n"
     )
 
