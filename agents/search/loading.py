@@ -75,5 +75,5 @@ def _names(selector: str | Path) -> tuple[str, str]:
 
 
 def _ranking_of(selector: object) -> str:
-    """The ranking that a cascade was trained for, one of `sketchcanvas_env.tasks.cascade_making.RANKINGS`."""
+    """The ranking that a cascade was trained for, one of `sketchcanvas_env.tasks.cascade.RANKINGS`."""
     return str(getattr(selector, "ranking", "last"))
