@@ -54,7 +54,7 @@ Format = Annotated[
     str | None,
     typer.Option(
         "--format",
-        help="Format of a folder's .json and .npy files, if it is ambiguous: points, quickdraw (JSON), offsets or "
+        help="Format of .json and .npy files, if it is ambiguous: points, quickdraw (JSON), offsets or "
         "absolute (.npy).",
     ),
 ]

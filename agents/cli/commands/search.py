@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agents.cli.output import can_print, show, tell
-from agents.cli.shared_options import AsJson
+from agents.cli.shared_options import AsJson, Format
 
 Engine = Annotated[
     str | None,
@@ -91,6 +91,7 @@ def query(
         typer.Option(help="The index's student, if it has moved: a path, or a folder of 'sketchcanvas export'."),
     ] = None,
     engine: Engine = None,
+    form: Format = None,
     picture: Annotated[
         Path | None, typer.Option("--show", help="Also draw strokes, canvases and photos into this PNG file.")
     ] = None,
@@ -118,7 +119,7 @@ def query(
 
     if canvas is not None and (selector is not None or tradeoff is not None):
         raise ValueError("--canvas excludes --selector and --tradeoff: with one canvas there is nothing to choose")
-    drawn = [read_drawing(path) for path in sketches]
+    drawn = [read_drawing(path, form) for path in sketches]
     pipeline = Pipeline.load(index, selector if canvas is None else f"fixed:{canvas}", student, engine, threads=1)
     answers = pipeline.search_many(drawn, top, tradeoff, threads=os.cpu_count() or 1)
     names = [str(path) for path in sketches]

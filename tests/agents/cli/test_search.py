@@ -117,6 +117,21 @@ def test_sketches_of_a_data_folder_are_searched_with(place: Path, capsys: pytest
     assert photos[0] == photos[1] == photos[2]
 
 
+def test_the_format_of_an_ambiguous_drawing_is_told(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two strokes of two points, or of Quick, Draw!'s x and y."""
+    file = place / "ambiguous.json"
+    file.write_text("[[[0, 9], [5, 7]], [[1, 3], [8, 2]]]")
+    index = place / "my.index"
+    assert run("query", file, "--index", index) == 2
+    assert "give the format, points or quickdraw (--format" in capsys.readouterr().err
+    hits = []
+    for form in ("points", "quickdraw"):
+        assert run("query", file, "--index", index, "--format", form, "--json") == 0
+        [answer] = json.loads(capsys.readouterr().out)["queries"]
+        hits.append([hit["distance"] for hit in answer["hits"]])
+    assert hits[0] != hits[1]
+
+
 def test_who_picks_the_canvas(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = drawings(place)[0]
     sketch = read_svg(file)
