@@ -256,7 +256,7 @@ PREFIXES: dict[str, tuple[Content, str | None]] = {
     **_archive("prefixes", "ranks.npy", "header.npy"),
     **_beside("prefixes"),
     "no sketch": (_arrays("prefixes", strokes=_shaped(0)), "strokes must be"),
-    "strokes in a table": (_arrays("prefixes", strokes=lambda a: a[:, None]), "strokes must be"),
+    "strokes in a table": (_arrays("prefixes", strokes=lambda a: a[:, None]), "strokes must have shape"),
     "no strokes": (_arrays("prefixes", strokes=_set((0,), 0)), "strokes must be"),
     "strokes below zero": (_arrays("prefixes", strokes=_set((0,), -(2**31))), "strokes must be"),
     "2^62 strokes": (_arrays("prefixes", strokes=_set((0,), 2**62, "i8")), "does not fit int32"),

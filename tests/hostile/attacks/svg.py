@@ -91,7 +91,7 @@ SVG: dict[str, tuple[Content, str | None]] = {
     ),
     "an entity in an attribute": (
         lambda: _entity("1" * 1_000, f'<path d="M1 1L{"&a;" * 100_000}"/>'),
-        "become more than",
+        "expand to more than",
     ),
     "an entity in another encoding": (
         lambda: (
