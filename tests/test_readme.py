@@ -33,7 +33,8 @@ PAGES = tuple(ROOT / folder / "README.md" for folder in ("", "sketchcanvas_env",
 README = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 """The text of all four."""
 RESULTS = ROOT / "agents" / "results" / "emoji-full"
-QUICK = ROOT / "agents" / "results" / "emoji-quick"
+QUICK = ROOT / "agents" / "results" / "known-quick"
+KNOWN = ROOT / "agents" / "results" / "known-full"
 CASCADE = ROOT / "agents" / "results" / "emoji-cascade"
 SWEEP = ROOT / "agents" / "results" / "emoji-sweep"
 STUDENTS = ROOT / "agents" / "results" / "students"
@@ -119,7 +120,7 @@ def test_stored_result_is_of_the_shipped_table() -> None:
 
 
 @pytest.mark.processors
-@pytest.mark.parametrize("folder", [RESULTS, QUICK], ids=["full", "quick"])
+@pytest.mark.parametrize("folder", [RESULTS, QUICK, KNOWN], ids=["full", "quick", "known"])
 def test_stored_comparisons_follow_from_their_selectors(folder: Path) -> None:
     assert validate(folder).differences == ()
 
