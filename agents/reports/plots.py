@@ -110,13 +110,19 @@ def ranking(result: CompareResult, path: str | Path) -> Path:
     rows.sort(key=lambda row: row.evaluation.gap_closed)
     figure, pair = _figure(10.0, 1.4 + 0.3 * len(rows), grid=(1, 2))
     left, right = pair.ravel()
+    shown: dict[str, tuple[str, str]] = {}
     for place, row in enumerate(rows):
-        told_all = row.name.partition("/")[0] in TOLD_ALL
-        colour = "black" if row.kind != "agent" else "tab:orange" if told_all else "tab:blue"
+        if row.kind != "agent":
+            kind, colour, marker = "reference", "black", "D"
+        elif row.name.partition("/")[0] in TOLD_ALL:
+            kind, colour, marker = "learns from all rewards", "tab:orange", "o"
+        else:
+            kind, colour, marker = "learns from one reward a sketch", "tab:blue", "o"
+        shown[kind] = colour, marker
         for axes, name, scale in ((left, "gap_closed", 1.0), (right, "hull_gain", 100.0)):
             value, ends = getattr(row.evaluation, name), getattr(row.evaluation, f"{name}_interval")
             axes.plot([scale * end for end in ends], [place, place], "-", color=colour, linewidth=1.6)
-            axes.plot(scale * value, place, "o" if row.kind == "agent" else "D", color=colour, markersize=6)
+            axes.plot(scale * value, place, marker, color=colour, markersize=6)
             seeds = [scale * getattr(seed, name) for seed in row.seeds]
             axes.plot(seeds, [place - 0.25] * len(seeds), ".", color=colour, alpha=0.45, markersize=4)
     for axes, label in (
@@ -128,10 +134,9 @@ def ranking(result: CompareResult, path: str | Path) -> Path:
         axes.grid(axis="x", alpha=0.25)
     left.set_yticks(range(len(rows)), [row.name for row in rows])
     right.set_yticks(range(len(rows)), [""] * len(rows))
-    for name, colour in (("learns from one reward a sketch", "tab:blue"), ("learns from all rewards", "tab:orange")):
-        right.plot([], [], "o", color=colour, label=name)
-    right.plot([], [], "D", color="black", label="reference")
-    right.legend(loc="lower right", fontsize=8)
+    for name, (colour, marker) in shown.items():
+        right.plot([], [], marker, color=colour, label=name)
+    figure.legend(loc="outside lower center", ncols=len(shown), fontsize=8)
     first, config = result.rows[0].evaluation, result.config
     figure.suptitle(
         f"{config.env.dataset}, {config.split}: {first.n_sketches:,} sketches of {first.n_photos} photos, "
