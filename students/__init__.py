@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 __all__ = ["available", "backbone_names", "create", "find", "load"]
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
-DEFAULT_STUDENT = {"emoji": "emoji-mobilenet_v2", "chairv2": "chairv2-mobilenet_v2"}
+DEFAULT_STUDENT = {
+    "emoji": "emoji-mobilenet_v2",
+    "chairv2": "chairv2-mobilenet_v2",
+    "quickdraw_recognition": "quickdraw_recognition-mobilenet_v2",
+}
 
 
 def backbone_names() -> tuple[str, ...]:
@@ -70,7 +74,10 @@ def find(name_or_path: str | Path) -> Path:
     path = Path(name_or_path)
     if path.suffix == ".safetensors" or path.exists():
         return path
-    raise ValueError(f"unknown student {text!r}; shipped students: {list(available()) or 'none'}, or give a path")
+    raise ValueError(
+        f"unknown student {text!r}; there are {', '.join(available()) or 'none'} (teachers come with the source, not "
+        "with the wheel), or give a path"
+    )
 
 
 def load(name_or_path: str | Path) -> Student:
