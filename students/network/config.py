@@ -27,6 +27,7 @@ class Head:
 MAX_SIDE = 4096
 MAX_SIZE = 4096
 MAX_CANVASES = 64
+MAX_CLASSES = 10_000
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class StudentConfig:
     """TensorFlow's padding (True) or torchvision's (False); None: that of the backbone's published weights."""
     normalisation: str | None = None
     """Key of `students.backbones.NORMALISATION`; None: that of the backbone's published weights."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes whose learnt embeddings it holds, after training for recognition."""
 
     def __post_init__(self) -> None:
         """Check all fields and fill in defaults; ValueError names the wrong field and what is allowed."""
@@ -83,6 +86,11 @@ class StudentConfig:
             raise ValueError(
                 f"there may be {MAX_CANVASES} canvases of up to {MAX_SIDE} pixels, got {self.canvases[-5:]}"
             )
+        object.__setattr__(self, "classes", tuple(self.classes))
+        if not all(isinstance(name, str) for name in self.classes) or len(set(self.classes)) != len(self.classes):
+            raise ValueError("classes must be distinct names")
+        if len(self.classes) > MAX_CLASSES:
+            raise ValueError(f"there may be {MAX_CLASSES:,} classes, got {len(self.classes):,}")
 
     @property
     def domains(self) -> tuple[str, ...]:

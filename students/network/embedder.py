@@ -50,6 +50,8 @@ class Student(nn.Module):
         # Not in the state dict, since the config determines them.
         self.register_buffer("_mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("_std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        if config.classes:
+            self.register_buffer("classes", torch.zeros(len(config.classes), self.dim))
         self._flops: dict[int, float] = {}
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -62,6 +64,14 @@ class Student(nn.Module):
     def dim(self) -> int:
         """Length of an embedding."""
         return sum(head.grid**2 * head.dim for head in self.config.heads)
+
+    @property
+    def class_embeddings(self) -> dict[str, npt.NDArray[np.float32]]:
+        """Learnt unit vectors (D,) float32 by class; empty unless it was trained for recognition."""
+        if not self.config.classes:
+            return {}
+        rows = nn.functional.normalize(self.get_buffer("classes"), dim=1).cpu().numpy()
+        return dict(zip(self.config.classes, rows, strict=True))
 
     @property
     def canvases(self) -> tuple[int, ...]:

@@ -95,8 +95,8 @@ def load(name_or_path: str | Path = "emoji", threads: int = 0) -> OnnxStudent:
 
 
 def tensors_of(names: Iterable[str], domain: str) -> list[str]:
-    """Names of the weights in the graph of a domain: all but the norms of other domains."""
-    return sorted(name for name in names if ".bns." not in name or f".bns.{domain}." in name)
+    """Names of the weights in the graph of a domain: all but the norms of other domains and class embeddings."""
+    return sorted(n for n in names if n != "classes" and (".bns." not in n or f".bns.{domain}." in n))
 
 
 class _Weights:

@@ -17,9 +17,9 @@ REFERENCES = 200
 def embed_gallery(student: Embedder, dataset: SketchDataset, ids: Sequence[str]) -> NDArray[np.float32]:
     """Embeddings of photos, or of classes where the data set is for recognition.
 
-    The prototype of a class is the mean of the embeddings of its sketches in the split `student` (at most
-    `REFERENCES`), all drawn on the student's largest canvas, brought to length one. Like a photo it is embedded
-    beforehand, once for all canvases.
+    A class that the student learnt has the embedding that was learnt with it. Of other classes it is the mean of the
+    embeddings of their sketches in the split `student` (at most `REFERENCES`), all drawn on the student's largest
+    canvas, brought to length one. Both are computed beforehand, once for all canvases, like photos' embeddings.
 
     Args:
         student: frozen.
@@ -34,7 +34,8 @@ def embed_gallery(student: Embedder, dataset: SketchDataset, ids: Sequence[str])
         ValueError: the embeddings of a class cancel each other out: their mean points nowhere.
     """
     if dataset.task == RECOGNITION:
-        return np.stack([_prototype(student, dataset, name) for name in ids])
+        learnt: dict[str, NDArray[np.float32]] = getattr(student, "class_embeddings", {})
+        return np.stack([learnt[name] if name in learnt else _prototype(student, dataset, name) for name in ids])
     return student.embed_photos(np.stack([dataset.photo(photo) for photo in ids]))
 
 

@@ -94,12 +94,14 @@ def initial_student(config: TrainConfig) -> Student:
     student = Student(config.student)
     if config.start is not None:
         start = students.load(config.start)
-        wanted, found = asdict(config.student), asdict(start.config)
+        wanted, found = ({**asdict(one), "classes": ()} for one in (config.student, start.config))
         if differing := [f"{name} {found[name]}, not {wanted[name]}" for name in wanted if found[name] != wanted[name]]:
             raise ValueError(
                 f"the start {config.start} is another network than the one to be trained: it has {'; '.join(differing)}"
             )
-        student.load_state_dict(start.state_dict())
+        weights = start.state_dict()
+        weights.pop("classes", None)  # those of another task
+        student.load_state_dict(weights)
     elif config.pretrained is not None:
         load_published(student, config.pretrained)
     return student

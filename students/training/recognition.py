@@ -2,15 +2,15 @@
 
 Each class has a proxy, a unit vector learnt beside the network. The loss is the cross-entropy of a softmax over the
 cosine similarities of an embedding and all proxies (Zhai and Wu, "Classification is a Strong Baseline for Deep Metric
-Learning", BMVC 2019). All canvases share one set of proxies, so that their embeddings agree. The proxies are not
-published: a class is represented by the mean embedding of its drawings (`students.tables.gallery`), so that classes can
-be added without training.
+Learning", BMVC 2019). All canvases share one set of proxies, so that their embeddings agree. The proxies become
+the student's class embeddings. Other classes, which need no training, are represented by the mean embedding of their
+drawings (`students.tables.gallery`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -153,6 +153,14 @@ def _augmented(
         for row in rows
     ]
     return [jittered(one, rng, bool(rng.rand() < 0.5), config.augment) for one in drawings]
+
+
+def with_classes(student: Student, material: RecognitionMaterial) -> Student:
+    """A copy of the student that holds the proxies as its class embeddings, in evaluation mode."""
+    copy = Student(replace(student.config, classes=material.classes.names))
+    proxies = F.normalize(material.proxies.weight.detach(), dim=1)
+    copy.load_state_dict({**student.state_dict(), "classes": proxies.to(student.device)})
+    return copy.to(student.device).eval()
 
 
 def scores(

@@ -94,7 +94,7 @@ def train(config: TrainConfig, out: Path, device: str | None = None) -> Student:
     settings = json.loads(json.dumps(asdict(config)))
     resumed = checkpoints.load(checkpoint, settings) if checkpoint.is_file() else None
     first = resumed[1]["step"] if resumed else 0
-    if resumed and first == config.steps:
+    if resumed and first == config.steps and (config.doodles is not None or "proxies.weight" not in resumed[0]):
         finished = Student(config.student)
         checkpoints.restore_module(finished, resumed[0], "average.module")
         return finished.to(device)
@@ -162,7 +162,7 @@ def train(config: TrainConfig, out: Path, device: str | None = None) -> Student:
                     update_neighbours(config, material, averaged)
     # Batch-norm statistics stay as averaged in training: recomputed on clean drawings they cost 1 to 4 points of acc@1
     # on val.
-    return averaged
+    return averaged if isinstance(material, RetrievalMaterial) else recognition.with_classes(averaged, material)
 
 
 def _step(

@@ -104,7 +104,7 @@ def _steps() -> Iterator[Step]:
         (file.replace(".npz", ".prefixes.npz"),),
         ("emoji-table",),
     )
-    for data, options in (("emoji_recognition", ""), ("emoji_known", "--canvases 32,64,128,256 --looks")):
+    for data, options in (("emoji_recognition", ""), ("emoji_known", "--canvases 32,64,128,256")):
         command, file = _table(data, "emoji", options)
         made = (file, file.replace(".npz", ".looks.npz")) if "--looks" in options else (file,)
         yield Step(f"{data}-table", (command,), made, ("emoji-student",))

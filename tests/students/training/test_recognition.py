@@ -16,8 +16,9 @@ from sketchcanvas_env.data import recognition as for_recognition
 from sketchcanvas_env.sketches.sketch import VectorSketch
 from students.network.config import Head, StudentConfig
 from students.network.embedder import Student
-from students.store.weights import load_card
+from students.store.weights import load_card, load_student
 from students.tables.evaluation import ranks_of
+from students.tables.gallery import embed_gallery
 from students.training import recognition
 from students.training.config import TrainConfig
 from students.training.pool.augment import AugmentConfig
@@ -96,8 +97,10 @@ def test_it_learns_to_tell_classes_apart(toy: SketchDataset, tmp_path: Path) -> 
     student = train(config, tmp_path)
     row = json.loads((tmp_path / "log.jsonl").read_text())
     assert row["val_acc1"]["32"] > 0.9
-    ranks, _ = ranks_of(student, toy, "val", (16, 32))  # by prototypes, as everywhere else
+    ranks, _ = ranks_of(student, toy, "val", (16, 32))
     assert ((ranks == 1).mean(axis=0) > 0.8).all()
+    assert (ranks[:, 1] == 1).mean() == row["val_acc1"]["32"]  # by the class embeddings learnt, as during the run
+    assert train(config, tmp_path).class_embeddings.keys() == student.class_embeddings.keys()  # the finished run again
 
 
 def test_resumed_run_equals_an_uninterrupted_one(
@@ -113,6 +116,14 @@ def test_a_student_for_recognition_is_published(toy: SketchDataset, tmp_path: Pa
     card = load_card(run(replace(TINY, steps=1), tmp_path / "run", None, "a command"))
     assert card["dataset"] == "toy_recognition" and card["seen"] == ""
     assert set(card["measured"]["val"]) == {"16", "32"}
+    student = load_student(tmp_path / "run" / "student.safetensors")
+    classes = sorted(set(toy.photo_ids.tolist()))
+    assert list(student.class_embeddings) == classes
+    np.testing.assert_array_equal(embed_gallery(student, toy, classes), list(student.class_embeddings.values()))
+    np.testing.assert_allclose(np.linalg.norm(list(student.class_embeddings.values()), axis=1), 1.0, atol=1e-5)
+    # Another run may start from it: the network is the same, the classes are left behind.
+    again = train(replace(TINY, steps=1, start=str(tmp_path / "run" / "student.safetensors")), tmp_path / "again")
+    assert list(again.class_embeddings) == classes
 
 
 @pytest.mark.parametrize(
