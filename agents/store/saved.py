@@ -242,10 +242,10 @@ def _bytes_of(selector: Selector) -> int:
 
 def _fill(selector: Selector, tensors: Mapping[str, torch.Tensor], where: str | Path) -> None:
     wanted = selector.state_dict()
-    check_state(tensors, {name: tensor.shape for name, tensor in wanted.items()}, str(where))
-    for name, tensor in tensors.items():
-        if tensor.dtype != wanted[name].dtype:
+    for name, tensor in tensors.items():  # first: PyTorch cannot tell whether numbers of 8 bits are finite
+        if name in wanted and tensor.dtype != wanted[name].dtype:
             raise ValueError(f"{where}: {name} is of type {tensor.dtype}, the network's is {wanted[name].dtype}")
+    check_state(tensors, {name: tensor.shape for name, tensor in wanted.items()}, str(where))
     selector.load_state_dict(dict(tensors))
 
 

@@ -332,7 +332,10 @@ RENDERINGS: dict[str, tuple[Content, str | None]] = {
         _arrays("renderings", ends=lambda a: np.arange(3_000_000), sketch_names=_shaped(2_999_999)),
         "3,000,000 drawings; at most 20,000",
     ),
-    "three million rows": (_arrays("renderings", stroke5=_shaped(3_000_000, 5)), "3,000,000 rows of drawings"),
+    "three million rows": (
+        _arrays("renderings", stroke5=_shaped(3_000_000, 5)),
+        "3,000,000 rows of drawings|unpacks to",
+    ),
     "ends that fall": (_arrays("renderings", ends=lambda a: a[::-1]), "ends must rise"),
     "an end of 2^62": (_arrays("renderings", ends=_set((1,), 2**62)), "ends must rise"),
     "NaN in a drawing": (_arrays("renderings", stroke5=_set((0, 0), np.nan)), "finite|NaN"),
