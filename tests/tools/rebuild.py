@@ -5,7 +5,9 @@
     python -m tests.tools.rebuild emoji-index emoji-table     # these steps only
 
 Trainings (`--list` names them) take hours and are run only by name. Steps with "test" in their commands report on the
-split test: run them once, when the weights are final. ChairV2 and Quick, Draw! are read from `--chairv2` and
+split test: run them once, when the weights are final. The shipped selectors are copied by hand: `emoji` is the one
+chosen in `emoji-full`, `emoji-preference` the best of `emoji-sweep` that takes the tradeoff; then `python -m
+agents.onnx.export`. ChairV2 and Quick, Draw! are read from `--chairv2` and
 `--quickdraw`; a step that needs one that is not given is left out and named.
 """
 
@@ -119,6 +121,63 @@ def _steps() -> Iterator[Step]:
             yield Step(f"{data}-{row}-row", (command,), (made_row,), (f"{data}-{row}",))
         command, made_row = _evaluated(data, "hog", split, "hog", root)
         yield Step(f"{data}-hog-row", (command,), (made_row,))
+
+    yield from _results()
+
+
+def _compared(name: str, options: str, needs: str, seeds: str = "") -> Step:
+    """A stored comparison, with the weights of some seeds."""
+    folder = f"{RESULTS}/{name}"
+    files = ("result.json", "result.md", "runs.safetensors", "accuracy-gflops.png", "learning-curves.png")
+    return Step(
+        name,
+        (
+            f"sketchcanvas compare {options} --jobs 2 --out {folder}".replace("  ", " "),
+            f"python -m tests.tools.trim {folder} {seeds}".strip(),
+        ),
+        tuple(f"{folder}/{file}" for file in files),
+        (needs,),
+    )
+
+
+def _results() -> Iterator[Step]:
+    """The stored results of `agents`."""
+    yield _compared("known-quick", "", "emoji_known-table")
+    yield _compared("known-full", "--preset full --split test", "emoji_known-table")
+    yield _compared("emoji-full", "--dataset emoji --preset full --split test", "emoji-table", "0")
+    yield _compared("emoji-cascade", "--cascade --split test", "emoji-table", "0")
+    for name, command, files, needs in (
+        ("emoji-sweep", "sweep --dataset emoji --split test", ("sweep.json", "sweep.md", "pareto.png"), "emoji-table"),
+        ("ceiling", "report ceiling", ("ceiling.json", "ceiling.md", "ceiling.png"), "emoji-table"),
+    ):
+        folder = f"{RESULTS}/{name}"
+        made = tuple(f"{folder}/{file}" for file in files)
+        yield Step(name, (f"sketchcanvas {command} --out {folder}",), made, (needs,))
+    folder = f"{RESULTS}/students"
+    yield Step(
+        "pilot",
+        (f"sketchcanvas report pilot --student emoji --canvases 32,64,128,256 --out {folder}",),
+        tuple(f"{folder}/pilot.{end}" for end in ("json", "md", "png")),
+        ("emoji-student",),
+    )
+    yield Step(
+        "students",
+        (f"sketchcanvas report students --out {folder}",),
+        (f"{folder}/students.json", f"{folder}/students.md"),
+        ("emoji-student-row", "emoji-teacher-row", "chairv2-student-row", "emoji-full"),
+    )
+    for name, options in (("selectors", ""), ("query-latency", " --split test")):
+        command = f"sketchcanvas report {name}{options} --out {RESULTS}"
+        yield Step(name, (command,), (f"{RESULTS}/{name}.json",), ("emoji-full",))
+    yield Step(
+        "speed",
+        ("python -m tests.benchmarks.speed",),
+        (f"{RESULTS}/speed.json", f"{RESULTS}/speed.md"),
+        ("emoji-full",),
+    )
+    yield Step(
+        "demo", (f"python -m tests.tools.screenshot {RESULTS}/demo.png",), (f"{RESULTS}/demo.png",), ("emoji-index",)
+    )
 
 
 STEPS = {step.name: step for step in _steps()}
