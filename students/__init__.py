@@ -17,7 +17,7 @@ WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 DEFAULT_STUDENT = {
     "emoji": "emoji-mobilenet_v2",
     "chairv2": "chairv2-mobilenet_v2",
-    "quickdraw_recognition": "quickdraw_recognition-mobilenet_v2",
+    "quickdraw": "quickdraw_recognition-mobilenet_v2",
 }
 
 

@@ -34,7 +34,7 @@ def shipped() -> dict[str, dict[str, str]]:
     configs = [path.relative_to(folder / "configs").with_suffix("") for path in (folder / "configs").rglob("*.json")]
     defaults = {name: dataset for dataset, name in students.DEFAULT_STUDENT.items()}
     names = students.available()
-    kept = {name: f"default of {defaults[name]}" if name in defaults else "" for name in names}
+    kept = {name: f"or {defaults[name]}" if name in defaults else "" for name in names}
     return {
         "student": kept,
         "teacher": {name: f"of {', '.join(of)}" for name, of in _teachers(folder / "configs", names).items()},

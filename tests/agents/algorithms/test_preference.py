@@ -139,7 +139,7 @@ def test_a_card_whose_network_and_environment_disagree_is_refused(
     card = cards.read_card(path, "selector")
     card["config"]["env"]["preferences"] = [0.0, 0.8] if preferences is None else None
     cards.write(path, load_file(path), card, "selector")
-    with pytest.raises(ValueError, match="just when its environment has preferences"):
+    with pytest.raises(ValueError, match="conditioned must be true exactly where the environment has preferences"):
         agents.load(path)
 
 

@@ -29,6 +29,6 @@ def test_no_terminal_is_too_narrow_for_a_figure(
         return rows(capsys.readouterr().out)
 
     piped = table(None)
-    assert len(piped.splitlines()) == 4, "a pipe has no width"
+    assert max(map(len, piped.splitlines())) > 80, "a pipe has no width"
     for columns in (30, 60, 80, 200):
         assert words(table(columns)) == words(piped), columns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from itertools import pairwise
@@ -183,7 +184,7 @@ def test_intervals_are_over_photos(table: OutcomeTable) -> None:
 def toy_table_rows(table: OutcomeTable, rows: np.ndarray) -> OutcomeTable:
     """The given rows of a table as sketches of their own."""
     columns = ("ranks", "distances", "triplet", "top", "photo_ids", "split", "level")
-    fields = {name: getattr(table, name) for name in table.__dataclass_fields__}
+    fields = {field.name: getattr(table, field.name) for field in dataclasses.fields(table)}
     fields.update({name: getattr(table, name)[rows] for name in columns})
     fields["sketch_ids"] = np.array([f"{table.sketch_ids[row]}#{i}" for i, row in enumerate(rows)])
     return OutcomeTable(**fields)

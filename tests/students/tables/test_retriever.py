@@ -47,7 +47,7 @@ def test_refuses() -> None:
     retriever = StudentRetriever.of(Pixels(), dataset, "val")
     with pytest.raises(KeyError, match="not in this gallery of 7"):
         retriever.retrieve(dataset.sketch(0), 16, "nobody")
-    with pytest.raises(ValueError, match="id of its own"):
+    with pytest.raises(ValueError, match="unique ids"):
         StudentRetriever(Pixels(), ["a", "a"], np.zeros((2, 32, 32, 3), np.uint8))
     with pytest.raises(ValueError, match="2 ids for 1 images"):
         StudentRetriever(Pixels(), ["a", "b"], np.zeros((1, 32, 32, 3), np.uint8))
