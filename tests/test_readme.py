@@ -136,7 +136,7 @@ def test_the_shipped_selector_is_the_chosen_one() -> None:
     stored = json.loads((RESULTS / "result.json").read_text(encoding="utf-8"))
     card = agents.load("emoji").card
     (chosen,) = (row["name"] for row in stored["rows"] if row["kind"] == "chosen")
-    assert chosen == f"chosen on val ({card['algorithm']}, seed {card['config']['seed']})"
+    assert chosen == f"chosen on val ({card['algorithm']}/{card['selector']['name']}, seed {card['config']['seed']})"
     run = pack.read(RESULTS)[stored["chosen"]]
     assert run.card["config"] == card["config"]
     assert run.card["trained_on"] == card["trained_on"]
