@@ -75,7 +75,7 @@ class EnvConfig:
             object.__setattr__(self, "preferences", tuple(self.preferences))
 
     def to_json(self) -> dict[str, Any]:
-        """The settings as JSON-able values; what may be shown beside strokes is named only where it is shown."""
+        """The settings as JSON-able values; `thumbnail` and `confidence` are left out where they are off."""
         settings = {**asdict(self), "canvases": list(self.canvases)}
         hidden = [name for name in ("thumbnail", "confidence") if not settings.get(name, True)]
         return {name: value for name, value in settings.items() if name not in hidden}

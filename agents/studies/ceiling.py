@@ -2,7 +2,7 @@
 
 The oracle picks each sketch's best canvas by its outcome. Two things separate a selector from it.
 
-**Chance.** Every sketch is drawn in several *copies*, moved by amounts that nobody would notice (`moved`). A difference
+**Chance.** Every sketch is drawn in several *copies*, moved, scaled and turned a little (`moved`). A difference
 between copies is no property of the sketch. A policy that knows the outcomes of the *other* copies of a sketch is the
 best that any knowledge of the sketch allows. With few copies the estimate is a little too low; a policy that averages
 over all copies, its own included, is a little too high: the truth lies between.

@@ -1,4 +1,4 @@
-"""The readers of files that nobody vouches for: the errors that each promises, and a good file."""
+"""The readers of untrusted files: the errors that each promises, and a good file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Indexes: every picture once, whatever happens on the way; and files that nobody vouches for."""
+"""Indexes: every picture once, whatever happens on the way; and untrusted files."""
 
 from __future__ import annotations
 

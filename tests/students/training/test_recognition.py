@@ -14,33 +14,24 @@ from sketchcanvas_env import data
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.data import recognition as for_recognition
 from sketchcanvas_env.sketches.sketch import VectorSketch
-from students.network.config import Head, StudentConfig
 from students.network.embedder import Student
 from students.store.weights import load_card, load_student
 from students.tables.evaluation import ranks_of
 from students.tables.gallery import embed_gallery
 from students.training import recognition
-from students.training.config import TrainConfig
 from students.training.pool.augment import AugmentConfig
 from students.training.pool.pairs import PoolConfig
 from students.training.train import run, train
 from tests.helpers import toy_dataset
+from tests.students.training import support
 from tests.students.training.support import train_until_interrupted
 
-TINY = TrainConfig(
+TINY = replace(
+    support.TINY,
     dataset="toy_recognition",
-    student=StudentConfig(canvases=(16, 32), photo_side=24, heads=(Head(8, 2, 8, 0.5), Head(16, 1, 8, 0.5))),
-    pretrained=None,
-    steps=4,
     batch=6,
-    small={16: 1.0},
-    large={32: 1.0},
     pool=PoolConfig(variants=0, levels=(1.0, 1.0, 0.0, 0.0)),
     augment=AugmentConfig(lost=0.3),
-    warmup=1,
-    threads=1,
-    checkpoint_every=2,
-    evaluate_every=4,
 )
 
 

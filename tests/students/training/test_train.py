@@ -16,7 +16,6 @@ from sketchcanvas_env import data
 from sketchcanvas_env.data import SketchDataset
 from sketchcanvas_env.sketches.raster import rasterise
 from sketchcanvas_env.sketches.sketch import VectorSketch
-from students.network.config import Head, StudentConfig
 from students.network.embedder import Student
 from students.store import checkpoint
 from students.store.weights import load_card, load_student, save_student
@@ -29,22 +28,7 @@ from students.training.pool.pairs import PoolConfig, training_rows
 from students.training.publish import publish, val_scores
 from students.training.train import run, train
 from tests.helpers import toy_dataset
-from tests.students.training.support import train_until_interrupted
-
-TINY = TrainConfig(
-    dataset="toy",
-    student=StudentConfig(canvases=(16, 32), photo_side=24, heads=(Head(8, 2, 8, 0.5), Head(16, 1, 8, 0.5))),
-    pretrained=None,
-    steps=4,
-    batch=3,
-    small={16: 1.0},
-    large={32: 1.0},
-    pool=PoolConfig(variants=1),
-    warmup=1,
-    threads=1,
-    checkpoint_every=2,
-    evaluate_every=4,
-)
+from tests.students.training.support import TINY, train_until_interrupted
 
 
 @pytest.fixture
